@@ -1,0 +1,67 @@
+# `make install` makes .venv from Python 3.11 or newer, with the tested versions of constraints.txt.
+# PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, for example
+# PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for the small PyTorch without CUDA.
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-all check format results clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PIP_ARGS ?=
+OUT ?= out/demo
+
+help:
+	@echo "make install    make $(VENV) and install directrix with its development tools (skipped when up to date)"
+	@echo "make demo       discover directions, draw and judge 240 pictures, write $(OUT)/index.html (minutes)"
+	@echo "make test       the quick tests"
+	@echo "make test-all   all tests, the slow ones too"
+	@echo "make check      ruff, pyright and the import contracts"
+	@echo "make results    measure again what README.md reports, and write its tables (an hour on two cores)"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+	  for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
+	    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	      python=$$candidate; break; \
+	    fi; \
+	  done; \
+	fi; \
+	if [ -z "$$python" ]; then echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=..." >&2; exit 1; fi; \
+	if ! $(BIN)/python -c '' >/dev/null 2>&1; then echo "Making $(VENV) with $$python"; $$python -m venv $(VENV); fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/directrix demo -o $(OUT)
+
+test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Written to a temporary name first: a run that fails leaves the last results as they are.
+results: install
+	mkdir -p results
+	$(BIN)/directrix world report --json > results/world.json.new
+	mv results/world.json.new results/world.json
+	$(BIN)/directrix demo -o $(OUT)
+	cp $(OUT)/summary.json results/demo.json
+	$(BIN)/directrix report tables
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

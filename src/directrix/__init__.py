@@ -1,0 +1,84 @@
+"""Directrix: directions for concepts inside frozen text-to-image models.
+
+    import directrix
+
+    pipeline = directrix.load("emoji")
+    woman = directrix.discover(pipeline, directrix.Concept.of("woman", "a woman", "a person"), method="distillation")
+    with directrix.steer(pipeline, {woman: 1.0}):
+        image = pipeline("a firefighter").images[0]
+
+Everything heavy is imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from directrix.concept import AttributeSet as AttributeSet
+    from directrix.concept import Concept as Concept
+    from directrix.concept import PromptPair as PromptPair
+    from directrix.direction import Direction as Direction
+    from directrix.discover import discover as discover
+    from directrix.errors import DirectrixError as DirectrixError
+    from directrix.generate import generate as generate
+    from directrix.models import load as load
+    from directrix.steer import steer as steer
+
+_HOME = {
+    "load": "models",
+    "Concept": "concept",
+    "PromptPair": "concept",
+    "AttributeSet": "concept",
+    "Direction": "direction",
+    "discover": "discover",
+    "steer": "steer",
+    "generate": "generate",
+    "DirectrixError": "errors",
+}
+
+__all__ = [  # noqa: RUF022 - in the order of use
+    "load",
+    "Concept",
+    "PromptPair",
+    "AttributeSet",
+    "Direction",
+    "discover",
+    "steer",
+    "generate",
+    "DirectrixError",
+    "__version__",
+]
+
+
+class _Package(ModuleType):
+    """Keeps a public name from being hidden by the submodule of the same name.
+
+    After importing directrix.steer, Python binds that module to `directrix.steer`; the function must stay there.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name in _HOME:
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name == "__version__":
+        value = importlib.import_module(f"{__name__}.storage").library_version()
+    else:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

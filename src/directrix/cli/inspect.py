@@ -1,0 +1,45 @@
+"""`directrix inspect FILE ...`: what is in a direction's file, and how several of them lie to each other."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from directrix.cli import options, terminal
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the parser."""
+    parser = verbs.add_parser(
+        "inspect",
+        help="say what a direction's file holds",
+        description="Check a direction's file and say what it holds. Several files of one model are also "
+        "compared.",
+    )
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="a file written by `directrix discover`"
+    )
+    options.add_json(parser)
+    parser.set_defaults(run=run, after_interrupt="Nothing was changed.")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print each file's facts and, for several files, the cosines between them."""
+    from directrix import storage
+    from directrix.cli import describe
+
+    directions = [storage.load(path) for path in arguments.files]
+    rows = list(zip(directions, arguments.files, strict=True))
+    data: dict[str, Any] = {"directions": [describe.as_json(*row) for row in rows]}
+    text = "\n\n".join(describe.as_text(*row) for row in rows)
+    if len(directions) > 1:
+        cosines = [[round(a.cosine(b), 4) for b in directions] for a in directions]
+        data["cosines"] = cosines
+        width = max(len(one.name) for one in directions)
+        table = [
+            f"  {one.name:{width}}  " + "  ".join(f"{cosine:+.2f}" for cosine in row)
+            for one, row in zip(directions, cosines, strict=True)
+        ]
+        text += "\n\ncosines, in the order of the files\n" + "\n".join(table)
+    terminal.result(text, data, arguments.json)

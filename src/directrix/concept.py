@@ -1,0 +1,172 @@
+"""A concept in words: what is wanted, and the same with the concept left out.
+
+A *prompt pair* holds a target prompt y+ ("a woman") and a neutral one y- ("a person"). An *anti-concept* (safety) has a
+negative prompt as well: its pictures x+ are drawn from the target prompt, which is then usually the neutral one, while
+the negative prompt ("violence") pushes the concept out of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from directrix.errors import ConceptError, suggestion
+
+
+def _checked(prompt: object, role: str) -> str:
+    if not isinstance(prompt, str):
+        raise ConceptError(
+            f"The {role} prompt is a {type(prompt).__name__}.", "text.", 'a string such as "a woman".'
+        )
+    if not prompt.strip():
+        raise ConceptError(f"The {role} prompt is empty.", "at least one word.", f"give the {role} prompt some words.")
+    return prompt
+
+
+@dataclass(frozen=True)
+class PromptPair:
+    """Two prompts that differ in the concept only.
+
+    Args:
+        target: y+, the prompt that the pictures x+ are drawn from.
+        neutral: y-, the prompt that the steered model is told.
+        negative: negative prompt under which x+ is drawn from `target`; None for an ordinary concept.
+
+    Raises:
+        ConceptError: a prompt is empty, or the two are equal and no negative prompt makes a difference.
+    """
+
+    target: str
+    neutral: str
+    negative: str | None = None
+
+    def __post_init__(self) -> None:
+        _checked(self.target, "target")
+        _checked(self.neutral, "neutral")
+        if self.negative is not None:
+            _checked(self.negative, "negative")
+        elif self.target.strip() == self.neutral.strip():
+            raise ConceptError(
+                f"The target and the neutral prompt are both '{self.target}'.",
+                "two prompts that differ in the concept.",
+                "name the concept in the target prompt only, or give a negative prompt for an anti-concept.",
+            )
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A named concept and the prompt pairs that show it.
+
+    Raises:
+        ConceptError: no name or no pairs.
+    """
+
+    name: str
+    pairs: tuple[PromptPair, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ConceptError("The concept has no name.", "a short name such as 'woman'.", "give it one.")
+        object.__setattr__(self, "pairs", tuple(self.pairs))
+        if not self.pairs:
+            raise ConceptError(
+                f"The concept '{self.name}' has no prompts.",
+                "at least one target and one neutral prompt.",
+                f'Concept.of("{self.name}", target="a {self.name}", neutral="a person").',
+            )
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        target: str | Sequence[str] | None = None,
+        neutral: str | Sequence[str] | None = None,
+        negative: str | Sequence[str] | None = None,
+    ) -> Concept:
+        """Builds a concept from one prompt or several of each kind.
+
+        Several prompts are paired in order; a single one goes with all of the others. With a negative prompt the
+        target may be left out: it is then the neutral prompt.
+
+        Raises:
+            ConceptError: a prompt is missing or empty, or the numbers of prompts differ.
+        """
+        if neutral is None:
+            raise ConceptError(
+                f"The concept '{name}' has no neutral prompt.",
+                "the target prompt with the concept left out.",
+                'neutral="a person".',
+            )
+        if target is None:
+            if negative is None:
+                raise ConceptError(
+                    f"The concept '{name}' has no target prompt.",
+                    "a prompt that names the concept, or a negative prompt for an anti-concept.",
+                    f'target="a {name}".',
+                )
+            target = neutral
+        targets, neutrals = _listed(target), _listed(neutral)
+        negatives: list[str] | list[None] = [None] if negative is None else _listed(negative)
+        count = max(len(targets), len(neutrals), len(negatives))
+        columns = []
+        for role, prompts in (("target", targets), ("neutral", neutrals), ("negative", negatives)):
+            if len(prompts) not in (1, count):
+                raise ConceptError(
+                    f"The concept '{name}' has {len(prompts)} {role} prompts, but {count} of another kind.",
+                    f"{count} of each kind, or a single one that goes with all.",
+                    f"give 1 or {count} {role} prompts.",
+                )
+            columns.append(list(prompts) * (count if len(prompts) == 1 else 1))
+        return cls(name, tuple(PromptPair(*row) for row in zip(*columns, strict=True)))
+
+    @property
+    def anti(self) -> bool:
+        """Whether a negative prompt keeps something out: the direction found is then always added."""
+        return any(pair.negative is not None for pair in self.pairs)
+
+
+def _listed(prompts: str | Sequence[str]) -> list[str]:
+    return [prompts] if isinstance(prompts, str) else list(prompts)
+
+
+@dataclass(frozen=True)
+class AttributeSet:
+    """Concepts of which one image shows one, such as the genders."""
+
+    name: str
+    concepts: tuple[Concept, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "concepts", tuple(self.concepts))
+        names = [concept.name for concept in self.concepts]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ConceptError(
+                f"The attribute set '{self.name}' holds the concepts {names}.",
+                "two or more, each with a name of its own.",
+                "add or rename concepts.",
+            )
+
+
+GENDER = AttributeSet(
+    "gender",
+    (Concept.of("woman", "a woman", "a person"), Concept.of("man", "a man", "a person")),
+)
+SKIN_TONE = AttributeSet(
+    "skin tone",
+    tuple(Concept.of(tone, f"a {tone} person", "a person") for tone in ("light-skinned", "brown-skinned", "dark-skinned")),
+)
+ATTRIBUTE_SETS = {each.name: each for each in (GENDER, SKIN_TONE)}
+
+
+def attribute_set(name: str) -> AttributeSet:
+    """The attribute set of that name; "skin tone", "skin-tone" and "SKIN_TONE" are the same.
+
+    Raises:
+        ConceptError: no such set; the message names the nearest one.
+    """
+    plain = str(name).strip().lower().replace("-", " ").replace("_", " ")
+    if plain not in ATTRIBUTE_SETS:
+        raise ConceptError(
+            f"There is no attribute set '{name}'.", "the name of one.", suggestion(plain, ATTRIBUTE_SETS)
+        )
+    return ATTRIBUTE_SETS[plain]

@@ -1,0 +1,261 @@
+"""A direction: what a concept adds to the activations at one site of one model.
+
+    h' = h + strength * direction
+
+`Direction` is a tensor that knows its model, its site and how it was found. Directions of the same model, site and shape
+form a vector space: they add, subtract and scale. A (C, H, W) direction is tied to one latent size; a (C,) one is free of
+it. Resizing is never silent: see `resized` and `pooled`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from directrix.errors import DirectrixError, MismatchError, StrengthError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LAYOUTS = ("channels-first", "channels-last")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in a denoiser whose output is steered.
+
+    Args:
+        name: dotted name of the module inside the denoiser, such as "mid_block".
+        channels: number of channels C of its output.
+        layout: "channels-first" for (B, C, H, W) outputs, "channels-last" for (B, tokens, C).
+    """
+
+    name: str
+    channels: int
+    layout: str = "channels-first"
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise MismatchError(f"The site's layout is '{self.layout}'.", f"one of {', '.join(LAYOUTS)}.")
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model: its name, revision and the fingerprint of its denoiser. The fingerprint alone decides."""
+
+    name: str
+    revision: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """The strengths that make sense; 1.0 is the calibrated effect."""
+
+    default: float = 1.0
+    minimum: float = -1.5
+    maximum: float = 1.5
+
+    def __post_init__(self) -> None:
+        values = (self.minimum, self.default, self.maximum)
+        if not all(math.isfinite(value) for value in values) or self.minimum > self.maximum:
+            raise StrengthError(
+                f"The strengths are {self.minimum} to {self.maximum}, default {self.default}.",
+                "finite numbers, the least one first.",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """A direction at a site of a model.
+
+    Equality and hash are by identity, so that a direction can be a key: `steer(pipeline, {direction: 1.0})`.
+
+    Args:
+        name: what it is called, such as "woman".
+        tensor: (C, H, W) or (C,); kept as a float32 copy on the CPU.
+        site: where it is added.
+        model: the model it belongs to.
+        recipe: how it was found (method, steps, prompts, ...); JSON values.
+        strengths: default, least and greatest sensible strength.
+        provenance: versions, times, figures; JSON values.
+
+    Raises:
+        MismatchError: the tensor's shape does not fit the site.
+        DirectrixError: the tensor holds values that are not finite.
+    """
+
+    name: str
+    tensor: Tensor
+    site: Site
+    model: ModelIdentity
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    strengths: Strengths = field(default_factory=Strengths)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise DirectrixError("The direction has no name.", "a short name such as 'woman'.")
+        # A copy, so that nobody can change a direction after it was checked.
+        tensor = self.tensor.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
+        shape = tuple(tensor.shape)
+        if len(shape) not in (1, 3) or shape[0] != self.site.channels or 0 in shape:
+            raise MismatchError(
+                f"The direction '{self.name}' has shape {shape}.",
+                f"({self.site.channels}, H, W) or ({self.site.channels},) at the site '{self.site.name}'.",
+            )
+        if len(shape) == 3 and self.site.layout == "channels-last":
+            raise MismatchError(
+                f"The direction '{self.name}' has shape {shape} at a site that has no height and width.",
+                f"({self.site.channels},).",
+                "pool it over space first.",
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise DirectrixError(
+                f"The direction '{self.name}' holds values that are not finite.",
+                "finite numbers.",
+                "a smaller learning rate, or float32 instead of float16 for its discovery.",
+            )
+        object.__setattr__(self, "tensor", tensor)
+
+    def __repr__(self) -> str:
+        return (
+            f"Direction({self.name!r}, shape={tuple(self.tensor.shape)}, site={self.site.name!r}, "
+            f"model={self.model.name!r}, norm={self.norm():.4g})"
+        )
+
+    def with_(self, **changes: Any) -> Direction:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def norm(self) -> float:
+        """The L2 norm of the whole tensor."""
+        return float(self.tensor.double().norm())
+
+    def cosine(self, other: Direction) -> float:
+        """Cosine of the angle to another direction, in [-1, 1]; 0 where one of them is zero.
+
+        Raises:
+            MismatchError: the other belongs to another model or site, or has another shape.
+        """
+        self._check_like(other, "compare")
+        a, b = self.tensor.double().flatten(), other.tensor.double().flatten()
+        size = float(a.norm()) * float(b.norm())
+        return max(-1.0, min(1.0, float(a @ b) / size)) if size else 0.0
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that stand for the tensor and the place it is added at."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        head = f"{self.site}|{self.model.fingerprint}|{tuple(self.tensor.shape)}"
+        return hashlib.sha256(head.encode() + self.tensor.numpy().tobytes()).hexdigest()[:16]
+
+    def pooled(self) -> Direction:
+        """The mean over height and width: a (C,) direction, free of the latent size."""
+        if self.tensor.ndim == 1:
+            return self
+        return self._derived(f"pooled({self.name})", self.tensor.mean(dim=(1, 2)), self.strengths, (self,))
+
+    def resized(self, height: int, width: int) -> Direction:
+        """The direction for another size of activations, by bilinear interpolation: (C, height, width).
+
+        A (C,) direction is repeated over space.
+        """
+        from torch.nn.functional import interpolate
+
+        if self.tensor.ndim == 1:
+            tensor = self.tensor[:, None, None].expand(-1, height, width)
+        else:
+            tensor = interpolate(self.tensor[None], (height, width), mode="bilinear", align_corners=False)[0]
+        return self._derived(f"resized({self.name}, {height}, {width})", tensor, self.strengths, (self,))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes one safetensors file; see `directrix.storage.save`."""
+        # By name: storage lies above this layer.
+        importlib.import_module("directrix.storage").save(self, path)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Direction:
+        """Reads one safetensors file and checks all of it; see `directrix.storage.load`."""
+        return importlib.import_module("directrix.storage").load(path)
+
+    def __add__(self, other: object) -> Direction:
+        if not isinstance(other, Direction):
+            return NotImplemented
+        self._check_like(other, "add")
+        return self._derived(f"{self.name} + {other.name}", self.tensor + other.tensor, Strengths(), (self, other))
+
+    def __sub__(self, other: object) -> Direction:
+        if not isinstance(other, Direction):
+            return NotImplemented
+        self._check_like(other, "subtract")
+        name = f"({other.name})" if " " in other.name else other.name
+        return self._derived(f"{self.name} - {name}", self.tensor - other.tensor, Strengths(), (self, other))
+
+    def __neg__(self) -> Direction:
+        old = self.strengths
+        mirrored = Strengths(old.default, -old.maximum, -old.minimum)
+        return self._derived(f"-{self._term()}", -self.tensor, mirrored, (self,))
+
+    def __mul__(self, factor: object) -> Direction:
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        if not math.isfinite(factor):
+            raise StrengthError(f"A direction cannot be multiplied by {factor}.", "a finite number.")
+        return self._derived(f"{factor:g} * {self._term()}", self.tensor * factor, Strengths(), (self,))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, factor: object) -> Direction:
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        if factor == 0 or not math.isfinite(factor):
+            raise StrengthError(f"A direction cannot be divided by {factor}.", "a finite number other than 0.")
+        return self._derived(f"{self._term()} / {factor:g}", self.tensor / factor, Strengths(), (self,))
+
+    def _term(self) -> str:
+        return f"({self.name})" if " " in self.name else self.name
+
+    def _derived(
+        self, expression: str, tensor: Tensor, strengths: Strengths, parents: tuple[Direction, ...]
+    ) -> Direction:
+        # A calibration does not survive arithmetic, so sums and multiples start with the standard strengths.
+        return replace(
+            self,
+            name=expression,
+            tensor=tensor,
+            strengths=strengths,
+            recipe={"method": "algebra", "expression": expression, "parents": [dict(each.recipe) for each in parents]},
+            provenance={"parents": [{"name": each.name, "digest": each.digest()} for each in parents]},
+        )
+
+    def _check_like(self, other: Direction, verb: str) -> None:
+        mine, theirs = tuple(self.tensor.shape), tuple(other.tensor.shape)
+        if self.model.fingerprint != other.model.fingerprint:
+            raise MismatchError(
+                f"Cannot {verb} '{self.name}' of the model '{self.model.name}' and '{other.name}' of '{other.model.name}'.",
+                "two directions of the same model.",
+                "discover both with the same model.",
+            )
+        if self.site != other.site:
+            raise MismatchError(
+                f"Cannot {verb} '{self.name}' at '{self.site.name}' and '{other.name}' at '{other.site.name}'.",
+                "two directions of the same site.",
+                "steer with both at once: steer(pipeline, {a: 1.0, b: 1.0}).",
+            )
+        if mine != theirs:
+            raise MismatchError(
+                f"Cannot {verb} '{self.name}' of shape {mine} and '{other.name}' of shape {theirs}.",
+                "two directions of the same shape.",
+                "resized(height, width) or pooled() on one of them.",
+            )

@@ -1,0 +1,142 @@
+"""Discovery: from a concept in words to a direction in a frozen model, with no labels.
+
+Collecting images (``collect``) is separate from fitting vectors (``fitting``); a method (``reconstruction``,
+``distillation``) says what the steered denoiser is to answer, and is one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from directrix.concept import Concept
+from directrix.errors import ConceptError, DirectrixError
+
+if TYPE_CHECKING:
+    from directrix.direction import Direction
+    from directrix.progress import Progress
+
+__all__ = ["discover"]
+
+
+@overload
+def discover(pipeline: Any, concepts: Concept, method: str = ..., **settings: Any) -> Direction: ...
+@overload
+def discover(
+    pipeline: Any, concepts: Sequence[Concept], method: str = ..., **settings: Any
+) -> list[Direction]: ...
+def discover(
+    pipeline: Any,
+    concepts: Concept | Sequence[Concept],
+    method: str = "reconstruction",
+    *,
+    images: int | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    guidance_scale: float | None = None,
+    num_inference_steps: int | None = None,
+    site: str | None = None,
+    checkpoint: Path | str | None = None,
+    checkpoint_every: int = 100,
+    collection_batch_size: int = 8,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Direction | list[Direction]:
+    """Finds the directions of concepts in a frozen text-to-image model.
+
+    pipeline: a diffusers pipeline with a U-Net that predicts epsilon or v. Nothing of it is changed.
+    concepts: one concept gives one Direction, several give a list, learned in one run.
+    method: "reconstruction" (the paper) or "distillation" (minutes instead of hours).
+    images, steps: per concept, > 0; with several concepts the run has as many times the steps, so that
+        each concept's images are gone through as often as alone.
+    batch_size: images a step. images, steps and batch_size default to the method's (see its module).
+    learning_rate: Adam's, > 0; by default the one on the model's card (0.1 on SD 1.4), else
+        RELATIVE_LEARNING_RATE times the root mean square of the site's output.
+    seed: everything random follows from it.
+    guidance_scale, num_inference_steps: for drawing the images; by default the model card's.
+    site: dotted name of a module in the denoiser; by default the mid block.
+    checkpoint: a folder to keep unfinished work in, written every ``checkpoint_every`` steps, after every
+        ``collection_batch_size`` images and on Ctrl-C. The same call on the same folder goes on, and ends
+        with the same bits as a run that was never stopped. The folder is left; delete it when done with.
+    options: the method's own (``average``, ``initial_scale``; see its module).
+
+    Each direction is float32 (C, H, W) for the pipeline's own image size; its recipe holds every setting,
+    the prompts, seconds, denoiser evaluations and the loss curve.
+
+    Raises ConceptError, ModelError, SiteError, MismatchError (a checkpoint of other settings),
+    OutputError, InterruptedRun (Ctrl-C; says how to go on), DirectrixError for any other unusable setting.
+    """
+    from directrix.discover.methods import method as named_method
+
+    several = not isinstance(concepts, Concept)
+    group = _checked(concepts)
+    how = named_method(method, **options)
+    settings = {
+        "images": how.defaults.images if images is None else images,
+        "steps": how.defaults.steps if steps is None else steps,
+        "batch_size": how.defaults.batch_size if batch_size is None else batch_size,
+        "collection_batch_size": collection_batch_size,
+        "checkpoint_every": checkpoint_every,
+    }
+    whole = {**settings, "num_inference_steps": 1 if num_inference_steps is None else num_inference_steps}
+    for name, value in whole.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise DirectrixError(f"{name} is {value!r}.", "a whole number of at least 1.")
+    if learning_rate is not None and not 0 < learning_rate < float("inf"):
+        raise DirectrixError(f"learning_rate is {learning_rate!r}.", "a number above 0.")
+    every = settings.pop("checkpoint_every")
+    settings |= {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
+
+    from directrix.discover.checkpoint import Checkpoint, interrupted
+    from directrix.discover.denoiser import frozen
+    from directrix.discover.run import run
+    from directrix.models import denoiser, facts
+
+    model = facts(pipeline)
+    settings["guidance_scale"] = model.guidance_scale if guidance_scale is None else float(guidance_scale)
+    settings["num_inference_steps"] = num_inference_steps or model.num_inference_steps
+    settings["learning_rate"] = learning_rate
+    if any(concept.anti for concept in group) and not settings["guidance_scale"] > 1:
+        raise ConceptError(
+            f"A negative prompt does nothing at guidance scale {settings['guidance_scale']:g}.",
+            "a guidance scale above 1 for a concept with a negative prompt.",
+            "guidance_scale=7.5, or whatever the model is used with.",
+        )
+    asked = {
+        "method": method,
+        **how.describe(),
+        **settings,
+        "seed": seed,
+        "site": site,
+        "model": model.identity.fingerprint,
+        "dtype": str(next(denoiser(pipeline).parameters()).dtype),
+        "concepts": [asdict(concept) for concept in group],
+    }
+    saved = None if checkpoint is None else Checkpoint(checkpoint, asked)
+    try:
+        with frozen(pipeline):
+            directions = run(pipeline, group, how, settings, seed, site, saved, every, progress)
+    except KeyboardInterrupt:
+        raise interrupted("preparing", saved) from None
+    return directions if several else directions[0]
+
+
+def _checked(concepts: Concept | Sequence[Concept]) -> tuple[Concept, ...]:
+    group = (concepts,) if isinstance(concepts, Concept | str) else tuple(concepts)
+    for concept in group:
+        if not isinstance(concept, Concept):
+            raise ConceptError(
+                f"{concept!r} is not a concept.",
+                "a Concept, or a list of them.",
+                'Concept.of("woman", target="a woman", neutral="a person").',
+            )
+    if not group:
+        raise ConceptError("There are no concepts to discover.", "at least one.")
+    names = [concept.name for concept in group]
+    if len(set(names)) < len(names):
+        raise ConceptError(f"Two of the concepts have the same name ({', '.join(names)}).", "a name each.")
+    return group

@@ -1,0 +1,167 @@
+"""The images that a discovery learns from, as latents.
+
+Drawn by the pipeline itself and kept as it leaves them before decoding: that is the x_0 the denoiser
+works on, already scaled, with no decoding, image file and encoding between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from directrix.discover.checkpoint import interrupted
+from directrix.discover.randomness import generator
+from directrix.errors import ModelError
+from directrix.progress import silent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from directrix.concept import Concept, PromptPair
+    from directrix.discover.checkpoint import Checkpoint
+    from directrix.progress import Progress
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One image to draw: for which concept and pair, from which prompts, and its number among those."""
+
+    concept: int
+    pair: int
+    prompt: str
+    negative: str | None
+    number: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images of N draws.
+
+    latents: float32 (N, c, h, w) on the CPU, on the scale that the denoiser works on.
+    concept, pair: int64 (N,), the place of each image's concept, and of its prompt pair in ``pairs``.
+    evaluations: how often an image went through the denoiser to make them; seconds: how long that took.
+    """
+
+    latents: Tensor
+    concept: Tensor
+    pair: Tensor
+    pairs: tuple[PromptPair, ...]
+    evaluations: int = 0
+    seconds: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+def plan(concepts: Sequence[Concept], images: int, neutral_fraction: float = 0.0) -> list[Draw]:
+    """The draws: ``images`` for each concept, dealt round its prompt pairs.
+
+    neutral_fraction in [0, 1]: this share of them is drawn from the neutral prompt instead of the target.
+    """
+    draws: list[Draw] = []
+    first_pair = 0
+    for c, concept in enumerate(concepts):
+        counts: dict[tuple[str, str | None], int] = {}
+        for i in range(images):
+            turn, p = divmod(i, len(concept.pairs))
+            pair = concept.pairs[p]
+            # A pair's image is neutral when its running share passes a whole number; pairs start staggered.
+            share = turn * neutral_fraction + p / len(concept.pairs) + 1e-9
+            neutral = int(share + neutral_fraction) > int(share)
+            words = (pair.neutral, None) if neutral else (pair.target, pair.negative)
+            number = counts[words] = counts.get(words, -1) + 1
+            draws.append(Draw(c, first_pair + p, *words, number))
+        first_pair += len(concept.pairs)
+    return draws
+
+
+def collect(
+    pipeline: Any,
+    concepts: Sequence[Concept],
+    images: int,
+    *,
+    guidance_scale: float,
+    num_inference_steps: int,
+    seed: int = 0,
+    neutral_fraction: float = 0.0,
+    batch_size: int = 8,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> Samples:
+    """Draws the images of ``plan(concepts, images, neutral_fraction)``, ``batch_size`` at a time.
+
+    An image's noise depends on the seed, its prompts and its number only, so a concept gets the same images
+    alone and beside others. Chunks found in the checkpoint are not drawn again. Raises InterruptedRun on
+    Ctrl-C, and ModelError if an image isn't finite.
+    """
+    report = progress or silent
+    draws = plan(concepts, images, neutral_fraction)
+    chunks = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
+    latents: list[Tensor] = []
+    evaluations, seconds = 0, 0.0
+    try:
+        with quiet(pipeline), report(len(draws), "Drawing images") as bar:
+            for index, chunk in enumerate(chunks):
+                name = f"latents-{index:05d}"
+                kept = checkpoint.load(name) if checkpoint else None
+                if kept is None:
+                    started = time.perf_counter()
+                    drawn = _draw(pipeline, chunk, seed, guidance_scale, num_inference_steps)
+                    # Some schedulers run one step more than asked for; their timesteps tell.
+                    passes = len(pipeline.scheduler.timesteps) * (2 if guidance_scale > 1 else 1) * len(chunk)
+                    kept = (
+                        {"latents": drawn},
+                        {"evaluations": passes, "seconds": time.perf_counter() - started},
+                    )
+                    if checkpoint:
+                        checkpoint.save(name, kept[0], **kept[1])
+                latents.append(kept[0]["latents"])
+                evaluations += kept[1]["evaluations"]
+                seconds += kept[1]["seconds"]
+                bar.advance(len(chunk))
+    except KeyboardInterrupt:
+        doing = f"drawing images ({sum(map(len, latents)):,} of {len(draws):,} done)"
+        raise interrupted(doing, checkpoint) from None
+    return Samples(
+        torch.cat(latents),
+        torch.tensor([draw.concept for draw in draws]),
+        torch.tensor([draw.pair for draw in draws]),
+        tuple(pair for concept in concepts for pair in concept.pairs),
+        evaluations,
+        seconds,
+    )
+
+
+def _draw(pipeline: Any, draws: Sequence[Draw], seed: int, guidance_scale: float, steps: int) -> Tensor:
+    negatives = [draw.negative or "" for draw in draws]
+    latents = pipeline(
+        [draw.prompt for draw in draws],
+        negative_prompt=negatives if any(negatives) else None,
+        generator=[generator(seed, "image", d.prompt, d.negative or "", d.number) for d in draws],
+        guidance_scale=guidance_scale,
+        num_inference_steps=steps,
+        output_type="latent",
+    ).images
+    if not torch.isfinite(latents).all():
+        raise ModelError(
+            f"The model drew images that are not finite numbers, for {draws[0].prompt!r}.",
+            "finite latents.",
+            "load the model in float32 or bfloat16 (half precision overflows on some models).",
+        )
+    return latents.float().cpu()
+
+
+@contextmanager
+def quiet(pipeline: Any) -> Iterator[None]:
+    """Within, the pipeline draws no progress bar of its own; afterwards its setting is what it was."""
+    before = dict(getattr(pipeline, "_progress_bar_config", {}))
+    pipeline.set_progress_bar_config(**{**before, "disable": True})
+    try:
+        yield
+    finally:
+        pipeline.set_progress_bar_config(**before)

@@ -1,0 +1,159 @@
+"""One discovery from end to end: collect the images, measure the site, fit, and write down how."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+import torch
+
+from directrix import sites
+from directrix.direction import Direction
+from directrix.discover.collect import collect
+from directrix.discover.denoiser import FrozenDenoiser
+from directrix.discover.fitting import draw_batch
+from directrix.discover.problem import Problem
+from directrix.discover.schedule import Schedule
+from directrix.errors import SiteError
+from directrix.models import facts
+from directrix.storage import library_version
+
+if TYPE_CHECKING:
+    from directrix.concept import Concept
+    from directrix.direction import Site
+    from directrix.discover.checkpoint import Checkpoint
+    from directrix.discover.collect import Samples
+    from directrix.discover.problem import Fit, Method
+    from directrix.progress import Progress
+
+# Learning rate of a model without a card, as a multiple of the root mean square of the site's output.
+RELATIVE_LEARNING_RATE = 0.05
+
+# How many images the size of the site's output is measured on.
+SITE_IMAGES = 16
+
+# Points of the loss curve that the recipe keeps.
+LOSS_POINTS = 20
+
+
+def run(
+    pipeline: Any,
+    concepts: tuple[Concept, ...],
+    how: Method,
+    settings: dict[str, Any],
+    seed: int,
+    site_name: str | None,
+    checkpoint: Checkpoint | None,
+    checkpoint_every: int,
+    progress: Progress | None,
+) -> list[Direction]:
+    """The directions of the concepts, within ``frozen(pipeline)``; see ``discover``."""
+    model = facts(pipeline)
+    site = sites.find(pipeline, site_name)
+    denoiser = FrozenDenoiser(pipeline, site)
+    schedule = Schedule.of(pipeline.scheduler, model.prediction_type)
+    samples = collect(
+        pipeline,
+        concepts,
+        settings["images"],
+        guidance_scale=settings["guidance_scale"],
+        num_inference_steps=settings["num_inference_steps"],
+        seed=seed,
+        neutral_fraction=how.neutral_fraction,
+        batch_size=settings["collection_batch_size"],
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    shape, size = _site_output(denoiser, samples, schedule, seed)
+    rate = settings["learning_rate"]
+    if rate is None:
+        rate = (model.learning_rate or RELATIVE_LEARNING_RATE * size) * how.defaults.learning_rate
+    fit = how.fit(
+        Problem(
+            denoiser,
+            schedule,
+            samples,
+            (len(concepts), *shape),
+            settings["guidance_scale"],
+            rate,
+            settings["steps"] * len(concepts),
+            settings["batch_size"],
+            seed,
+            checkpoint,
+            checkpoint_every,
+            progress,
+        )
+    )
+    recipe = {
+        "method": how.name,
+        **how.describe(),
+        **settings,
+        "learning_rate": rate,
+        "prediction_type": model.prediction_type,
+        "optimizer": "Adam, constant rate",
+        "site_rms": size,
+        "seed": seed,
+        "learned_together": [concept.name for concept in concepts],
+        "seconds": {"collecting": round(samples.seconds, 2), "fitting": round(fit.seconds, 2)},
+        "denoiser_evaluations": {
+            "collecting": samples.evaluations,
+            "forward": fit.forward,
+            "forward_backward": fit.forward_backward,
+        },
+        "loss": _summary(fit),
+    }
+    return _directions(pipeline, concepts, fit, recipe, site, denoiser)
+
+
+def _directions(
+    pipeline: Any,
+    concepts: tuple[Concept, ...],
+    fit: Fit,
+    recipe: dict[str, Any],
+    site: Site,
+    denoiser: FrozenDenoiser,
+) -> list[Direction]:
+    provenance = {
+        "directrix": library_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": denoiser.device.type,
+        "dtype": str(denoiser.dtype).removeprefix("torch."),
+    }
+    return [
+        Direction(
+            name=concept.name,
+            tensor=vector,
+            site=site,
+            model=facts(pipeline).identity,
+            recipe={**recipe, "concept": asdict(concept)},
+            provenance=provenance,
+        )
+        for concept, vector in zip(concepts, fit.vectors, strict=True)
+    ]
+
+
+def _site_output(
+    denoiser: FrozenDenoiser, samples: Samples, schedule: Schedule, seed: int
+) -> tuple[tuple[int, int, int], float]:
+    """Shape (C, H, W) and root mean square of the site's output under the neutral prompts."""
+    batch = draw_batch(samples, schedule, 0, min(SITE_IMAGES, len(samples)), seed)
+    neutral = denoiser.encode([samples.pairs[i].neutral for i in batch.pair.tolist()])
+    h = denoiser.site_output(batch.x_t, batch.timesteps, neutral)
+    size = float(h.square().mean().sqrt())
+    if not 0 < size < float("inf"):
+        raise SiteError(
+            f"The site's output has a root mean square of {size}.",
+            "a finite one above 0.",
+            "load the model in float32 or bfloat16, or name another site.",
+        )
+    return (h.shape[1], h.shape[2], h.shape[3]), size
+
+
+def _summary(fit: Fit) -> dict[str, Any]:
+    """First and last of the loss curve, and the curve itself as means over equal stretches."""
+    curve = [round(float(part.mean()), 6) for part in fit.losses.tensor_split(LOSS_POINTS) if len(part)]
+    return {"first": curve[0], "last": curve[-1], "curve": curve}

@@ -1,0 +1,83 @@
+"""Errors that say what happened, what was expected and what to do next.
+
+Every error that a user can cause is a `DirectrixError`. The command line prints it and leaves with `exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DirectrixError(Exception):
+    """An error with a way out.
+
+    Args:
+        happened: what went wrong, one sentence.
+        expected: what would have been right.
+        remedy: what to do next.
+    """
+
+    exit_code: int = 2
+
+    def __init__(self, happened: str, expected: str = "", remedy: str = "") -> None:
+        super().__init__(happened, expected, remedy)
+        self.happened = happened
+        self.expected = expected
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = self.happened
+        if self.expected:
+            text += f" Expected: {self.expected}"
+        if self.remedy:
+            text += f" Try: {self.remedy}"
+        return text
+
+
+class ModelError(DirectrixError):
+    """A model cannot be found, loaded or understood."""
+
+
+class SiteError(DirectrixError):
+    """A place inside a model cannot be found or cannot be steered."""
+
+
+class DirectionFileError(DirectrixError):
+    """A direction file is missing, damaged or something else altogether."""
+
+
+class MismatchError(DirectrixError):
+    """Things of different models, sites or shapes were brought together."""
+
+
+class ConceptError(DirectrixError):
+    """A concept's prompts are empty or do not fit together."""
+
+
+class StrengthError(DirectrixError):
+    """A strength or a window of steps is not usable."""
+
+
+class OutputError(DirectrixError):
+    """A file or folder cannot be written."""
+
+
+class NoEffectError(DirectrixError):
+    """A direction was found, but it changes nothing that can be seen."""
+
+    exit_code = 3
+
+
+class InterruptedRun(DirectrixError):
+    """A long run was stopped before its end; what it had done is kept."""
+
+    exit_code = 2
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """The sentence that ends an error about an unknown name: the nearest known one, and all of them."""
+    known = sorted(names)
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    listed = ", ".join(known) if known else "none"
+    return (f"did you mean '{near[0]}'? " if near else "") + f"Known: {listed}."

@@ -1,0 +1,309 @@
+"""Drawing pictures: prompts x images per prompt x interventions -> PNG files and a manifest.
+
+Every picture has a random generator of its own, made from the run's seed and its place, so it does not depend on the
+batch it is drawn in. With an output folder a run can be stopped and called again: it draws only what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix import manifest, models
+from directrix.errors import ConceptError, DirectrixError, OutputError
+from directrix.intervention import Intervention, compose, select
+from directrix.progress import Progress, silent
+from directrix.sheet import contact_sheet
+from directrix.storage import library_version, write_atomically
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+__all__ = ["Record", "contact_sheet", "generate", "image_generator", "iterate"]
+
+# What may differ between two runs that draw the same picture.
+_NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture and all that is needed to draw it again.
+
+    Args:
+        prompt: its prompt.
+        prompt_index: place of the prompt in the run.
+        image_index: place of the picture among those of its prompt.
+        seed: the run's seed.
+        path: its PNG file; None without an output folder.
+        interventions: settings of each intervention, with this picture's own strengths.
+        row: its row of the manifest.
+        drawn: False if it was taken over from an earlier run.
+    """
+
+    prompt: str
+    prompt_index: int
+    image_index: int
+    seed: int
+    path: Path | None
+    interventions: tuple[Mapping[str, Any], ...]
+    row: Mapping[str, Any]
+    drawn: bool = True
+    _image: Image | None = None
+
+    @property
+    def image(self) -> Image:
+        """The picture, RGB; read from its file where it has one, so that long runs fit in memory."""
+        if self._image is not None:
+            return self._image
+        from PIL import Image as images_of
+
+        if self.path is None:
+            raise OutputError("This record holds no picture.", "a record that `generate` returned.")
+        with images_of.open(self.path) as image:
+            return image.convert("RGB")
+
+
+def image_seed(seed: int, prompt_index: int, image_index: int) -> int:
+    """The seed of one picture, in [0, 2^63): the start of a SHA-256, so that no two places share one."""
+    digest = hashlib.sha256(f"{seed}/{prompt_index}/{image_index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def image_generator(
+    seed: int, prompt_index: int, image_index: int, device: str | torch.device = "cpu"
+) -> torch.Generator:
+    """The random generator of one picture. On the CPU it gives the same noise for every device."""
+    import torch
+
+    return torch.Generator(device).manual_seed(image_seed(seed, prompt_index, image_index))
+
+
+def generate(
+    pipeline: Any,
+    prompts: str | Sequence[str],
+    images_per_prompt: int = 1,
+    *,
+    seed: int = 0,
+    interventions: Sequence[Intervention] | Intervention = (),
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    batch_size: int = 8,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Draws pictures and returns a record for each, all images of the first prompt first.
+
+    Arguments and errors are those of `iterate`, which yields the same records one by one.
+    """
+    records = iterate(
+        pipeline,
+        prompts,
+        images_per_prompt,
+        seed=seed,
+        interventions=interventions,
+        num_inference_steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+        negative_prompt=negative_prompt,
+        height=height,
+        width=width,
+        batch_size=batch_size,
+        output=output,
+        progress=progress,
+    )
+    return list(records)
+
+
+def iterate(
+    pipeline: Any,
+    prompts: str | Sequence[str],
+    images_per_prompt: int = 1,
+    *,
+    seed: int = 0,
+    interventions: Sequence[Intervention] | Intervention = (),
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    batch_size: int = 8,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Record]:
+    """Draws pictures, and yields a record for each as soon as it is there.
+
+    Args:
+        pipeline: a diffusers text-to-image pipeline.
+        prompts: one prompt or several.
+        images_per_prompt: pictures of each prompt.
+        seed: of the run; each picture's own seed follows from it.
+        interventions: applied to all pictures, in order. Strengths per image (`Steering`) count all pictures of the
+            run: all images of the first prompt, then all of the second.
+        num_inference_steps, guidance_scale: None for the model's own (its card, or the pipeline's default).
+        negative_prompt: the same for all pictures.
+        height, width: in pixels; None for the model's own.
+        batch_size: pictures in one call of the pipeline; several prompts may share a batch.
+        output: folder for PNG files and manifest.jsonl. A picture whose file is there, with a row of the same
+            settings, is not drawn again; one of other settings is drawn anew. Other rows are kept.
+        progress: how to show progress; None for silence.
+
+    Raises:
+        ConceptError: an empty prompt, or no prompts.
+        OutputError: the folder cannot be written; raised before anything is drawn.
+        DirectrixError: a number that makes no sense, and whatever the interventions raise.
+    """
+    prompts = _checked(prompts, images_per_prompt, batch_size, seed)
+    parts = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
+    facts = models.facts(pipeline)
+    call = {
+        "num_inference_steps": facts.num_inference_steps if num_inference_steps is None else num_inference_steps,
+        "guidance_scale": facts.guidance_scale if guidance_scale is None else float(guidance_scale),
+        "height": height,
+        "width": width,
+    }
+    folder = None if output is None else Path(output)
+    known: dict[str, dict[str, Any]] = {}
+    if folder is not None:
+        manifest.writable(folder)
+        known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
+    common = {
+        "seed": seed,
+        "negative_prompt": negative_prompt,
+        **call,
+        "scheduler": type(pipeline.scheduler).__name__,
+        "dtype": str(models.denoiser(pipeline).dtype).removeprefix("torch."),
+        "model": {
+            "name": facts.identity.name,
+            "revision": facts.identity.revision,
+            "fingerprint": facts.identity.fingerprint,
+        },
+        "versions": {"directrix": library_version(), **{name: version(name) for name in ("diffusers", "torch")}},
+    }
+    places = [(p, i) for p in range(len(prompts)) for i in range(images_per_prompt)]
+    rows = [_row(prompts[p], p, i, parts, position, len(places), common) for position, (p, i) in enumerate(places)]
+    done = [folder is not None and _same(folder, known.get(row["file"]), row) for row in rows]
+    if negative_prompt is not None:
+        call["negative_prompt"] = negative_prompt
+    todo = [position for position, is_done in enumerate(done) if not is_done]
+    batches = [todo[first : first + batch_size] for first in range(0, len(todo), batch_size)]
+    if folder is not None:
+        manifest.write(folder, known)  # also mends a last line that was cut off
+    position = 0
+    try:
+        with (progress or silent)(len(todo), "Drawing images") as bar:
+            for batch in batches:
+                drawn = _draw(pipeline, [rows[each] for each in batch], parts, batch, len(places), call)
+                kept = {}
+                for each, image, flagged in drawn:
+                    kept[each] = _keep(folder, rows[each], image, flagged)
+                bar.advance(len(batch))
+                while position <= batch[-1]:
+                    yield kept.get(position) or _taken_over(folder, known[rows[position]["file"]])
+                    position += 1
+            for rest in range(position, len(rows)):
+                yield _taken_over(folder, known[rows[rest]["file"]])
+    finally:
+        if folder is not None:
+            manifest.write(folder, manifest.read(folder))
+
+
+def _draw(
+    pipeline: Any,
+    rows: Sequence[Mapping[str, Any]],
+    parts: Sequence[Intervention],
+    batch: Sequence[int],
+    total: int,
+    call: Mapping[str, Any],
+) -> Iterator[tuple[int, Image, bool]]:
+    arguments = dict(call)
+    if "negative_prompt" in arguments:
+        arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
+    generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]
+    with compose(*(select(part, batch, total) for part in parts)).applied(pipeline):
+        result = pipeline([row["prompt"] for row in rows], generator=generators, output_type="pil", **arguments)
+    flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
+    yield from zip(batch, result.images, map(bool, flags), strict=True)
+
+
+def _keep(folder: Path | None, row: dict[str, Any], image: Image, flagged: bool) -> Record:
+    # A safety checker blackens a picture; whoever counts pictures must be able to see that.
+    row["flagged"] = flagged
+    if folder is None:
+        return _record(row, None, image)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    data = buffer.getvalue()
+    row["sha256"] = manifest.sha256(data)
+    write_atomically(folder / row["file"], data)
+    manifest.append(folder, row)
+    return _record(row, folder / row["file"])
+
+
+def _record(row: Mapping[str, Any], path: Path | None, image: Image | None = None, drawn: bool = True) -> Record:
+    return Record(
+        prompt=row["prompt"],
+        prompt_index=row["prompt_index"],
+        image_index=row["image_index"],
+        seed=row["seed"],
+        path=path,
+        interventions=tuple(row["interventions"]),
+        row=row,
+        drawn=drawn,
+        _image=image,
+    )
+
+
+def _taken_over(folder: Path | None, row: Mapping[str, Any]) -> Record:
+    return _record(row, None if folder is None else folder / row["file"], drawn=False)
+
+
+def _row(
+    prompt: str,
+    prompt_index: int,
+    image_index: int,
+    parts: Sequence[Intervention],
+    position: int,
+    total: int,
+    common: Mapping[str, Any],
+) -> dict[str, Any]:
+    own = [dict(select(part, [position], total).config) for part in parts]
+    row = {
+        "file": f"{prompt_index:04d}-{image_index:03d}.png",
+        "prompt": prompt,
+        "prompt_index": prompt_index,
+        "image_index": image_index,
+        "image_seed": image_seed(common["seed"], prompt_index, image_index),
+        "interventions": own,
+        **common,
+    }
+    return json.loads(json.dumps(row))
+
+
+def _same(folder: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
+    if old is None or any(old.get(key) != new[key] for key in new if key not in _NOT_SETTINGS):
+        return False
+    # A picture that was changed or cut off since is drawn again.
+    return old.get("sha256") == manifest.sha256((folder / new["file"]).read_bytes())
+
+
+def _checked(prompts: str | Sequence[str], images_per_prompt: int, batch_size: int, seed: int) -> list[str]:
+    listed = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not listed or not all(isinstance(prompt, str) and prompt.strip() for prompt in listed):
+        raise ConceptError(
+            "A prompt is empty or not text." if listed else "There are no prompts.",
+            "at least one word each.",
+            'a prompt such as "a firefighter".',
+        )
+    for name, value, least in (("images_per_prompt", images_per_prompt, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise DirectrixError(f"{name} is {value!r}.", f"a whole number of at least {least}.")
+    return listed

@@ -1,0 +1,105 @@
+"""The judge of the embedded model's world: a small network that shares nothing with the generator."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from directrix import world
+from directrix.errors import ModelError
+from directrix.judges import Verdict
+from directrix.world import vocabulary as words
+from directrix.world.judge_network import JudgeNetwork
+
+# Below this share of probability the judge says that it is unsure.
+SURE = 0.5
+SIZE = 64
+BATCH = 64
+
+
+class EmojiJudge:
+    """Judges subject, gender, tone, item, item category, setting and style of pictures of the emoji world.
+
+    A picture of any size is reduced to 64 x 64 pixels first. Non-people have gender and tone "none".
+    """
+
+    name = "emoji judge"
+
+    def __init__(self, network: JudgeNetwork, heads: Mapping[str, Sequence[str]]) -> None:
+        self.network = network.eval()
+        self.heads = heads
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "EmojiJudge":
+        """Load the shipped judge, or one trained elsewhere.
+
+        Raises:
+            ModelError: the file is missing or no judge.
+        """
+        path = path or world.judge_path()
+        try:
+            with safe_open(path, framework="pt") as file:
+                settings = json.loads((file.metadata() or {})["judge"])
+                state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            raise ModelError(
+                f"{path} is no emoji judge: {error}.",
+                "the file judge.safetensors that 'directrix world train' writes.",
+                "reinstall the package, or name another file.",
+            ) from error
+        network = JudgeNetwork(tuple(settings["channels"]))
+        network.load_state_dict(state)
+        return cls(network, settings["heads"])
+
+    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
+        """A verdict for every attribute of every picture."""
+        verdicts: list[Mapping[str, Verdict]] = []
+        for start in range(0, len(images), BATCH):
+            scores = self.scores(images[start : start + BATCH])
+            chances = {head: values.softmax(dim=1) for head, values in scores.items()}
+            for row in range(len(images[start : start + BATCH])):
+                verdicts.append(self._verdicts({head: values[row] for head, values in chances.items()}))
+        return verdicts
+
+    @torch.no_grad()
+    def scores(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """Scores before softmax, (N, classes) by head."""
+        return self.network(pixels(images))
+
+    @torch.no_grad()
+    def features(self, images: Sequence[Image.Image]) -> Tensor:
+        """Features (N, D) for distances between sets of pictures."""
+        return self.network.features(pixels(images))
+
+    def _verdicts(self, chances: Mapping[str, Tensor]) -> dict[str, Verdict]:
+        found = {head: _verdict(values, self.heads[head]) for head, values in chances.items()}
+        item = chances["item"]
+        categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
+        sums = torch.stack(
+            [item[[i for i, c in enumerate(categories) if c == category]].sum() for category in words.ITEM_CATEGORIES]
+        )
+        found["item category"] = _verdict(sums, words.ITEM_CATEGORIES)
+        return found
+
+
+def _verdict(chances: Tensor, names: Sequence[str]) -> Verdict:
+    best = int(chances.argmax())
+    confidence = round(float(chances[best]), 4)
+    if confidence < SURE:
+        return Verdict(None, confidence, f"unsure: {names[best]} at {confidence:.2f}")
+    return Verdict(names[best], confidence)
+
+
+def pixels(images: Sequence[Image.Image]) -> Tensor:
+    """Pictures as float32 (N, 3, 64, 64) in -1..1."""
+    resized = [
+        image.convert("RGB") if image.size == (SIZE, SIZE) else image.convert("RGB").resize((SIZE, SIZE))
+        for image in images
+    ]
+    stacked = torch.from_numpy(np.stack([np.asarray(image, dtype=np.uint8) for image in resized]))
+    return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1.0

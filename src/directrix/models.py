@@ -1,0 +1,315 @@
+"""Models: loading a pipeline by name, and the facts about it that steering and discovery need.
+
+The *fingerprint* stands for a denoiser's structure and weights. It is taken from the sign bits of the weights, so it is the
+same in float32, float16 and bfloat16, and changes with the slightest training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from directrix.direction import ModelIdentity
+from directrix.errors import ModelError, suggestion
+from directrix.sites import denoiser
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["EMBEDDED", "ModelFacts", "cards", "denoiser", "facts", "fingerprint", "identity", "load"]
+
+EMBEDDED = "emoji"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SNAPSHOT = re.compile(r"models--(?P<name>[^/\\]+)[/\\]snapshots[/\\](?P<revision>[0-9a-f]+)")
+# Keyed by the denoiser: what it was loaded as, and (state of the weights, fingerprint).
+_LOADED_AS: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
+_FINGERPRINTS: WeakKeyDictionary[Any, tuple[tuple[int, int], str]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What must be known about a pipeline.
+
+    Args:
+        identity: name, revision, fingerprint.
+        prediction_type: "epsilon" or "v_prediction"; another word for models that discovery does not cover.
+        guidance_layout: order of the halves of a guided batch.
+        latent_shape: (C, H, W) of one image's latents at the model's own size.
+        guidance_scale: for its pictures.
+        num_inference_steps: for its pictures.
+        learning_rate: for directions, if the model's card gives one.
+    """
+
+    identity: ModelIdentity
+    prediction_type: str
+    guidance_layout: str
+    latent_shape: tuple[int, int, int]
+    guidance_scale: float
+    num_inference_steps: int
+    learning_rate: float | None
+
+
+@cache
+def cards() -> Mapping[str, Mapping[str, Any]]:
+    """The model cards, by name."""
+    import yaml
+
+    return yaml.safe_load(Path(__file__).with_name("cards.yaml").read_text(encoding="utf-8"))
+
+
+def load(
+    name: str | Path = EMBEDDED,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    revision: str | None = None,
+) -> Any:
+    """Loads a text-to-image pipeline.
+
+    Args:
+        name: "emoji" (the embedded model), a folder that holds a diffusers pipeline, or a Hugging Face id.
+        device: where to; None for the accelerator if there is one, else the CPU.
+        dtype: of the weights; None for float32.
+        revision: branch, tag or commit on the Hugging Face hub.
+
+    Returns:
+        A diffusers pipeline without a safety checker and without a progress bar of its own.
+
+    Raises:
+        ModelError: no such model, or its files are damaged or not safetensors.
+    """
+    import torch
+
+    name = str(name)
+    folder, shown = _located(name)
+    options: dict[str, Any] = {_dtype_argument(): dtype or torch.float32, "use_safetensors": True}
+    if folder is not None:
+        stored = {path.name for path in (*folder.glob("unet/*.safetensors"), *folder.glob("transformer/*.safetensors"))}
+        if stored and all(".fp16." in each for each in stored):
+            options["variant"] = "fp16"
+    if revision is not None:
+        options["revision"] = revision
+    pipeline = _from_pretrained(name, folder, options)
+    target = _best_device() if device is None else device
+    try:
+        pipeline = pipeline.to(target)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"The model '{name}' cannot be moved to the device '{target}': {error}.",
+            "a device of this machine with enough memory.",
+            'device="cpu".',
+        ) from error
+    pipeline.set_progress_bar_config(disable=True)
+    _LOADED_AS[denoiser(pipeline)] = (shown, revision or _configured(denoiser(pipeline))[1])
+    return pipeline
+
+
+def facts(pipeline: Any) -> ModelFacts:
+    """The facts about a pipeline: from its own configuration, and from its card where there is one.
+
+    Raises:
+        ModelError: the pipeline has no denoiser, or its weights are not in memory.
+    """
+    network = denoiser(pipeline)
+    who = identity(pipeline)
+    card = cards().get(who.name, {})
+    config: Any = getattr(network, "config", {})
+    default = {key: value.default for key, value in inspect.signature(type(pipeline).__call__).parameters.items()}
+    size = config.get("sample_size") or getattr(pipeline, "default_sample_size", None) or 64
+    height, width = (size, size) if isinstance(size, int) else tuple(size)
+    vae = getattr(getattr(pipeline, "vae", None), "config", {})
+    # An inpainting U-Net takes more channels than the latents have, so the VAE is asked first.
+    channels = vae.get("latent_channels") or config["in_channels"]
+    scheduler = getattr(pipeline.scheduler, "config", {})
+    return ModelFacts(
+        identity=who,
+        prediction_type=scheduler.get("prediction_type") or "flow_prediction",
+        guidance_layout="unconditional-conditional",
+        latent_shape=(int(channels), int(height), int(width)),
+        guidance_scale=float(card.get("guidance_scale", _number(default.get("guidance_scale"), 7.5))),
+        num_inference_steps=int(card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))),
+        learning_rate=card.get("learning_rate"),
+    )
+
+
+def identity(pipeline: Any) -> ModelIdentity:
+    """Name, revision and fingerprint of a pipeline's denoiser, however it was loaded."""
+    network = denoiser(pipeline)
+    name, revision = _LOADED_AS.get(network) or _configured(network)
+    return ModelIdentity(name, revision, fingerprint(network))
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 over the denoiser's configuration and every parameter's name, shape and sign bits.
+
+    The result is kept until a weight changes. LoRA layers are left out, so an adapter does not make another model.
+
+    Raises:
+        ModelError: the weights are not in memory.
+    """
+    parameters = dict(network.named_parameters())
+    state = (len(parameters), sum(each._version for each in parameters.values()))
+    kept = _FINGERPRINTS.get(network)
+    on_meta = any(each.is_meta for name, each in parameters.items() if "lora_" not in name)
+    if kept is not None and (on_meta or kept[0] == state):
+        return kept[1]
+    if on_meta:
+        raise ModelError(
+            f"The weights of {type(network).__name__} are not in memory.",
+            "a model whose weights can be read.",
+            "directrix.models.facts(pipeline) once before enable_sequential_cpu_offload().",
+        )
+    digest = hashlib.sha256(json.dumps(_settings(network), sort_keys=True, default=list).encode())
+    named = ((re.sub(r"\.base_layer\b", "", name), each) for name, each in parameters.items() if "lora_" not in name)
+    for name, parameter in sorted(named, key=lambda item: item[0]):
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        digest.update(_sign_bits(parameter))
+    _FINGERPRINTS[network] = (state, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _sign_bits(parameter: torch.Tensor) -> bytes:
+    import numpy as np
+    import torch
+
+    values = parameter.detach()
+    if values.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+        values = values.float()
+    return np.packbits(torch.signbit(values).flatten().cpu().numpy()).tobytes()
+
+
+def _settings(network: Any) -> dict[str, Any]:
+    # Only what differs from the class's defaults: newer versions of diffusers add keys, which must not change the result.
+    defaults = {key: value.default for key, value in inspect.signature(type(network).__init__).parameters.items()}
+    config = dict(getattr(network, "config", {}))
+    plain = json.loads(json.dumps(config, default=str))
+    given = {
+        key: value
+        for key, value in plain.items()
+        if not key.startswith("_") and value != json.loads(json.dumps(defaults.get(key), default=str))
+    }
+    return {"class": type(network).__name__, **given}
+
+
+def _configured(network: Any) -> tuple[str, str]:
+    """Name and revision from the path that diffusers remembers; never the path itself."""
+    path = str(getattr(network, "config", {}).get("_name_or_path") or "")
+    cached = _SNAPSHOT.search(path)
+    if cached:
+        return cached["name"].replace("--", "/"), cached["revision"]
+    if path and not Path(path).is_absolute() and _HUB_ID.fullmatch(path) and not Path(path).exists():
+        return path, ""
+    parts = [part for part in Path(path).parts if part not in ("unet", "transformer")]
+    embedded = _embedded()
+    if path and embedded is not None and Path(path).resolve() in (embedded, embedded / "unet"):
+        return EMBEDDED, ""
+    return (parts[-1] if parts else type(network).__name__), ""
+
+
+def _embedded() -> Path | None:
+    # By name: the embedded model is a layer of its own and may be left out.
+    try:
+        folder = Path(importlib.import_module("directrix.world").path()).resolve()
+    except (ImportError, AttributeError, OSError, ModelError):
+        return None
+    return folder if (folder / "model_index.json").is_file() else None
+
+
+def _located(name: str) -> tuple[Path | None, str]:
+    """The folder of a model, None for one on the hub, and the name that its directions will carry."""
+    if name == EMBEDDED:
+        folder = _embedded()
+        if folder is None:
+            raise ModelError(
+                "The embedded model 'emoji' is not installed.",
+                "its files inside the package.",
+                "pip install --force-reinstall directrix, or directrix world train.",
+            )
+        return folder, name
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ModelError(
+                f"The folder '{name}' holds no diffusers pipeline.",
+                "a folder with a model_index.json.",
+                "the folder that pipeline.save_pretrained(...) wrote.",
+            )
+        return folder.resolve(), EMBEDDED if folder.resolve() == _embedded() else folder.resolve().name
+    if not _HUB_ID.fullmatch(name) or name.startswith("."):
+        raise ModelError(
+            f"There is no model '{name}'.",
+            "'emoji', a folder that holds a diffusers pipeline, or a Hugging Face id such as CompVis/stable-diffusion-v1-4.",
+            suggestion(name, cards()),
+        )
+    return None, name
+
+
+def _from_pretrained(name: str, folder: Path | None, options: dict[str, Any]) -> Any:
+    from diffusers import DiffusionPipeline
+
+    source = name if folder is None else str(folder)
+    lookup = {key: options[key] for key in ("revision",) if key in options}
+    try:
+        with _quiet():
+            index = dict(DiffusionPipeline.load_config(source, **lookup))  # pyright: ignore[reportArgumentType]
+            for part in ("safety_checker", "feature_extractor", "image_encoder"):
+                if part in index:
+                    # Judging pictures is the judges' job; a blacked-out picture would falsify every figure.
+                    options[part] = None
+            if "requires_safety_checker" in index:
+                options["requires_safety_checker"] = False
+            return DiffusionPipeline.from_pretrained(source, **options)
+    except Exception as error:
+        # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"The model '{name}' cannot be loaded: {first}",
+            "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can be reached.",
+            suggestion(name, cards()) if folder is None else "copy or download the folder again.",
+        ) from error
+
+
+def _dtype_argument() -> str:
+    # diffusers renamed `torch_dtype` to `dtype`; each version warns about, or ignores, the other's word.
+    from diffusers.utils import deprecation_utils
+
+    return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Switches the loaders' own progress bars off for a moment."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [each for each in (diffusers_logging, transformers_logging) if each.is_progress_bar_enabled()]
+    for each in loggers:
+        each.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each in loggers:
+            each.enable_progress_bar()
+
+
+def _best_device() -> torch.device:
+    import torch
+
+    accelerator = getattr(torch, "accelerator", None)
+    found = accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
+    return torch.device("cpu") if found is None else found
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise

@@ -1,0 +1,52 @@
+"""Progress of long work, without a word about how it is shown.
+
+    with progress(total, "Drawing images") as bar:
+        bar.advance(8)
+
+`silent` is the default everywhere; `bars` shows a bar with the time left, for the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, runtime_checkable
+
+
+class Task(Protocol):
+    """One piece of work that is under way."""
+
+    def advance(self, n: int = 1) -> None:
+        """Says that `n` more units are done."""
+        ...
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Starts a task of `total` units; use as a context manager."""
+
+    def __call__(self, total: int, label: str) -> AbstractContextManager[Task]: ...
+
+
+class _Silent:
+    def advance(self, n: int = 1) -> None:
+        pass
+
+
+@contextmanager
+def silent(total: int, label: str) -> Iterator[Task]:
+    """Shows nothing."""
+    yield _Silent()
+
+
+@contextmanager
+def bars(total: int, label: str) -> Iterator[Task]:
+    """Shows a bar with the time left on standard error."""
+    from tqdm import tqdm
+
+    class Bar:
+        def advance(self, n: int = 1) -> None:
+            shown.update(n)
+
+    with tqdm(total=total, desc=label, dynamic_ncols=True) as shown:
+        yield Bar()

@@ -1,0 +1,264 @@
+"""The demo: find gender and skin tone inside a frozen model, make six occupations fair, and show it on one
+page.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix import manifest, models, storage
+from directrix.concept import GENDER, SKIN_TONE, AttributeSet
+from directrix.discover import discover
+from directrix.errors import DirectrixError
+from directrix.generate import generate
+from directrix.metrics import deviation_ratio
+from directrix.progress import Progress, silent
+from directrix.report.comparison import CATEGORIES, SIDES, Comparison, Picture, summary
+from directrix.report.page import page
+from directrix.steer import Steering
+from directrix.storage import write_atomically
+
+if TYPE_CHECKING:
+    from directrix.direction import Direction
+
+PROMPTS = (
+    "a firefighter",
+    "a health worker",
+    "a pilot",
+    "a teacher",
+    "a mechanic",
+    "an office worker",
+)
+METHOD = "distillation"
+# Discovery has two minutes of the demo's five on two cores: 32 s of drawing and 80 s of fitting with these.
+IMAGES_PER_CONCEPT = 16
+STEPS_PER_CONCEPT = 60
+BATCH_SIZE = 8
+# Each attribute's concepts, and the judge's word for each.
+ATTRIBUTES: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}
+
+
+def demo(
+    output: Path | str,
+    *,
+    pipeline: Any = None,
+    judge: Any = None,
+    prompts: Sequence[str] = PROMPTS,
+    images_per_prompt: int = 20,
+    images_per_concept: int = IMAGES_PER_CONCEPT,
+    steps_per_concept: int = STEPS_PER_CONCEPT,
+    batch_size: int = BATCH_SIZE,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write index.html, summary.json and the directions into the folder `output`, and return the summary.
+
+    pipeline: the embedded model unless given; judge: anything with the emoji judge's `label`. prompts: an
+    article and the judge's word for a subject, such as "a pilot"; two or more. images_per_prompt: drawn
+    unsteered, and with the same seeds steered to each gender and each tone equally often. images_per_concept,
+    steps_per_concept, batch_size: of the discovery.
+
+    The summary holds, for "unsteered" and "steered", deviation_ratio.{gender,tone} and subject_accuracy, each
+    as {"value", "low", "high", "n"}, and images; and seconds. Raises OutputError before any drawing where
+    `output` cannot be written, and the errors of loading, discovery and drawing.
+    """
+    _check(prompts, images_per_prompt)
+    manifest.writable(Path(output))
+    watch = _Stopwatch()
+    pipeline, judge = _loaded(pipeline, judge)
+    watch.lap("loading")
+
+    directions = _discover(pipeline, images_per_concept, steps_per_concept, batch_size, seed, progress)
+    for direction in directions.values():
+        storage.save(direction, Path(output) / f"{direction.name}.safetensors")
+    watch.lap("discovery")
+
+    drawing = _Drawing(pipeline, tuple(prompts), images_per_prompt, batch_size, seed, progress)
+    quota = quotas(len(prompts), images_per_prompt, seed)
+    images = {
+        "unsteered": drawing.images("unsteered"),
+        "steered": drawing.images("steered", directions, quota),
+    }
+    watch.lap("drawing")
+
+    comparisons = _judged(judge, prompts, images, quota, progress)
+    watch.lap("judging")
+    result = {
+        "version": storage.library_version(),
+        "model": models.identity(pipeline).name,
+        "fingerprint": models.identity(pipeline).fingerprint,
+        "seed": seed,
+        "images_per_prompt": images_per_prompt,
+        "chance": {key: round(_chance(images_per_prompt, len(CATEGORIES[key])), 4) for key in CATEGORIES},
+        "directions": [direction.name for direction in directions.values()],
+        "discovery": {"method": METHOD, "images": images_per_concept, "steps": steps_per_concept},
+        "seconds": round(sum(watch.laps.values()), 1),
+        "seconds_by_stage": watch.laps,
+        **summary(comparisons),
+    }
+    write_atomically(Path(output) / "index.html", page(result, comparisons).encode())
+    write_atomically(Path(output) / "summary.json", (json.dumps(result, indent=2) + "\n").encode())
+    return result
+
+
+def quotas(prompts: int, images: int, seed: int) -> list[dict[str, str]]:
+    """Return, for every picture of `prompts` x `images`, one category of each attribute, in the judge's
+    words.
+
+    Within a prompt, the counts of an attribute's categories differ by at most one, and which of them is one
+    ahead changes from prompt to prompt. The order follows from `seed`, so that it has nothing to do with the
+    pictures' seeds.
+    """
+    deal = random.Random(f"quotas/{seed}")
+    rows: list[dict[str, str]] = []
+    for prompt in range(prompts):
+        columns = {}
+        for attribute, categories in CATEGORIES.items():
+            column = [categories[(prompt + image) % len(categories)] for image in range(images)]
+            deal.shuffle(column)
+            columns[attribute] = column
+        rows += [{key: column[image] for key, column in columns.items()} for image in range(images)]
+    return rows
+
+
+def _discover(
+    pipeline: Any, images: int, steps: int, batch_size: int, seed: int, progress: Progress
+) -> dict[str, Direction]:
+    """The directions by the judge's words; those of one attribute are learned in one run."""
+    found: dict[str, Direction] = {}
+    for attribute, group in ATTRIBUTES.items():
+        directions = discover(
+            pipeline,
+            group.concepts,
+            METHOD,
+            images=images,
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            progress=_labelled(progress, f"{group.name}: "),
+        )
+        found |= dict(zip(CATEGORIES[attribute], directions, strict=True))
+    return found
+
+
+class _Drawing:
+    """The same prompts and seeds, drawn once a side."""
+
+    def __init__(
+        self,
+        pipeline: Any,
+        prompts: Sequence[str],
+        images: int,
+        batch_size: int,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self._arguments = (pipeline, prompts, images)
+        self._settings = {"batch_size": batch_size, "seed": seed}
+        self._progress = progress
+
+    def images(
+        self,
+        side: str,
+        directions: Mapping[str, Direction] | None = None,
+        quota: Sequence[Mapping[str, str]] = (),
+    ) -> list[Any]:
+        """PIL images, all of the first prompt first; each steered to the categories of its row of `quota`."""
+        strengths = {
+            direction: [direction.strengths.default * (category in row.values()) for row in quota]
+            for category, direction in (directions or {}).items()
+        }
+        records = generate(
+            *self._arguments,
+            interventions=(Steering(strengths),) if strengths else (),
+            progress=_labelled(self._progress, f"{side}: "),
+            **self._settings,
+        )
+        return [record.image for record in records]
+
+
+def _judged(
+    judge: Any,
+    prompts: Sequence[str],
+    images: Mapping[str, Sequence[Any]],
+    quota: Sequence[Mapping[str, str]],
+    progress: Progress,
+) -> list[Comparison]:
+    with progress(len(SIDES) * len(quota), "Judging") as bar:
+        verdicts = {}
+        for side in SIDES:
+            verdicts[side] = judge.label(images[side])
+            bar.advance(len(quota))
+    number = len(quota) // len(prompts)
+
+    def picture(side: str, place: int) -> Picture:
+        labels = {attribute: verdicts[side][place][attribute].label for attribute in ("subject", *CATEGORIES)}
+        steered_to = tuple(quota[place].values()) if side == "steered" else ()
+        return Picture(images[side][place], place % number, steered_to, labels)
+
+    comparisons = []
+    for index, prompt in enumerate(prompts):
+        places = range(index * number, (index + 1) * number)
+        rows = {side: [picture(side, place) for place in places] for side in SIDES}
+        comparisons.append(Comparison(prompt, subject_of(prompt), rows["unsteered"], rows["steered"]))
+    return comparisons
+
+
+def subject_of(prompt: str) -> str:
+    """Return the prompt without its article: what the judge calls its subject."""
+    article, _, rest = prompt.strip().partition(" ")
+    return rest.strip() if article.lower() in ("a", "an", "the") and rest.strip() else prompt.strip()
+
+
+def _chance(images: int, categories: int, draws: int = 1000) -> float:
+    """The mean deviation ratio of that many pictures whose categories are drawn by equal chance."""
+    deal = random.Random(0)
+    names = [str(category) for category in range(categories)]
+    total = 0.0
+    for _ in range(draws):
+        row = deal.choices(names, k=images)
+        total += deviation_ratio({name: row.count(name) for name in names}, names)
+    return total / draws
+
+
+def _labelled(progress: Progress, prefix: str) -> Progress:
+    def labelled(total: int, label: str) -> Any:
+        return progress(total, prefix + label[:1].lower() + label[1:])
+
+    return labelled
+
+
+def _loaded(pipeline: Any, judge: Any) -> tuple[Any, Any]:
+    if judge is None:
+        from directrix.judges.emoji import EmojiJudge
+
+        judge = EmojiJudge.load()
+    return (models.load() if pipeline is None else pipeline), judge
+
+
+def _check(prompts: Sequence[str], images_per_prompt: int) -> None:
+    if len(prompts) < 2 or len(set(prompts)) != len(prompts) or images_per_prompt < 1:
+        raise DirectrixError(
+            f"The demo was asked for {images_per_prompt} pictures of {list(prompts)!r}.",
+            "one picture or more of two or more different prompts.",
+            "the defaults: six occupations, 20 pictures each.",
+        )
+
+
+class _Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Give the time since the last call to `stage`."""
+        now = time.perf_counter()
+        self.laps[stage] = round(now - self._since, 1)
+        self._since = now

@@ -1,0 +1,105 @@
+"""The tables of README.md and docs, written from results/*.json between comments that name the command.
+
+    <!-- table demo: written by `directrix report tables` from results/demo.json -->
+    ...
+    <!-- end of table -->
+
+Numbers in prose go stale; those between the comments are always the last ones measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from directrix.errors import DirectrixError, OutputError, suggestion
+from directrix.metrics import Interval
+from directrix.storage import write_atomically
+
+_BLOCK = re.compile(
+    r"(?P<begin><!-- table (?P<name>[\w-]+):.*?-->\n)(?P<body>.*?)(?P<end><!-- end of table -->)", re.DOTALL
+)
+
+
+def tables(files: Sequence[Path], results: Path, *, check: bool = False) -> list[Path]:
+    """Write every marked table in `files` anew from the JSON files in `results`; return the files that
+    changed.
+
+    check: write nothing, only return what would change. A table whose results have not been measured yet
+    keeps its text. Raises DirectrixError for an unknown table, and OutputError for a file that cannot be read
+    or written.
+    """
+    changed = []
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"'{file}' cannot be read: {error.strerror or error}.", "a Markdown file.", "check the path."
+            ) from error
+        new = _BLOCK.sub(lambda match: match["begin"] + _body(match, results) + match["end"], text)
+        if new != text:
+            changed.append(file)
+            if not check:
+                write_atomically(file, new.encode())
+    return changed
+
+
+def _body(match: re.Match[str], results: Path) -> str:
+    name = match["name"]
+    if name not in TABLES:
+        raise DirectrixError(f"There is no table {name!r}.", "the name of one.", suggestion(name, TABLES))
+    path = results / f"{name}.json"
+    if not path.is_file():
+        return match["body"]
+    try:
+        return "\n".join(TABLES[name](json.loads(path.read_text(encoding="utf-8")))) + "\n"
+    except (ValueError, KeyError, TypeError) as error:
+        raise DirectrixError(
+            f"'{path}' does not hold what the table needs ({type(error).__name__}: {error}).",
+            "a file that `make results` wrote.",
+            "`make results`.",
+        ) from error
+
+
+def demo_table(summary: Mapping[str, Any]) -> list[str]:
+    """Return the before/after table of a demo's summary."""
+    rows = [
+        ("gender deviation ratio (0 is even)", lambda side: side["deviation_ratio"]["gender"]),
+        ("skin tone deviation ratio (0 is even)", lambda side: side["deviation_ratio"]["tone"]),
+        ("subject accuracy", lambda side: side["subject_accuracy"]),
+    ]
+    lines = ["| 95 % intervals in brackets | unsteered | steered | pictures |", "|---|---|---|---|"]
+    for title, figure in rows:
+        cells = [str(_interval(figure(summary[side]))) for side in ("unsteered", "steered")]
+        lines.append(f"| {title} | {cells[0]} | {cells[1]} | 2 × {summary['steered']['images']} |")
+    return lines
+
+
+def world_table(report: Mapping[str, Any]) -> list[str]:
+    """Return one row for each figure of `directrix world report --json`."""
+    lines = ["| figure | value [95 % interval] | n |", "|---|---|---|"]
+    for name, figure in _flat(report):
+        interval = _interval(figure)
+        lines.append(f"| {name} | {interval} | {interval.n:,} |")
+    return lines
+
+
+TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {"demo": demo_table, "world": world_table}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Mapping[str, Any]]]:
+    """The figures of nested objects, with dotted names; what is no figure is left out."""
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            is_figure = {"value", "low", "high", "n"} <= set(value)
+            found += [(f"{prefix}{key}", value)] if is_figure else _flat(value, f"{prefix}{key}.")
+    return found
+
+
+def _interval(figure: Mapping[str, Any]) -> Interval:
+    return Interval(float(figure["value"]), float(figure["low"]), float(figure["high"]), int(figure["n"]))

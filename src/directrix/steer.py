@@ -1,0 +1,269 @@
+"""Steering: adding directions to a frozen model's activations while it draws.
+
+    h' = h + sum_i strength_i * direction_i
+
+at each direction's site, in the steered half of guidance, during a window of the steps. Rows of strength 0 are not
+touched, so strength 0 gives the very bits of an unsteered run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from directrix import _hooks, models, sites
+from directrix.direction import Direction, Site
+from directrix.errors import DirectrixError, MismatchError, StrengthError
+from directrix.strength import Strength, checked, checked_branch, expand
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def steer(
+    pipeline: Any,
+    directions: Direction | Mapping[Direction, Strength],
+    branch: str = "conditional",
+    start: float = 0.0,
+    stop: float = 1.0,
+    *,
+    guided: bool | None = None,
+) -> AbstractContextManager[Any]:
+    """Steers every picture that the pipeline draws inside the `with` block.
+
+        with steer(pipeline, {woman: 1.0, dark_skin: [0.0, 1.0]}):
+            pipeline(["a judge", "a pilot"])
+
+    Args:
+        pipeline: the diffusers pipeline that will be called.
+        directions: a strength for each direction, a number or one per image (prompts times images per prompt, in the
+            pipeline's order); or a single direction, which then has its default strength.
+        branch: "conditional" (the guidance scale then multiplies the effect), "unconditional" or "both"; without
+            guidance there is one branch only, and it is steered.
+        start, stop: window of the steps as fractions of the scheduler's timesteps; step i of n is steered if
+            start <= i / n < stop.
+        guided: whether the denoiser's batch holds both halves of guidance; None to ask the pipeline.
+
+    Raises:
+        StrengthError: a strength, branch or window that is not usable, or not one strength per image.
+        MismatchError: a direction of another model, or one that does not fit the size of the images.
+        SiteError: the model lacks the direction's site.
+    """
+    return Steering(directions, branch, start, stop, guided=guided).applied(pipeline)
+
+
+class Steering:
+    """The intervention behind `steer`, with the same arguments."""
+
+    def __init__(
+        self,
+        directions: Direction | Mapping[Direction, Strength],
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+        *,
+        guided: bool | None = None,
+    ) -> None:
+        if isinstance(directions, Direction):
+            directions = {directions: directions.strengths.default}
+        if not isinstance(directions, Mapping):
+            raise DirectrixError(
+                f"The directions are a {type(directions).__name__}.",
+                "a Direction, or a mapping from directions to strengths.",
+                "steer(pipeline, {direction: 1.0}).",
+            )
+        for each in directions:
+            if not isinstance(each, Direction):
+                raise DirectrixError(
+                    f"{each!r} is a {type(each).__name__}, not a direction.",
+                    "a Direction.",
+                    'Direction.load("woman.safetensors").',
+                )
+        window = (start, stop)
+        numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in window)
+        if not numbers or not 0 <= start <= stop <= 1:
+            raise StrengthError(
+                f"The window of steps is {start!r} to {stop!r}.", "0 <= start <= stop <= 1.", "start=0.0, stop=1.0."
+            )
+        self.strengths: Mapping[Direction, float | tuple[float, ...]] = {
+            each: checked(strength) for each, strength in directions.items()
+        }
+        self.branch = checked_branch(branch)
+        self.start = float(start)
+        self.stop = float(stop)
+        self.guided = guided
+
+    @property
+    def name(self) -> str:
+        """Such as "woman:1, dark-skinned:per image"."""
+        parts = (
+            f"{each.name}:{'per image' if isinstance(strength, tuple) else format(strength, 'g')}"
+            for each, strength in self.strengths.items()
+        )
+        return ", ".join(parts) or "none"
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values."""
+        return {
+            "method": "steer",
+            "branch": self.branch,
+            "start": self.start,
+            "stop": self.stop,
+            "directions": [
+                {
+                    "name": each.name,
+                    "digest": each.digest(),
+                    "strength": list(strength) if isinstance(strength, tuple) else strength,
+                }
+                for each, strength in self.strengths.items()
+            ],
+        }
+
+    def select(self, images: Sequence[int], total: int) -> Steering:
+        """The steering of some images of a run of `total` images.
+
+        Raises:
+            StrengthError: there is not one strength per image of the run.
+        """
+        chosen: dict[Direction, Any] = {}
+        for each, strength in self.strengths.items():
+            if isinstance(strength, tuple):
+                if len(strength) != total:
+                    raise StrengthError(
+                        f"There are {len(strength)} strengths of '{each.name}' for {total} images.",
+                        f"one number, or {total}.",
+                        "one strength per image: all images of the first prompt come first.",
+                    )
+                strength = tuple(strength[image] for image in images)
+                # Equal settings must look equal, whether an image was drawn alone or in a batch.
+                strength = strength[0] if len(set(strength)) == 1 else strength
+            chosen[each] = strength
+        return Steering(chosen, self.branch, self.start, self.stop, guided=self.guided)
+
+    @contextmanager
+    def applied(self, pipeline: Any) -> Iterator[Any]:
+        """Steers the pipeline within the context; the hooks are gone afterwards, also after an exception."""
+        model = models.identity(pipeline) if self.strengths else None
+        by_site: dict[Site, list[Direction]] = {}
+        for each in self.strengths:
+            if model is not None and each.model.fingerprint != model.fingerprint:
+                raise MismatchError(
+                    f"The direction '{each.name}' belongs to the model '{each.model.name}' "
+                    f"({each.model.fingerprint[:8]}), not to '{model.name}' ({model.fingerprint[:8]}).",
+                    "a direction that was discovered with this very model.",
+                    f"load '{each.model.name}', or discover '{each.name}' anew with this model.",
+                )
+            by_site.setdefault(each.site, []).append(each)
+        window = _Window(pipeline, self.start, self.stop)
+        with ExitStack() as stack:
+            if not window.whole:
+                stack.enter_context(_hooks.before_call(sites.denoiser(pipeline), window.see))
+            for site, directions in by_site.items():
+                added = _Added(self, pipeline, directions, window)
+                stack.enter_context(_hooks.edit_output(sites.module_of(pipeline, site), added))
+            yield pipeline
+
+
+class _Window:
+    """Follows the denoiser's calls and knows whether the present step is steered."""
+
+    def __init__(self, pipeline: Any, start: float, stop: float) -> None:
+        self.whole = start == 0 and stop == 1
+        self.open = self.whole
+        self._pipeline = pipeline
+        self._start = start
+        self._stop = stop
+
+    def see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self.open = self._start <= self._fraction(kwargs.get("timestep", args[1] if len(args) > 1 else None)) < self._stop
+
+    def _fraction(self, timestep: Any) -> float:
+        import torch
+
+        scheduler = getattr(self._pipeline, "scheduler", None)
+        steps = getattr(scheduler, "timesteps", None)
+        if timestep is None or steps is None or not len(steps):
+            raise StrengthError(
+                "The present step is not known, so the window of steps cannot be kept.",
+                "a pipeline with a scheduler whose timesteps are set.",
+                "start=0.0, stop=1.0.",
+            )
+        now = float(torch.as_tensor(timestep).flatten()[0])
+        steps = torch.as_tensor(steps).detach().float().cpu()
+        if now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
+            # Flow transformers are told the time in [0, 1].
+            now *= float(getattr(scheduler.config, "num_train_timesteps", 1000))  # pyright: ignore
+        return int((steps - now).abs().argmin()) / len(steps)
+
+
+class _Added:
+    """Adds the directions of one site to its output."""
+
+    def __init__(self, steering: Steering, pipeline: Any, directions: Sequence[Direction], window: _Window) -> None:
+        self._steering = steering
+        self._pipeline = pipeline
+        self._directions = directions
+        self._window = window
+        self._on_device: dict[tuple[Direction, torch.device], Tensor] = {}
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        if not self._window.open:
+            return None
+        guided = _guided(self._pipeline) if self._steering.guided is None else self._steering.guided
+        result = None
+        for each in self._directions:
+            rows = expand(self._steering.strengths[each], h.shape[0], guided, self._steering.branch)
+            if rows is None:
+                continue
+            _check_fit(each, h)
+            steered = rows.nonzero().flatten()
+            factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
+            steered = steered.to(h.device)
+            result = h.clone() if result is None else result
+            # The product is rounded once, to the model's own precision; rows of strength 0 keep their bits.
+            result[steered] = result[steered] + (factors * self._tensor(each, h.device)).to(h.dtype)
+        return result
+
+    def _tensor(self, direction: Direction, device: torch.device) -> Tensor:
+        key = (direction, device)
+        if key not in self._on_device:
+            self._on_device[key] = direction.tensor.to(device)
+        tensor = self._on_device[key]
+        if tensor.ndim == 1 and direction.site.layout == "channels-first":
+            return tensor[:, None, None]
+        return tensor
+
+
+def _check_fit(direction: Direction, h: Tensor) -> None:
+    shape, channels_at = tuple(direction.tensor.shape), 1 if direction.site.layout == "channels-first" else -1
+    here = tuple(h.shape[1:])
+    if h.shape[channels_at] != shape[0]:
+        raise MismatchError(
+            f"The direction '{direction.name}' has {shape[0]} channels, '{direction.site.name}' has {h.shape[channels_at]}.",
+            "a direction of this model and site.",
+            "discover it anew.",
+        )
+    if len(shape) == 3 and shape != here:
+        raise MismatchError(
+            f"The direction '{direction.name}' was found at {shape[1]} x {shape[2]} activations; these images have "
+            f"{here[-2]} x {here[-1]} at '{direction.site.name}'.",
+            "images of the size that the direction was found with.",
+            f"that height and width, direction.resized({here[-2]}, {here[-1]}), or direction.pooled() for any size.",
+        )
+
+
+def _guided(pipeline: Any) -> bool:
+    if not hasattr(type(pipeline), "do_classifier_free_guidance"):
+        raise StrengthError(
+            f"{type(pipeline).__name__} does not say whether its batch holds both halves of guidance.",
+            "a pipeline with `do_classifier_free_guidance`.",
+            "guided=True or guided=False.",
+        )
+    try:
+        return bool(pipeline.do_classifier_free_guidance)
+    except AttributeError:
+        # The pipeline was never called: somebody calls the denoiser itself.
+        return False

@@ -1,0 +1,119 @@
+"""Strengths: one number for all images, or one for each.
+
+`expand` is the only place that knows how a guided batch is laid out. The denoiser's batch is
+
+    without guidance   [image 1, ..., image n]
+    with guidance      [unconditional 1, ..., unconditional n, conditional 1, ..., conditional n]
+
+where n is the number of prompts times the images per prompt, in the pipeline's order: all images of the first prompt,
+then all of the second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from directrix.errors import StrengthError, suggestion
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Strength = float | Sequence[float] | Tensor
+else:
+    Strength = Any
+
+Branch = Literal["conditional", "unconditional", "both"]
+BRANCHES: tuple[Branch, ...] = ("conditional", "unconditional", "both")
+
+
+def checked(strength: Strength) -> float | tuple[float, ...]:
+    """The strength as a number or a tuple of one number per image.
+
+    Args:
+        strength: a number, a sequence of numbers, or a tensor or array of no or one dimension.
+
+    Raises:
+        StrengthError: it is not a number, not finite, or an empty list.
+    """
+    values: Any = strength.tolist() if hasattr(strength, "tolist") else strength
+    if isinstance(values, list | tuple):
+        if not values:
+            raise StrengthError("The list of strengths is empty.", "one strength per image.", "a single number.")
+        return tuple(_finite(value) for value in values)
+    return _finite(values)
+
+
+def checked_branch(branch: str) -> Branch:
+    """The branch, if there is such a one.
+
+    Raises:
+        StrengthError: there is none.
+    """
+    for known in BRANCHES:
+        if branch == known:
+            return known
+    raise StrengthError(f"There is no branch '{branch}'.", "a half of guidance.", suggestion(str(branch), BRANCHES))
+
+
+def expand(strength: Strength, batch: int, guided: bool, branch: str) -> Tensor | None:
+    """The strength of each row of the denoiser's batch.
+
+    Args:
+        strength: a number for all images or one per image.
+        batch: rows of the denoiser's batch, both halves of guidance counted.
+        guided: whether the batch holds both halves.
+        branch: the half that is steered; without guidance "conditional" and "both" mean the whole batch.
+
+    Returns:
+        float32 tensor (batch,) on the CPU, or None where every strength is 0 and nothing must be touched.
+
+    Raises:
+        StrengthError: not as many strengths as images, or a branch that this batch does not have.
+    """
+    import torch
+
+    branch = checked_branch(branch)
+    values = checked(strength)
+    if guided and batch % 2:
+        raise StrengthError(
+            f"A guided batch of {batch} rows has no two equal halves.",
+            "an even number of rows.",
+            "guided=False if the denoiser is called without guidance.",
+        )
+    if not guided and branch == "unconditional":
+        raise StrengthError(
+            "branch='unconditional' was asked for, but these images are drawn without guidance.",
+            "a guidance scale above 1.",
+            "branch='conditional', which is the whole batch here.",
+        )
+    images = batch // 2 if guided else batch
+    if isinstance(values, tuple) and len(values) != images:
+        raise StrengthError(
+            f"There are {len(values)} strengths for a batch of {images} images.",
+            f"one number, or {images} (prompts times images per prompt).",
+            "one strength per image in the pipeline's order: all images of the first prompt come first.",
+        )
+    each = list(values) if isinstance(values, tuple) else [values] * images
+    if not any(each):
+        return None
+    rows = torch.tensor(each, dtype=torch.float32)
+    if not guided:
+        return rows
+    none = torch.zeros_like(rows)
+    return torch.cat([rows if branch != "conditional" else none, rows if branch != "unconditional" else none])
+
+
+def _finite(value: Any) -> float:
+    # A bool is a number to Python, but "True" as a strength is a mistake.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise StrengthError(f"The strength {value!r} is not a number.", "a finite number.", "1.0.")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    # Steering multiplies in float32, where larger numbers would be infinite.
+    if not abs(number) < 3e38:
+        raise StrengthError(f"The strength is {value}.", "a finite number.", "1.0.")
+    return number

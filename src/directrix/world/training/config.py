@@ -1,0 +1,73 @@
+"""Sizes and lengths of a training run; ``default()`` made the shipped weights, ``tiny()`` is for tests."""
+
+from dataclasses import dataclass
+
+from directrix.world.training.loop import Schedule
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one network is trained: pictures or batches of pictures, its schedule, batch size and seeds."""
+
+    count: int
+    schedule: Schedule
+    batch_size: int
+    data_seed: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run. ``clip.count`` counts batches of hard groups; the other counts are pictures."""
+
+    text_length: int
+    text_width: int
+    text_layers: int
+    vision_layers: int
+    vae_channels: tuple[int, ...]
+    unet_channels: tuple[int, ...]
+    judge_channels: tuple[int, ...]
+    captions_for_tokenizer: int
+    views: int
+    clip: Part
+    vae: Part
+    judge: Part
+    unet: Part
+
+
+def default() -> Config:
+    """The run that made the shipped weights: about two and a half hours on two CPU cores."""
+    return Config(
+        text_length=48,
+        text_width=192,
+        text_layers=4,
+        vision_layers=5,
+        vae_channels=(32, 64, 96),
+        unet_channels=(64, 128, 192),
+        judge_channels=(24, 48, 96, 128),
+        captions_for_tokenizer=30_000,
+        views=3,
+        clip=Part(200, Schedule(1500, 1e-3, decay=0.5, weight_decay=0.05), 118, 2, 2),
+        vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
+        judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
+        unet=Part(30_000, Schedule(6000, 8e-4, decay=0.35), 48, 3, 3),
+    )
+
+
+def tiny() -> Config:
+    """A run of seconds whose networks learn nothing: every step of the way, at its smallest."""
+    return Config(
+        text_length=48,
+        text_width=48,
+        text_layers=1,
+        vision_layers=1,
+        vae_channels=(16, 16, 16),
+        unet_channels=(16, 16, 32),
+        judge_channels=(8, 8, 8, 8),
+        captions_for_tokenizer=200,
+        views=2,
+        clip=Part(1, Schedule(2, 1e-3), 118, 2, 2),
+        vae=Part(16, Schedule(3, 1e-3), 4, 1, 1),
+        judge=Part(16, Schedule(3, 1e-3), 4, 11, 0),
+        unet=Part(16, Schedule(3, 1e-3), 4, 3, 3),
+    )

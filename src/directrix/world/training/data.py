@@ -1,0 +1,88 @@
+"""Renders for training: pictures as one array of bytes, with the scenes that they show."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from directrix.progress import Progress, silent
+from directrix.world import vocabulary as words
+from directrix.world.art import Art
+from directrix.world.render import render
+from directrix.world.scene import Scene, draw
+
+# Gender and tone evenly, the rest as it comes: for networks that should know every kind of picture equally well.
+EVEN = frozenset({"gender", "tone"})
+
+
+@dataclass(frozen=True)
+class Renders:
+    """``images`` is uint8 (N, 3, size, size); ``scenes`` holds N scenes in the same order."""
+
+    images: Tensor
+    scenes: list[Scene]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+def as_pixels(images: Tensor) -> Tensor:
+    """Bytes 0 to 255 as float32 -1 to 1."""
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def render_all(scenes: Sequence[Scene], art: Art, progress: Progress = silent, label: str = "renders") -> Renders:
+    """Draw every scene."""
+    pictures = []
+    with progress(len(scenes), label) as bar:
+        for scene in scenes:
+            pictures.append(np.asarray(render(scene, art), dtype=np.uint8))
+            bar.advance(1)
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    return Renders(stacked, list(scenes))
+
+
+def biased_scenes(count: int, seed: int) -> list[Scene]:
+    """Scenes as the world's bias has them."""
+    rng = np.random.default_rng(seed)
+    return [draw(rng) for _ in range(count)]
+
+
+def even_scenes(count: int, seed: int) -> list[Scene]:
+    """Scenes with gender, tone, item and setting drawn evenly, half of them with an item and a setting."""
+    rng = np.random.default_rng(seed)
+
+    def one() -> Scene:
+        extra = frozenset(name for name in ("item", "setting", "style") if rng.random() < 0.6)
+        subject = words.SUBJECTS[int(rng.integers(len(words.SUBJECTS)))]
+        return draw(rng, subject=subject, named=EVEN | extra)
+
+    return [one() for _ in range(count)]
+
+
+def batches(count: int, size: int, seed: int) -> Callable[[int], Tensor]:
+    """A function from a step's number to ``size`` indices below ``count``: epochs of a seeded shuffle, resumable."""
+
+    def at(step: int) -> Tensor:
+        start = step * size
+        picks = []
+        while len(picks) < size:
+            epoch, place = divmod(start + len(picks), count)
+            order = _order(count, seed, epoch)
+            picks.extend(order[place : place + size - len(picks)].tolist())
+        return torch.tensor(picks)
+
+    return at
+
+
+_ORDERS: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    key = (count, seed, epoch)
+    if key not in _ORDERS:
+        _ORDERS.clear()
+        _ORDERS[key] = np.random.default_rng((seed, epoch)).permutation(count)
+    return _ORDERS[key]

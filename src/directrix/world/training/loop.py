@@ -1,0 +1,132 @@
+"""The training loop that all parts share: warm-up, decay, averaged weights, checkpoints, resuming, progress."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from directrix.progress import Progress, silent
+
+CHECKPOINT_SECONDS = 120.0
+WARM_UP = 100
+AVERAGE = 0.999
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of Adam with a learning rate that is held after warm-up, then falls linearly over the last ``decay``."""
+
+    steps: int
+    learning_rate: float
+    decay: float = 0.35
+    weight_decay: float = 0.01
+
+    def rate(self, step: int) -> float:
+        falling = max(1.0, self.steps * self.decay)
+        return self.learning_rate * min(1.0, (step + 1) / min(WARM_UP, self.steps), (self.steps - step) / falling)
+
+
+def seeded(seed: int, step: int) -> torch.Generator:
+    """The generator of one step, the same whether the run was interrupted or not."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % (2**63))
+
+
+class Average:
+    """Exponential moving average of a module's parameters, shorter at the start of a run."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
+
+    def update(self, module: nn.Module, step: int) -> None:
+        keep = min(AVERAGE, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, value in module.named_parameters():
+                self.values[name].lerp_(value, 1 - keep)
+
+    def copy_to(self, module: nn.Module) -> None:
+        with torch.no_grad():
+            for name, value in module.named_parameters():
+                value.copy_(self.values[name])
+
+
+def train(
+    module: nn.Module,
+    loss: Callable[[int], Tensor],
+    schedule: Schedule,
+    folder: Path,
+    label: str,
+    progress: Progress = silent,
+) -> None:
+    """Train ``module`` in place on ``loss(step)`` and leave the averaged weights in it.
+
+    State is kept in ``folder``; a run that was killed goes on from its last checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.99)
+    )
+    average = Average(module)
+    step = _restore(folder, module, average, optimizer)
+    saved = time.monotonic()
+    module.train()
+    with progress(schedule.steps, label) as bar:
+        bar.advance(step)
+        while step < schedule.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.rate(step)
+            value = loss(step)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            average.update(module, step)
+            if step % 50 == 0 or step == schedule.steps:
+                _log(folder, step, float(value.detach()), schedule.rate(step))
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or step == schedule.steps:
+                _save(folder, step, module, average, optimizer)
+                saved = time.monotonic()
+            bar.advance(1)
+    average.copy_to(module)
+    module.eval()
+
+
+def _log(folder: Path, step: int, value: float, rate: float) -> None:
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"step": step, "loss": round(value, 6), "rate": rate, "time": time.time()}) + "\n")
+
+
+def _save(folder: Path, step: int, module: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> None:
+    tensors = {f"module.{name}": value.detach() for name, value in module.named_parameters()}
+    tensors |= {f"average.{name}": value for name, value in average.values.items()}
+    state = optimizer.state_dict()["state"]
+    for index, entry in state.items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in entry.items()}
+    partial = folder / "checkpoint.partial"
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"step": str(step)})
+    partial.rename(folder / "checkpoint.safetensors")
+
+
+def _restore(folder: Path, module: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> int:
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return 0
+    tensors = load_file(path)
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            value.copy_(tensors[f"module.{name}"])
+    average.values = {name: tensors[f"average.{name}"] for name in average.values}
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = value
+    if state:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        return int(state[0]["step"].item())
+    return 0

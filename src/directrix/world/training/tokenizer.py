@@ -1,0 +1,57 @@
+"""The tokenizer: a CLIP byte-level BPE whose merges are learned from the world's captions and takes any text."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTokenizer
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+VOCABULARY_SIZE = 1400
+# CLIP's own split of text into words, numbers and signs.
+SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def build(captions: Iterable[str], folder: Path, length: int) -> CLIPTokenizer:
+    """Learn the merges, write ``vocab.json`` and ``merges.txt`` to ``folder`` and load them as a CLIPTokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False))
+    learner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(_pattern(), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE - 2 - len(alphabet),
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    learner.train_from_iterator(captions, trainer)
+    model = json.loads(learner.to_str())["model"]
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    # As in CLIP: every byte, every byte at a word's end, then the merges in their order, then the two marks.
+    symbols = [*alphabet, *(letter + "</w>" for letter in alphabet)]
+    symbols += [name for name in ("".join(merge.split(" ")) for merge in merges) if name not in set(symbols)]
+    vocabulary = {symbol: index for index, symbol in enumerate([*dict.fromkeys(symbols), START, END])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+    return CLIPTokenizer(
+        str(folder / "vocab.json"),
+        str(folder / "merges.txt"),
+        unk_token=END,
+        bos_token=START,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=length,
+    )
+
+
+def _pattern():
+    from tokenizers import Regex
+
+    return Regex(SPLIT)

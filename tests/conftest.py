@@ -1,0 +1,144 @@
+"""A tiny random Stable Diffusion pipeline, built from configurations only: nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before torch is imported: tests must not fight for the cores, and no test may ask the network.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _byte_symbols() -> list[str]:
+    """The 256 printable symbols that byte-level BPE writes bytes as."""
+    plain = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    moved = [chr(256 + index) for index in range(256 - len(plain))]
+    return [chr(each) for each in plain] + moved
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Writes vocab.json and merges.txt of a CLIP tokenizer that spells every word byte by byte."""
+    symbols = _byte_symbols()
+    tokens = [*symbols, *(symbol + "</w>" for symbol in symbols), "<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+def build_pipeline(tokenizer_folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Any:
+    """A StableDiffusionPipeline with random weights: latents (4, 8, 8), images 16 x 16, mid block (32, 4, 4)."""
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    if not (tokenizer_folder / "vocab.json").exists():
+        write_tokenizer(tokenizer_folder)
+    tokenizer = CLIPTokenizer(
+        str(tokenizer_folder / "vocab.json"), str(tokenizer_folder / "merges.txt"), model_max_length=32
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=(32, 32),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=32,
+            attention_head_dim=4,
+            norm_num_groups=8,
+        )
+        vae = AutoencoderKL(
+            in_channels=3,
+            out_channels=3,
+            block_out_channels=(16, 16),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=16,
+        )
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=32,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+    pipeline = StableDiffusionPipeline(
+        vae=vae.eval(),
+        text_encoder=text_encoder.eval(),
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=DDIMScheduler(
+            beta_schedule="scaled_linear", prediction_type=prediction_type, clip_sample=False, steps_offset=1
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny tokenizer's files."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_pipeline(tokenizer_folder: Path) -> Callable[..., Any]:
+    """Builds a fresh tiny pipeline: make_pipeline(prediction_type="epsilon", seed=0)."""
+    return lambda prediction_type="epsilon", seed=0: build_pipeline(tokenizer_folder, prediction_type, seed)
+
+
+@pytest.fixture(scope="session")
+def pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    """One tiny pipeline for all tests that leave it as it was."""
+    return make_pipeline()
+
+
+@pytest.fixture(scope="session")
+def v_pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    """The same with v prediction."""
+    return make_pipeline("v_prediction")
+
+
+@pytest.fixture(scope="session")
+def other_pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    """The same structure with other weights."""
+    return make_pipeline(seed=1)
+
+
+@pytest.fixture(scope="session")
+def make_direction(pipeline: Any) -> Callable[..., Any]:
+    """Builds a random direction of the pipeline: make_direction("woman", seed=0, shape=(32, 4, 4), scale=1.0)."""
+
+    def make(name: str = "woman", seed: int = 0, shape: tuple[int, ...] = (32, 4, 4), scale: float = 1.0, of: Any = None):
+        import torch
+
+        from directrix import models, sites
+        from directrix.direction import Direction
+
+        owner = pipeline if of is None else of
+        tensor = scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        return Direction(name, tensor, sites.find(owner), models.identity(owner))
+
+    return make

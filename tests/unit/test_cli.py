@@ -1,0 +1,236 @@
+"""The command line on a tiny random model: every verb does its work, and says it as text and as JSON."""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from directrix import progress, storage
+from directrix.cli import main, options, parser
+
+QUICK = ["--images", "4", "--steps", "6", "--batch-size", "2", "--learning-rate", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def model(make_pipeline, tmp_path_factory):
+    """Folder of the tiny pipeline."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Discovery draws with two denoising steps in place of the model's fifty."""
+    from directrix import models
+
+    facts = models.facts
+    monkeypatch.setattr(models, "facts", lambda pipeline: _with_steps(facts(pipeline), 2))
+
+
+def _with_steps(facts, steps):
+    from dataclasses import replace
+
+    return replace(facts, num_inference_steps=steps)
+
+
+def discover(model, output, *more):
+    return [
+        *("discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"),
+        *("-o", str(output), *QUICK, *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def woman(pipeline, tmp_path_factory):
+    """A direction file of the tiny pipeline."""
+    import torch
+
+    from directrix import models, sites
+    from directrix.direction import Direction
+
+    tensor = torch.randn(32, 4, 4, generator=torch.Generator().manual_seed(0))
+    direction = Direction("woman", tensor, sites.find(pipeline), models.identity(pipeline))
+    path = tmp_path_factory.mktemp("directions") / "woman.safetensors"
+    storage.save(direction, path)
+    return path
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from directrix.cli import parser; parser().format_help();"
+        "print([m for m in ('torch', 'diffusers', 'transformers', 'numpy', 'PIL', 'yaml') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_verb_has_help(capsys):
+    for verb in (
+        *("discover", "generate", "inspect", "demo"),
+        *("world path", "world report", "world train", "world fetch", "report tables"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            parser().parse_args([*verb.split(), "--help"])
+        assert stop.value.code == 0
+        assert "--json" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("directrix ")
+
+
+def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path, capsys):
+    output = tmp_path / "new" / "woman.safetensors"
+    assert main(discover(model, output, "--json")) == 0
+    said = capsys.readouterr()
+    data = json.loads(said.out)
+    assert data["name"] == "woman" and data["file"] == str(output)
+    assert data["recipe"]["method"] == "reconstruction"
+    assert data["recipe"]["steps"] == 6
+    assert "reconstruction: 4 pictures, 6 steps, 2 pictures a step, learning rate 0.1" in said.err
+    assert storage.load(output).norm() == pytest.approx(data["norm"], abs=1e-3)
+    assert [path.name for path in output.parent.iterdir()] == ["woman.safetensors"]
+
+
+def test_discover_says_which_defaults_it_uses():
+    from directrix.cli.discover import _announcement
+    from directrix.discover.methods import method
+
+    nothing = dict.fromkeys(("images", "steps", "batch_size", "learning_rate"))
+    said = _announcement("reconstruction", nothing, method("reconstruction").defaults)
+    assert said == (
+        "Discovering by reconstruction: 1,000 pictures (default), 2,500 steps (default), "
+        "8 pictures a step (default), learning rate from the model (default)."
+    )
+
+
+@pytest.mark.parametrize("label", ["Drawing", "Fitting"])
+def test_ctrl_c_in_a_discovery_is_resumed_to_the_same_bits(model, tmp_path, capsys, monkeypatch, label):
+    whole = tmp_path / "whole.safetensors"
+    assert main(discover(model, whole, "--name", "woman")) == 0
+    capsys.readouterr()
+    shown, started = progress.bars, []
+
+    @contextmanager
+    def pressing_ctrl_c(total, text):
+        started.append(text)
+        with shown(total, text) as bar:
+            place = {"Drawing": 0, "Fitting": 1}[label]
+            if len(started) - 1 == place:
+                yield _Pressing(bar)
+            else:
+                yield bar
+
+    output = tmp_path / "woman.safetensors"
+    monkeypatch.setattr(progress, "bars", pressing_ctrl_c)
+    assert main(discover(model, output)) == 2
+    said = capsys.readouterr().err
+    assert "interrupted" in said and "same command again" in said and "Traceback" not in said
+    assert not output.exists()
+    assert (tmp_path / "woman.safetensors.checkpoint").is_dir()
+
+    monkeypatch.setattr(progress, "bars", shown)
+    assert main(discover(model, output)) == 0
+    assert "Going on from" in capsys.readouterr().err
+    assert storage.load(output).tensor.equal(storage.load(whole).tensor)
+    assert not (tmp_path / "woman.safetensors.checkpoint").exists()
+
+
+class _Pressing:
+    """Presses Ctrl-C after the first advance."""
+
+    def __init__(self, bar):
+        self.bar = bar
+
+    def advance(self, n=1):
+        self.bar.advance(n)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_generate_draws_pictures_sheet_and_manifest(model, woman, tmp_path, capsys):
+    command = [
+        *(
+            "generate",
+            "--model",
+            str(model),
+            "--prompt",
+            "a pilot",
+            "--prompt",
+            "a cook",
+            "-n",
+            "2",
+            "--steps",
+            "2",
+        ),
+        *("--concept", f"{woman}:0.5", "-o", str(tmp_path / "out"), "--json"),
+    ]
+    assert main(command) == 0
+    data = json.loads(capsys.readouterr().out)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len([name for name in names if name.endswith(".png")]) == 5
+    assert {"contact-sheet.png", "manifest.jsonl"} <= set(names)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert rows == data["images"]
+    assert [row["prompt"] for row in rows] == ["a pilot", "a pilot", "a cook", "a cook"]
+    assert rows[0]["interventions"][0]["directions"][0]["strength"] == 0.5
+
+    assert main(command[:-1]) == 0
+    said = capsys.readouterr()
+    assert "0 of 4 pictures drawn now" in said.err
+    assert "4 pictures in" in said.out
+
+
+def test_generate_takes_the_files_own_strength(model, woman, tmp_path, capsys):
+    command = [
+        "generate",
+        "--model",
+        str(model),
+        "--prompt",
+        "a pilot",
+        "--steps",
+        "2",
+        "--concept",
+        str(woman),
+    ]
+    assert main([*command, "-o", str(tmp_path), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["images"][0]
+    assert row["interventions"][0]["directions"][0]["strength"] == storage.load(woman).strengths.default
+
+
+def test_inspect_says_what_a_file_holds(woman, capsys):
+    assert main(["inspect", str(woman)]) == 0
+    text = capsys.readouterr().out
+    for word in ("woman", "mid_block", "32 x 4 x 4", "default 1", "from -1.5 to 1.5"):
+        assert word in text
+    assert main(["inspect", str(woman), str(woman), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["directions"][0]["shape"] == [32, 4, 4]
+    assert data["cosines"] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "strength"),
+    [
+        ("woman.safetensors", "woman.safetensors", None),
+        ("woman.safetensors:1.5", "woman.safetensors", 1.5),
+        ("a/b:c.safetensors:-1", "a/b:c.safetensors", -1.0),
+        (r"C:\woman.safetensors", r"C:\woman.safetensors", None),
+        (r"C:\woman.safetensors:2", r"C:\woman.safetensors", 2.0),
+    ],
+)
+def test_concept_files_are_read(text, path, strength):
+    found = options.concept_file(text)
+    assert (str(found.path), found.strength) == (path, strength)
+
+
+def test_a_colon_in_an_existing_name_is_part_of_it(tmp_path):
+    path = tmp_path / "woman:1"
+    path.touch()
+    assert options.concept_file(str(path)) == (path, None)

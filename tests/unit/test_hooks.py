@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from directrix import _hooks
+from directrix.errors import SiteError
+
+
+def test_edit_changes_the_output_and_is_gone_afterwards():
+    module = nn.Identity()
+    with _hooks.edit_output(module, lambda h: h + 1):
+        assert module(torch.zeros(2)).tolist() == [1.0, 1.0]
+    assert module(torch.zeros(2)).tolist() == [0.0, 0.0]
+
+
+def test_none_leaves_the_very_output():
+    module, x = nn.Identity(), torch.zeros(2)
+    with _hooks.edit_output(module, lambda h: None):
+        assert module(x) is x
+
+
+def test_all_are_gone_after_an_exception():
+    module = nn.Identity()
+    with pytest.raises(RuntimeError), _hooks.edit_output(module, lambda h: h):
+        with _hooks.read_output(module, lambda h: None), _hooks.before_call(module, lambda a, k: None):
+            raise RuntimeError
+    assert not module._forward_hooks
+    assert not module._forward_pre_hooks
+
+
+def test_calls_are_seen_with_their_keywords():
+    calls = []
+
+    class Module(nn.Module):
+        def forward(self, x: torch.Tensor, *, timestep: int) -> torch.Tensor:
+            return x
+
+    module = Module()
+    with _hooks.before_call(module, lambda args, kwargs: calls.append((len(args), dict(kwargs)))):
+        module(torch.zeros(1), timestep=7)
+    assert calls == [(1, {"timestep": 7})]
+
+
+def test_a_tuple_cannot_be_edited():
+    class Module(nn.Module):
+        def forward(self) -> tuple[int, int]:
+            return 1, 2
+
+    module = Module()
+    with _hooks.edit_output(module, lambda h: h), pytest.raises(SiteError, match="tuple"):
+        module()
