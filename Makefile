@@ -61,6 +61,7 @@ results: install
 	mv results/world.json.new results/world.json
 	$(BIN)/directrix demo -o $(OUT)
 	cp $(OUT)/summary.json results/demo.json
+	cp $(OUT)/overview.png docs/demo.png
 	$(BIN)/directrix report tables
 
 clean:

@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# On a busy machine examples take as long as they take; a test must not fail for that.
+settings.register_profile("directrix", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("directrix")
 
 # Before torch is imported: tests must not fight for the cores, and no test may ask the network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,7 +37,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def build_pipeline(tokenizer_folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Any:
-    """A StableDiffusionPipeline with random weights: latents (4, 8, 8), images 16 x 16, mid block (32, 4, 4)."""
+    """A random StableDiffusionPipeline: latents (4, 8, 8), images 16 x 16, mid block (32, 4, 4)."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -129,9 +134,15 @@ def other_pipeline(make_pipeline: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def make_direction(pipeline: Any) -> Callable[..., Any]:
-    """Builds a random direction of the pipeline: make_direction("woman", seed=0, shape=(32, 4, 4), scale=1.0)."""
+    """Builds random directions: make_direction("woman", seed=0, shape=(32, 4, 4), scale=1.0, of=pipeline)."""
 
-    def make(name: str = "woman", seed: int = 0, shape: tuple[int, ...] = (32, 4, 4), scale: float = 1.0, of: Any = None):
+    def make(
+        name: str = "woman",
+        seed: int = 0,
+        shape: tuple[int, ...] = (32, 4, 4),
+        scale: float = 1.0,
+        of: Any = None,
+    ):
         import torch
 
         from directrix import models, sites
@@ -142,3 +153,20 @@ def make_direction(pipeline: Any) -> Callable[..., Any]:
         return Direction(name, tensor, sites.find(owner), models.identity(owner))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stand-in emoji art: a disc of its own colour for every drawing that the world needs."""
+    from PIL import Image, ImageDraw
+
+    from directrix.world.art import needed_codes
+
+    folder = tmp_path_factory.mktemp("art")
+    for number, (style, code) in enumerate(needed_codes()):
+        (folder / style).mkdir(exist_ok=True)
+        sprite = Image.new("RGBA", (24, 30), (0, 0, 0, 0))
+        colour = (number * 37 % 256, number * 91 % 256, number * 53 % 256, 255)
+        ImageDraw.Draw(sprite).ellipse((1, 1, 23, 29), fill=colour)
+        sprite.save(folder / style / f"{code}.png")
+    return folder

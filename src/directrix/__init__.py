@@ -3,7 +3,8 @@
     import directrix
 
     pipeline = directrix.load("emoji")
-    woman = directrix.discover(pipeline, directrix.Concept.of("woman", "a woman", "a person"), method="distillation")
+    concept = directrix.Concept.of("woman", "a woman", "a person")
+    woman = directrix.discover(pipeline, concept, method="distillation")
     with directrix.steer(pipeline, {woman: 1.0}):
         image = pipeline("a firefighter").images[0]
 
@@ -16,6 +17,8 @@ import importlib
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from directrix._version import __version__
 
 if TYPE_CHECKING:
     from directrix.concept import AttributeSet as AttributeSet
@@ -57,7 +60,8 @@ __all__ = [  # noqa: RUF022 - in the order of use
 class _Package(ModuleType):
     """Keeps a public name from being hidden by the submodule of the same name.
 
-    After importing directrix.steer, Python binds that module to `directrix.steer`; the function must stay there.
+    After importing directrix.steer, Python binds that module to `directrix.steer`; the function must stay
+    there.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -72,8 +76,6 @@ sys.modules[__name__].__class__ = _Package
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    elif name == "__version__":
-        value = importlib.import_module(f"{__name__}.storage").library_version()
     else:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     globals()[name] = value

@@ -21,8 +21,8 @@ def edit_output(module: nn.Module, edit: Callable[[Tensor], Tensor | None]) -> I
 
     Args:
         module: a module whose output is one tensor.
-        edit: from the output to the new one of the same shape, or to None to leave it exactly as it is. It must not
-            change its argument in place.
+        edit: from the output to the new one of the same shape, or to None to leave it exactly as it is. It
+            must not change its argument in place.
 
     Raises:
         SiteError: (during the forward pass) the module's output is not a single tensor.
@@ -53,7 +53,9 @@ def read_output(module: nn.Module, read: Callable[[Tensor], None]) -> Iterator[N
 
 
 @contextmanager
-def before_call(module: nn.Module, see: Callable[[tuple[Any, ...], Mapping[str, Any]], None]) -> Iterator[None]:
+def before_call(
+    module: nn.Module, see: Callable[[tuple[Any, ...], Mapping[str, Any]], None]
+) -> Iterator[None]:
     """Shows the arguments of each call of the module to `see(args, kwargs)` before it runs."""
 
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

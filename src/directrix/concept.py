@@ -1,8 +1,8 @@
 """A concept in words: what is wanted, and the same with the concept left out.
 
-A *prompt pair* holds a target prompt y+ ("a woman") and a neutral one y- ("a person"). An *anti-concept* (safety) has a
-negative prompt as well: its pictures x+ are drawn from the target prompt, which is then usually the neutral one, while
-the negative prompt ("violence") pushes the concept out of them.
+A *prompt pair* holds a target prompt y+ ("a woman") and a neutral one y- ("a person"). An *anti-concept*
+(safety) has a negative prompt as well: its pictures x+ are drawn from the target prompt, which is then
+usually the neutral one, while the negative prompt ("violence") pushes the concept out of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def _checked(prompt: object, role: str) -> str:
             f"The {role} prompt is a {type(prompt).__name__}.", "text.", 'a string such as "a woman".'
         )
     if not prompt.strip():
-        raise ConceptError(f"The {role} prompt is empty.", "at least one word.", f"give the {role} prompt some words.")
+        raise ConceptError(
+            f"The {role} prompt is empty.", "at least one word.", f"give the {role} prompt some words."
+        )
     return prompt
 
 
@@ -85,7 +87,8 @@ class Concept:
     ) -> Concept:
         """Builds a concept from one prompt or several of each kind.
 
-        Several prompts are paired in order; a single one goes with all of the others. With a negative prompt the
+        Several prompts are paired in order; a single one goes with all of the others. With a negative prompt
+        the
         target may be left out: it is then the neutral prompt.
 
         Raises:
@@ -153,7 +156,10 @@ GENDER = AttributeSet(
 )
 SKIN_TONE = AttributeSet(
     "skin tone",
-    tuple(Concept.of(tone, f"a {tone} person", "a person") for tone in ("light-skinned", "brown-skinned", "dark-skinned")),
+    tuple(
+        Concept.of(tone, f"a {tone} person", "a person")
+        for tone in ("light-skinned", "brown-skinned", "dark-skinned")
+    ),
 )
 ATTRIBUTE_SETS = {each.name: each for each in (GENDER, SKIN_TONE)}
 

@@ -2,9 +2,9 @@
 
     h' = h + strength * direction
 
-`Direction` is a tensor that knows its model, its site and how it was found. Directions of the same model, site and shape
-form a vector space: they add, subtract and scale. A (C, H, W) direction is tied to one latent size; a (C,) one is free of
-it. Resizing is never silent: see `resized` and `pooled`.
+`Direction` is a tensor that knows its model, its site and how it was found. Directions of the same model,
+site and shape form a vector space: they add, subtract and scale. A (C, H, W) direction is tied to one latent
+size; a (C,) one is free of it. Resizing is never silent: see `resized` and `pooled`.
 """
 
 from __future__ import annotations
@@ -193,7 +193,9 @@ class Direction:
         if not isinstance(other, Direction):
             return NotImplemented
         self._check_like(other, "add")
-        return self._derived(f"{self.name} + {other.name}", self.tensor + other.tensor, Strengths(), (self, other))
+        return self._derived(
+            f"{self.name} + {other.name}", self.tensor + other.tensor, Strengths(), (self, other)
+        )
 
     def __sub__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
@@ -220,7 +222,9 @@ class Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
         if factor == 0 or not math.isfinite(factor):
-            raise StrengthError(f"A direction cannot be divided by {factor}.", "a finite number other than 0.")
+            raise StrengthError(
+                f"A direction cannot be divided by {factor}.", "a finite number other than 0."
+            )
         return self._derived(f"{self._term()} / {factor:g}", self.tensor / factor, Strengths(), (self,))
 
     def _term(self) -> str:
@@ -235,7 +239,11 @@ class Direction:
             name=expression,
             tensor=tensor,
             strengths=strengths,
-            recipe={"method": "algebra", "expression": expression, "parents": [dict(each.recipe) for each in parents]},
+            recipe={
+                "method": "algebra",
+                "expression": expression,
+                "parents": [dict(each.recipe) for each in parents],
+            },
             provenance={"parents": [{"name": each.name, "digest": each.digest()} for each in parents]},
         )
 
@@ -243,13 +251,15 @@ class Direction:
         mine, theirs = tuple(self.tensor.shape), tuple(other.tensor.shape)
         if self.model.fingerprint != other.model.fingerprint:
             raise MismatchError(
-                f"Cannot {verb} '{self.name}' of the model '{self.model.name}' and '{other.name}' of '{other.model.name}'.",
+                f"Cannot {verb} '{self.name}' of the model '{self.model.name}' and "
+                f"'{other.name}' of '{other.model.name}'.",
                 "two directions of the same model.",
                 "discover both with the same model.",
             )
         if self.site != other.site:
             raise MismatchError(
-                f"Cannot {verb} '{self.name}' at '{self.site.name}' and '{other.name}' at '{other.site.name}'.",
+                f"Cannot {verb} '{self.name}' at '{self.site.name}' and "
+                f"'{other.name}' at '{other.site.name}'.",
                 "two directions of the same site.",
                 "steer with both at once: steer(pipeline, {a: 1.0, b: 1.0}).",
             )

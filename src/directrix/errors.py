@@ -1,6 +1,7 @@
 """Errors that say what happened, what was expected and what to do next.
 
-Every error that a user can cause is a `DirectrixError`. The command line prints it and leaves with `exit_code`.
+Every error that a user can cause is a `DirectrixError`. The command line prints it and leaves with
+`exit_code`.
 """
 
 from __future__ import annotations

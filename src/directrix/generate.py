@@ -1,7 +1,8 @@
 """Drawing pictures: prompts x images per prompt x interventions -> PNG files and a manifest.
 
-Every picture has a random generator of its own, made from the run's seed and its place, so it does not depend on the
-batch it is drawn in. With an output folder a run can be stopped and called again: it draws only what is missing.
+Every picture has a random generator of its own, made from the run's seed and its place, so it does not depend
+on the batch it is drawn in. With an output folder a run can be stopped and called again: it draws only what
+is missing.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import manifest, models
-from directrix.errors import ConceptError, DirectrixError, OutputError
+from directrix.errors import ConceptError, DirectrixError
 from directrix.intervention import Intervention, compose, select
+from directrix.manifest import Record
 from directrix.progress import Progress, silent
 from directrix.sheet import contact_sheet
 from directrix.storage import library_version, write_atomically
@@ -30,44 +31,6 @@ __all__ = ["Record", "contact_sheet", "generate", "image_generator", "iterate"]
 
 # What may differ between two runs that draw the same picture.
 _NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
-
-
-@dataclass(frozen=True)
-class Record:
-    """One picture and all that is needed to draw it again.
-
-    Args:
-        prompt: its prompt.
-        prompt_index: place of the prompt in the run.
-        image_index: place of the picture among those of its prompt.
-        seed: the run's seed.
-        path: its PNG file; None without an output folder.
-        interventions: settings of each intervention, with this picture's own strengths.
-        row: its row of the manifest.
-        drawn: False if it was taken over from an earlier run.
-    """
-
-    prompt: str
-    prompt_index: int
-    image_index: int
-    seed: int
-    path: Path | None
-    interventions: tuple[Mapping[str, Any], ...]
-    row: Mapping[str, Any]
-    drawn: bool = True
-    _image: Image | None = None
-
-    @property
-    def image(self) -> Image:
-        """The picture, RGB; read from its file where it has one, so that long runs fit in memory."""
-        if self._image is not None:
-            return self._image
-        from PIL import Image as images_of
-
-        if self.path is None:
-            raise OutputError("This record holds no picture.", "a record that `generate` returned.")
-        with images_of.open(self.path) as image:
-            return image.convert("RGB")
 
 
 def image_seed(seed: int, prompt_index: int, image_index: int) -> int:
@@ -146,7 +109,8 @@ def iterate(
         prompts: one prompt or several.
         images_per_prompt: pictures of each prompt.
         seed: of the run; each picture's own seed follows from it.
-        interventions: applied to all pictures, in order. Strengths per image (`Steering`) count all pictures of the
+        interventions: applied to all pictures, in order. Strengths per image (`Steering`) count all pictures
+            of the
             run: all images of the first prompt, then all of the second.
         num_inference_steps, guidance_scale: None for the model's own (its card, or the pipeline's default).
         negative_prompt: the same for all pictures.
@@ -165,10 +129,11 @@ def iterate(
     parts = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     facts = models.facts(pipeline)
     call = {
-        "num_inference_steps": facts.num_inference_steps if num_inference_steps is None else num_inference_steps,
+        "num_inference_steps": facts.num_inference_steps
+        if num_inference_steps is None
+        else num_inference_steps,
         "guidance_scale": facts.guidance_scale if guidance_scale is None else float(guidance_scale),
-        "height": height,
-        "width": width,
+        **_size(pipeline, facts.latent_shape, height, width),
     }
     folder = None if output is None else Path(output)
     known: dict[str, dict[str, Any]] = {}
@@ -186,10 +151,15 @@ def iterate(
             "revision": facts.identity.revision,
             "fingerprint": facts.identity.fingerprint,
         },
-        "versions": {"directrix": library_version(), **{name: version(name) for name in ("diffusers", "torch")}},
+        "versions": {
+            "directrix": library_version(),
+            **{name: version(name) for name in ("diffusers", "torch")},
+        },
     }
     places = [(p, i) for p in range(len(prompts)) for i in range(images_per_prompt)]
-    rows = [_row(prompts[p], p, i, parts, position, len(places), common) for position, (p, i) in enumerate(places)]
+    rows = [
+        _row(prompts[p], p, i, parts, position, len(places), common) for position, (p, i) in enumerate(places)
+    ]
     done = [folder is not None and _same(folder, known.get(row["file"]), row) for row in rows]
     if negative_prompt is not None:
         call["negative_prompt"] = negative_prompt
@@ -216,6 +186,16 @@ def iterate(
             manifest.write(folder, manifest.read(folder))
 
 
+def _size(
+    pipeline: Any, latent_shape: tuple[int, int, int], height: int | None, width: int | None
+) -> dict[str, int | None]:
+    if height is None and width is None:
+        return {"height": None, "width": None}
+    # Given one side only, diffusers would silently ignore it.
+    scale = pipeline.vae_scale_factor
+    return {"height": height or latent_shape[1] * scale, "width": width or latent_shape[2] * scale}
+
+
 def _draw(
     pipeline: Any,
     rows: Sequence[Mapping[str, Any]],
@@ -229,7 +209,9 @@ def _draw(
         arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
     generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]
     with compose(*(select(part, batch, total) for part in parts)).applied(pipeline):
-        result = pipeline([row["prompt"] for row in rows], generator=generators, output_type="pil", **arguments)
+        result = pipeline(
+            [row["prompt"] for row in rows], generator=generators, output_type="pil", **arguments
+        )
     flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
     yield from zip(batch, result.images, map(bool, flags), strict=True)
 
@@ -248,7 +230,9 @@ def _keep(folder: Path | None, row: dict[str, Any], image: Image, flagged: bool)
     return _record(row, folder / row["file"])
 
 
-def _record(row: Mapping[str, Any], path: Path | None, image: Image | None = None, drawn: bool = True) -> Record:
+def _record(
+    row: Mapping[str, Any], path: Path | None, image: Image | None = None, drawn: bool = True
+) -> Record:
     return Record(
         prompt=row["prompt"],
         prompt_index=row["prompt_index"],
@@ -303,7 +287,11 @@ def _checked(prompts: str | Sequence[str], images_per_prompt: int, batch_size: i
             "at least one word each.",
             'a prompt such as "a firefighter".',
         )
-    for name, value, least in (("images_per_prompt", images_per_prompt, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+    for name, value, least in (
+        ("images_per_prompt", images_per_prompt, 1),
+        ("batch_size", batch_size, 1),
+        ("seed", seed, 0),
+    ):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise DirectrixError(f"{name} is {value!r}.", f"a whole number of at least {least}.")
     return listed

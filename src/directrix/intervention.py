@@ -1,6 +1,7 @@
 """Interventions: whatever changes a pipeline's pictures for a while and leaves no trace.
 
-Steering and every rival method are interventions, so that code that draws or measures need not know which is which.
+Steering and every rival method are interventions, so that code that draws or measures need not know which is
+which.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Intervention(Protocol):
 def select(intervention: Intervention, images: Sequence[int], total: int) -> Intervention:
     """The intervention for some images of a run.
 
-    One whose settings differ from image to image has a method `select(images, total)`; any other is returned as it is.
+    One whose settings differ from image to image has a method `select(images, total)`; any other is returned
+    as it is.
 
     Args:
         images: positions of the images in the run.

@@ -1,7 +1,7 @@
 """The manifest of a folder of pictures: one JSON line per picture.
 
-Lines are appended while pictures are drawn, so that a run which is stopped loses nothing. The last line of a file counts;
-a line that was cut off is ignored.
+Lines are appended while pictures are drawn, so that a run which is stopped loses nothing. The last line of a
+file counts; a line that was cut off is ignored.
 """
 
 from __future__ import annotations
@@ -10,13 +10,55 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from directrix.errors import OutputError
 from directrix.storage import write_atomically
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 NAME = "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture and all that is needed to draw it again.
+
+    Args:
+        prompt: its prompt.
+        prompt_index: place of the prompt in the run.
+        image_index: place of the picture among those of its prompt.
+        seed: the run's seed.
+        path: its PNG file; None without an output folder.
+        interventions: settings of each intervention, with this picture's own strengths.
+        row: its row of the manifest.
+        drawn: False if it was taken over from an earlier run.
+    """
+
+    prompt: str
+    prompt_index: int
+    image_index: int
+    seed: int
+    path: Path | None
+    interventions: tuple[Mapping[str, Any], ...]
+    row: Mapping[str, Any]
+    drawn: bool = True
+    _image: Image | None = None
+
+    @property
+    def image(self) -> Image:
+        """The picture, RGB; read from its file where it has one, so that long runs fit in memory."""
+        if self._image is not None:
+            return self._image
+        from PIL import Image as images_of
+
+        if self.path is None:
+            raise OutputError("This record holds no picture.", "a record that `generate` returned.")
+        with images_of.open(self.path) as image:
+            return image.convert("RGB")
 
 
 def writable(folder: Path) -> None:

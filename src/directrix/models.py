@@ -1,15 +1,9 @@
-"""Models: loading a pipeline by name, and the facts about it that steering and discovery need.
-
-The *fingerprint* stands for a denoiser's structure and weights. It is taken from the sign bits of the weights, so it is the
-same in float32, float16 and bfloat16, and changes with the slightest training.
-"""
+"""Models: loading a pipeline by name, and the facts about it that steering and discovery need."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from directrix.direction import ModelIdentity
-from directrix.errors import ModelError, suggestion
+from directrix.errors import DirectrixError, ModelError, suggestion
+from directrix.fingerprint import fingerprint
 from directrix.sites import denoiser
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 __all__ = ["EMBEDDED", "ModelFacts", "cards", "denoiser", "facts", "fingerprint", "identity", "load"]
 
 EMBEDDED = "emoji"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SNAPSHOT = re.compile(r"models--(?P<name>[^/\\]+)[/\\]snapshots[/\\](?P<revision>[0-9a-f]+)")
-# Keyed by the denoiser: what it was loaded as, and (state of the weights, fingerprint).
+# Keyed by the denoiser: name and revision that it was loaded as.
 _LOADED_AS: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
-_FINGERPRINTS: WeakKeyDictionary[Any, tuple[tuple[int, int], str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,10 @@ def load(
     folder, shown = _located(name)
     options: dict[str, Any] = {_dtype_argument(): dtype or torch.float32, "use_safetensors": True}
     if folder is not None:
-        stored = {path.name for path in (*folder.glob("unet/*.safetensors"), *folder.glob("transformer/*.safetensors"))}
+        stored = {
+            path.name
+            for path in (*folder.glob("unet/*.safetensors"), *folder.glob("transformer/*.safetensors"))
+        }
         if stored and all(".fp16." in each for each in stored):
             options["variant"] = "fp16"
     if revision is not None:
@@ -125,7 +121,9 @@ def facts(pipeline: Any) -> ModelFacts:
     who = identity(pipeline)
     card = cards().get(who.name, {})
     config: Any = getattr(network, "config", {})
-    default = {key: value.default for key, value in inspect.signature(type(pipeline).__call__).parameters.items()}
+    default = {
+        key: value.default for key, value in inspect.signature(type(pipeline).__call__).parameters.items()
+    }
     size = config.get("sample_size") or getattr(pipeline, "default_sample_size", None) or 64
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     vae = getattr(getattr(pipeline, "vae", None), "config", {})
@@ -138,7 +136,9 @@ def facts(pipeline: Any) -> ModelFacts:
         guidance_layout="unconditional-conditional",
         latent_shape=(int(channels), int(height), int(width)),
         guidance_scale=float(card.get("guidance_scale", _number(default.get("guidance_scale"), 7.5))),
-        num_inference_steps=int(card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))),
+        num_inference_steps=int(
+            card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))
+        ),
         learning_rate=card.get("learning_rate"),
     )
 
@@ -150,58 +150,6 @@ def identity(pipeline: Any) -> ModelIdentity:
     return ModelIdentity(name, revision, fingerprint(network))
 
 
-def fingerprint(network: nn.Module) -> str:
-    """SHA-256 over the denoiser's configuration and every parameter's name, shape and sign bits.
-
-    The result is kept until a weight changes. LoRA layers are left out, so an adapter does not make another model.
-
-    Raises:
-        ModelError: the weights are not in memory.
-    """
-    parameters = dict(network.named_parameters())
-    state = (len(parameters), sum(each._version for each in parameters.values()))
-    kept = _FINGERPRINTS.get(network)
-    on_meta = any(each.is_meta for name, each in parameters.items() if "lora_" not in name)
-    if kept is not None and (on_meta or kept[0] == state):
-        return kept[1]
-    if on_meta:
-        raise ModelError(
-            f"The weights of {type(network).__name__} are not in memory.",
-            "a model whose weights can be read.",
-            "directrix.models.facts(pipeline) once before enable_sequential_cpu_offload().",
-        )
-    digest = hashlib.sha256(json.dumps(_settings(network), sort_keys=True, default=list).encode())
-    named = ((re.sub(r"\.base_layer\b", "", name), each) for name, each in parameters.items() if "lora_" not in name)
-    for name, parameter in sorted(named, key=lambda item: item[0]):
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
-        digest.update(_sign_bits(parameter))
-    _FINGERPRINTS[network] = (state, digest.hexdigest())
-    return digest.hexdigest()
-
-
-def _sign_bits(parameter: torch.Tensor) -> bytes:
-    import numpy as np
-    import torch
-
-    values = parameter.detach()
-    if values.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
-        values = values.float()
-    return np.packbits(torch.signbit(values).flatten().cpu().numpy()).tobytes()
-
-
-def _settings(network: Any) -> dict[str, Any]:
-    # Only what differs from the class's defaults: newer versions of diffusers add keys, which must not change the result.
-    defaults = {key: value.default for key, value in inspect.signature(type(network).__init__).parameters.items()}
-    config = dict(getattr(network, "config", {}))
-    plain = json.loads(json.dumps(config, default=str))
-    given = {
-        key: value
-        for key, value in plain.items()
-        if not key.startswith("_") and value != json.loads(json.dumps(defaults.get(key), default=str))
-    }
-    return {"class": type(network).__name__, **given}
-
-
 def _configured(network: Any) -> tuple[str, str]:
     """Name and revision from the path that diffusers remembers; never the path itself."""
     path = str(getattr(network, "config", {}).get("_name_or_path") or "")
@@ -211,8 +159,8 @@ def _configured(network: Any) -> tuple[str, str]:
     if path and not Path(path).is_absolute() and _HUB_ID.fullmatch(path) and not Path(path).exists():
         return path, ""
     parts = [part for part in Path(path).parts if part not in ("unet", "transformer")]
-    embedded = _embedded()
-    if path and embedded is not None and Path(path).resolve() in (embedded, embedded / "unet"):
+    embedded = _embedded() if path else None
+    if embedded is not None and Path(path).resolve() in (embedded, embedded / "unet"):
         return EMBEDDED, ""
     return (parts[-1] if parts else type(network).__name__), ""
 
@@ -221,7 +169,7 @@ def _embedded() -> Path | None:
     # By name: the embedded model is a layer of its own and may be left out.
     try:
         folder = Path(importlib.import_module("directrix.world").path()).resolve()
-    except (ImportError, AttributeError, OSError, ModelError):
+    except (ImportError, AttributeError, OSError, DirectrixError):
         return None
     return folder if (folder / "model_index.json").is_file() else None
 
@@ -249,7 +197,8 @@ def _located(name: str) -> tuple[Path | None, str]:
     if not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise ModelError(
             f"There is no model '{name}'.",
-            "'emoji', a folder that holds a diffusers pipeline, or a Hugging Face id such as CompVis/stable-diffusion-v1-4.",
+            "'emoji', a folder that holds a diffusers pipeline, or a Hugging Face id such as "
+            "CompVis/stable-diffusion-v1-4.",
             suggestion(name, cards()),
         )
     return None, name
@@ -262,7 +211,7 @@ def _from_pretrained(name: str, folder: Path | None, options: dict[str, Any]) ->
     lookup = {key: options[key] for key in ("revision",) if key in options}
     try:
         with _quiet():
-            index = dict(DiffusionPipeline.load_config(source, **lookup))  # pyright: ignore[reportArgumentType]
+            index = dict(DiffusionPipeline.load_config(source, **lookup))  # pyright: ignore
             for part in ("safety_checker", "feature_extractor", "image_encoder"):
                 if part in index:
                     # Judging pictures is the judges' job; a blacked-out picture would falsify every figure.
@@ -275,7 +224,8 @@ def _from_pretrained(name: str, folder: Path | None, options: dict[str, Any]) ->
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"The model '{name}' cannot be loaded: {first}",
-            "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can be reached.",
+            "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
+            "be reached.",
             suggestion(name, cards()) if folder is None else "copy or download the folder again.",
         ) from error
 
@@ -307,7 +257,9 @@ def _best_device() -> torch.device:
     import torch
 
     accelerator = getattr(torch, "accelerator", None)
-    found = accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
+    found = (
+        accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
+    )
     return torch.device("cpu") if found is None else found
 
 

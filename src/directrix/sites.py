@@ -1,6 +1,7 @@
 """Where a model is steered: finding a site, its module and the size of its output.
 
-A U-Net's site is the output of its mid block, the bottleneck ("h-space"). A transformer's is its middle block.
+A U-Net's site is the output of its mid block, the bottleneck ("h-space"). A transformer's is its middle
+block.
 """
 
 from __future__ import annotations
@@ -124,8 +125,12 @@ def _module(network: nn.Module, name: str) -> nn.Module:
 
 
 def _output(network: Any, module: Any, name: str) -> tuple[int, str]:
-    config = getattr(network, "config", {})
-    if name.startswith("transformer_blocks.") and name.count(".") == 1 and hasattr(config, "attention_head_dim"):
+    config: Any = getattr(network, "config", {})
+    if (
+        name.startswith("transformer_blocks.")
+        and name.count(".") == 1
+        and hasattr(config, "attention_head_dim")
+    ):
         return int(config.num_attention_heads * config.attention_head_dim), "channels-last"
     resnets = getattr(module, "resnets", None)
     candidates = [resnets[-1]] if resnets else [module]

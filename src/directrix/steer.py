@@ -2,8 +2,8 @@
 
     h' = h + sum_i strength_i * direction_i
 
-at each direction's site, in the steered half of guidance, during a window of the steps. Rows of strength 0 are not
-touched, so strength 0 gives the very bits of an unsteered run.
+at each direction's site, in the steered half of guidance, during a window of the steps. Rows of strength 0
+are not touched, so strength 0 gives the very bits of an unsteered run.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def steer(
 
     Args:
         pipeline: the diffusers pipeline that will be called.
-        directions: a strength for each direction, a number or one per image (prompts times images per prompt, in the
-            pipeline's order); or a single direction, which then has its default strength.
-        branch: "conditional" (the guidance scale then multiplies the effect), "unconditional" or "both"; without
-            guidance there is one branch only, and it is steered.
+        directions: a strength for each direction, a number or one per image (prompts times images per prompt,
+            in the pipeline's order); or a single direction, which then has its default strength.
+        branch: "conditional" (the guidance scale then multiplies the effect), "unconditional" or "both";
+            without guidance there is one branch only, and it is steered.
         start, stop: window of the steps as fractions of the scheduler's timesteps; step i of n is steered if
             start <= i / n < stop.
         guided: whether the denoiser's batch holds both halves of guidance; None to ask the pipeline.
@@ -85,7 +85,9 @@ class Steering:
         numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in window)
         if not numbers or not 0 <= start <= stop <= 1:
             raise StrengthError(
-                f"The window of steps is {start!r} to {stop!r}.", "0 <= start <= stop <= 1.", "start=0.0, stop=1.0."
+                f"The window of steps is {start!r} to {stop!r}.",
+                "0 <= start <= stop <= 1.",
+                "start=0.0, stop=1.0.",
             )
         self.strengths: Mapping[Direction, float | tuple[float, ...]] = {
             each: checked(strength) for each, strength in directions.items()
@@ -178,7 +180,8 @@ class _Window:
         self._stop = stop
 
     def see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        self.open = self._start <= self._fraction(kwargs.get("timestep", args[1] if len(args) > 1 else None)) < self._stop
+        timestep = kwargs.get("timestep", args[1] if len(args) > 1 else None)
+        self.open = self._start <= self._fraction(timestep) < self._stop
 
     def _fraction(self, timestep: Any) -> float:
         import torch
@@ -202,7 +205,9 @@ class _Window:
 class _Added:
     """Adds the directions of one site to its output."""
 
-    def __init__(self, steering: Steering, pipeline: Any, directions: Sequence[Direction], window: _Window) -> None:
+    def __init__(
+        self, steering: Steering, pipeline: Any, directions: Sequence[Direction], window: _Window
+    ) -> None:
         self._steering = steering
         self._pipeline = pipeline
         self._directions = directions
@@ -238,20 +243,22 @@ class _Added:
 
 
 def _check_fit(direction: Direction, h: Tensor) -> None:
-    shape, channels_at = tuple(direction.tensor.shape), 1 if direction.site.layout == "channels-first" else -1
-    here = tuple(h.shape[1:])
-    if h.shape[channels_at] != shape[0]:
+    name, site = direction.name, direction.site
+    shape, here = tuple(direction.tensor.shape), tuple(h.shape[1:])
+    channels = here[0] if site.layout == "channels-first" else here[-1]
+    if channels != shape[0]:
         raise MismatchError(
-            f"The direction '{direction.name}' has {shape[0]} channels, '{direction.site.name}' has {h.shape[channels_at]}.",
+            f"The direction '{name}' has {shape[0]} channels, '{site.name}' has {channels}.",
             "a direction of this model and site.",
             "discover it anew.",
         )
     if len(shape) == 3 and shape != here:
+        size = f"{here[1]} x {here[2]}"
         raise MismatchError(
-            f"The direction '{direction.name}' was found at {shape[1]} x {shape[2]} activations; these images have "
-            f"{here[-2]} x {here[-1]} at '{direction.site.name}'.",
+            f"The direction '{name}' was found at {shape[1]} x {shape[2]} activations; these images have "
+            f"{size} at '{site.name}'.",
             "images of the size that the direction was found with.",
-            f"that height and width, direction.resized({here[-2]}, {here[-1]}), or direction.pooled() for any size.",
+            f"that height and width, direction.resized({here[1]}, {here[2]}), or direction.pooled().",
         )
 
 

@@ -5,8 +5,8 @@
     without guidance   [image 1, ..., image n]
     with guidance      [unconditional 1, ..., unconditional n, conditional 1, ..., conditional n]
 
-where n is the number of prompts times the images per prompt, in the pipeline's order: all images of the first prompt,
-then all of the second.
+where n is the number of prompts times the images per prompt, in the pipeline's order: all images of the first
+prompt, then all of the second.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ def checked(strength: Strength) -> float | tuple[float, ...]:
     Raises:
         StrengthError: it is not a number, not finite, or an empty list.
     """
-    values: Any = strength.tolist() if hasattr(strength, "tolist") else strength
+    given: Any = strength
+    values = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(values, list | tuple):
         if not values:
-            raise StrengthError("The list of strengths is empty.", "one strength per image.", "a single number.")
+            raise StrengthError(
+                "The list of strengths is empty.", "one strength per image.", "a single number."
+            )
         return tuple(_finite(value) for value in values)
     return _finite(values)
 
@@ -54,7 +57,9 @@ def checked_branch(branch: str) -> Branch:
     for known in BRANCHES:
         if branch == known:
             return known
-    raise StrengthError(f"There is no branch '{branch}'.", "a half of guidance.", suggestion(str(branch), BRANCHES))
+    raise StrengthError(
+        f"There is no branch '{branch}'.", "a half of guidance.", suggestion(str(branch), BRANCHES)
+    )
 
 
 def expand(strength: Strength, batch: int, guided: bool, branch: str) -> Tensor | None:

@@ -23,9 +23,13 @@ def test_none_leaves_the_very_output():
 
 def test_all_are_gone_after_an_exception():
     module = nn.Identity()
-    with pytest.raises(RuntimeError), _hooks.edit_output(module, lambda h: h):
-        with _hooks.read_output(module, lambda h: None), _hooks.before_call(module, lambda a, k: None):
-            raise RuntimeError
+    with (
+        pytest.raises(RuntimeError),
+        _hooks.edit_output(module, lambda h: h),
+        _hooks.read_output(module, lambda h: None),
+        _hooks.before_call(module, lambda a, k: None),
+    ):
+        raise RuntimeError
     assert not module._forward_hooks
     assert not module._forward_pre_hooks
 

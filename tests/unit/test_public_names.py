@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-NAMES = ["load", "Concept", "PromptPair", "AttributeSet", "Direction", "steer", "generate", "discover", "DirectrixError"]
+NAMES = [
+    "load",
+    "Concept",
+    "PromptPair",
+    "AttributeSet",
+    "Direction",
+    "steer",
+    "generate",
+    "discover",
+    "DirectrixError",
+]
 IMPORTS = [
     "import directrix",
     "import directrix.steer",
@@ -70,5 +80,3 @@ def test_unknown_names_raise():
 def test_star_import_and_version():
     assert run("from directrix import *; print(steer.__name__, load.__name__)") == "steer load\n"
     assert run("import directrix; print(type(directrix.__version__).__name__)") == "str\n"
-
-

@@ -16,6 +16,8 @@ from directrix.report.comparison import CATEGORIES, Comparison, Picture, summary
 from directrix.report.demo import demo, quotas, subject_of
 from directrix.report.tables import tables
 
+GENDERS = CATEGORIES["gender"]
+TONES_OR_NONE = (*CATEGORIES["tone"], None)
 PROMPTS = ("a pilot", "a health worker <b>")
 
 
@@ -26,7 +28,7 @@ class Verdict(NamedTuple):
 
 
 class Judge:
-    """Sees a man with light skin in the first half of all pictures it is shown, and a woman or nobody after."""
+    """Sees light men in the first eight pictures, then as many women as men, of every tone or none."""
 
     def __init__(self):
         self.seen = 0
@@ -34,11 +36,10 @@ class Judge:
     def label(self, images):
         rows = []
         for _ in images:
-            late = self.seen >= 8
-            labels = {"subject": "pilot", "gender": "man", "tone": "light", "style": "flat"}
-            if late:
+            labels = {"subject": "pilot", "gender": "male", "tone": "light", "style": "flat"}
+            if self.seen >= 8:
                 labels |= {
-                    "gender": ("woman", "man")[self.seen % 2],
+                    "gender": GENDERS[self.seen % 2],
                     "tone": (*CATEGORIES["tone"], None)[self.seen % 4],
                 }
             rows.append({key: Verdict(label) for key, label in labels.items()})
@@ -53,11 +54,8 @@ def picture(number, gender, tone, subject="pilot", steered=()):
 
 @pytest.fixture
 def comparisons():
-    before = [picture(i, "man", "light") for i in range(4)]
-    after = [
-        picture(i, ("woman", "man")[i % 2], (*CATEGORIES["tone"], None)[i], steered=("woman",))
-        for i in range(4)
-    ]
+    before = [picture(i, "male", "light") for i in range(4)]
+    after = [picture(i, GENDERS[i % 2], TONES_OR_NONE[i], steered=("female",)) for i in range(4)]
     after[3] = picture(3, None, None, None)
     return [Comparison(prompt, "pilot", before, after) for prompt in PROMPTS]
 
@@ -68,14 +66,14 @@ def test_summary_holds_the_figures_of_both_sides(comparisons):
     assert before["deviation_ratio"]["gender"]["value"] == 1.0
     assert before["deviation_ratio"]["tone"]["value"] == 1.0
     assert before["subject_accuracy"]["value"] == 1.0
-    # Two women and a man: |2/3 - 1/2| / (1/2). One of each tone. The unscored picture counts in the subject only.
+    # Two women and a man: |2/3 - 1/2| / (1/2). One of each tone. The unscored one counts in the subject only.
     assert after["deviation_ratio"]["gender"]["value"] == pytest.approx(1 / 3, abs=1e-4)
     assert after["deviation_ratio"]["gender"]["n"] == 6
     assert after["deviation_ratio"]["tone"]["value"] == 0.0
     assert after["subject_accuracy"] == {"value": 0.75, "n": 8, **_ends(after["subject_accuracy"])}
     assert after["images"] == 8
     assert after["unscored"] == {"subject": 2, "gender": 2, "tone": 2}
-    assert after["by_prompt"]["a pilot"]["counts"]["gender"] == {"woman": 2, "man": 1}
+    assert after["by_prompt"]["a pilot"]["counts"]["gender"] == {"female": 2, "male": 1}
     json.dumps(found, allow_nan=False)
 
 
@@ -172,7 +170,14 @@ def test_demo_writes_page_summary_and_directions(run):
     folder, found, _ = run
     names = {path.name for path in folder.iterdir()}
     tones = {f"{tone}-skinned.safetensors" for tone in CATEGORIES["tone"]}
-    assert names == {"index.html", "summary.json", "woman.safetensors", "man.safetensors", *tones}
+    assert names == {
+        "index.html",
+        "summary.json",
+        "overview.png",
+        "woman.safetensors",
+        "man.safetensors",
+        *tones,
+    }
     assert json.loads((folder / "summary.json").read_text()) == found
     for side in ("unsteered", "steered"):
         assert found[side]["images"] == 8

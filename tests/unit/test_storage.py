@@ -32,7 +32,9 @@ def tampered(path: Path, tensor: torch.Tensor | None = None, key: str = "directi
         described = json.loads(file.metadata()["directrix"])
     described |= changes
     described = {name: value for name, value in described.items() if value is not ...}
-    save_file({key: DIRECTION.tensor if tensor is None else tensor}, path, {"directrix": json.dumps(described)})
+    save_file(
+        {key: DIRECTION.tensor if tensor is None else tensor}, path, {"directrix": json.dumps(described)}
+    )
     return path
 
 
@@ -85,7 +87,7 @@ def test_pickles_and_text_are_refused(tmp_path: Path):
 
 def test_foreign_safetensors_are_named(tmp_path: Path):
     save_file({"lora.down.weight": torch.zeros(2, 2)}, tmp_path / "lora.safetensors", {"format": "pt"})
-    with pytest.raises(DirectionFileError, match="not a direction.*lora.down.weight"):
+    with pytest.raises(DirectionFileError, match=r"not a direction.*lora\.down\.weight"):
         load(tmp_path / "lora.safetensors")
 
 
@@ -102,6 +104,8 @@ def test_values_that_are_not_finite(tmp_path: Path, value: float):
     [
         {"shape": [4, 1, 4]},
         {"shape": ...},
+        {"sha256": ...},
+        {"sha256": "0"},
         {"name": ...},
         {"name": ""},
         {"name": 3},
@@ -160,7 +164,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
 
 def test_what_json_cannot_hold_is_refused_and_the_old_file_kept(tmp_path: Path):
     save(DIRECTION, tmp_path / "file")
-    for bad in ({"x": float("nan")}, {"x": torch.zeros(1)}):
+    for bad in ({"x": float("nan")}, {"x": torch.zeros(1)}, {"x": "\ud800"}):
         with pytest.raises(DirectionFileError, match="cannot be stored"):
             save(DIRECTION.with_(recipe=bad), tmp_path / "file")
     assert load(tmp_path / "file").recipe == DIRECTION.recipe

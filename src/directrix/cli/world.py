@@ -28,6 +28,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="pictures to draw (default: 2000)",
     )
     report.add_argument(
+        "--art", type=Path, default=Path("art"), metavar="DIR", help="where the art is or goes (default: art)"
+    )
+    report.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON"
     )
     options.add_json(report)
@@ -66,11 +69,14 @@ def _path(arguments: argparse.Namespace) -> None:
 
 def _report(arguments: argparse.Namespace) -> None:
     output = None if arguments.output is None else options.writable_file(arguments.output)
+    art = options.writable_folder(arguments.art)
     from directrix.progress import bars
     from directrix.report.tables import world_table
-    from directrix.world.report import report
+    from directrix.report.world import report, write
 
-    figures = report(images=arguments.images, output=output, progress=bars)
+    figures = report(art, images=arguments.images, progress=bars)
+    if output is not None:
+        write(figures, output)
     terminal.result("\n".join(world_table(figures)), figures, arguments.json)
 
 

@@ -148,9 +148,10 @@ def minimise(
 
 def _initial(problem: Problem, scale: float) -> State:
     uniform = torch.rand(problem.shape, generator=generator(problem.seed, "initial")) * 2 - 1
-    zero = torch.zeros(problem.shape)
+    # Separate tensors: files can't hold two names for the same memory.
+    first, second, average = (torch.zeros(problem.shape) for _ in range(3))
     return State(
-        0, uniform * (scale * problem.learning_rate), zero, zero, zero, torch.zeros(0, dtype=torch.float64)
+        0, uniform * (scale * problem.learning_rate), first, second, average, torch.zeros(0, dtype=torch.float64)
     )
 
 

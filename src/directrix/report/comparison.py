@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIDES = ("unsteered", "steered")
 # The judge's words for the attributes that are made even.
-CATEGORIES: Mapping[str, tuple[str, ...]] = {"gender": ("woman", "man"), "tone": ("light", "brown", "dark")}
+CATEGORIES: Mapping[str, tuple[str, ...]] = {"gender": ("female", "male"), "tone": ("light", "brown", "dark")}
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,22 @@ def summary(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 def _side(comparisons: Sequence[Comparison], side: str) -> dict[str, Any]:
     means = {attribute: mean_deviation(comparisons, side, attribute) for attribute in CATEGORIES}
-    pictures = [(one, picture) for one in comparisons for picture in one.side(side)]
-    right = sum(picture.labels.get("subject") == one.subject for one, picture in pictures)
+    pictures = [picture for one in comparisons for picture in one.side(side)]
+    rows = {one.prompt: _prompt(one, side) for one in comparisons}
+    right = sum(row["subject_right"] for row in rows.values())
     return {
         "deviation_ratio": {key: mean.as_dict() if mean else None for key, mean in means.items()},
         "subject_accuracy": proportion(right, len(pictures)).as_dict(),
         "images": len(pictures),
         "unscored": {
-            attribute: sum(picture.labels.get(attribute) is None for _, picture in pictures)
-            for attribute in ("subject", *CATEGORIES)
+            "subject": sum(picture.labels.get("subject") is None for picture in pictures),
+            # A judge that sees no person at all answers with a word of its own, which is no category either.
+            **{
+                attribute: len(pictures) - sum(counts(pictures, attribute).values())
+                for attribute in CATEGORIES
+            },
         },
-        "by_prompt": {one.prompt: _prompt(one, side) for one in comparisons},
+        "by_prompt": rows,
     }
 
 

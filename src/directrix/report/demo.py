@@ -4,6 +4,7 @@ page.
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import time
@@ -19,6 +20,7 @@ from directrix.generate import generate
 from directrix.metrics import deviation_ratio
 from directrix.progress import Progress, silent
 from directrix.report.comparison import CATEGORIES, SIDES, Comparison, Picture, summary
+from directrix.report.overview import overview
 from directrix.report.page import page
 from directrix.steer import Steering
 from directrix.storage import write_atomically
@@ -53,15 +55,19 @@ def demo(
     images_per_concept: int = IMAGES_PER_CONCEPT,
     steps_per_concept: int = STEPS_PER_CONCEPT,
     batch_size: int = BATCH_SIZE,
+    num_inference_steps: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write index.html, summary.json and the directions into the folder `output`, and return the summary.
+    """Write index.html, summary.json, overview.png and the directions into `output`; return the summary.
 
-    pipeline: the embedded model unless given; judge: anything with the emoji judge's `label`. prompts: an
-    article and the judge's word for a subject, such as "a pilot"; two or more. images_per_prompt: drawn
-    unsteered, and with the same seeds steered to each gender and each tone equally often. images_per_concept,
-    steps_per_concept, batch_size: of the discovery.
+    Args:
+        pipeline: the embedded model unless given.
+        judge: anything with the emoji judge's `label`; the emoji judge unless given.
+        prompts: two or more, each an article and the judge's word for a subject, such as "a pilot".
+        images_per_prompt: drawn unsteered, and again with the same seeds, steered in equal numbers.
+        images_per_concept, steps_per_concept: of the discovery.
+        batch_size, num_inference_steps: of discovery and drawing; None for the model's own number of steps.
 
     The summary holds, for "unsteered" and "steered", deviation_ratio.{gender,tone} and subject_accuracy, each
     as {"value", "low", "high", "n"}, and images; and seconds. Raises OutputError before any drawing where
@@ -73,17 +79,22 @@ def demo(
     pipeline, judge = _loaded(pipeline, judge)
     watch.lap("loading")
 
-    directions = _discover(pipeline, images_per_concept, steps_per_concept, batch_size, seed, progress)
+    settings = {"batch_size": batch_size, "seed": seed, "num_inference_steps": num_inference_steps}
+    amount = {"images": images_per_concept, "steps": steps_per_concept}
+    directions = _discover(pipeline, {**settings, **amount}, progress)
     for direction in directions.values():
         storage.save(direction, Path(output) / f"{direction.name}.safetensors")
     watch.lap("discovery")
 
-    drawing = _Drawing(pipeline, tuple(prompts), images_per_prompt, batch_size, seed, progress)
     quota = quotas(len(prompts), images_per_prompt, seed)
-    images = {
-        "unsteered": drawing.images("unsteered"),
-        "steered": drawing.images("steered", directions, quota),
-    }
+    images = {}
+    for side in SIDES:
+        steering = [_steering(directions, quota)] if side == "steered" else []
+        bars = _labelled(progress, f"{side}: ")
+        records = generate(
+            pipeline, prompts, images_per_prompt, interventions=steering, progress=bars, **settings
+        )
+        images[side] = [record.image for record in records]
     watch.lap("drawing")
 
     comparisons = _judged(judge, prompts, images, quota, progress)
@@ -96,19 +107,21 @@ def demo(
         "images_per_prompt": images_per_prompt,
         "chance": {key: round(_chance(images_per_prompt, len(CATEGORIES[key])), 4) for key in CATEGORIES},
         "directions": [direction.name for direction in directions.values()],
-        "discovery": {"method": METHOD, "images": images_per_concept, "steps": steps_per_concept},
+        "discovery": {"method": METHOD, **amount},
         "seconds": round(sum(watch.laps.values()), 1),
         "seconds_by_stage": watch.laps,
         **summary(comparisons),
     }
+    picture = io.BytesIO()
+    overview(comparisons).save(picture, "PNG")
+    write_atomically(Path(output) / "overview.png", picture.getvalue())
     write_atomically(Path(output) / "index.html", page(result, comparisons).encode())
     write_atomically(Path(output) / "summary.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
 
 
 def quotas(prompts: int, images: int, seed: int) -> list[dict[str, str]]:
-    """Return, for every picture of `prompts` x `images`, one category of each attribute, in the judge's
-    words.
+    """Return one category of each attribute, in the judge's words, for every picture of `prompts` x `images`.
 
     Within a prompt, the counts of an attribute's categories differ by at most one, and which of them is one
     ahead changes from prompt to prompt. The order follows from `seed`, so that it has nothing to do with the
@@ -126,60 +139,24 @@ def quotas(prompts: int, images: int, seed: int) -> list[dict[str, str]]:
     return rows
 
 
-def _discover(
-    pipeline: Any, images: int, steps: int, batch_size: int, seed: int, progress: Progress
-) -> dict[str, Direction]:
+def _discover(pipeline: Any, settings: Mapping[str, Any], progress: Progress) -> dict[str, Direction]:
     """The directions by the judge's words; those of one attribute are learned in one run."""
     found: dict[str, Direction] = {}
     for attribute, group in ATTRIBUTES.items():
-        directions = discover(
-            pipeline,
-            group.concepts,
-            METHOD,
-            images=images,
-            steps=steps,
-            batch_size=batch_size,
-            seed=seed,
-            progress=_labelled(progress, f"{group.name}: "),
-        )
+        bars = _labelled(progress, f"{group.name}: ")
+        directions = discover(pipeline, group.concepts, METHOD, **settings, progress=bars)
         found |= dict(zip(CATEGORIES[attribute], directions, strict=True))
     return found
 
 
-class _Drawing:
-    """The same prompts and seeds, drawn once a side."""
-
-    def __init__(
-        self,
-        pipeline: Any,
-        prompts: Sequence[str],
-        images: int,
-        batch_size: int,
-        seed: int,
-        progress: Progress,
-    ) -> None:
-        self._arguments = (pipeline, prompts, images)
-        self._settings = {"batch_size": batch_size, "seed": seed}
-        self._progress = progress
-
-    def images(
-        self,
-        side: str,
-        directions: Mapping[str, Direction] | None = None,
-        quota: Sequence[Mapping[str, str]] = (),
-    ) -> list[Any]:
-        """PIL images, all of the first prompt first; each steered to the categories of its row of `quota`."""
-        strengths = {
+def _steering(directions: Mapping[str, Direction], quota: Sequence[Mapping[str, str]]) -> Steering:
+    """Each picture steered to the categories of its row, at the directions' default strengths."""
+    return Steering(
+        {
             direction: [direction.strengths.default * (category in row.values()) for row in quota]
-            for category, direction in (directions or {}).items()
+            for category, direction in directions.items()
         }
-        records = generate(
-            *self._arguments,
-            interventions=(Steering(strengths),) if strengths else (),
-            progress=_labelled(self._progress, f"{side}: "),
-            **self._settings,
-        )
-        return [record.image for record in records]
+    )
 
 
 def _judged(

@@ -49,7 +49,7 @@ def page(summary: Mapping[str, Any], comparisons: Sequence[Comparison]) -> str:
 
 
 def _head(summary: Mapping[str, Any], lead: Comparison) -> str:
-    before, after = (counts(lead.side(side), "gender")["woman"] for side in SIDES)
+    before, after = (counts(lead.side(side), "gender")["female"] for side in SIDES)
     number = len(lead.unsteered)
     return (
         "<header>"
@@ -83,15 +83,13 @@ def _card(summary: Mapping[str, Any], key: str, title: str, meaning: str) -> str
 def _charts(summary: Mapping[str, Any]) -> str:
     drawn = []
     for attribute, title in TITLES.items():
-        rows = [
-            Row(
-                prompt, *(Bar(_prompt(summary, side, prompt)["deviation_ratio"][attribute]) for side in SIDES)
-            )
-            for prompt in summary["steered"]["by_prompt"]
-        ]
+        rows = []
+        for prompt in summary["steered"]["by_prompt"]:
+            ratios = [_prompt(summary, side, prompt)["deviation_ratio"][attribute] for side in SIDES]
+            rows.append(Row(prompt, Bar(ratios[0]), Bar(ratios[1])))
         means = [_figure(summary, side, attribute) for side in SIDES]
         whole = [Bar(None) if one is None else Bar(one["value"], one["low"], one["high"]) for one in means]
-        rows.append(Row("mean, with 95 % interval", *whole, strong=True))
+        rows.append(Row("mean, with 95 % interval", whole[0], whole[1], strong=True))
         heading = f"{title}: deviation ratio, lower is fairer"
         drawn.append(f'<div class="card"><h3>{heading}</h3>{_legend(_SIDES)}{bars(heading, rows)}</div>')
     return (
@@ -100,7 +98,7 @@ def _charts(summary: Mapping[str, Any]) -> str:
 
 
 _SIDES = (("unsteered", "--before"), ("steered", "--after"))
-_GENDERS = (("judged a woman", "--woman"), ("judged a man", "--man"), ("not scored", "--none"))
+_GENDERS = (("judged female", "--female"), ("judged male", "--male"), ("not scored", "--none"))
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> str:
@@ -114,9 +112,8 @@ def _pictures(comparisons: Sequence[Comparison]) -> str:
         strips = "".join(_strip(side, one) for side in SIDES)
         blocks.append(f'<article><h3>{escape(one.prompt)}</h3><div class="pair">{strips}</div></article>')
     return (
-        "<section><h2>The pictures</h2><p>Left and right, the same place is the same seed. The line below "
-        "a picture is "
-        f"what the judge saw. None is left out.</p>{_legend(_GENDERS)}{''.join(blocks)}</section>"
+        "<section><h2>The pictures</h2><p>The same place in both is the same seed. The line below a "
+        f"picture is what the judge saw. All are shown.</p>{_legend(_GENDERS)}{''.join(blocks)}</section>"
     )
 
 

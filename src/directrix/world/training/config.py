@@ -47,7 +47,7 @@ def default() -> Config:
         judge_channels=(24, 48, 96, 128),
         captions_for_tokenizer=30_000,
         views=3,
-        clip=Part(200, Schedule(1500, 1e-3, decay=0.5, weight_decay=0.05), 118, 2, 2),
+        clip=Part(200, Schedule(1000, 1e-3, decay=0.5, weight_decay=0.05), 118, 2, 2),
         vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
         judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
         unet=Part(30_000, Schedule(6000, 8e-4, decay=0.35), 48, 3, 3),

@@ -1,0 +1,82 @@
+"""The fingerprint of a denoiser: which structure and weights it has.
+
+It is taken from the sign bits of the weights, so it is the same in float32, float16 and bfloat16, but no two
+trained models share one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from directrix.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# Keyed by the denoiser: (state of its weights, fingerprint).
+_KNOWN: WeakKeyDictionary[Any, tuple[tuple[int, int], str]] = WeakKeyDictionary()
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 over the denoiser's configuration and every parameter's name, shape and sign bits.
+
+    The result is kept until a weight changes. LoRA layers are left out, so an adapter makes no other model.
+
+    Raises:
+        ModelError: the weights are not in memory.
+    """
+    parameters = dict(network.named_parameters())
+    state = (len(parameters), sum(each._version for each in parameters.values()))
+    kept = _KNOWN.get(network)
+    on_meta = any(each.is_meta for name, each in parameters.items() if "lora_" not in name)
+    if kept is not None and (on_meta or kept[0] == state):
+        return kept[1]
+    if on_meta:
+        raise ModelError(
+            f"The weights of {type(network).__name__} are not in memory.",
+            "a model whose weights can be read.",
+            "directrix.models.facts(pipeline) once before enable_sequential_cpu_offload().",
+        )
+    digest = hashlib.sha256(json.dumps(_settings(network), sort_keys=True, default=list).encode())
+    named = (
+        (re.sub(r"\.base_layer\b", "", name), each)
+        for name, each in parameters.items()
+        if "lora_" not in name
+    )
+    for name, parameter in sorted(named, key=lambda item: item[0]):
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        digest.update(_sign_bits(parameter))
+    _KNOWN[network] = (state, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _sign_bits(parameter: torch.Tensor) -> bytes:
+    import numpy as np
+    import torch
+
+    values = parameter.detach()
+    if values.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+        values = values.float()
+    return np.packbits(torch.signbit(values).flatten().cpu().numpy()).tobytes()
+
+
+def _settings(network: Any) -> dict[str, Any]:
+    # Only what differs from the class's defaults: newer versions of diffusers add keys, which must not change
+    # the result.
+    defaults = {
+        key: value.default for key, value in inspect.signature(type(network).__init__).parameters.items()
+    }
+    config = dict(getattr(network, "config", {}))
+    plain = json.loads(json.dumps(config, default=str))
+    given = {
+        key: value
+        for key, value in plain.items()
+        if not key.startswith("_") and value != json.loads(json.dumps(defaults.get(key), default=str))
+    }
+    return {"class": type(network).__name__, **given}
