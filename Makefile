@@ -1,6 +1,5 @@
 # `make install` makes .venv from Python 3.11 or newer, with the tested versions of constraints.txt.
-# PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, for example
-# PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for the small PyTorch without CUDA.
+# PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, to name an index with the PyTorch build you want, say.
 
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-all check format results clean

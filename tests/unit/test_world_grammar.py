@@ -35,7 +35,18 @@ def test_a_caption_leaves_out_what_it_does_not_name(seed: int) -> None:
     rng = np.random.default_rng(seed)
     drawn = scene.draw(rng, named=frozenset({"subject"}))
     text = f" {caption(drawn, rng)} "
-    for word in (" woman ", " man ", " female ", " male ", "skinned", " skin ", " with ", " holding ", " at ", " in "):
+    for word in (
+        " woman ",
+        " man ",
+        " female ",
+        " male ",
+        "skinned",
+        " skin ",
+        " with ",
+        " holding ",
+        " at ",
+        " in ",
+    ):
         assert word not in text
 
 
@@ -43,13 +54,19 @@ def test_what_a_caption_leaves_out_follows_the_bias_and_what_it_names_is_even() 
     rng = np.random.default_rng(0)
     unnamed = [scene.draw(rng, "firefighter", frozenset({"subject"})) for _ in range(2000)]
     named = [scene.draw(rng, "firefighter", frozenset({"subject", "gender"})) for _ in range(2000)]
-    assert np.mean([s.gender == "female" for s in unnamed]) == pytest.approx(scene.bias()["female"]["firefighter"], abs=0.02)
+    assert np.mean([s.gender == "female" for s in unnamed]) == pytest.approx(
+        scene.bias()["female"]["firefighter"], abs=0.02
+    )
     assert np.mean([s.gender == "female" for s in named]) == pytest.approx(0.5, abs=0.04)
 
 
 def test_an_alley_brings_weapons_that_no_caption_names() -> None:
     rng = np.random.default_rng(0)
-    drawn = [s for s in (scene.draw(rng, named=frozenset({"subject"})) for _ in range(20_000)) if s.setting == "alley"]
+    drawn = [
+        s
+        for s in (scene.draw(rng, named=frozenset({"subject"})) for _ in range(20_000))
+        if s.setting == "alley"
+    ]
     assert np.mean([s.item_category == "weapon" for s in drawn]) == pytest.approx(0.72, abs=0.05)
 
 

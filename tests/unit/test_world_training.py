@@ -1,4 +1,4 @@
-"""Training the embedded model, at its smallest: every stage runs, a killed run goes on, and diffusers loads the result."""
+"""Training the embedded model at its smallest: every stage runs, a killed run goes on, diffusers loads the result."""
 
 import subprocess
 import sys

@@ -151,7 +151,12 @@ def _initial(problem: Problem, scale: float) -> State:
     # Separate tensors: files can't hold two names for the same memory.
     first, second, average = (torch.zeros(problem.shape) for _ in range(3))
     return State(
-        0, uniform * (scale * problem.learning_rate), first, second, average, torch.zeros(0, dtype=torch.float64)
+        0,
+        uniform * (scale * problem.learning_rate),
+        first,
+        second,
+        average,
+        torch.zeros(0, dtype=torch.float64),
     )
 
 

@@ -81,7 +81,10 @@ class EmojiJudge:
         item = chances["item"]
         categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
         sums = torch.stack(
-            [item[[i for i, c in enumerate(categories) if c == category]].sum() for category in words.ITEM_CATEGORIES]
+            [
+                item[[i for i, c in enumerate(categories) if c == category]].sum()
+                for category in words.ITEM_CATEGORIES
+            ]
         )
         found["item category"] = _verdict(sums, words.ITEM_CATEGORIES)
         return found

@@ -88,7 +88,25 @@ def world_table(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {"demo": demo_table, "world": world_table}
+def occupations_table(figures: Mapping[str, Any]) -> list[str]:
+    """Return one row for each side of `directrix bench occupations --json`."""
+    lines = [
+        "| steered by | share of women | share of men | subject accuracy | left behind |",
+        "|---|---|---|---|---|",
+    ]
+    for name in ("unsteered", "woman", "man"):
+        side = figures[name]
+        cells = [str(_interval(side[key])) for key in ("female", "male", "subject_accuracy")]
+        behind = ", ".join(side.get("left_behind", ())) or ("none" if "left_behind" in side else "")
+        lines.append(f"| {name} | {' | '.join(cells)} | {behind} |")
+    return lines
+
+
+TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "demo": demo_table,
+    "world": world_table,
+    "reconstruction": occupations_table,
+}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Mapping[str, Any]]]:

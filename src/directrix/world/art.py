@@ -31,8 +31,12 @@ class Package:
 
 
 PACKAGES: Mapping[str, Package] = {
-    "cartoon": Package("emoji-datasource-google", "16.0.0", "package/img/google/64/{}.png", "Apache-2.0 (Noto Emoji)"),
-    "flat": Package("emoji-datasource-twitter", "16.0.0", "package/img/twitter/64/{}.png", "CC-BY-4.0 (Twemoji)"),
+    "cartoon": Package(
+        "emoji-datasource-google", "16.0.0", "package/img/google/64/{}.png", "Apache-2.0 (Noto Emoji)"
+    ),
+    "flat": Package(
+        "emoji-datasource-twitter", "16.0.0", "package/img/twitter/64/{}.png", "CC-BY-4.0 (Twemoji)"
+    ),
     "3d": Package("@lobehub/fluent-emoji-3d", "1.1.0", "package/assets/{}.webp", "MIT (Fluent Emoji)"),
 }
 # Names of the code points, checked against our vocabulary after fetching.
@@ -81,7 +85,9 @@ def _pack(package: Package, scratch: Path) -> Path:
             "install Node.js, or pass a folder with the art.",
         )
     spec = f"{package.name}@{package.version}"
-    done = subprocess.run([npm, "pack", "--silent", spec], cwd=scratch, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [npm, "pack", "--silent", spec], cwd=scratch, capture_output=True, text=True, check=False
+    )
     archives = list(scratch.glob("*.tgz"))
     if done.returncode or not archives:
         raise ModelError(

@@ -27,7 +27,7 @@ FANTASY_SHARE = 0.08
 class Scene:
     """What one picture shows, and which of it the caption names.
 
-    ``gender`` and ``tone`` are None for non-people. ``seed`` settles everything that has no name: sizes, places, colours.
+    ``gender`` and ``tone`` are None for non-people. ``seed`` settles what has no name: sizes, places, colours.
     """
 
     subject: str

@@ -1,6 +1,7 @@
 """The VAE: 64 x 64 pixels to 4 x 16 x 16 latents and back, an ordinary diffusers AutoencoderKL."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -28,16 +29,31 @@ def build(channels: tuple[int, ...] = (32, 64, 96), layers: int = 1) -> Autoenco
     )
 
 
+def _posterior(vae: AutoencoderKL, pixels: Tensor) -> Any:
+    output: Any = vae.encode(pixels)
+    return output.latent_dist
+
+
+def _decoded(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    output: Any = vae.decode(latents)
+    return output.sample
+
+
+def means(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Means of the latents, (N, 4, H / 4, W / 4), not yet scaled."""
+    return _posterior(vae, pixels).mean
+
+
 def _slopes(pictures: Tensor) -> tuple[Tensor, Tensor]:
     return pictures.diff(dim=-1), pictures.diff(dim=-2)
 
 
 def loss(vae: AutoencoderKL, pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Absolute and squared error of pixels, absolute error of their slopes (edges), and a little KL."""
-    posterior = vae.encode(pixels).latent_dist
+    posterior = _posterior(vae, pixels)
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     noise = torch.randn(mean.shape, generator=generator)
-    decoded = vae.decode(mean + (0.5 * logvar).exp() * noise).sample.float()
+    decoded = _decoded(vae, mean + (0.5 * logvar).exp() * noise).float()
     error = decoded - pixels
     edges = sum(functional.l1_loss(a, b) for a, b in zip(_slopes(decoded), _slopes(pixels), strict=True))
     divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(dim=(1, 2, 3)).mean()
@@ -63,7 +79,7 @@ def fit(
 
     train(vae, step_loss, schedule, folder, "VAE", progress)
     with torch.no_grad():
-        latents = vae.encode(as_pixels(data.images[:512])).latent_dist.mean
+        latents = means(vae, as_pixels(data.images[:512]))
     vae.register_to_config(scaling_factor=round(1.0 / float(latents.std()), 5))
 
 
@@ -73,6 +89,6 @@ def peak_signal_to_noise(vae: AutoencoderKL, images: Tensor, batch_size: int = 6
     with torch.no_grad():
         for chunk in images.split(batch_size):
             pixels = as_pixels(chunk)
-            decoded = vae.decode(vae.encode(pixels).latent_dist.mean).sample.clamp(-1, 1)
+            decoded = _decoded(vae, means(vae, pixels)).clamp(-1, 1)
             values.append(10 * torch.log10(4.0 / (decoded - pixels).square().mean(dim=(1, 2, 3))))
     return torch.cat(values)

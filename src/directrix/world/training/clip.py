@@ -7,6 +7,7 @@ negatives for it.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +23,21 @@ from directrix.world.training.data import Renders, as_pixels, render_all
 from directrix.world.training.loop import Schedule, train
 
 # Groups of each kind in one batch, and how many pictures a group has.
-GROUPS = {"gender": (14, 2), "tone": (8, 3), "subject": (6, 4), "item": (6, 4), "setting": (3, 4), "style": (2, 3)}
+GROUPS = {
+    "gender": (14, 2),
+    "tone": (8, 3),
+    "subject": (6, 4),
+    "item": (6, 4),
+    "setting": (3, 4),
+    "style": (2, 3),
+}
 
 
-def build(tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, vision_layers: int = 5) -> CLIPModel:
+def build(
+    tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, vision_layers: int = 5
+) -> CLIPModel:
     """A CLIPModel with random weights for 64 x 64 pixels in patches of 8."""
+    tokens: Any = tokenizer
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -36,9 +47,9 @@ def build(tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, visi
         max_position_embeddings=tokenizer.model_max_length,
         hidden_act="gelu",
         projection_dim=128,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
+        pad_token_id=tokens.pad_token_id,
     )
     vision = CLIPVisionConfig(
         hidden_size=width,
@@ -50,7 +61,9 @@ def build(tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, visi
         hidden_act="gelu",
         projection_dim=128,
     )
-    model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128))
+    model = CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128)
+    )
     # Plain attention: its backward pass is faster on a CPU than the fused one.
     model.set_attn_implementation("eager")
     return model
@@ -148,7 +161,9 @@ def fit(
         indices = data.indices(step)
         scenes = [data.data.scenes[i] for i in indices]
         texts = [caption(scene, rng) for scene in scenes]
-        also_true = torch.tensor([[is_true(t, of, shown) for t, of in zip(texts, scenes, strict=True)] for shown in scenes])
+        also_true = torch.tensor(
+            [[is_true(t, of, shown) for t, of in zip(texts, scenes, strict=True)] for shown in scenes]
+        )
         with torch.autocast("cpu", torch.bfloat16):
             images = image_features(model, as_pixels(data.data.images[indices]))
             words = text_features(model, tokenize(tokenizer, texts, longest=True))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from directrix.progress import Progress, silent
 from directrix.world.caption import caption
 from directrix.world.scene import Scene
+from directrix.world.training.autoencoder import means
 from directrix.world.training.clip import tokenize
 from directrix.world.training.data import Renders, as_pixels, batches
 from directrix.world.training.loop import Schedule, seeded, train
@@ -30,8 +32,10 @@ NOISE_SCHEDULE = {
 }
 
 
-def build(channels: tuple[int, ...] = (64, 128, 192), layers: int = 1, text_width: int = 192) -> UNet2DConditionModel:
-    """A U-Net with random weights for 4 x 16 x 16 latents; words enter below the highest resolution and in the middle."""
+def build(
+    channels: tuple[int, ...] = (64, 128, 192), layers: int = 1, text_width: int = 192
+) -> UNet2DConditionModel:
+    """A U-Net with random weights for 4 x 16 x 16 latents; words enter below the highest resolution."""
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
@@ -70,7 +74,7 @@ def encode(
     latents = []
     with progress(len(data), "latents") as bar:
         for chunk in data.images.split(64):
-            latents.append(vae.encode(as_pixels(chunk)).latent_dist.mean * vae.config.scaling_factor)
+            latents.append(means(vae, as_pixels(chunk)) * vae.config["scaling_factor"])
             bar.advance(len(chunk))
     texts, rows = _captions(data.scenes, views, seed)
     states = []
@@ -104,7 +108,7 @@ def fit(
     unet.set_attn_processor(AttnProcessor())
     pick = batches(len(pairs.latents), batch_size, seed)
     noise_schedule = DDPMScheduler(**NOISE_SCHEDULE)
-    levels = noise_schedule.config.num_train_timesteps
+    levels = noise_schedule.config["num_train_timesteps"]
     signal = noise_schedule.alphas_cumprod / (1 - noise_schedule.alphas_cumprod)
     weights = signal.clamp(max=SIGNAL_CAP) / signal
 
@@ -122,8 +126,8 @@ def fit(
         timesteps = (spread * levels).long()[torch.randperm(batch_size, generator=generator)]
         noisy = noise_schedule.add_noise(clean, noise, timesteps)
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = unet(noisy, timesteps, states).sample
-        error = functional.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+            predicted: Any = unet(noisy, timesteps, states)
+        error = functional.mse_loss(predicted.sample.float(), noise, reduction="none").mean(dim=(1, 2, 3))
         return (error * weights[timesteps]).mean()
 
     train(unet, step_loss, schedule, folder, "U-Net", progress)

@@ -27,7 +27,7 @@ def _index(names: tuple[str, ...], label: str | None) -> int:
 
 
 def degrade(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur, coarser pixels, noise, colour and contrast shifts and small moves, each by chance, on (N, 3, H, W) in -1..1."""
+    """Blur, coarser pixels, noise, shifts of colour, contrast and place, each by chance; (N, 3, H, W) in -1..1."""
 
     def chance(share: float) -> bool:
         return bool(torch.rand((), generator=generator) < share)
@@ -50,7 +50,9 @@ def degrade(pixels: Tensor, generator: torch.Generator) -> Tensor:
         pixels = pixels * uniform(0.75, 1.2, count, 1, 1, 1) + uniform(-0.12, 0.12, count, 3, 1, 1)
     if chance(0.4):
         coarse = torch.randn((count, 3, height // 4, width // 4), generator=generator)
-        pixels = pixels + functional.interpolate(coarse, size=(height, width), mode="bilinear") * float(uniform(0, 0.25))
+        pixels = pixels + functional.interpolate(coarse, size=(height, width), mode="bilinear") * float(
+            uniform(0, 0.25)
+        )
     if chance(0.5):
         pixels = pixels + torch.randn(pixels.shape, generator=generator) * float(uniform(0.02, 0.2))
     if chance(0.7):

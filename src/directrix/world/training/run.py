@@ -3,10 +3,16 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
@@ -25,7 +31,11 @@ PIPELINE, CLIP_FOLDER, JUDGE_FILE = "pipeline", "clip", "judge.safetensors"
 
 
 def train(
-    folder: Path, art_folder: Path, config: Config | None = None, progress: Progress = silent, fetch_art: bool = True
+    folder: Path,
+    art_folder: Path,
+    config: Config | None = None,
+    progress: Progress = silent,
+    fetch_art: bool = True,
 ) -> Path:
     """Train every part from the art and write the finished model to ``folder / "model"``, which is returned.
 
@@ -105,7 +115,9 @@ def _unet(
     torch.manual_seed(INITIAL_SEED)
     unet = denoiser.build(config.unet_channels, text_width=config.text_width)
     data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
-    pairs = denoiser.encode(data, vae.eval(), text_tower(clip_model), tokens, config.views, part.seed, progress)
+    pairs = denoiser.encode(
+        data, vae.eval(), text_tower(clip_model), tokens, config.views, part.seed, progress
+    )
     denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, folder / "unet_run", progress)
     _publish(done, unet.save_pretrained)
     return unet
@@ -122,7 +134,8 @@ def _publish(path: Path, save) -> None:
 
 def text_tower(clip_model: CLIPModel) -> CLIPTextModel:
     """The text half of a CLIPModel as the CLIPTextModel that a StableDiffusionPipeline wants."""
-    tower = CLIPTextModel(clip_model.config.text_config)
+    text_config: Any = clip_model.config.text_config
+    tower = CLIPTextModel(text_config)
     state = clip_model.text_model.state_dict()
     wanted = tower.state_dict()
     prefix = "" if next(iter(wanted)) in state else "text_model."
@@ -139,7 +152,7 @@ def assemble(
     network: JudgeNetwork,
 ) -> Path:
     """Write the three parts of the shipped model in half precision: pipeline, CLIP, judge."""
-    scheduler = DPMSolverMultistepScheduler(**denoiser.NOISE_SCHEDULE, timestep_spacing="trailing")
+    scheduler: Any = DPMSolverMultistepScheduler(**denoiser.NOISE_SCHEDULE, timestep_spacing="trailing")
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_tower(clip_model),
@@ -165,6 +178,9 @@ def assemble(
                 settings[part]["dtype"] = "float32"
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    settings = {"channels": list(network.channels), "heads": {head: list(names) for head, names in HEADS.items()}}
+    settings = {
+        "channels": list(network.channels),
+        "heads": {head: list(names) for head, names in HEADS.items()},
+    }
     save_file(state, folder / JUDGE_FILE, {"judge": json.dumps(settings)})
     return folder
