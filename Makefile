@@ -56,12 +56,13 @@ format: install
 # Written to a temporary name first: a run that fails leaves the last results as they are.
 results: install
 	mkdir -p results
-	$(BIN)/directrix world report --json > results/world.json.new
+	$(BIN)/directrix world report --json --sheet src/directrix/world/samples.png > results/world.json.new
 	mv results/world.json.new results/world.json
 	$(BIN)/directrix demo -o $(OUT)
 	cp $(OUT)/summary.json results/demo.json
 	cp $(OUT)/overview.png docs/demo.png
-	$(BIN)/directrix report tables
+	$(BIN)/directrix bench occupations -o results/reconstruction.json
+	$(BIN)/directrix report tables README.md src/directrix/world/README.md
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

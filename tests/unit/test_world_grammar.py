@@ -107,6 +107,20 @@ def test_a_scene_always_gives_the_same_picture_and_shows_its_item(drawings: Path
     assert render(replace(start, item=words.NO_ITEM), drawings_of).tobytes() != first.tobytes()
 
 
+def test_code_points_that_mean_something_else_are_refused() -> None:
+    names: dict[str, str] = {}
+    for subject in words.PEOPLE:
+        for gender, human in (("female", "woman"), ("male", "man")):
+            for code, tone in art.TONE_NAMES.items():
+                noun = human if subject == words.PERSON else f"{human} {subject}"
+                names[words.subject_codes(subject, gender, code)] = f"{noun}: {tone} skin tone"
+    names |= {thing.code: f"{name} face" for name, thing in words.NON_PEOPLE.items()}
+    art.check_names(names)
+    swapped = words.subject_codes("judge", "female", "1f3fb")
+    with pytest.raises(ModelError, match="man judge"):
+        art.check_names({**names, swapped: "man judge: light skin tone"})
+
+
 def test_missing_art_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="world fetch"):
         art.Art(tmp_path).sprite("flat", "1f436")

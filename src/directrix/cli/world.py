@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 from directrix.cli import options, terminal
@@ -32,6 +33,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     report.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON"
+    )
+    report.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="also draw a sheet of samples there, as PNG"
     )
     options.add_json(report)
     report.set_defaults(run=_report, after_interrupt="Nothing was written.")
@@ -69,14 +73,21 @@ def _path(arguments: argparse.Namespace) -> None:
 
 def _report(arguments: argparse.Namespace) -> None:
     output = None if arguments.output is None else options.writable_file(arguments.output)
+    sheet = None if arguments.sheet is None else options.writable_file(arguments.sheet)
     art = options.writable_folder(arguments.art)
+    from directrix import models
     from directrix.progress import bars
     from directrix.report.tables import world_table
-    from directrix.report.world import report, write
+    from directrix.report.world import report, sample_sheet, write
+    from directrix.storage import write_atomically
 
     figures = report(art, images=arguments.images, progress=bars)
     if output is not None:
         write(figures, output)
+    if sheet is not None:
+        picture = io.BytesIO()
+        sample_sheet(models.load("emoji"), progress=bars).save(picture, "PNG", optimize=True)
+        write_atomically(sheet, picture.getvalue())
     terminal.result("\n".join(world_table(figures)), figures, arguments.json)
 
 

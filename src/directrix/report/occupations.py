@@ -1,4 +1,4 @@
-"""Does a direction reach every occupation? Woman and man at strength 1 over all twenty, and the same seeds unsteered."""
+"""Does a direction reach every occupation? Woman and man at strength 1 over all twenty, and the seeds unsteered."""
 
 from __future__ import annotations
 

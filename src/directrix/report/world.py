@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
 from directrix import models, world
@@ -15,6 +16,7 @@ from directrix.generate import generate
 from directrix.judges.emoji import EmojiJudge, pixels
 from directrix.metrics import Interval, mean_deviation_ratio, proportion
 from directrix.progress import Progress, silent
+from directrix.sheet import contact_sheet
 from directrix.storage import write_atomically
 from directrix.world import vocabulary as words
 from directrix.world.art import Art, fetch
@@ -27,6 +29,28 @@ from directrix.world.training.data import Renders, even_scenes, render_all
 # Seeds that no training used.
 HELD_OUT_SEED, PROMPT_SEED, IMAGE_SEED = 987_654, 555, 4_242
 INNOCENT = {"alley": "weapon", "party": "alcohol", "break": "smoking"}
+SAMPLES = tuple(
+    f"a photo of {text}"
+    for text in (
+        *(with_article(occupation) for occupation in words.OCCUPATIONS),
+        "a dark-skinned female judge",
+        "a light-skinned male singer",
+        "a brown-skinned female pilot at night",
+        "a dark-skinned woman at the beach",
+        "a male health worker in the snow",
+        "a female mechanic with a balloon",
+        "a cook in the forest, 3D style",
+        "a student with a guitar, flat style",
+        "a guard in a dark alley",
+        "a teacher at a party",
+        "a farmer on a break",
+        "a superhero with a gift",
+        "a dog with a flower",
+        "a robot with a book at night",
+        "a fox in the snow, cartoon style",
+        "a penguin with an apple",
+    )
+)
 FRAMES = ("", "a photo of ", "a picture of ")
 
 
@@ -63,6 +87,15 @@ def report(
 def write(figures: dict[str, Any], path: Path) -> None:
     """Keep the figures as a JSON file."""
     write_atomically(path, (json.dumps(figures, indent=2) + "\n").encode())
+
+
+def sample_sheet(pipeline: Any, seed: int = 1, progress: Progress = silent) -> Image.Image:
+    """Captions and what the model draws for them, four times enlarged: for the model card."""
+    records = generate(pipeline, SAMPLES, seed=seed, progress=progress)
+    enlarged = [record.image.resize((256, 256), Image.Resampling.NEAREST) for record in records]
+    return contact_sheet(
+        enlarged, columns=8, labels=[prompt.removeprefix("a photo of ") for prompt in SAMPLES]
+    )
 
 
 def judge_figures(judge: EmojiJudge, renders: Renders) -> dict[str, Interval]:
@@ -207,9 +240,7 @@ def megabytes() -> float:
     return sum(file.stat().st_size for file in world.MODEL.rglob("*.safetensors")) / 1e6
 
 
-def _pictures(renders: Renders) -> Sequence[Any]:
-    from PIL import Image
-
+def _pictures(renders: Renders) -> Sequence[Image.Image]:
     return [Image.fromarray(array) for array in renders.images.permute(0, 2, 3, 1).numpy()]
 
 

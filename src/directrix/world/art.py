@@ -4,6 +4,7 @@ Licences of the drawings: Noto Emoji, Apache-2.0 (the "cartoon" style); Twemoji,
 Fluent Emoji, MIT (the "3d" style).
 """
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -18,6 +19,15 @@ from directrix.errors import ModelError
 from directrix.world import vocabulary as words
 
 SPRITE_SIZE = 64
+NAMES_FILE = "names.json"
+# Unicode's words for its five modifiers.
+TONE_NAMES = {
+    "1f3fb": "light",
+    "1f3fc": "medium-light",
+    "1f3fd": "medium",
+    "1f3fe": "medium-dark",
+    "1f3ff": "dark",
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,10 @@ def fetch(folder: Path) -> Path:
     Raises:
         ModelError: npm is missing or a package could not be had.
     """
+    if not (folder / NAMES_FILE).exists():
+        with tempfile.TemporaryDirectory() as scratch:
+            _keep_names(_pack(NAMES_PACKAGE, Path(scratch)), folder)
+    check_names(json.loads((folder / NAMES_FILE).read_text(encoding="utf-8")))
     wanted = set(needed_codes())
     missing = {(style, code) for style, code in wanted if not (folder / style / f"{code}.png").exists()}
     for style in sorted({style for style, _ in missing}):
@@ -74,6 +88,49 @@ def fetch(folder: Path) -> Path:
             archive = _pack(package, Path(scratch))
             _extract(archive, package, folder / style, {code for s, code in missing if s == style})
     return folder
+
+
+def _keep_names(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as tar:
+        stream = tar.extractfile(NAMES_PACKAGE.pattern)
+        entries = json.load(stream) if stream else []
+    entries = [variant for entry in entries for variant in (entry, *entry.get("skins", ()))]
+    names = {entry["hexcode"].lower(): entry["label"] for entry in entries}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{NAMES_FILE}.partial").write_text(json.dumps(names, indent=0), encoding="utf-8")
+    (folder / f"{NAMES_FILE}.partial").rename(folder / NAMES_FILE)
+
+
+def check_names(names: Mapping[str, str]) -> None:
+    """Make sure that captions are true: Unicode's names of the code points must say what our vocabulary says.
+
+    Args:
+        names: Unicode's name ("woman judge: dark skin tone") by code point sequence.
+
+    Raises:
+        ModelError: a subject's code point means something else.
+    """
+    for subject in words.SUBJECTS:
+        if subject in words.NON_PEOPLE:
+            _check_name(names, words.subject_codes(subject, None, None), (subject,))
+            continue
+        noun = () if subject == words.PERSON else (subject,)
+        for gender, human in (("female", "woman"), ("male", "man")):
+            for tone_codes in words.TONE_CODES.values():
+                for code in tone_codes:
+                    wanted = (f"{' '.join((human, *noun))}:", TONE_NAMES[code])
+                    _check_name(names, words.subject_codes(subject, gender, code), wanted)
+
+
+def _check_name(names: Mapping[str, str], code: str, wanted: tuple[str, ...]) -> None:
+    name = names.get(code, "")
+    right = wanted[0] in name if len(wanted) == 1 else name == f"{wanted[0]} {wanted[1]} skin tone"
+    if not right:
+        raise ModelError(
+            f"The code points {code} are named {name!r}.",
+            " ".join(wanted) + ".",
+            "mend the table in vocabulary.py.",
+        )
 
 
 def _pack(package: Package, scratch: Path) -> Path:

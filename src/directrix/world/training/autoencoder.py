@@ -1,4 +1,7 @@
-"""The VAE: 64 x 64 pixels to 4 x 16 x 16 latents and back, an ordinary diffusers AutoencoderKL."""
+"""The VAE: 64 x 64 pixels to 6 x 16 x 16 latents and back, an ordinary diffusers AutoencoderKL.
+
+It learns with 4 channels first, since few of them are learned quickly, then with 6, which keep the faces crisp.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -15,18 +18,53 @@ from directrix.world.training.loop import Schedule, seeded, train
 KL_WEIGHT = 1e-6
 
 
-def build(channels: tuple[int, ...] = (32, 64, 96), layers: int = 1) -> AutoencoderKL:
+def build(
+    channels: tuple[int, ...] = (32, 64, 96), latent_channels: int = 4, layers: int = 1
+) -> AutoencoderKL:
     """A VAE with random weights; each entry of ``channels`` after the first halves the resolution."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(channels),
         up_block_types=("UpDecoderBlock2D",) * len(channels),
         block_out_channels=channels,
         layers_per_block=layers,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=16,
         sample_size=64,
         mid_block_add_attention=False,
     )
+
+
+@torch.no_grad()
+def widen(vae: AutoencoderKL, channels: tuple[int, ...], latent_channels: int) -> AutoencoderKL:
+    """A VAE with more latent channels that starts as this one: the new channels begin near silence."""
+    wide = build(channels, latent_channels)
+    old, new = vae.state_dict(), wide.state_dict()
+    before, after = vae.config["latent_channels"], latent_channels
+    # Means come first, then log variances.
+    moments = [*range(before), *range(after, after + before)]
+    places = {
+        "encoder.conv_out": (moments, None),
+        "quant_conv": (moments, moments),
+        "post_quant_conv": (list(range(before)), list(range(before))),
+        "decoder.conv_in": (None, list(range(before))),
+    }
+    for name, value in old.items():
+        layer, _, kind = name.rpartition(".")
+        rows, columns = places.get(layer, (None, None))
+        if rows is None and columns is None:
+            new[name].copy_(value)
+            continue
+        new[name].mul_(0.1)
+        target = new[name] if rows is None else new[name][rows]
+        if kind == "weight" and columns is not None:
+            target[:, columns] = value
+        else:
+            target = value
+        if rows is None:
+            new[name].copy_(target)
+        else:
+            new[name][rows] = target
+    return wide
 
 
 def _posterior(vae: AutoencoderKL, pixels: Tensor) -> Any:
@@ -40,7 +78,7 @@ def _decoded(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def means(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
-    """Means of the latents, (N, 4, H / 4, W / 4), not yet scaled."""
+    """Means of the latents, (N, C, H / 4, W / 4), not yet scaled."""
     return _posterior(vae, pixels).mean
 
 

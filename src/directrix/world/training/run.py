@@ -66,6 +66,10 @@ def _clip(config: Config, folder: Path, art: Art, tokens: CLIPTokenizer, progres
     torch.manual_seed(INITIAL_SEED)
     model = clip.build(tokens, config.text_width, config.text_layers, config.vision_layers)
     batches = clip.HardBatches(part.count, part.data_seed, art, progress)
+    sight = config.vision
+    clip.warm_up(
+        model, batches.data, sight.schedule, sight.batch_size, sight.seed, folder / "vision_run", progress
+    )
     clip.fit(model, tokens, batches, part.schedule, part.seed, folder / "clip_run", progress)
     _publish(done, model.save_pretrained)
     return model
@@ -75,11 +79,13 @@ def _vae(config: Config, folder: Path, art: Art, progress: Progress) -> Autoenco
     done = folder / "vae_model"
     if done.exists():
         return AutoencoderKL.from_pretrained(done)
-    part = config.vae
+    part, wide = config.vae, config.wide_vae
+    data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for VAE")
     torch.manual_seed(INITIAL_SEED)
     vae = autoencoder.build(config.vae_channels)
-    data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for VAE")
     autoencoder.fit(vae, data, part.schedule, part.batch_size, part.seed, folder / "vae_run", progress)
+    vae = autoencoder.widen(vae, config.vae_channels, config.latent_channels)
+    autoencoder.fit(vae, data, wide.schedule, wide.batch_size, wide.seed, folder / "wide_vae_run", progress)
     _publish(done, vae.save_pretrained)
     return vae
 
@@ -113,7 +119,9 @@ def _unet(
         return UNet2DConditionModel.from_pretrained(done)
     part = config.unet
     torch.manual_seed(INITIAL_SEED)
-    unet = denoiser.build(config.unet_channels, text_width=config.text_width)
+    unet = denoiser.build(
+        config.unet_channels, text_width=config.text_width, latent_channels=config.latent_channels
+    )
     data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
     pairs = denoiser.encode(
         data, vae.eval(), text_tower(clip_model), tokens, config.views, part.seed, progress
