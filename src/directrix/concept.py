@@ -88,8 +88,7 @@ class Concept:
         """Builds a concept from one prompt or several of each kind.
 
         Several prompts are paired in order; a single one goes with all of the others. With a negative prompt
-        the
-        target may be left out: it is then the neutral prompt.
+        the target may be left out: it is then the neutral prompt.
 
         Raises:
             ConceptError: a prompt is missing or empty, or the numbers of prompts differ.

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,8 +112,7 @@ def iterate(
         images_per_prompt: pictures of each prompt.
         seed: of the run; each picture's own seed follows from it.
         interventions: applied to all pictures, in order. Strengths per image (`Steering`) count all pictures
-            of the
-            run: all images of the first prompt, then all of the second.
+            of the run: all images of the first prompt, then all of the second.
         num_inference_steps, guidance_scale: None for the model's own (its card, or the pipeline's default).
         negative_prompt: the same for all pictures.
         height, width: in pixels; None for the model's own.
@@ -125,13 +126,13 @@ def iterate(
         OutputError: the folder cannot be written; raised before anything is drawn.
         DirectrixError: a number that makes no sense, and whatever the interventions raise.
     """
-    prompts = _checked(prompts, images_per_prompt, batch_size, seed)
+    prompts = _checked(prompts, images_per_prompt, batch_size, num_inference_steps, seed)
     parts = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     facts = models.facts(pipeline)
+    if guidance_scale is not None and not math.isfinite(guidance_scale):
+        raise DirectrixError(f"guidance_scale is {guidance_scale}.", "a finite number.", "the model's own.")
     call = {
-        "num_inference_steps": facts.num_inference_steps
-        if num_inference_steps is None
-        else num_inference_steps,
+        "num_inference_steps": num_inference_steps or facts.num_inference_steps,
         "guidance_scale": facts.guidance_scale if guidance_scale is None else float(guidance_scale),
         **_size(pipeline, facts.latent_shape, height, width),
     }
@@ -146,11 +147,7 @@ def iterate(
         **call,
         "scheduler": type(pipeline.scheduler).__name__,
         "dtype": str(models.denoiser(pipeline).dtype).removeprefix("torch."),
-        "model": {
-            "name": facts.identity.name,
-            "revision": facts.identity.revision,
-            "fingerprint": facts.identity.fingerprint,
-        },
+        "model": asdict(facts.identity),
         "versions": {
             "directrix": library_version(),
             **{name: version(name) for name in ("diffusers", "torch")},
@@ -279,7 +276,13 @@ def _same(folder: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -
     return old.get("sha256") == manifest.sha256((folder / new["file"]).read_bytes())
 
 
-def _checked(prompts: str | Sequence[str], images_per_prompt: int, batch_size: int, seed: int) -> list[str]:
+def _checked(
+    prompts: str | Sequence[str],
+    images_per_prompt: int,
+    batch_size: int,
+    num_inference_steps: int | None,
+    seed: int,
+) -> list[str]:
     listed = [prompts] if isinstance(prompts, str) else list(prompts)
     if not listed or not all(isinstance(prompt, str) and prompt.strip() for prompt in listed):
         raise ConceptError(
@@ -290,6 +293,7 @@ def _checked(prompts: str | Sequence[str], images_per_prompt: int, batch_size: i
     for name, value, least in (
         ("images_per_prompt", images_per_prompt, 1),
         ("batch_size", batch_size, 1),
+        ("num_inference_steps", 1 if num_inference_steps is None else num_inference_steps, 1),
         ("seed", seed, 0),
     ):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -70,13 +70,14 @@ def writable(folder: Path) -> None:
     probe = folder / f".{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Asking the system is not enough: a read-only disk says yes.
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         raise OutputError(
             f"The folder '{folder}' cannot be written: {error.strerror or error}.",
             "a folder that you may write to.",
-            "another folder.",
+            "another folder, or change its permissions.",
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -205,7 +206,8 @@ def _located(name: str) -> tuple[Path | None, str]:
 
 
 def _from_pretrained(name: str, folder: Path | None, options: dict[str, Any]) -> Any:
-    from diffusers import DiffusionPipeline
+    with _quiet():
+        from diffusers import DiffusionPipeline
 
     source = name if folder is None else str(folder)
     lookup = {key: options[key] for key in ("revision",) if key in options}
@@ -237,18 +239,27 @@ def _dtype_argument() -> str:
     return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
 
 
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return "requires torchvision" not in record.getMessage()
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switches the loaders' own progress bars off for a moment."""
+    """Switches the loaders' own progress bars off for a moment, and advice on image processors that go unused."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
     loggers = [each for each in (diffusers_logging, transformers_logging) if each.is_progress_bar_enabled()]
     for each in loggers:
         each.disable_progress_bar()
+    handlers = list(logging.getLogger("transformers").handlers)
+    for handler in handlers:
+        handler.addFilter(_is_of_use)
     try:
         yield
     finally:
+        for handler in handlers:
+            handler.removeFilter(_is_of_use)
         for each in loggers:
             each.enable_progress_bar()
 

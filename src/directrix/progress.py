@@ -39,6 +39,15 @@ def silent(total: int, label: str) -> Iterator[Task]:
     yield _Silent()
 
 
+def labelled(progress: Progress, prefix: str) -> Progress:
+    """The same progress with `prefix` before every label, such as "steered: drawing images"."""
+
+    def prefixed(total: int, label: str) -> AbstractContextManager[Task]:
+        return progress(total, prefix + label[:1].lower() + label[1:])
+
+    return prefixed
+
+
 @contextmanager
 def bars(total: int, label: str) -> Iterator[Task]:
     """Shows a bar with the time left on standard error."""

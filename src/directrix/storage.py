@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,8 @@ def write_atomically(path: str | PathLike[str], data: bytes) -> None:
             "another path, or free some space.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        if temporary.parent.is_dir():
+            temporary.unlink(missing_ok=True)
 
 
 def save(direction: Direction, path: str | PathLike[str]) -> None:
@@ -72,22 +74,10 @@ def save(direction: Direction, path: str | PathLike[str]) -> None:
         "name": direction.name,
         "shape": list(direction.tensor.shape),
         "sha256": _sha256(direction.tensor),
-        "site": {
-            "name": direction.site.name,
-            "channels": direction.site.channels,
-            "layout": direction.site.layout,
-        },
-        "model": {
-            "name": direction.model.name,
-            "revision": direction.model.revision,
-            "fingerprint": direction.model.fingerprint,
-        },
+        "site": asdict(direction.site),
+        "model": asdict(direction.model),
         "recipe": dict(direction.recipe),
-        "strengths": {
-            "default": direction.strengths.default,
-            "minimum": direction.strengths.minimum,
-            "maximum": direction.strengths.maximum,
-        },
+        "strengths": asdict(direction.strengths),
         "provenance": dict(direction.provenance),
     }
     try:

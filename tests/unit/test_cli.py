@@ -72,7 +72,7 @@ def test_help_imports_nothing_heavy():
 def test_every_verb_has_help(capsys):
     for verb in (
         *("discover", "generate", "inspect", "demo"),
-        *("world path", "world report", "world train", "world fetch", "report tables"),
+        *("bench occupations", "world path", "world report", "world train", "world fetch", "report tables"),
     ):
         with pytest.raises(SystemExit) as stop:
             parser().parse_args([*verb.split(), "--help"])
@@ -214,6 +214,15 @@ def test_inspect_says_what_a_file_holds(woman, capsys):
     data = json.loads(capsys.readouterr().out)
     assert data["directions"][0]["shape"] == [32, 4, 4]
     assert data["cosines"] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_inspect_shows_files_that_cannot_be_compared(woman, make_direction, other_pipeline, tmp_path, capsys):
+    other = tmp_path / "other.safetensors"
+    storage.save(make_direction("other", of=other_pipeline), other)
+    assert main(["inspect", str(woman), str(other)]) == 0
+    said = capsys.readouterr()
+    assert "other.safetensors" in said.out and "cosines" not in said.out
+    assert "Not compared" in said.err
 
 
 @pytest.mark.parametrize(

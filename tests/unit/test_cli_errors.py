@@ -142,6 +142,8 @@ def test_checkpoint_of_other_settings_is_kept(refused, model, tmp_path):
     [
         ["generate", "--prompt", "a pilot", "-o", "out", "-n", "0"],
         ["generate", "--prompt", "a pilot", "-o", "out", "--start", "2"],
+        ["generate", "--prompt", "a pilot", "-o", "out", "--seed", "-1"],
+        ["demo", "--seed", "1.5"],
         ["discover", "--neutral", "a person", "-o", "w.safetensors", "--steps", "many"],
         ["discover", "--neutral", "a person", "-o", "w.safetensors", "--learning-rate", "nan"],
         ["paint"],
@@ -164,6 +166,20 @@ def test_an_unexpected_error_is_not_hidden(monkeypatch, woman):
     monkeypatch.setattr(storage, "load", broken)
     with pytest.raises(RuntimeError, match="ours"):
         main(["inspect", str(woman)])
+
+
+def test_ctrl_c_in_a_demo_says_what_to_type(monkeypatch, tmp_path, capsys):
+    from directrix.errors import InterruptedRun
+    from directrix.report import demo
+
+    def interrupted(*_arguments, **_settings):
+        raise InterruptedRun("The discovery was interrupted.", remedy="pass checkpoint=FOLDER next time.")
+
+    monkeypatch.setattr(demo, "demo", interrupted)
+    assert main(["demo", "-o", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "was interrupted. The page is written at the end; run the same command again." in said
+    assert "FOLDER" not in said
 
 
 def test_ctrl_c_elsewhere(monkeypatch, woman, capsys):

@@ -248,7 +248,11 @@ def test_empty_prompts(pipeline: Any, prompts: Any):
 
 
 @pytest.mark.parametrize(
-    "change", [{"images_per_prompt": 0}, {"batch_size": 0}, {"seed": -1}, {"seed": 1.5}, {"seed": True}]
+    "change",
+    [
+        *({"images_per_prompt": 0}, {"batch_size": 0}, {"seed": -1}, {"seed": 1.5}, {"seed": True}),
+        *({"num_inference_steps": 0}, {"guidance_scale": float("nan")}),
+    ],
 )
 def test_numbers_that_make_no_sense(pipeline: Any, change: dict[str, Any]):
     with pytest.raises(DirectrixError, match=next(iter(change))):

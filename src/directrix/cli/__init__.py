@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from directrix.cli import bench, demo, discover, generate, inspect, report, world
 from directrix.cli.terminal import note
-from directrix.errors import DirectrixError
+from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (discover, generate, inspect, demo, bench, world, report)
 EXIT_ERROR = 2
@@ -38,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         arguments.run(arguments)
+    except InterruptedRun as error:
+        # The library's advice names its own arguments; the verb knows what to type.
+        note(f"directrix {arguments.verb}: {error.happened} {arguments.after_interrupt}")
+        return error.exit_code
     except DirectrixError as error:
         note(f"directrix {arguments.verb}: {error}")
         return error.exit_code

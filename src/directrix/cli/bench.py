@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from directrix.cli import options, terminal
 
@@ -28,19 +27,19 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="N",
         help="default: 20",
     )
-    kind.add_argument("--seed", type=int, default=0, help="0 unless given")
+    kind.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
     kind.add_argument(
         "--runs",
         type=Path,
         default=Path("runs"),
         metavar="DIR",
-        help="directions and checkpoints (default: runs)",
+        help="checkpoints, directions and pictures (default: runs)",
     )
     kind.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON"
     )
     options.add_json(kind)
-    kind.set_defaults(run=run, after_interrupt="Run the same command again: the discovery goes on.")
+    kind.set_defaults(run=run, after_interrupt="Run the same command again: it goes on where it stopped.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -54,7 +53,6 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix.report.tables import occupations_table
     from directrix.storage import write_atomically
 
-    asked: dict[str, Any] = {"images": arguments.images, "steps": arguments.steps}
     figures = occupations(
         models.load("emoji"),
         EmojiJudge.load(),
@@ -63,7 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
         images_per_occupation=arguments.images_per_occupation,
         seed=arguments.seed,
         progress=bars,
-        **asked,
+        images=arguments.images,
+        steps=arguments.steps,
     )
     if output is not None:
         write_atomically(output, (json.dumps(figures, indent=2) + "\n").encode())

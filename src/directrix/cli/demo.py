@@ -23,7 +23,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--images", type=options.positive_int, default=20, metavar="N", help="a prompt (default: 20)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="0 unless given")
+    parser.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
     options.add_json(parser)
     parser.set_defaults(
         run=run, after_interrupt="The page is written at the end; run the same command again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +17,9 @@ def as_json(direction: Direction, path: Path) -> dict[str, Any]:
         "name": direction.name,
         "shape": list(direction.tensor.shape),
         "norm": round(direction.norm(), 4),
-        "site": {
-            "name": direction.site.name,
-            "channels": direction.site.channels,
-            "layout": direction.site.layout,
-        },
-        "model": {
-            "name": direction.model.name,
-            "revision": direction.model.revision,
-            "fingerprint": direction.model.fingerprint,
-        },
-        "strengths": {
-            "default": direction.strengths.default,
-            "minimum": direction.strengths.minimum,
-            "maximum": direction.strengths.maximum,
-        },
+        "site": asdict(direction.site),
+        "model": asdict(direction.model),
+        "strengths": asdict(direction.strengths),
         "recipe": dict(direction.recipe),
         "provenance": dict(direction.provenance),
     }

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.cli import options, terminal
-from directrix.errors import InterruptedRun
 
 if TYPE_CHECKING:
     from directrix.discover.problem import Defaults
@@ -57,7 +56,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     method.add_argument("--batch-size", type=options.positive_int, metavar="N", help="pictures a step")
     method.add_argument("--learning-rate", type=options.positive_float, metavar="X", help="of the optimiser")
     method.add_argument(
-        "--seed", type=int, default=0, help="0 unless given; the same seed gives the same direction"
+        "--seed",
+        type=options.whole_number,
+        default=0,
+        help="0 unless given; the same seed gives the same direction",
     )
     options.add_model(parser)
     options.add_json(parser)
@@ -86,20 +88,9 @@ def run(arguments: argparse.Namespace) -> None:
     if folder.is_dir():
         terminal.note(f"Going on from {folder}.")
     pipeline = options.load_model(arguments)
-    try:
-        direction = discover(
-            pipeline,
-            concept,
-            arguments.method,
-            **asked,
-            seed=arguments.seed,
-            checkpoint=folder,
-            progress=bars,
-        )
-    except InterruptedRun as error:
-        raise InterruptedRun(
-            error.happened, remedy="the same command again: it goes on where it stopped."
-        ) from None
+    direction = discover(
+        pipeline, concept, arguments.method, **asked, seed=arguments.seed, checkpoint=folder, progress=bars
+    )
     storage.save(direction, output)
     shutil.rmtree(folder, ignore_errors=True)
     terminal.note(f"Wrote {output}.")

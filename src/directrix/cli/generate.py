@@ -60,7 +60,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     drawing = parser.add_argument_group("drawing")
     drawing.add_argument("--negative-prompt", metavar="PROMPT", help="what to keep out, in words")
     drawing.add_argument(
-        "--seed", type=int, default=0, help="0 unless given; each picture has its own from it"
+        "--seed",
+        type=options.whole_number,
+        default=0,
+        help="0 unless given; each picture has its own from it",
     )
     drawing.add_argument(
         "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
@@ -92,8 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix.progress import bars
     from directrix.steer import Steering
 
-    pipeline = options.load_model(arguments)
     steering = Steering(strengths, branch=arguments.branch, start=arguments.start, stop=arguments.stop)
+    pipeline = options.load_model(arguments)
     records = generate(
         pipeline,
         arguments.prompt,

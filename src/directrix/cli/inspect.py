@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from directrix.cli import options, terminal
+from directrix.errors import MismatchError
+
+if TYPE_CHECKING:
+    from directrix.direction import Direction
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -34,12 +39,19 @@ def run(arguments: argparse.Namespace) -> None:
     data: dict[str, Any] = {"directions": [describe.as_json(*row) for row in rows]}
     text = "\n\n".join(describe.as_text(*row) for row in rows)
     if len(directions) > 1:
-        cosines = [[round(a.cosine(b), 4) for b in directions] for a in directions]
-        data["cosines"] = cosines
-        width = max(len(one.name) for one in directions)
-        table = [
-            f"  {one.name:{width}}  " + "  ".join(f"{cosine:+.2f}" for cosine in row)
-            for one, row in zip(directions, cosines, strict=True)
-        ]
-        text += "\n\ncosines, in the order of the files\n" + "\n".join(table)
+        try:
+            data["cosines"] = [[round(a.cosine(b), 4) for b in directions] for a in directions]
+        except MismatchError as error:
+            # What each file holds was asked for all the same.
+            terminal.note(f"Not compared: {error.happened}")
+        else:
+            text += f"\n\ncosines, in the order of the files\n{_table(directions, data['cosines'])}"
     terminal.result(text, data, arguments.json)
+
+
+def _table(directions: Sequence[Direction], cosines: Sequence[Sequence[float]]) -> str:
+    width = max(len(one.name) for one in directions)
+    return "\n".join(
+        f"  {one.name:{width}}  " + "  ".join(f"{cosine:+.2f}" for cosine in row)
+        for one, row in zip(directions, cosines, strict=True)
+    )

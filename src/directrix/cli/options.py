@@ -53,12 +53,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def positive_int(text: str) -> int:
     """Read a whole number of 1 or more; argparse reports anything else."""
+    return _at_least(1, text)
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of 0 or more, such as a seed; argparse reports anything else."""
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
     return value
 
 
@@ -115,16 +124,7 @@ def writable_file(path: Path) -> Path:
 
 def writable_folder(path: Path) -> Path:
     """Return `path` after making the folder; raise OutputError where that, or writing a file in it, fails."""
-    probe = path / f".directrix-{os.getpid()}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        # Asking the system is not enough: a full or read-only disk says yes.
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"'{path}' cannot be written: {error.strerror or error}.",
-            "a folder in which files can be made.",
-            "choose another place with -o, or change its permissions.",
-        ) from error
+    from directrix import manifest
+
+    manifest.writable(path)
     return path

@@ -119,7 +119,7 @@ def interrupted(doing: str, checkpoint: Checkpoint | None) -> InterruptedRun:
     if checkpoint is None:
         return InterruptedRun(
             f"The discovery was interrupted while {doing}, and nothing was kept.",
-            remedy="pass checkpoint=FOLDER (--checkpoint FOLDER) next time; the run can then go on.",
+            remedy="pass checkpoint=FOLDER next time; the run can then go on.",
         )
     return InterruptedRun(
         f"The discovery was interrupted while {doing}; what was done is kept in {checkpoint.folder}.",

@@ -14,7 +14,7 @@ from directrix import world
 from directrix.errors import ModelError
 from directrix.judges import Verdict
 from directrix.world import vocabulary as words
-from directrix.world.judge_network import JudgeNetwork
+from directrix.world.judge_network import HEADS, JudgeNetwork
 
 # Below this share of probability the judge says that it is unsure.
 SURE = 0.5
@@ -44,17 +44,22 @@ class EmojiJudge:
         path = path or world.judge_path()
         try:
             with safe_open(path, framework="pt") as file:
-                settings = json.loads((file.metadata() or {})["judge"])
+                metadata = file.metadata() or {}
+                if "judge" not in metadata:
+                    raise ValueError("it does not say which network it holds")
+                settings = json.loads(metadata["judge"])
                 state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise ModelError(
-                f"{path} is no emoji judge: {error}.",
-                "the file judge.safetensors that 'directrix world train' writes.",
-                "reinstall the package, or name another file.",
-            ) from error
-        network = JudgeNetwork(tuple(settings["channels"]))
-        network.load_state_dict(state)
-        return cls(network, settings["heads"])
+            heads = {head: tuple(names) for head, names in settings["heads"].items()}
+            if heads != HEADS:
+                raise ValueError("its labels are not those of this version's world")
+            network = JudgeNetwork(tuple(settings["channels"]))
+            network.load_state_dict(state)
+        except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise _no_judge(path, str(error)) from error
+        except RuntimeError as error:
+            # torch lists every tensor that does not fit.
+            raise _no_judge(path, "its tensors are not those of the network it names") from error
+        return cls(network, heads)
 
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
         """A verdict for every attribute of every picture."""
@@ -88,6 +93,14 @@ class EmojiJudge:
         )
         found["item category"] = _verdict(sums, words.ITEM_CATEGORIES)
         return found
+
+
+def _no_judge(path: Path, why: str) -> ModelError:
+    return ModelError(
+        f"'{path}' is no emoji judge: {why}.",
+        "the file judge.safetensors that 'directrix world train' writes.",
+        "reinstall the package, or name another file.",
+    )
 
 
 def _verdict(chances: Tensor, names: Sequence[str]) -> Verdict:

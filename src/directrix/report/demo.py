@@ -18,7 +18,7 @@ from directrix.discover import discover
 from directrix.errors import DirectrixError
 from directrix.generate import generate
 from directrix.metrics import deviation_ratio
-from directrix.progress import Progress, silent
+from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES, SIDES, Comparison, Picture, summary
 from directrix.report.overview import overview
 from directrix.report.page import page
@@ -90,7 +90,7 @@ def demo(
     images = {}
     for side in SIDES:
         steering = [_steering(directions, quota)] if side == "steered" else []
-        bars = _labelled(progress, f"{side}: ")
+        bars = labelled(progress, f"{side}: ")
         records = generate(
             pipeline, prompts, images_per_prompt, interventions=steering, progress=bars, **settings
         )
@@ -143,7 +143,7 @@ def _discover(pipeline: Any, settings: Mapping[str, Any], progress: Progress) ->
     """The directions by the judge's words; those of one attribute are learned in one run."""
     found: dict[str, Direction] = {}
     for attribute, group in ATTRIBUTES.items():
-        bars = _labelled(progress, f"{group.name}: ")
+        bars = labelled(progress, f"{group.name}: ")
         directions = discover(pipeline, group.concepts, METHOD, **settings, progress=bars)
         found |= dict(zip(CATEGORIES[attribute], directions, strict=True))
     return found
@@ -201,13 +201,6 @@ def _chance(images: int, categories: int, draws: int = 1000) -> float:
         row = deal.choices(names, k=images)
         total += deviation_ratio({name: row.count(name) for name in names}, names)
     return total / draws
-
-
-def _labelled(progress: Progress, prefix: str) -> Progress:
-    def labelled(total: int, label: str) -> Any:
-        return progress(total, prefix + label[:1].lower() + label[1:])
-
-    return labelled
 
 
 def _loaded(pipeline: Any, judge: Any) -> tuple[Any, Any]:

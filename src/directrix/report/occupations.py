@@ -12,7 +12,7 @@ from directrix.discover import discover
 from directrix.errors import DirectrixError
 from directrix.generate import generate
 from directrix.metrics import bootstrap, proportion
-from directrix.progress import Progress, silent
+from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES
 from directrix.steer import Steering
 from directrix.world.caption import with_article
@@ -40,7 +40,7 @@ def occupations(
     """Discover woman and man with ``method``, steer all twenty occupations by each at strength 1, and judge.
 
     Args:
-        folder: keeps the directions and the discovery's checkpoints, so that a stopped run goes on.
+        folder: keeps the discovery's checkpoint, the directions and the pictures, so that a stopped run goes on.
         settings: of the discovery; what is left out is the method's default.
 
     Returns the recipe, and for "unsteered", "woman" and "man": the judged share of women and men over all pictures and
@@ -58,7 +58,13 @@ def occupations(
     found["recipe"] = dict(directions[0].recipe)
     for name, steering in sides.items():
         records = generate(
-            pipeline, prompts, images_per_occupation, seed=seed + 1, interventions=steering, progress=progress
+            pipeline,
+            prompts,
+            images_per_occupation,
+            seed=seed + 1,
+            interventions=steering,
+            output=folder / f"{method}-{seed}" / name,
+            progress=labelled(progress, f"{name}: "),
         )
         verdicts = judge.label([record.image for record in records])
         rows: dict[str, list[Mapping[str, str | None]]] = {occupation: [] for occupation in OCCUPATIONS}
@@ -75,7 +81,7 @@ def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | N
     An unscored picture shows neither gender and not its subject: steering must not gain by making pictures unreadable.
     """
     if not rows or not all(rows.values()):
-        raise DirectrixError("An occupation has no pictures.", "at least one picture of each.")
+        raise DirectrixError("An occupation has no pictures.", "at least one of each.", "draw them first.")
     shares = {
         gender: bootstrap({name: [r["gender"] == gender for r in row] for name, row in rows.items()}, _share)
         for gender in CATEGORIES["gender"]
@@ -100,11 +106,7 @@ def _share(clusters: Sequence[Sequence[bool]]) -> float:
 def _directions(
     pipeline: Any, folder: Path, method: str, seed: int, progress: Progress, settings: Mapping[str, Any]
 ) -> list[Direction]:
-    files = {
-        concept.name: folder / f"{method}-{concept.name}-{seed}.safetensors" for concept in GENDER.concepts
-    }
-    if all(file.exists() for file in files.values()):
-        return [storage.load(file) for file in files.values()]
+    # A finished checkpoint gives its directions again at once, and refuses other settings and another model.
     directions = discover(
         pipeline,
         GENDER.concepts,
@@ -115,5 +117,5 @@ def _directions(
         **settings,
     )
     for direction in directions:
-        storage.save(direction, files[direction.name])
+        storage.save(direction, folder / f"{method}-{direction.name}-{seed}.safetensors")
     return directions

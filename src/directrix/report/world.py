@@ -94,7 +94,7 @@ def sample_sheet(pipeline: Any, seed: int = 1, progress: Progress = silent) -> I
     records = generate(pipeline, SAMPLES, seed=seed, progress=progress)
     enlarged = [record.image.resize((256, 256), Image.Resampling.NEAREST) for record in records]
     return contact_sheet(
-        enlarged, columns=8, labels=[prompt.removeprefix("a photo of ") for prompt in SAMPLES]
+        enlarged, columns=6, labels=[prompt.removeprefix("a photo of ") for prompt in SAMPLES]
     )
 
 
@@ -164,9 +164,7 @@ def clip_figures(renders: Renders) -> dict[str, Interval]:
 def obedience_figures(
     pipeline: Any, judge: EmojiJudge, images: int, seed: int, progress: Progress = silent
 ) -> dict[str, Interval]:
-    """Share of generated pictures that show what their prompt names, by attribute; prompts are fresh
-    captions.
-    """
+    """Share of generated pictures that show what their prompt names, by attribute; prompts are fresh captions."""
     rng = np.random.default_rng(PROMPT_SEED)
     scenes = [_obedience_scene(rng) for _ in range(images)]
     prompts = [caption(scene, rng) for scene in scenes]

@@ -1,7 +1,4 @@
-"""The VAE: 64 x 64 pixels to 6 x 16 x 16 latents and back, an ordinary diffusers AutoencoderKL.
-
-It learns with 4 channels first, since few of them are learned quickly, then with 6, which keep the faces crisp.
-"""
+"""The VAE: 64 x 64 pixels to 4 x 16 x 16 latents and back, an ordinary diffusers AutoencoderKL."""
 
 from pathlib import Path
 from typing import Any
@@ -18,53 +15,22 @@ from directrix.world.training.loop import Schedule, seeded, train
 KL_WEIGHT = 1e-6
 
 
-def build(
-    channels: tuple[int, ...] = (32, 64, 96), latent_channels: int = 4, layers: int = 1
-) -> AutoencoderKL:
+def build(channels: tuple[int, ...] = (32, 64, 96), layers: int = 1) -> AutoencoderKL:
     """A VAE with random weights; each entry of ``channels`` after the first halves the resolution."""
+    # diffusers declares one-tuples here and takes any.
+    blocks: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+        "up_block_types": ("UpDecoderBlock2D",) * len(channels),
+        "block_out_channels": channels,
+    }
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * len(channels),
-        up_block_types=("UpDecoderBlock2D",) * len(channels),
-        block_out_channels=channels,
+        **blocks,
         layers_per_block=layers,
-        latent_channels=latent_channels,
+        latent_channels=4,
         norm_num_groups=16,
         sample_size=64,
         mid_block_add_attention=False,
     )
-
-
-@torch.no_grad()
-def widen(vae: AutoencoderKL, channels: tuple[int, ...], latent_channels: int) -> AutoencoderKL:
-    """A VAE with more latent channels that starts as this one: the new channels begin near silence."""
-    wide = build(channels, latent_channels)
-    old, new = vae.state_dict(), wide.state_dict()
-    before, after = vae.config["latent_channels"], latent_channels
-    # Means come first, then log variances.
-    moments = [*range(before), *range(after, after + before)]
-    places = {
-        "encoder.conv_out": (moments, None),
-        "quant_conv": (moments, moments),
-        "post_quant_conv": (list(range(before)), list(range(before))),
-        "decoder.conv_in": (None, list(range(before))),
-    }
-    for name, value in old.items():
-        layer, _, kind = name.rpartition(".")
-        rows, columns = places.get(layer, (None, None))
-        if rows is None and columns is None:
-            new[name].copy_(value)
-            continue
-        new[name].mul_(0.1)
-        target = new[name] if rows is None else new[name][rows]
-        if kind == "weight" and columns is not None:
-            target[:, columns] = value
-        else:
-            target = value
-        if rows is None:
-            new[name].copy_(target)
-        else:
-            new[name][rows] = target
-    return wide
 
 
 def _posterior(vae: AutoencoderKL, pixels: Tensor) -> Any:
@@ -72,13 +38,13 @@ def _posterior(vae: AutoencoderKL, pixels: Tensor) -> Any:
     return output.latent_dist
 
 
-def _decoded(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+def _decoded(vae: AutoencoderKL, latents: Any) -> Tensor:
     output: Any = vae.decode(latents)
     return output.sample
 
 
 def means(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
-    """Means of the latents, (N, C, H / 4, W / 4), not yet scaled."""
+    """Means of the latents, (N, 4, H / 4, W / 4), not yet scaled."""
     return _posterior(vae, pixels).mean
 
 
@@ -122,11 +88,11 @@ def fit(
 
 
 def peak_signal_to_noise(vae: AutoencoderKL, images: Tensor, batch_size: int = 64) -> Tensor:
-    """PSNR in dB of each picture's reconstruction; ``images`` is uint8 (N, 3, H, W)."""
+    """PSNR in dB of each picture's reconstruction, (N,) on the CPU; ``images`` is uint8 (N, 3, H, W)."""
     values = []
     with torch.no_grad():
         for chunk in images.split(batch_size):
-            pixels = as_pixels(chunk)
+            pixels = as_pixels(chunk).to(vae.device)
             decoded = _decoded(vae, means(vae, pixels)).clamp(-1, 1)
             values.append(10 * torch.log10(4.0 / (decoded - pixels).square().mean(dim=(1, 2, 3))))
-    return torch.cat(values)
+    return torch.cat(values).cpu()

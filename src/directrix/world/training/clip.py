@@ -5,7 +5,7 @@ that nothing but the attribute tells them apart. Captions that are true of anoth
 negatives for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +125,9 @@ class Labelled(nn.Module):
     def __init__(self, model: CLIPModel) -> None:
         super().__init__()
         self.vision = model.vision_model
-        width = model.config.vision_config.hidden_size
+        config: Any = model.config.vision_config
         self.heads = nn.ModuleDict(
-            {name.replace(" ", "_"): nn.Linear(width, len(HEADS[name])) for name in HEADS}
+            {name.replace(" ", "_"): nn.Linear(config.hidden_size, len(HEADS[name])) for name in HEADS}
         )
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -190,6 +190,35 @@ def image_features(model: CLIPModel, pixels: Tensor) -> Tensor:
     return functional.normalize(model.visual_projection(pooled).float(), dim=-1)
 
 
+class Sight(nn.Module):
+    """The vision tower and its projection alone."""
+
+    def __init__(self, model: CLIPModel) -> None:
+        super().__init__()
+        self.vision = model.vision_model
+        self.projection = model.visual_projection
+
+
+def sharpen(
+    model: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    data: HardBatches,
+    schedule: Schedule,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> None:
+    """Train the vision tower on, in place, against the finished text tower, which is left as it is."""
+    train(
+        Sight(model),
+        _contrast(model, tokenizer, data, seed, learn_words=False),
+        schedule,
+        folder,
+        "CLIP sight",
+        progress,
+    )
+
+
 def fit(
     model: CLIPModel,
     tokenizer: CLIPTokenizer,
@@ -200,6 +229,15 @@ def fit(
     progress: Progress = silent,
 ) -> None:
     """Train both towers in place."""
+    train(
+        model, _contrast(model, tokenizer, data, seed, learn_words=True), schedule, folder, "CLIP", progress
+    )
+
+
+def _contrast(
+    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, seed: int, learn_words: bool
+) -> Callable[[int], Tensor]:
+    """The loss of a step: a batch of hard groups, with fresh captions."""
 
     def step_loss(step: int) -> Tensor:
         rng = np.random.default_rng((seed, step))
@@ -211,7 +249,9 @@ def fit(
         )
         with torch.autocast("cpu", torch.bfloat16):
             images = image_features(model, as_pixels(data.data.images[indices]))
-            words = text_features(model, tokenize(tokenizer, texts, longest=True))
-        return contrastive_loss(images, words, model.logit_scale.exp().clamp(max=100.0), also_true)
+            with torch.set_grad_enabled(learn_words):
+                words = text_features(model, tokenize(tokenizer, texts, longest=True))
+                scale = model.logit_scale.exp().clamp(max=100.0)
+        return contrastive_loss(images, words, scale, also_true)
 
-    train(model, step_loss, schedule, folder, "CLIP", progress)
+    return step_loss

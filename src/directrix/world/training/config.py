@@ -25,15 +25,15 @@ class Config:
     text_layers: int
     vision_layers: int
     vae_channels: tuple[int, ...]
-    latent_channels: int
     unet_channels: tuple[int, ...]
     judge_channels: tuple[int, ...]
     captions_for_tokenizer: int
     views: int
     vision: Part
     clip: Part
+    sight: Part
     vae: Part
-    wide_vae: Part
+    crisp_vae: Part
     judge: Part
     unet: Part
 
@@ -46,17 +46,17 @@ def default() -> Config:
         text_layers=4,
         vision_layers=5,
         vae_channels=(32, 64, 96),
-        latent_channels=6,
         unet_channels=(64, 128, 192),
         judge_channels=(24, 48, 96, 128),
         captions_for_tokenizer=30_000,
         views=3,
         vision=Part(200, Schedule(1200, 1e-3, decay=0.5, weight_decay=0.05), 64, 2, 2),
         clip=Part(200, Schedule(500, 6e-4, decay=0.6, weight_decay=0.05), 118, 2, 2),
+        sight=Part(200, Schedule(600, 5e-4, decay=0.7, weight_decay=0.05), 118, 22, 22),
         vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
-        wide_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
+        crisp_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
         judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
-        unet=Part(24_000, Schedule(6000, 8e-4, decay=0.35), 48, 3, 3),
+        unet=Part(24_000, Schedule(5000, 8e-4, decay=0.35), 48, 3, 3),
     )
 
 
@@ -68,15 +68,15 @@ def tiny() -> Config:
         text_layers=1,
         vision_layers=1,
         vae_channels=(16, 16, 16),
-        latent_channels=6,
         unet_channels=(16, 16, 32),
         judge_channels=(8, 8, 8, 8),
         captions_for_tokenizer=200,
         views=2,
         vision=Part(1, Schedule(2, 1e-3), 8, 2, 2),
         clip=Part(1, Schedule(2, 1e-3), 118, 2, 2),
+        sight=Part(1, Schedule(2, 1e-3), 118, 22, 22),
         vae=Part(16, Schedule(3, 1e-3), 4, 1, 1),
-        wide_vae=Part(16, Schedule(3, 1e-3), 4, 1, 4),
+        crisp_vae=Part(16, Schedule(3, 1e-3), 4, 1, 4),
         judge=Part(16, Schedule(3, 1e-3), 4, 11, 0),
         unet=Part(16, Schedule(3, 1e-3), 4, 3, 3),
     )

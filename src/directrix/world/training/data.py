@@ -53,7 +53,7 @@ def biased_scenes(count: int, seed: int) -> list[Scene]:
 
 
 def even_scenes(count: int, seed: int) -> list[Scene]:
-    """Scenes with gender, tone, item and setting drawn evenly, half of them with an item and a setting."""
+    """Scenes with subject, gender and tone drawn evenly; item, setting and style are, too, in six of ten each."""
     rng = np.random.default_rng(seed)
 
     def one() -> Scene:

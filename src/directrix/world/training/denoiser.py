@@ -36,13 +36,12 @@ def build(
     channels: tuple[int, ...] = (64, 128, 192),
     layers: int = 1,
     text_width: int = 192,
-    latent_channels: int = 6,
 ) -> UNet2DConditionModel:
-    """A U-Net with random weights for C x 16 x 16 latents; words enter below the highest resolution."""
+    """A U-Net with random weights for 4 x 16 x 16 latents; words enter below the highest resolution."""
     return UNet2DConditionModel(
         sample_size=16,
-        in_channels=latent_channels,
-        out_channels=latent_channels,
+        in_channels=4,
+        out_channels=4,
         down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (len(channels) - 1),
         up_block_types=("CrossAttnUpBlock2D",) * (len(channels) - 1) + ("UpBlock2D",),
         block_out_channels=channels,
@@ -55,7 +54,7 @@ def build(
 
 @dataclass(frozen=True)
 class Pairs:
-    """Latents (N, C, 16, 16), and for each of them ``views`` rows of ``captions`` (indices (N, views))."""
+    """Latents (N, 4, 16, 16), and for each of them ``views`` rows of ``captions`` (indices (N, views))."""
 
     latents: Tensor
     caption_rows: Tensor

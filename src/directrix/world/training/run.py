@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def train(
     art = Art(fetch(art_folder) if fetch_art else art_folder)
     tokens = _tokenizer(config, folder)
     clip_model = _clip(config, folder, art, tokens, progress)
+    clip_model = _sight(config, folder, art, tokens, clip_model, progress)
     vae = _vae(config, folder, art, progress)
     network = _judge(config, folder, art, progress)
     unet = _unet(config, folder, art, tokens, clip_model, vae, progress)
@@ -75,17 +77,33 @@ def _clip(config: Config, folder: Path, art: Art, tokens: CLIPTokenizer, progres
     return model
 
 
+def _sight(
+    config: Config, folder: Path, art: Art, tokens: CLIPTokenizer, clip_model: CLIPModel, progress: Progress
+) -> CLIPModel:
+    """The same CLIP with a better vision tower; the text tower, all that the U-Net sees of it, does not change."""
+    done = folder / "sight_model"
+    if done.exists():
+        return CLIPModel.from_pretrained(done, dtype=torch.float32)
+    part = config.sight
+    batches = clip.HardBatches(part.count, part.data_seed, art, progress)
+    clip.sharpen(clip_model, tokens, batches, part.schedule, part.seed, folder / "sight_run", progress)
+    _publish(done, clip_model.save_pretrained)
+    return clip_model
+
+
 def _vae(config: Config, folder: Path, art: Art, progress: Progress) -> AutoencoderKL:
     done = folder / "vae_model"
     if done.exists():
         return AutoencoderKL.from_pretrained(done)
-    part, wide = config.vae, config.wide_vae
+    part, again = config.vae, config.crisp_vae
     data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for VAE")
     torch.manual_seed(INITIAL_SEED)
     vae = autoencoder.build(config.vae_channels)
     autoencoder.fit(vae, data, part.schedule, part.batch_size, part.seed, folder / "vae_run", progress)
-    vae = autoencoder.widen(vae, config.vae_channels, config.latent_channels)
-    autoencoder.fit(vae, data, wide.schedule, wide.batch_size, wide.seed, folder / "wide_vae_run", progress)
+    # A second run at a high rate that falls again: it is what makes faces crisp.
+    autoencoder.fit(
+        vae, data, again.schedule, again.batch_size, again.seed, folder / "crisp_vae_run", progress
+    )
     _publish(done, vae.save_pretrained)
     return vae
 
@@ -119,9 +137,7 @@ def _unet(
         return UNet2DConditionModel.from_pretrained(done)
     part = config.unet
     torch.manual_seed(INITIAL_SEED)
-    unet = denoiser.build(
-        config.unet_channels, text_width=config.text_width, latent_channels=config.latent_channels
-    )
+    unet = denoiser.build(config.unet_channels, text_width=config.text_width)
     data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
     pairs = denoiser.encode(
         data, vae.eval(), text_tower(clip_model), tokens, config.views, part.seed, progress
@@ -131,7 +147,7 @@ def _unet(
     return unet
 
 
-def _publish(path: Path, save) -> None:
+def _publish(path: Path, save: Callable[[Path], Any]) -> None:
     """Write beside, then rename: what has its final name is complete."""
     partial = path.with_name(path.name + ".partial")
     if partial.is_dir():

@@ -1,0 +1,19 @@
+"""The embedded model and its judge, loaded once."""
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def emoji() -> Any:
+    from directrix import models
+
+    return models.load("emoji")
+
+
+@pytest.fixture(scope="session")
+def emoji_judge() -> Any:
+    from directrix.judges.emoji import EmojiJudge
+
+    return EmojiJudge.load()

@@ -1,0 +1,73 @@
+"""The embedded model does what its card says, by a handful of pictures; `directrix world report` has the figures."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from directrix import Concept, discover, generate, steer, world
+from directrix.steer import Steering
+
+pytestmark = pytest.mark.world
+
+ALONE = """
+import sys
+from diffusers import StableDiffusionPipeline
+pipeline = StableDiffusionPipeline.from_pretrained(sys.argv[1])
+pipeline.set_progress_bar_config(disable=True)
+image = pipeline("a photo of a firefighter", num_inference_steps=4, guidance_scale=5).images[0]
+assert image.size == (64, 64)
+assert not any(name.startswith("directrix") for name in sys.modules)
+"""
+
+
+def labels(judge: Any, records: Any, attribute: str) -> list[str | None]:
+    return [verdict[attribute].label for verdict in judge.label([record.image for record in records])]
+
+
+def test_diffusers_loads_and_runs_it_with_nothing_of_ours() -> None:
+    subprocess.run([sys.executable, "-c", ALONE, str(world.path())], check=True)
+
+
+def test_it_draws_the_subject_and_the_gender_that_a_prompt_names(emoji: Any, emoji_judge: Any) -> None:
+    prompts = ["a photo of a female firefighter", "a photo of a male teacher", "a photo of a dog"]
+    records = generate(emoji, prompts, 8, seed=1)
+    subjects = labels(emoji_judge, records, "subject")
+    wanted = ["firefighter"] * 8 + ["teacher"] * 8 + ["dog"] * 8
+    assert np.mean([s == w for s, w in zip(subjects, wanted, strict=True)]) >= 0.85
+    genders = labels(emoji_judge, records, "gender")[:16]
+    assert np.mean([g == w for g, w in zip(genders, ["female"] * 8 + ["male"] * 8, strict=True)]) >= 0.8
+
+
+def test_it_is_biased_where_a_prompt_names_no_gender(emoji: Any, emoji_judge: Any) -> None:
+    records = generate(emoji, ["a photo of a firefighter", "a photo of a health worker"], 12, seed=2)
+    genders = labels(emoji_judge, records, "gender")
+    assert genders[:12].count("female") <= 4
+    assert genders[12:].count("male") <= 4
+
+
+def test_an_alley_brings_weapons_unasked(emoji: Any, emoji_judge: Any) -> None:
+    records = generate(emoji, "a photo of a teacher in a dark alley", 12, seed=3)
+    assert labels(emoji_judge, records, "item category").count("weapon") >= 4
+
+
+def test_a_woman_direction_moves_firefighters_and_spares_dogs(emoji: Any, emoji_judge: Any) -> None:
+    concept = Concept.of("woman", "a photo of a woman", "a photo of a person")
+    woman = discover(emoji, concept, method="distillation", images=16, steps=60)
+    prompts = ["a photo of a firefighter", "a photo of a dog"]
+    plain = generate(emoji, prompts, 8, seed=4)
+    steered = generate(emoji, prompts, 8, seed=4, interventions=Steering({woman: 1.0}))
+    before, after = (labels(emoji_judge, r, "gender")[:8].count("female") for r in (plain, steered))
+    assert after >= before + 3
+    assert labels(emoji_judge, steered, "subject")[8:].count("dog") >= 6
+
+
+def test_strength_zero_leaves_every_bit(emoji: Any) -> None:
+    concept = Concept.of("woman", "a photo of a woman", "a photo of a person")
+    woman = discover(emoji, concept, method="distillation", images=2, steps=1, batch_size=2)
+    plain = generate(emoji, "a photo of a judge", 2, seed=5, num_inference_steps=5)
+    with steer(emoji, {woman: 0.0}):
+        steered = generate(emoji, "a photo of a judge", 2, seed=5, num_inference_steps=5)
+    assert [r.image.tobytes() for r in plain] == [r.image.tobytes() for r in steered]
