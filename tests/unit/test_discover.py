@@ -123,7 +123,8 @@ def test_the_pipeline_is_left_as_it_was(pipeline):
 
     def flags():
         modules = [m.training for part in parts.values() for m in part.modules()]
-        return modules, [p.requires_grad for part in parts.values() for p in part.parameters()]
+        attention = [id(each) for each in pipeline.unet.attn_processors.values()]
+        return modules, [p.requires_grad for part in parts.values() for p in part.parameters()], attention
 
     before, values = flags(), {k: copy.deepcopy(v.state_dict()) for k, v in parts.items()}
     discover(pipeline)

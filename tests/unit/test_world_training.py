@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from directrix.errors import ModelError
 from directrix.world.training import clip, config, loop
 from directrix.world.training.data import batches, biased_scenes
 from directrix.world.training.run import train
 
 LOAD_WITH_DIFFUSERS_ALONE = """
 import sys
+from dataclasses import replace
 from diffusers import StableDiffusionPipeline
 pipeline = StableDiffusionPipeline.from_pretrained(sys.argv[1])
 image = pipeline("a dark-skinned firefighter", num_inference_steps=2).images[0]
@@ -59,6 +62,12 @@ def test_done_stages_are_not_done_again(trained: Path, drawings: Path) -> None:
     before = (folder / "unet_model" / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns
     train(folder, drawings, config.tiny(), fetch_art=False)
     assert (folder / "unet_model" / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_configuration_is_refused(trained: Path, drawings: Path) -> None:
+    other = replace(config.tiny(), views=1)
+    with pytest.raises(ModelError, match="another configuration"):
+        train(trained.parent, drawings, other, fetch_art=False)
 
 
 class Killed(Exception):

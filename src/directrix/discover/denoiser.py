@@ -36,13 +36,34 @@ def frozen(pipeline: Any) -> Iterator[None]:
         for network in networks:
             network.eval()
             network.requires_grad_(False)
-        yield
+        with _plain_attention(sites.denoiser(pipeline)):
+            yield
     finally:
         # module.train(flag) would also set the children, whose own flags may differ.
         for module, flag in training:
             module.training = flag
         for weight, flag in requires_grad:
             weight.requires_grad_(flag)
+
+
+@contextmanager
+def _plain_attention(network: Any) -> Iterator[None]:
+    """On a CPU, attention in plain steps: its gradient is about twice as fast there as the fused kernel's.
+
+    Processors of somebody else's (adapters') are left alone.
+    """
+    from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+
+    processors = dict(getattr(network, "attn_processors", {}))
+    fused = bool(processors) and all(type(each) is AttnProcessor2_0 for each in processors.values())
+    if network.device.type != "cpu" or not fused:
+        yield
+        return
+    network.set_attn_processor(AttnProcessor())
+    try:
+        yield
+    finally:
+        network.set_attn_processor(processors)
 
 
 class FrozenDenoiser:

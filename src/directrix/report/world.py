@@ -130,18 +130,12 @@ def clip_figures(renders: Renders) -> dict[str, Interval]:
         [image_features(model, pixels(pictures[i : i + 128])) for i in range(0, len(pictures), 128)]
     )
 
-    def accuracy(attribute: str, prompts: dict[str, str]) -> Interval:
+    def accuracy(attribute: str, prompts: dict[str, list[str]]) -> Interval:
         options = list(prompts)
-        vectors = torch.stack(
-            [
-                torch.nn.functional.normalize(
-                    text_features(model, tokenize(tokenizer, [frame + text for frame in FRAMES])).mean(0),
-                    dim=0,
-                )
-                for text in prompts.values()
-            ]
+        vectors = [text_features(model, tokenize(tokenizer, texts)).mean(0) for texts in prompts.values()]
+        best = (
+            (features @ torch.nn.functional.normalize(torch.stack(vectors), dim=1).T).argmax(dim=1).tolist()
         )
-        best = (features @ vectors.T).argmax(dim=1).tolist()
         pairs = zip(best, renders.scenes, strict=True)
         return _share(
             options[b] == scene.labels()[attribute]
@@ -149,15 +143,39 @@ def clip_figures(renders: Renders) -> dict[str, Interval]:
             if scene.labels()[attribute] in prompts
         )
 
-    subjects = {subject: with_article(subject) for subject in words.SUBJECTS if subject != words.PERSON}
-    held = {item: f"a person with {thing.phrases[0]}" for item, thing in words.ITEM_THINGS.items()}
-    places = {setting: f"a person {phrases[0]}" for setting, phrases in words.SETTING_PHRASES.items()}
     return {
-        "clip.gender": accuracy("gender", {"female": "a woman", "male": "a man"}),
-        "clip.tone": accuracy("tone", {tone: f"a {tone}-skinned person" for tone in words.TONES}),
-        "clip.subject": accuracy("subject", subjects),
-        "clip.item": accuracy("item", held),
-        "clip.setting": accuracy("setting", places),
+        f"clip.{attribute}": accuracy(attribute, prompts)
+        for attribute, prompts in zero_shot_prompts().items()
+    }
+
+
+def zero_shot_prompts() -> dict[str, dict[str, list[str]]]:
+    """For each attribute, the prompts of every label, whose embeddings are averaged (Radford et al. 2021, 3.1.4)."""
+    humans = {"female": "a woman", "male": "a man"}
+    holders = [with_article(subject) for subject in words.SUBJECTS]
+    named = [subject for subject in words.SUBJECTS if subject != words.PERSON]
+    places = [phrases[0] for phrases in words.SETTING_PHRASES.values()]
+    return {
+        "gender": {
+            gender: [human, f"a photo of {human}", *(f"a {gender} {name}" for name in words.OCCUPATIONS)]
+            for gender, human in humans.items()
+        },
+        "tone": {tone: [f"a {tone}-skinned {name}" for name in words.PEOPLE] for tone in words.TONES},
+        "subject": {
+            name: [
+                *(frame + with_article(name) for frame in FRAMES),
+                *(f"{with_article(name)} {p}" for p in places),
+            ]
+            for name in named
+        },
+        "item": {
+            item: [f"{holder} with {thing.phrases[0]}" for holder in holders]
+            for item, thing in words.ITEM_THINGS.items()
+        },
+        "setting": {
+            setting: [f"{holder} {phrases[0]}" for holder in holders]
+            for setting, phrases in words.SETTING_PHRASES.items()
+        },
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from directrix.errors import ModelError
 from directrix.progress import Progress, silent
+from directrix.storage import write_atomically
 from directrix.world.art import Art, fetch
 from directrix.world.caption import caption
 from directrix.world.judge_network import HEADS, JudgeNetwork
@@ -44,6 +47,7 @@ def train(
     ``art_folder`` as it is.
     """
     config = config or default()
+    _claim(folder, config)
     art = Art(fetch(art_folder) if fetch_art else art_folder)
     tokens = _tokenizer(config, folder)
     clip_model = _clip(config, folder, art, tokens, progress)
@@ -52,6 +56,19 @@ def train(
     network = _judge(config, folder, art, progress)
     unet = _unet(config, folder, art, tokens, clip_model, vae, progress)
     return assemble(folder / "model", tokens, clip_model, vae, unet, network)
+
+
+def _claim(folder: Path, config: Config) -> None:
+    """Write the configuration beside the checkpoints, and refuse a folder that belongs to another one."""
+    note = folder / "config.json"
+    wanted = json.loads(json.dumps(asdict(config)))
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) != wanted:
+        raise ModelError(
+            f"The training in '{folder}' was begun with another configuration.",
+            "the folder of a run with this one, or an empty folder.",
+            "another folder, or remove this one.",
+        )
+    write_atomically(note, (json.dumps(wanted, indent=2) + "\n").encode())
 
 
 def _tokenizer(config: Config, folder: Path) -> CLIPTokenizer:
