@@ -96,6 +96,10 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         run(fresh(), tmp_path / "b", 7)
     resumed = run(fresh(), tmp_path / "b", None)
     assert torch.equal(unbroken.weight, resumed.weight)  # type: ignore[arg-type]
+    again = fresh()
+    assert loop.finished(again, schedule, tmp_path / "a")
+    assert torch.equal(again.weight, unbroken.weight)  # type: ignore[arg-type]
+    assert not loop.finished(again, loop.Schedule(13, 0.05), tmp_path / "a")
 
 
 def test_batches_cover_every_picture_once_an_epoch() -> None:

@@ -36,6 +36,7 @@ class Config:
     crisp_vae: Part
     judge: Part
     unet: Part
+    crisp_unet: Part
 
 
 def default() -> Config:
@@ -57,6 +58,7 @@ def default() -> Config:
         crisp_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
         judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
         unet=Part(24_000, Schedule(5000, 8e-4, decay=0.35), 48, 3, 3),
+        crisp_unet=Part(24_000, Schedule(3000, 8e-4, decay=0.7), 48, 5, 5),
     )
 
 
@@ -79,4 +81,5 @@ def tiny() -> Config:
         crisp_vae=Part(16, Schedule(3, 1e-3), 4, 1, 4),
         judge=Part(16, Schedule(3, 1e-3), 4, 11, 0),
         unet=Part(16, Schedule(3, 1e-3), 4, 3, 3),
+        crisp_unet=Part(16, Schedule(3, 1e-3), 4, 5, 5),
     )

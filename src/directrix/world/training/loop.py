@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -96,6 +97,20 @@ def train(
             bar.advance(1)
     average.copy_to(module)
     module.eval()
+
+
+def finished(module: nn.Module, schedule: Schedule, folder: Path) -> bool:
+    """Whether the run in ``folder`` has taken all its steps; then ``module`` gets its averaged weights."""
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return False
+    with safe_open(path, framework="pt") as file:
+        if int((file.metadata() or {}).get("step", 0)) < schedule.steps:
+            return False
+        with torch.no_grad():
+            for name, value in module.named_parameters():
+                value.copy_(file.get_tensor(f"average.{name}"))
+    return True
 
 
 def _log(folder: Path, step: int, value: float, rate: float) -> None:

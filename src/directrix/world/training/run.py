@@ -28,6 +28,7 @@ from directrix.world.scene import draw
 from directrix.world.training import autoencoder, clip, denoiser, judge, tokenizer
 from directrix.world.training.config import Config, default
 from directrix.world.training.data import biased_scenes, even_scenes, render_all
+from directrix.world.training.loop import finished
 
 # Networks start from torch's own first seed, whatever was drawn before.
 INITIAL_SEED = 67280421310721
@@ -152,14 +153,16 @@ def _unet(
     done = folder / "unet_model"
     if done.exists():
         return UNet2DConditionModel.from_pretrained(done)
-    part = config.unet
     torch.manual_seed(INITIAL_SEED)
     unet = denoiser.build(config.unet_channels, text_width=config.text_width)
-    data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
-    pairs = denoiser.encode(
-        data, vae.eval(), text_tower(clip_model), tokens, config.views, part.seed, progress
-    )
-    denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, folder / "unet_run", progress)
+    text_encoder = text_tower(clip_model)
+    # The second run sees other scenes, at a high rate that falls again.
+    for name, part in (("unet_run", config.unet), ("crisp_unet_run", config.crisp_unet)):
+        if finished(unet, part.schedule, folder / name):
+            continue
+        data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
+        pairs = denoiser.encode(data, vae.eval(), text_encoder, tokens, config.views, part.seed, progress)
+        denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, folder / name, progress)
     _publish(done, unet.save_pretrained)
     return unet
 
