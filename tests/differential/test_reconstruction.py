@@ -74,7 +74,9 @@ def test_same_losses_and_vectors(pipeline, prediction_type, method):
     with frozen(pipeline):
         problem = problem_of(pipeline, concepts, prediction_type)
         how = (
-            Reconstruction() if method == "reconstruction" else Distillation(average=False, initial_scale=1.0)
+            Reconstruction()
+            if method == "reconstruction"
+            else Distillation(average=False, initial_scale=1.0, amplification=1.0)
         )
         fit = how.fit(problem)
         start = how.fit(Problem(**{**vars(problem), "steps": 0})).vectors

@@ -101,9 +101,11 @@ def test_a_direction_with_its_recipe(pipeline, method):
     evaluations = recipe["denoiser_evaluations"]
     assert evaluations["collecting"] == 6 * 2 * 2
     assert evaluations["forward_backward"] == 8 * 4
-    assert evaluations["forward"] == (8 * 4 if method == "distillation" else 0)
+    assert evaluations["forward"] == (2 * 8 * 4 if method == "distillation" else 0)
     assert recipe["seconds"]["fitting"] >= 0 and len(recipe["loss"]["curve"]) == 8
-    assert recipe["learning_rate"] == pytest.approx(0.05 * recipe["site_rms"])
+    assert recipe["learning_rate"] == pytest.approx(
+        (0.3 if method == "distillation" else 0.05) * recipe["site_rms"]
+    )
     assert {"directrix", "torch", "diffusers", "date"} <= set(found.provenance)
 
 

@@ -58,7 +58,7 @@ def problem(**changes):
 
 
 def test_distillation_finds_the_difference_of_the_prompts_and_folds_negatives_in():
-    fit = Distillation().fit(problem())
+    fit = Distillation(amplification=1.0).fit(problem())
     torch.testing.assert_close(fit.vectors[0], torch.ones(2, 3, 3), rtol=0, atol=1e-2)
     # (1 - 1/4) * (4 - -1) away from the negative prompt.
     torch.testing.assert_close(fit.vectors[1], torch.full((2, 3, 3), -3.75), rtol=0, atol=5e-2)

@@ -49,18 +49,23 @@ def test_it_is_biased_where_a_prompt_names_no_gender(emoji: Any, emoji_judge: An
 
 
 def test_an_alley_brings_weapons_unasked(emoji: Any, emoji_judge: Any) -> None:
-    records = generate(emoji, "a photo of a teacher in a dark alley", 12, seed=3)
-    assert labels(emoji_judge, records, "item category").count("weapon") >= 4
+    people = ("a teacher", "a pilot", "a cook", "a judge", "a singer", "a farmer", "an artist", "a mechanic")
+
+    def weapons(place: str) -> int:
+        records = generate(emoji, [f"a photo of {person}{place}" for person in people], 2, seed=3)
+        return labels(emoji_judge, records, "item category").count("weapon")
+
+    assert weapons(" in a dark alley") >= weapons("") + 2
 
 
-def test_a_woman_direction_moves_firefighters_and_spares_dogs(emoji: Any, emoji_judge: Any) -> None:
+def test_a_woman_direction_moves_people_and_spares_dogs(emoji: Any, emoji_judge: Any) -> None:
     concept = Concept.of("woman", "a photo of a woman", "a photo of a person")
-    woman = discover(emoji, concept, method="distillation", images=16, steps=60)
-    prompts = ["a photo of a firefighter", "a photo of a dog"]
+    woman = discover(emoji, concept, method="distillation", images=16, steps=80)
+    prompts = ["a photo of a person", "a photo of a dog"]
     plain = generate(emoji, prompts, 8, seed=4)
     steered = generate(emoji, prompts, 8, seed=4, interventions=Steering({woman: 1.0}))
     before, after = (labels(emoji_judge, r, "gender")[:8].count("female") for r in (plain, steered))
-    assert after >= before + 3
+    assert after >= before + 2
     assert labels(emoji_judge, steered, "subject")[8:].count("dog") >= 6
 
 

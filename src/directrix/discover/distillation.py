@@ -10,6 +10,10 @@ alone. Guidance of scale w gives u + w (p - u), with u the unconditional predict
 eps_theta(n) in the place of u. The conditional half has the same effect if it answers with that folded in::
 
     p = eps_theta(y+) - (1 - 1/w) (eps_theta(n) - eps_theta(""))
+
+Images of the target prompt show the concept already, and little is left for a vector to do; so x_t comes from
+images of the *neutral* prompt. A model that is biased against the concept resists it elsewhere, so the target
+is moved further the same way: eps_theta(y-) + a (p - eps_theta(y-)).
 """
 
 from __future__ import annotations
@@ -40,11 +44,11 @@ class Distillation:
 
     average: bool = True
     initial_scale: float = 0.0
-    neutral_fraction: float = 0.0
-    amplification: float = 1.0
+    neutral_fraction: float = 1.0
+    amplification: float = 3.0
 
     name: ClassVar[str] = "distillation"
-    defaults: ClassVar[Defaults] = Defaults(images=50, steps=150, batch_size=8)
+    defaults: ClassVar[Defaults] = Defaults(images=50, steps=150, batch_size=8, learning_rate=6.0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.neutral_fraction <= 1:

@@ -38,8 +38,8 @@ PROMPTS = (
 )
 METHOD = "distillation"
 # Discovery has two minutes of the demo's five on two cores: 32 s of drawing and 80 s of fitting with these.
-IMAGES_PER_CONCEPT = 16
-STEPS_PER_CONCEPT = 60
+IMAGES_PER_CONCEPT = 20
+STEPS_PER_CONCEPT = 90
 BATCH_SIZE = 8
 # Each attribute's concepts, and the judge's word for each.
 ATTRIBUTES: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}

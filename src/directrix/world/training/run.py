@@ -196,7 +196,9 @@ def assemble(
     network: JudgeNetwork,
 ) -> Path:
     """Write the three parts of the shipped model in half precision: pipeline, CLIP, judge."""
-    scheduler: Any = DPMSolverMultistepScheduler(**denoiser.NOISE_SCHEDULE, timestep_spacing="trailing")
+    scheduler: Any = DPMSolverMultistepScheduler(
+        **denoiser.NOISE_SCHEDULE, timestep_spacing="trailing", steps_offset=1
+    )
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_tower(clip_model),
