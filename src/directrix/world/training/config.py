@@ -40,7 +40,10 @@ class Config:
 
 
 def default() -> Config:
-    """The run that made the shipped weights: about two and a half hours on two CPU cores."""
+    """About three hours on two CPU cores.
+
+    The shipped weights are this run's up to the first run of the U-Net; ``sight`` and ``crisp_unet`` are still to come.
+    """
     return Config(
         text_length=48,
         text_width=192,
