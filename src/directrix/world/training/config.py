@@ -1,4 +1,4 @@
-"""Sizes and lengths of a training run; ``default()`` made the shipped weights, ``tiny()`` is for tests."""
+"""Sizes and lengths of a training run; ``default()`` is the whole one, ``tiny()`` is for tests."""
 
 from dataclasses import dataclass
 
