@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from directrix._version import __version__
 
 if TYPE_CHECKING:
+    from directrix.calibration import calibrate as calibrate
     from directrix.concept import AttributeSet as AttributeSet
     from directrix.concept import Concept as Concept
     from directrix.concept import PromptPair as PromptPair
@@ -38,6 +39,7 @@ _HOME = {
     "AttributeSet": "concept",
     "Direction": "direction",
     "discover": "discover",
+    "calibrate": "calibration",
     "steer": "steer",
     "generate": "generate",
     "DirectrixError": "errors",
@@ -50,6 +52,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "AttributeSet",
     "Direction",
     "discover",
+    "calibrate",
     "steer",
     "generate",
     "DirectrixError",

@@ -43,6 +43,8 @@ class ModelFacts:
         guidance_scale: for its pictures.
         num_inference_steps: for its pictures.
         learning_rate: for directions, if the model's card gives one.
+        subjects: noun phrases that stand in for "a person" where directions are calibrated; some that the model is
+            biased about, and none where the card names none.
     """
 
     identity: ModelIdentity
@@ -52,6 +54,7 @@ class ModelFacts:
     guidance_scale: float
     num_inference_steps: int
     learning_rate: float | None
+    subjects: tuple[str, ...] = ()
 
 
 @cache
@@ -141,6 +144,7 @@ def facts(pipeline: Any) -> ModelFacts:
             card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))
         ),
         learning_rate=card.get("learning_rate"),
+        subjects=tuple(card.get("subjects", ())),
     )
 
 

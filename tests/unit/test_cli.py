@@ -40,7 +40,7 @@ def _with_steps(facts, steps):
 def discover(model, output, *more):
     return [
         *("discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"),
-        *("-o", str(output), *QUICK, *more),
+        *("--method", "reconstruction", "--no-calibration", "-o", str(output), *QUICK, *more),
     ]
 
 
@@ -71,8 +71,16 @@ def test_help_imports_nothing_heavy():
 
 def test_every_verb_has_help(capsys):
     for verb in (
-        *("discover", "generate", "inspect", "demo"),
-        *("bench occupations", "world path", "world report", "world train", "world fetch", "report tables"),
+        *("discover", "generate", "inspect", "card", "demo"),
+        *(
+            "bench occupations",
+            "bench discovery",
+            "world path",
+            "world report",
+            "world train",
+            "world fetch",
+            "report tables",
+        ),
     ):
         with pytest.raises(SystemExit) as stop:
             parser().parse_args([*verb.split(), "--help"])
@@ -98,6 +106,40 @@ def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path,
     assert "reconstruction: 4 pictures, 6 steps, 2 pictures a step, learning rate 0.1" in said.err
     assert storage.load(output).norm() == pytest.approx(data["norm"], abs=1e-3)
     assert [path.name for path in output.parent.iterdir()] == ["woman.safetensors"]
+
+
+def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_path, capsys, monkeypatch):
+    from directrix import calibration
+    from directrix.judges import Verdict
+
+    class Blind:
+        name = "blind"
+
+        def label(self, images):
+            return [{"gender": Verdict("male", 1.0)} for _ in images]
+
+    monkeypatch.setattr(calibration, "judge_for", lambda *_: (Blind(), None))
+    output = tmp_path / "woman.safetensors"
+    command = ["discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"]
+    assert main([*command, "--images", "2", "-o", str(output)]) == 3
+    said = capsys.readouterr()
+    assert "No effect" in said.err and "Traceback" not in said.err
+    # What was found is kept: whoever knows better can still use it.
+    kept = storage.load(output)
+    assert kept.recipe["method"] == "difference" and "calibration" not in kept.provenance
+    assert kept.recipe["command"].startswith("directrix discover --model ")
+
+
+def test_discover_takes_the_shared_part_out_of_opposites(model, tmp_path):
+    files = {}
+    for name, target, opposite in (("w", "a woman", "a man"), ("m", "a man", "a woman")):
+        files[name] = tmp_path / f"{name}.safetensors"
+        command = ["discover", "--model", str(model), "--target", target, "--neutral", "a person"]
+        options = ["--opposite", opposite, "--images", "2", "--no-calibration", "-o", str(files[name])]
+        assert main([*command, *options]) == 0
+    found = {name: storage.load(path) for name, path in files.items()}
+    assert found["w"].cosine(found["m"]) == pytest.approx(-1.0, abs=1e-3)
+    assert found["w"].recipe["opposite"]["pairs"][0]["target"] == "a man"
 
 
 def test_discover_says_which_defaults_it_uses():

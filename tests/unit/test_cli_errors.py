@@ -43,7 +43,8 @@ def refused(capsys):
 
 
 def discover(output, *more):
-    return ["discover", "--target", "a woman", "--neutral", "a person", "-o", output, *more]
+    method = ["--method", "reconstruction", "--no-calibration"]
+    return ["discover", "--target", "a woman", "--neutral", "a person", *method, "-o", output, *more]
 
 
 def generate(output, *more):
@@ -53,6 +54,20 @@ def generate(output, *more):
 def test_unknown_model(refused, tmp_path):
     assert "emojii" in refused(*discover(tmp_path / "w.safetensors", "--model", "emojii"))
     assert "emojii" in refused(*generate(tmp_path / "out", "--model", "emojii"))
+
+
+def test_a_judge_that_is_missing_is_told_before_the_discovery(refused, model, tmp_path, monkeypatch):
+    from directrix import calibration
+    from directrix.errors import ModelError
+
+    def missing(*_):
+        raise ModelError("There is no CLIP here.")
+
+    monkeypatch.setattr(calibration, "judge_for", missing)
+    command = ["discover", "--neutral", "a person", "--target", "a woman", "--model", model]
+    said = refused(*command, "-o", tmp_path / "woman.safetensors")
+    assert "There is no CLIP here" in said and "--no-calibration" in said
+    assert not (tmp_path / "woman.safetensors.checkpoint").exists()
 
 
 def test_unknown_method_names_the_nearest(refused, tmp_path):

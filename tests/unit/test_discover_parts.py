@@ -47,7 +47,7 @@ def problem(**changes):
     settings = {
         "denoiser": LinearDenoiser(),
         "schedule": SCHEDULE,
-        "samples": samples(),
+        "data": samples(),
         "shape": (2, 2, 3, 3),
         "guidance_scale": 4.0,
         "learning_rate": 0.05,

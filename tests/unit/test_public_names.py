@@ -16,6 +16,7 @@ NAMES = [
     "steer",
     "generate",
     "discover",
+    "calibrate",
     "DirectrixError",
 ]
 IMPORTS = [

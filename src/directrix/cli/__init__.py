@@ -8,11 +8,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from directrix.cli import bench, demo, discover, generate, inspect, report, world
+from directrix.cli import bench, card, demo, discover, generate, inspect, report, world
 from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
-VERBS = (discover, generate, inspect, demo, bench, world, report)
+VERBS = (discover, generate, inspect, card, demo, bench, world, report)
 EXIT_ERROR = 2
 
 

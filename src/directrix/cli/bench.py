@@ -1,10 +1,15 @@
-"""`directrix bench occupations`: what a method's directions do to all twenty occupations of the embedded model."""
+"""`directrix bench`: measurements on the embedded model.
+
+`occupations`: what a method's directions do to all twenty occupations. `discovery`: the methods side by side.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from directrix.cli import options, terminal
 
@@ -28,6 +33,21 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="default: 20",
     )
     kind.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
+    _add_common(kind, occupations)
+    kind = kinds.add_parser("discovery", help="every method on the same concepts: effect, leakage, cost")
+    kind.add_argument(
+        "--method", action="append", metavar="NAME", help="one to compare, several times (default: all)"
+    )
+    kind.add_argument(
+        "--seeds", type=options.positive_int, default=3, metavar="N", help="of each discovery (default: 3)"
+    )
+    kind.add_argument(
+        "-n", "--images-per-prompt", type=options.positive_int, default=2, metavar="N", help="default: 2"
+    )
+    _add_common(kind, discovery)
+
+
+def _add_common(kind: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None]) -> None:
     kind.add_argument(
         "--runs",
         type=Path,
@@ -42,18 +62,17 @@ def add(verbs: argparse._SubParsersAction) -> None:
     kind.set_defaults(run=run, after_interrupt="Run the same command again: it goes on where it stopped.")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def occupations(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     runs = options.writable_folder(arguments.runs)
     output = None if arguments.output is None else options.writable_file(arguments.output)
     from directrix import models
     from directrix.judges.emoji import EmojiJudge
     from directrix.progress import bars
-    from directrix.report.occupations import occupations
+    from directrix.report.occupations import occupations as measure
     from directrix.report.tables import occupations_table
-    from directrix.storage import write_atomically
 
-    figures = occupations(
+    figures = measure(
         models.load("emoji"),
         EmojiJudge.load(),
         runs,
@@ -64,6 +83,48 @@ def run(arguments: argparse.Namespace) -> None:
         images=arguments.images,
         steps=arguments.steps,
     )
+    _write(figures, output)
+    terminal.result("\n".join(occupations_table(figures)), figures, arguments.json)
+
+
+def discovery(arguments: argparse.Namespace) -> None:
+    """Measure and print."""
+    runs = options.writable_folder(arguments.runs)
+    output = None if arguments.output is None else options.writable_file(arguments.output)
+    from directrix import models
+    from directrix.errors import DirectrixError, suggestion
+    from directrix.judges.emoji import EmojiJudge
+    from directrix.progress import bars
+    from directrix.report.curve import curve
+    from directrix.report.discovery import CONTENDERS
+    from directrix.report.discovery import discovery as measure
+    from directrix.report.tables import discovery_table
+    from directrix.storage import write_atomically
+
+    names = arguments.method or list(CONTENDERS)
+    for name in names:
+        if name not in CONTENDERS:
+            raise DirectrixError(
+                f"There is no method {name!r} to compare.", "the name of one.", suggestion(name, CONTENDERS)
+            )
+    figures = measure(
+        models.load("emoji"),
+        EmojiJudge.load(),
+        runs,
+        contenders={name: CONTENDERS[name] for name in names},
+        seeds=range(arguments.seeds),
+        images_per_prompt=arguments.images_per_prompt,
+        progress=bars,
+    )
+    _write(figures, output)
+    if output is not None:
+        picture = curve(figures["budgets"], "share of women among twenty occupations, at strength 1 as found")
+        write_atomically(output.with_suffix(".svg"), picture.encode())
+    terminal.result("\n".join(discovery_table(figures)), figures, arguments.json)
+
+
+def _write(figures: Mapping[str, Any], output: Path | None) -> None:
+    from directrix.storage import write_atomically
+
     if output is not None:
         write_atomically(output, (json.dumps(figures, indent=2) + "\n").encode())
-    terminal.result("\n".join(occupations_table(figures)), figures, arguments.json)

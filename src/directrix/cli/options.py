@@ -17,16 +17,16 @@ class ConceptFile(NamedTuple):
     strength: float | None
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --device and --dtype."""
+def add_model(parser: argparse.ArgumentParser, default: str | None = "emoji") -> None:
+    """Add --model, --device and --dtype; without a default, the model is the one that a direction's file names."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
-        default="emoji",
+        default=default,
         metavar="NAME",
         help="'emoji' (in the package), a diffusers folder, or a hub name such as "
         "CompVis/stable-diffusion-v1-4"
-        " (default: emoji)",
+        f" (default: {default or 'the one that the file names'})",
     )
     group.add_argument("--device", metavar="NAME", help="as PyTorch names it (default: the fastest here)")
     group.add_argument(

@@ -1,7 +1,8 @@
 """Discovery: from a concept in words to a direction in a frozen model, with no labels.
 
-Collecting images (``collect``) is separate from fitting vectors (``fitting``); a method (``reconstruction``,
-``distillation``) says what the steered denoiser is to answer, and is one file.
+What is learned from (``collect``: images; ``follow``: the model's own trajectories) is separate from fitting vectors
+(``fitting``) and from what is done to them afterwards (``separation``). A method is one file: ``reconstruction`` (the
+paper's), ``distillation``, ``trajectory``, ``difference`` (closed form, seconds).
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ def discover(
     checkpoint: Path | str | None = None,
     checkpoint_every: int = 100,
     collection_batch_size: int = 8,
+    shape: str = "map",
+    rank: int | None = None,
+    contrast: bool = False,
+    preserve: Sequence[Concept | str] = (),
     progress: Progress | None = None,
     **options: Any,
 ) -> Direction | list[Direction]:
@@ -50,9 +55,9 @@ def discover(
 
     pipeline: a diffusers pipeline with a U-Net that predicts epsilon or v. Nothing of it is changed.
     concepts: one concept gives one Direction, several give a list, learned in one run.
-    method: "reconstruction" (the paper) or "distillation" (minutes instead of hours).
-    images, steps: per concept, > 0; with several concepts the run has as many times the steps, so that
-        each concept's images are gone through as often as alone.
+    method: "reconstruction" (the paper), "distillation", "trajectory" or "difference" (see their modules).
+    images, steps: per concept, > 0 (a method in closed form takes no steps); with several concepts the run
+        has as many times the steps, so that each concept's images are gone through as often as alone.
     batch_size: images a step. images, steps and batch_size default to the method's (see its module).
     learning_rate: Adam's, > 0; by default the one on the model's card (0.1 on SD 1.4), else
         RELATIVE_LEARNING_RATE times the root mean square of the site's output.
@@ -62,19 +67,41 @@ def discover(
     checkpoint: a folder to keep unfinished work in, written every ``checkpoint_every`` steps, after every
         ``collection_batch_size`` images and on Ctrl-C. The same call on the same folder goes on, and ends
         with the same bits as a run that was never stopped. The folder is left; delete it when done with.
+    shape: "map" for a direction (C, H, W), tied to the pipeline's own image size, or "channel" for (C,), free of it.
+    rank: of a map, as a matrix (C, H * W); None for a full one.
+    contrast: take the part out that all the concepts share, so that opposites are opposite; two or more concepts.
+    preserve: concepts that must not change, such as those of skin tone where the concepts are genders. They are
+        learned in the same run, and the space they span is taken out. Or prompts, such as "a dog", under
+        which nothing must change (method "trajectory" only).
     options: the method's own (``average``, ``initial_scale``; see its module).
 
-    Each direction is float32 (C, H, W) for the pipeline's own image size; its recipe holds every setting,
+    Each direction's recipe holds every setting,
     the prompts, seconds, denoiser evaluations and the loss curve.
 
     Raises ConceptError, ModelError, SiteError, MismatchError (a checkpoint of other settings),
     OutputError, InterruptedRun (Ctrl-C; says how to go on), DirectrixError for any other unusable setting.
     """
     from directrix.discover.methods import method as named_method
+    from directrix.discover.separation import Separation
 
     several = not isinstance(concepts, Concept)
-    group = _checked(concepts)
+    asked_for = _checked(concepts)
+    keep = [each for each in preserve if isinstance(each, str)]
+    group = _checked([*asked_for, *(each for each in preserve if isinstance(each, Concept))])
+    if contrast and len(asked_for) < 2:
+        raise ConceptError(
+            f"Nothing to contrast '{asked_for[0].name}' with.",
+            "two or more concepts, of which one image shows one.",
+            "discover them together, or contrast=False.",
+        )
+    separation = Separation(shape, rank, contrast, len(group) - len(asked_for))
     how = named_method(method, **options)
+    if keep and not hasattr(how, "keep_weight"):
+        raise DirectrixError(
+            f"The method {method} cannot keep the prompt {keep[0]!r} from changing.",
+            "concepts to preserve, or a method that looks at other prompts.",
+            "method='trajectory'.",
+        )
     settings = {
         "images": how.defaults.images if images is None else images,
         "steps": how.defaults.steps if steps is None else steps,
@@ -83,6 +110,14 @@ def discover(
         "checkpoint_every": checkpoint_every,
     }
     whole = {**settings, "num_inference_steps": 1 if num_inference_steps is None else num_inference_steps}
+    if how.defaults.steps == 0:
+        if steps:
+            raise DirectrixError(
+                f"The method {method} was given {steps} steps.",
+                "no steps: it is a closed form.",
+                "leave them out, or method='trajectory', which goes on from it.",
+            )
+        del whole["steps"]
     for name, value in whole.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise DirectrixError(f"{name} is {value!r}.", "a whole number of at least 1.")
@@ -110,6 +145,8 @@ def discover(
         "method": method,
         **how.describe(),
         **settings,
+        **separation.describe(),
+        "kept_prompts": keep,
         "seed": seed,
         "site": site,
         "model": model.identity.fingerprint,
@@ -119,7 +156,9 @@ def discover(
     saved = None if checkpoint is None else Checkpoint(checkpoint, asked)
     try:
         with frozen(pipeline):
-            directions = run(pipeline, group, how, settings, seed, site, saved, every, progress)
+            directions = run(
+                pipeline, group, how, settings, seed, site, separation, keep, saved, every, progress
+            )
     except KeyboardInterrupt:
         raise interrupted("preparing", saved) from None
     return directions if several else directions[0]

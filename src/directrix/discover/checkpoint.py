@@ -4,6 +4,7 @@
 
     settings.json                 what the run was asked for; a run of other settings is refused
     latents-00000.safetensors     generated images, a chunk a file
+    trajectory-00000.safetensors  or trajectories, a neutral prompt a file
     fit.safetensors               the vectors, Adam's moments, the step
 
 Every file is written beside its place and renamed into it, so a killed program leaves whole files only.
@@ -96,7 +97,8 @@ class Checkpoint:
 
     def delete(self) -> None:
         """Deletes what a discovery wrote here, and the folder if nothing else is in it."""
-        for path in [*self.folder.glob("latents-*.safetensors"), self._path("fit"), self.folder / SETTINGS]:
+        kept = [*self.folder.glob("latents-*.safetensors"), *self.folder.glob("trajectory-*.safetensors")]
+        for path in [*kept, self._path("fit"), self.folder / SETTINGS]:
             path.unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -18,7 +18,7 @@ is moved further the same way: eps_theta(y-) + a (p - eps_theta(y-)).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,6 +48,7 @@ class Distillation:
     amplification: float = 3.0
 
     name: ClassVar[str] = "distillation"
+    source: ClassVar[str] = "images"
     defaults: ClassVar[Defaults] = Defaults(images=50, steps=150, batch_size=8, learning_rate=6.0)
 
     def __post_init__(self) -> None:
@@ -60,28 +61,7 @@ class Distillation:
         """Finds the vectors; see the module."""
         from directrix.discover.fitting import minimise
 
-        denoiser, pairs = problem.denoiser, problem.samples.pairs
-        neutral = denoiser.encode([pair.neutral for pair in pairs])
-        positive = denoiser.encode([pair.target for pair in pairs])
-        negative = unconditional = None
-        if any(pair.negative for pair in pairs):
-            # For a pair without a negative prompt both are the empty one, and cancel.
-            negative = denoiser.encode([pair.negative or "" for pair in pairs])
-            unconditional = denoiser.encode([""] * len(pairs))
-
-        def target(batch: Batch) -> Tensor:
-            def predict(embeddings: Tensor) -> Tensor:
-                return denoiser.predict(batch.x_t, batch.timesteps, embeddings[batch.pair])
-
-            answer = predict(positive)
-            if negative is not None and unconditional is not None:
-                folded = 1 - 1 / problem.guidance_scale
-                answer = answer - folded * (predict(negative) - predict(unconditional))
-            if self.amplification != 1:
-                plain = predict(neutral)
-                answer = plain + self.amplification * (answer - plain)
-            return answer
-
+        target = distilled(problem, self.amplification)
         return minimise(problem, target, initial_scale=self.initial_scale, average=self.average)
 
     def describe(self) -> Mapping[str, Any]:
@@ -90,3 +70,30 @@ class Distillation:
             **asdict(self),
             "objective": "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2",
         }
+
+
+def distilled(problem: Problem, amplification: float) -> Callable[[Batch], Tensor]:
+    """The target p of the module's text, ``amplification`` times as far from the prediction under y-."""
+    denoiser, pairs = problem.denoiser, problem.data.pairs
+    neutral = denoiser.encode([pair.neutral for pair in pairs])
+    positive = denoiser.encode([pair.target for pair in pairs])
+    negative = unconditional = None
+    if any(pair.negative for pair in pairs):
+        # For a pair without a negative prompt both are the empty one, and cancel.
+        negative = denoiser.encode([pair.negative or "" for pair in pairs])
+        unconditional = denoiser.encode([""] * len(pairs))
+
+    def target(batch: Batch) -> Tensor:
+        def predict(embeddings: Tensor) -> Tensor:
+            return denoiser.predict(batch.x_t, batch.timesteps, embeddings[batch.pair])
+
+        answer = predict(positive)
+        if negative is not None and unconditional is not None:
+            folded = 1 - 1 / problem.guidance_scale
+            answer = answer - folded * (predict(negative) - predict(unconditional))
+        if amplification != 1:
+            plain = predict(neutral)
+            answer = plain + amplification * (answer - plain)
+        return answer
+
+    return target

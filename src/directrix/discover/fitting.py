@@ -1,12 +1,12 @@
 """The loop that the gradient methods share: Adam on the added vectors, and on nothing else.
 
-Each step takes a batch of images x_0, draws for each its own timestep t ~ U{0, ..., T-1} and noise eps, and
-lowers the mean over all elements of
+Each step takes a batch of states x_t and lowers the mean over all elements of
 
     || target - denoiser(x_t, t, y-, h + c) ||^2
 
-where c is the vector of the image's concept, y- the neutral prompt of its pair; the methods differ in the
-target. Images come in epochs, each in an order of its own.
+where c is the vector of the state's concept, y- the neutral prompt of its pair; the methods differ in the target.
+A state is an image x_0 with noise eps at a timestep t ~ U{0, ..., T-1} of its own, and images come in epochs, each in
+an order of its own; or it is one of a trajectory's, and a batch is spread evenly over the trajectory's steps.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from torch.nn.functional import mse_loss
 
 from directrix.discover.checkpoint import interrupted
+from directrix.discover.collect import Samples
 from directrix.discover.problem import Fit
 from directrix.discover.randomness import generator
 from directrix.errors import DirectrixError
@@ -28,7 +29,7 @@ from directrix.progress import silent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from directrix.discover.collect import Samples
+    from directrix.discover.follow import Trajectories
     from directrix.discover.problem import Problem
     from directrix.discover.schedule import Schedule
 
@@ -38,7 +39,10 @@ HALF_PRECISION_SCALE = 2.0**14
 
 @dataclass(frozen=True)
 class Batch:
-    """B images, noised. x_0, noise, x_t: float32 (B, c, h, w); timesteps, concept, pair: int64 (B,)."""
+    """B states. x_t: float32 (B, c, h, w); timesteps, concept, pair: (B,).
+
+    x_0, noise: the image and the noise that x_t was made of, like x_t; nothing for states of a trajectory.
+    """
 
     x_0: Tensor
     noise: Tensor
@@ -46,6 +50,51 @@ class Batch:
     x_t: Tensor
     concept: Tensor
     pair: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(**{key: value.to(device) for key, value in vars(self).items()})
+
+
+def batch_of(problem: Problem, step: int) -> Batch:
+    """The batch of a step, from whatever the problem learns from."""
+    if isinstance(problem.data, Samples):
+        return draw_batch(problem.data, problem.schedule, step, problem.batch_size, problem.seed)
+    return draw_states(problem.data, step, problem.batch_size, problem.seed)
+
+
+def draw_states(trajectories: Trajectories, step: int, batch_size: int, seed: int) -> Batch:
+    """States of trajectories: concepts and pairs in turn, trajectories by chance, steps stratified over the batch."""
+    source = generator(seed, "step", step)
+    number, steps = trajectories.states.shape[1:3]
+    places = torch.arange(step * batch_size, (step + 1) * batch_size)
+    pair = places % len(trajectories.pairs)
+    image = torch.randint(number, (batch_size,), generator=source)
+    spread = (torch.arange(batch_size) + torch.rand(batch_size, generator=source)) / batch_size
+    at = (spread * steps).long().clamp(max=steps - 1)[torch.randperm(batch_size, generator=source)]
+    prompt = torch.tensor(trajectories.prompt)[pair]
+    return Batch(
+        x_0=torch.zeros(0),
+        noise=torch.zeros(0),
+        timesteps=trajectories.timesteps[at],
+        x_t=trajectories.states[prompt, image, at],
+        concept=torch.tensor(trajectories.concept)[pair],
+        pair=pair,
+    )
+
+
+def draw_kept(trajectories: Trajectories, step: int, batch_size: int, seed: int) -> Batch:
+    """States of the prompts that must not change; ``pair`` is the prompt's place, ``concept`` each in turn."""
+    source = generator(seed, "kept", step)
+    number, steps = trajectories.states.shape[1:3]
+    places = torch.arange(step * batch_size, (step + 1) * batch_size)
+    prompt = torch.tensor(trajectories.kept)[places % len(trajectories.kept)]
+    concept = places // len(trajectories.kept) % (max(trajectories.concept) + 1)
+    image = torch.randint(number, (batch_size,), generator=source)
+    at = torch.randint(steps, (batch_size,), generator=source)
+    nothing = torch.zeros(0)
+    states = trajectories.states[prompt, image, at]
+    return Batch(nothing, nothing, trajectories.timesteps[at], states, concept, prompt)
 
 
 def draw_batch(samples: Samples, schedule: Schedule, step: int, batch_size: int, seed: int) -> Batch:
@@ -94,12 +143,20 @@ class State:
 
 
 def minimise(
-    problem: Problem, target: Callable[[Batch], Tensor], *, initial_scale: float, average: bool
+    problem: Problem,
+    target: Callable[[Batch], Tensor],
+    *,
+    initial_scale: float = 0.0,
+    initial: Tensor | None = None,
+    average: bool,
+    keep_weight: float = 0.0,
 ) -> Fit:
     """Fits one vector for each concept so that the steered denoiser answers ``target(batch)``.
 
     target: gives float32 (B, c, h, w) for a batch that is on the denoiser's device.
     initial_scale: vectors start from U(-1, 1) times this and the learning rate.
+    initial: vectors to start from instead, of the problem's shape.
+    keep_weight: of the mean square by which predictions under the trajectories' kept prompts change.
     average: return the mean of the iterates' last half, not the last iterate.
 
     With a checkpoint, a run that was stopped and resumed gives the same bits as one that was not. Raises
@@ -107,8 +164,8 @@ def minimise(
     """
     report = problem.progress or silent
     denoiser = problem.denoiser
-    state = State.load(problem.checkpoint) or _initial(problem, initial_scale)
-    neutral = denoiser.encode([pair.neutral for pair in problem.samples.pairs])
+    state = State.load(problem.checkpoint) or _initial(problem, initial_scale, initial)
+    neutral = denoiser.encode([pair.neutral for pair in problem.data.pairs])
     forward, forward_backward = (
         state.forward - denoiser.forward,
         state.forward_backward - denoiser.forward_backward,
@@ -118,10 +175,7 @@ def minimise(
         with report(problem.steps, "Fitting") as bar:
             bar.advance(state.step)
             while state.step < problem.steps:
-                batch = draw_batch(
-                    problem.samples, problem.schedule, state.step, problem.batch_size, problem.seed
-                )
-                state = _step(problem, state, batch, target, neutral)
+                state = _step(problem, state, batch_of(problem, state.step), target, neutral, keep_weight)
                 state = replace(
                     state,
                     forward=forward + denoiser.forward,
@@ -146,13 +200,14 @@ def minimise(
     )
 
 
-def _initial(problem: Problem, scale: float) -> State:
+def _initial(problem: Problem, scale: float, given: Tensor | None) -> State:
     uniform = torch.rand(problem.shape, generator=generator(problem.seed, "initial")) * 2 - 1
+    start = uniform * (scale * problem.learning_rate) if given is None else given.clone()
     # Separate tensors: files can't hold two names for the same memory.
     first, second, average = (torch.zeros(problem.shape) for _ in range(3))
     return State(
         0,
-        uniform * (scale * problem.learning_rate),
+        start,
         first,
         second,
         average,
@@ -161,16 +216,23 @@ def _initial(problem: Problem, scale: float) -> State:
 
 
 def _step(
-    problem: Problem, state: State, batch: Batch, target: Callable[[Batch], Tensor], neutral: Tensor
+    problem: Problem,
+    state: State,
+    batch: Batch,
+    target: Callable[[Batch], Tensor],
+    neutral: Tensor,
+    keep_weight: float,
 ) -> State:
     """One step of Adam, into a new state: an interrupt can't leave one half updated."""
     denoiser = problem.denoiser
-    batch = Batch(**{key: value.to(denoiser.device) for key, value in vars(batch).items()})
+    batch = batch.to(denoiser.device)
     vectors = state.vectors.to(denoiser.device, copy=True).requires_grad_()
     optimizer = _adam(vectors, state, problem.learning_rate)
 
     prediction = denoiser.steered(batch.x_t, batch.timesteps, neutral[batch.pair], vectors[batch.concept])
     loss = mse_loss(prediction, target(batch))
+    if keep_weight:
+        loss = loss + keep_weight * _change(problem, state.step, vectors)
     if not torch.isfinite(loss):
         raise DirectrixError(
             f"The loss is {loss.item()} at step {state.step:,}.",
@@ -199,6 +261,15 @@ def _step(
         average=average,
         losses=torch.cat([state.losses, loss.detach().cpu().double().view(1)]),
     )
+
+
+def _change(problem: Problem, step: int, vectors: Tensor) -> Tensor:
+    """Mean square by which the vectors change the predictions under the kept prompts."""
+    denoiser, trajectories = problem.denoiser, problem.trajectories
+    kept = draw_kept(trajectories, step, problem.batch_size, problem.seed).to(denoiser.device)
+    told = denoiser.encode(list(trajectories.prompts))[kept.pair]
+    plain = denoiser.predict(kept.x_t, kept.timesteps, told)
+    return mse_loss(denoiser.steered(kept.x_t, kept.timesteps, told, vectors[kept.concept]), plain)
 
 
 def _adam(vectors: Tensor, state: State, learning_rate: float) -> torch.optim.Adam:

@@ -11,8 +11,10 @@ from directrix.errors import DirectrixError, suggestion
 
 # Name -> where it lives; imported when asked for.
 METHODS: dict[str, str] = {
+    "difference": "directrix.discover.difference:Difference",
     "distillation": "directrix.discover.distillation:Distillation",
     "reconstruction": "directrix.discover.reconstruction:Reconstruction",
+    "trajectory": "directrix.discover.trajectory:Trajectory",
 }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from directrix.discover.separation import Separation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,22 +14,24 @@ if TYPE_CHECKING:
     from directrix.discover.checkpoint import Checkpoint
     from directrix.discover.collect import Samples
     from directrix.discover.denoiser import FrozenDenoiser
+    from directrix.discover.follow import Trajectories
     from directrix.discover.schedule import Schedule
     from directrix.progress import Progress
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The frozen model, the images, and the size of what is to be found.
+    """The frozen model, what is learned from, and the size of what is to be found.
 
-    shape: (K, C, H, W), one vector for each of K concepts at the site.
+    data: images, or the model's own trajectories, as the method's ``source`` says.
+    shape: (K, C, H, W), one vector for each of K concepts at the site; (K, C, 1, 1) where it is to be free of place.
     guidance_scale: of the images, and of the pictures the directions are meant for.
     learning_rate: absolute; steps: in all, for all concepts together; batch_size: images a step.
     """
 
     denoiser: FrozenDenoiser
     schedule: Schedule
-    samples: Samples
+    data: Samples | Trajectories
     shape: tuple[int, int, int, int]
     guidance_scale: float
     learning_rate: float
@@ -37,6 +41,23 @@ class Problem:
     checkpoint: Checkpoint | None = None
     checkpoint_every: int = 100
     progress: Progress | None = None
+    separation: Separation = field(default_factory=Separation)
+
+    @property
+    def samples(self) -> Samples:
+        """The images, for a method of images."""
+        from directrix.discover.collect import Samples
+
+        assert isinstance(self.data, Samples)
+        return self.data
+
+    @property
+    def trajectories(self) -> Trajectories:
+        """The trajectories, for a method of trajectories."""
+        from directrix.discover.follow import Trajectories
+
+        assert isinstance(self.data, Trajectories)
+        return self.data
 
 
 @dataclass(frozen=True)
@@ -53,12 +74,20 @@ class Fit:
     forward_backward: int
     seconds: float
 
+    @classmethod
+    def nothing(cls) -> Fit:
+        """No vectors, at no cost."""
+        import torch
+
+        return cls(torch.zeros(0), torch.zeros(0, dtype=torch.float64), 0, 0, 0.0)
+
 
 @dataclass(frozen=True)
 class Defaults:
     """A method's settings where the caller names none.
 
-    images and steps are per concept. learning_rate is a factor on the model's own (see ``discover``).
+    images and steps are per concept; a method in closed form takes 0 steps. learning_rate is a factor on the model's
+    own (see ``discover``).
     """
 
     images: int
@@ -71,6 +100,8 @@ class Method(Protocol):
     """A way to find directions: a frozen dataclass whose fields are its options."""
 
     name: ClassVar[str]
+    # What it learns from: "images" (see ``collect``) or "trajectories" (see ``follow``).
+    source: ClassVar[str]
     defaults: ClassVar[Defaults]
 
     @property

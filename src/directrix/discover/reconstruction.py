@@ -31,6 +31,7 @@ class Reconstruction:
     initial_scale: float = 1.0
 
     name: ClassVar[str] = "reconstruction"
+    source: ClassVar[str] = "images"
     defaults: ClassVar[Defaults] = Defaults(images=1000, steps=2500, batch_size=8)
     neutral_fraction: ClassVar[float] = 0.0
 

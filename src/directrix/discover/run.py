@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from directrix.direction import Direction
 from directrix.discover.collect import collect
 from directrix.discover.denoiser import FrozenDenoiser
 from directrix.discover.fitting import draw_batch
+from directrix.discover.follow import follow
 from directrix.discover.problem import Problem
 from directrix.discover.schedule import Schedule
 from directrix.errors import SiteError
@@ -21,11 +23,14 @@ from directrix.models import facts
 from directrix.storage import library_version
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from directrix.concept import Concept
     from directrix.direction import Site
     from directrix.discover.checkpoint import Checkpoint
     from directrix.discover.collect import Samples
     from directrix.discover.problem import Fit, Method
+    from directrix.discover.separation import Separation
     from directrix.progress import Progress
 
 # Learning rate of a model without a card, as a multiple of the root mean square of the site's output.
@@ -45,6 +50,8 @@ def run(
     settings: dict[str, Any],
     seed: int,
     site_name: str | None,
+    separation: Separation,
+    keep: Sequence[str],
     checkpoint: Checkpoint | None,
     checkpoint_every: int,
     progress: Progress | None,
@@ -54,19 +61,24 @@ def run(
     site = sites.find(pipeline, site_name)
     denoiser = FrozenDenoiser(pipeline, site)
     schedule = Schedule.of(pipeline.scheduler, model.prediction_type)
-    samples = collect(
-        pipeline,
-        concepts,
-        settings["images"],
-        guidance_scale=settings["guidance_scale"],
-        num_inference_steps=settings["num_inference_steps"],
-        seed=seed,
-        neutral_fraction=how.neutral_fraction,
-        batch_size=settings["collection_batch_size"],
-        checkpoint=checkpoint,
-        progress=progress,
-    )
-    shape, size = _site_output(denoiser, samples, schedule, seed)
+    drawing: dict[str, Any] = {
+        "guidance_scale": settings["guidance_scale"],
+        "num_inference_steps": settings["num_inference_steps"],
+        "seed": seed,
+        "batch_size": settings["collection_batch_size"],
+        "checkpoint": checkpoint,
+        "progress": progress,
+    }
+    if how.source == "images":
+        fraction = how.neutral_fraction
+        data = collect(pipeline, concepts, settings["images"], neutral_fraction=fraction, **drawing)
+        shape, size = _site_output(denoiser, data, schedule, seed)
+    else:
+        data = follow(pipeline, denoiser, concepts, settings["images"], keep=keep, **drawing)
+        shape, size = tuple(data.neutral.shape[-3:]), data.size
+    _check_size(size)
+    if separation.shape == "channel":
+        shape = (shape[0], 1, 1)
     rate = settings["learning_rate"]
     if rate is None:
         rate = (model.learning_rate or RELATIVE_LEARNING_RATE * size) * how.defaults.learning_rate
@@ -74,7 +86,7 @@ def run(
         Problem(
             denoiser,
             schedule,
-            samples,
+            data,
             (len(concepts), *shape),
             settings["guidance_scale"],
             rate,
@@ -84,33 +96,40 @@ def run(
             checkpoint,
             checkpoint_every,
             progress,
+            separation,
         )
     )
     recipe = {
         "method": how.name,
         **how.describe(),
         **settings,
+        **separation.describe(),
+        "kept_prompts": list(keep),
         "learning_rate": rate,
         "prediction_type": model.prediction_type,
-        "optimizer": "Adam, constant rate",
+        "optimizer": "Adam, constant rate" if settings["steps"] else None,
         "site_rms": size,
         "seed": seed,
         "learned_together": [concept.name for concept in concepts],
-        "seconds": {"collecting": round(samples.seconds, 2), "fitting": round(fit.seconds, 2)},
+        "seconds": {"collecting": round(data.seconds, 2), "fitting": round(fit.seconds, 2)},
         "denoiser_evaluations": {
-            "collecting": samples.evaluations,
+            "collecting": data.evaluations,
             "forward": fit.forward,
             "forward_backward": fit.forward_backward,
         },
         "loss": _summary(fit),
     }
-    return _directions(pipeline, concepts, fit, recipe, site, denoiser)
+    asked = len(concepts) - separation.preserved
+    vectors = list(separation(fit.vectors)[:asked])
+    if separation.shape == "channel":
+        vectors = [vector.flatten() for vector in vectors]
+    return _directions(pipeline, concepts[:asked], vectors, recipe, site, denoiser)
 
 
 def _directions(
     pipeline: Any,
     concepts: tuple[Concept, ...],
-    fit: Fit,
+    vectors: Sequence[Tensor],
     recipe: dict[str, Any],
     site: Site,
     denoiser: FrozenDenoiser,
@@ -132,7 +151,7 @@ def _directions(
             recipe={**recipe, "concept": asdict(concept)},
             provenance=provenance,
         )
-        for concept, vector in zip(concepts, fit.vectors, strict=True)
+        for concept, vector in zip(concepts, vectors, strict=True)
     ]
 
 
@@ -143,17 +162,21 @@ def _site_output(
     batch = draw_batch(samples, schedule, 0, min(SITE_IMAGES, len(samples)), seed)
     neutral = denoiser.encode([samples.pairs[i].neutral for i in batch.pair.tolist()])
     h = denoiser.site_output(batch.x_t, batch.timesteps, neutral)
-    size = float(h.square().mean().sqrt())
+    return (h.shape[1], h.shape[2], h.shape[3]), float(h.square().mean().sqrt())
+
+
+def _check_size(size: float) -> None:
     if not 0 < size < float("inf"):
         raise SiteError(
             f"The site's output has a root mean square of {size}.",
             "a finite one above 0.",
             "load the model in float32 or bfloat16, or name another site.",
         )
-    return (h.shape[1], h.shape[2], h.shape[3]), size
 
 
 def _summary(fit: Fit) -> dict[str, Any]:
-    """First and last of the loss curve, and the curve itself as means over equal stretches."""
+    """First and last of the loss curve, and the curve itself as means over equal stretches; empty in closed form."""
+    if not len(fit.losses):
+        return {"first": None, "last": None, "curve": []}
     curve = [round(float(part.mean()), 6) for part in fit.losses.tensor_split(LOSS_POINTS) if len(part)]
     return {"first": curve[0], "last": curve[-1], "curve": curve}

@@ -2,5 +2,14 @@
 
 from directrix.metrics.deviation import deviation_ratio, mean_deviation_ratio
 from directrix.metrics.intervals import Interval, bootstrap, proportion
+from directrix.metrics.significance import fisher_test, sign_test
 
-__all__ = ["Interval", "bootstrap", "deviation_ratio", "mean_deviation_ratio", "proportion"]
+__all__ = [
+    "Interval",
+    "bootstrap",
+    "deviation_ratio",
+    "fisher_test",
+    "mean_deviation_ratio",
+    "proportion",
+    "sign_test",
+]

@@ -102,10 +102,35 @@ def occupations_table(figures: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def discovery_table(figures: Mapping[str, Any]) -> list[str]:
+    """Return one row for each method of `directrix bench discovery --json`, and what the default saves."""
+    lines = [
+        "| method | effect, mean (least) over concepts | subject accuracy | leakage, mean | cosine between seeds | "
+        "evaluations | seconds | MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in figures["methods"].items():
+        values = {
+            key: [figure["value"] for figure in row[key].values()]
+            for key in ("effect", "preservation", "leakage", "cosine_across_seeds")
+        }
+        mean = {key: sum(column) / len(column) for key, column in values.items()}
+        lines.append(
+            f"| {name} | {mean['effect']:.2f} ({min(values['effect']):.2f}) | {mean['preservation']:.2f} | "
+            f"{mean['leakage']:.2f} | {mean['cosine_across_seeds']:.2f} | {row['evaluations']['value']:,.0f} | "
+            f"{row['seconds']['value']:.1f} | {row['memory_mb']['value']:.0f} |"
+        )
+    for key, ratio in figures.get("ratio", {}).items():
+        parts = ", ".join(f"{value:,.0f} times for {count}" for count, value in ratio.items())
+        lines += ["", f"Fewer {key} than the paper's recipe, per concept: {parts} at once."]
+    return lines
+
+
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "demo": demo_table,
     "world": world_table,
     "reconstruction": occupations_table,
+    "discovery": discovery_table,
 }
 
 

@@ -86,7 +86,9 @@ def item_shares(subject: str, setting: str) -> list[float]:
 
 
 def _item_of(rng: np.random.Generator, category: str) -> str:
-    return _pick(rng, tuple(item for item, group in words.ITEM_CATEGORY.items() if group == category))
+    weights = bias()["item"]["kinds"]
+    kinds = [item for item, group in words.ITEM_CATEGORY.items() if group == category]
+    return _pick(rng, tuple(item for item in kinds for _ in range(weights.get(item, 1))))
 
 
 def draw(rng: np.random.Generator, subject: str | None = None, named: frozenset[str] | None = None) -> Scene:

@@ -36,7 +36,6 @@ class Config:
     crisp_vae: Part
     judge: Part
     unet: Part
-    crisp_unet: Part
 
 
 def default() -> Config:
@@ -50,7 +49,7 @@ def default() -> Config:
         text_layers=4,
         vision_layers=5,
         vae_channels=(32, 64, 96),
-        unet_channels=(64, 128, 192),
+        unet_channels=(64, 128, 256),
         judge_channels=(24, 48, 96, 128),
         captions_for_tokenizer=30_000,
         views=3,
@@ -60,8 +59,7 @@ def default() -> Config:
         vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
         crisp_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
         judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
-        unet=Part(24_000, Schedule(5000, 8e-4, decay=0.35), 48, 3, 3),
-        crisp_unet=Part(24_000, Schedule(3000, 8e-4, decay=0.7), 48, 5, 5),
+        unet=Part(32_000, Schedule(10_000, 8e-4, decay=0.4), 48, 3, 3),
     )
 
 
@@ -84,5 +82,4 @@ def tiny() -> Config:
         crisp_vae=Part(16, Schedule(3, 1e-3), 4, 1, 4),
         judge=Part(16, Schedule(3, 1e-3), 4, 11, 0),
         unet=Part(16, Schedule(3, 1e-3), 4, 3, 3),
-        crisp_unet=Part(16, Schedule(3, 1e-3), 4, 5, 5),
     )

@@ -33,20 +33,26 @@ NOISE_SCHEDULE = {
 
 
 def build(
-    channels: tuple[int, ...] = (64, 128, 192),
+    channels: tuple[int, ...] = (64, 128, 256),
     layers: int = 1,
     text_width: int = 192,
+    text_layers: int = 2,
 ) -> UNet2DConditionModel:
-    """A U-Net with random weights for 4 x 16 x 16 latents; words enter below the highest resolution."""
+    """A U-Net with random weights for 4 x 16 x 16 latents.
+
+    Words enter in the mid block alone, through ``text_layers`` transformer layers, so all that a prompt says passes
+    through its output. Where words enter beside it too, what they imply is put back behind the direction.
+    """
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
         out_channels=4,
-        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (len(channels) - 1),
-        up_block_types=("CrossAttnUpBlock2D",) * (len(channels) - 1) + ("UpBlock2D",),
+        down_block_types=("DownBlock2D",) * len(channels),
+        up_block_types=("UpBlock2D",) * len(channels),
         block_out_channels=channels,
         layers_per_block=layers,
         cross_attention_dim=text_width,
+        transformer_layers_per_block=text_layers,
         attention_head_dim=4,
         norm_num_groups=16,
     )

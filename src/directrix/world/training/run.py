@@ -156,13 +156,12 @@ def _unet(
     torch.manual_seed(INITIAL_SEED)
     unet = denoiser.build(config.unet_channels, text_width=config.text_width)
     text_encoder = text_tower(clip_model)
-    # The second run sees other scenes, at a high rate that falls again.
-    for name, part in (("unet_run", config.unet), ("crisp_unet_run", config.crisp_unet)):
-        if finished(unet, part.schedule, folder / name):
-            continue
+    part = config.unet
+    # A finished run needs no data, only its weights.
+    if not finished(unet, part.schedule, folder / "unet_run"):
         data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
         pairs = denoiser.encode(data, vae.eval(), text_encoder, tokens, config.views, part.seed, progress)
-        denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, folder / name, progress)
+        denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, folder / "unet_run", progress)
     _publish(done, unet.save_pretrained)
     return unet
 

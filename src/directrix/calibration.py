@@ -1,0 +1,263 @@
+"""Calibration: strength 1.0 becomes a stated effect, and the sensible strengths are measured.
+
+What a raw vector does at 1.0 depends on the method, the model and the concept. Here the direction is tried at rising
+strengths on pictures of the concept's neutral prompts, and of other subjects in their place, and a judge says how many
+show the concept. The direction is then rescaled so that 1.0 is the least strength at which ``EFFECT`` of them do. The
+same seeds unsteered tell what else changed: a strength is sensible while at most ``LOST`` of the subjects are lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from directrix import models
+from directrix.concept import Concept, PromptPair
+from directrix.direction import Strengths
+from directrix.errors import ConceptError, NoEffectError
+from directrix.generate import generate
+from directrix.metrics import Interval, fisher_test, proportion, sign_test
+from directrix.progress import Progress, silent
+from directrix.trial import SUBJECT, Aim, Step, Trial, shares
+
+if TYPE_CHECKING:
+    from directrix.direction import Direction
+    from directrix.judges import Judge, Verdict
+
+# At strength 1.0 this share of the pictures shows the concept.
+EFFECT = 0.95
+# At a sensible strength no more than this share of the pictures loses its subject.
+LOST = 0.1
+# Strengths that are tried, as multiples of the direction as it was found; upwards until the effect is there.
+LADDER = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+# Then these, as multiples of the calibrated one, to see how far one can go.
+RANGE = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
+# Below this chance (were there no effect) an effect counts as seen.
+SIGNIFICANCE = 0.01
+
+
+def concept_of(direction: Direction) -> Concept:
+    """The concept that a direction was discovered for, from its recipe; ConceptError where it holds none."""
+    found = direction.recipe.get("concept")
+    if not isinstance(found, Mapping) or not found.get("pairs"):
+        raise ConceptError(
+            f"The direction '{direction.name}' does not say which prompts it was discovered with.",
+            "a direction that `discover` found.",
+            "give the concept: calibrate(..., concept=Concept.of(...)).",
+        )
+    return _concept(found)
+
+
+def opposite_of(direction: Direction) -> Concept | None:
+    """The concept that a direction was contrasted with on the command line, from its recipe."""
+    found = direction.recipe.get("opposite")
+    return _concept(found) if found else None
+
+
+def _concept(found: Mapping[str, Any]) -> Concept:
+    return Concept(str(found["name"]), tuple(PromptPair(**pair) for pair in found["pairs"]))
+
+
+def judge_for(pipeline: Any, concept: Concept, opposite: Concept | None = None) -> tuple[Judge, Aim | None]:
+    """A judge that can see the concept, and what it should see, where that is known beforehand.
+
+    The emoji judge for the embedded model. Elsewhere CLIP zero-shot between the concept's words and the opposite's (or
+    the neutral ones), which also tells the subjects of ``calibration_prompts`` apart.
+    """
+    if models.identity(pipeline).name == models.EMBEDDED:
+        from directrix.judges.emoji import EmojiJudge
+
+        return EmojiJudge.load(), None
+    from directrix.judges.clip import ClipJudge
+
+    pairs = concept.pairs
+    wanted = [pair.negative or pair.target for pair in pairs]
+    other = [pair.target for pair in opposite.pairs] if opposite else [pair.neutral for pair in pairs]
+    prompts = calibration_prompts(pipeline, concept)
+    attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, "other": other}}
+    if len(prompts) > 1:
+        attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
+    return ClipJudge.load(attributes=attributes), Aim("concept", concept.name, present=not concept.anti)
+
+
+def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
+    """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
+    neutral = list(dict.fromkeys(pair.neutral for pair in concept.pairs))
+    subjects = models.facts(pipeline).subjects
+    others = [
+        re.sub(r"\ba person\b", subject, prompt)
+        for prompt in neutral
+        if re.search(r"\ba person\b", prompt)
+        for subject in subjects
+    ]
+    return [*neutral, *others]
+
+
+def aim_of(
+    pipeline: Any,
+    concept: Concept,
+    judge: Judge,
+    *,
+    images: int = 24,
+    num_inference_steps: int | None = None,
+    seed: int = 0,
+) -> tuple[Aim, Interval, Interval]:
+    """What the judge sees more of under the target prompts than under the neutral ones, or less of.
+
+    Of all labels the one whose share changes most; for an anti-concept, the one whose share falls most. Also returns
+    that share under the neutral and under the target prompts: what the model itself makes of the words.
+
+    Raises NoEffectError where no share changes beyond chance: the model does not know the words, or the judge cannot
+    see what they change.
+    """
+    pairs = concept.pairs
+    each = max(1, images // len(pairs))
+    draw = partial(generate, pipeline, num_inference_steps=num_inference_steps, seed=seed, batch_size=16)
+    plain: list[Mapping[str, Verdict]] = []
+    told: list[Mapping[str, Verdict]] = []
+    for pair in pairs:
+        plain += judge.label([record.image for record in draw(pair.neutral, each)])
+        records = draw(pair.target, each, negative_prompt=pair.negative)
+        told += judge.label([record.image for record in records])
+    before, after = shares(plain), shares(told)
+    changes = {
+        (attribute, label): after[attribute].get(label, 0.0) - before[attribute].get(label, 0.0)
+        for attribute in before
+        for label in {*before[attribute], *after[attribute]}
+    }
+    if not changes:
+        raise NoEffectError(
+            f"The judge could score none of the {len(plain) + len(told)} pictures of '{concept.name}'.",
+            "pictures that it is sure of.",
+            "another judge.",
+        )
+    # Where something is kept out, what takes its place differs from picture to picture.
+    key = (
+        min(changes, key=lambda k: (changes[k], k))
+        if concept.anti
+        else max(changes, key=lambda k: (changes[k], k))
+    )
+    aim = Aim(*key, present=not concept.anti)
+    old, new = (proportion(sum(map(aim.shown, rows)), len(rows)) for rows in (plain, told))
+    if fisher_test(sum(map(aim.shown, told)), sum(map(aim.shown, plain)), len(plain)) > SIGNIFICANCE:
+        raise NoEffectError(
+            f"No effect of the concept '{concept.name}' can be seen: its own prompts change nothing that the judge "
+            f"knows beyond chance (at most '{aim}': {old.value:.2f} of {len(plain)} pictures with the neutral prompt, "
+            f"{new.value:.2f} with the target prompt).",
+            "a concept that the model draws and the judge sees, and that the neutral prompt leaves open.",
+            "other words, or a judge that knows the concept.",
+        )
+    return aim, old, new
+
+
+def calibrate(
+    pipeline: Any,
+    direction: Direction,
+    judge: Judge | None = None,
+    *,
+    concept: Concept | None = None,
+    aim: Aim | None = None,
+    prompts: Sequence[str] | None = None,
+    images_per_prompt: int = 4,
+    effect: float = EFFECT,
+    num_inference_steps: int | None = None,
+    seed: int = 1000,
+    progress: Progress = silent,
+) -> Direction:
+    """The direction rescaled so that 1.0 has the stated effect, with its sensible strengths and how they were measured.
+
+    judge: anything with the emoji judge's `label`; one that knows a "subject" can tell when it is lost. None for
+        ``judge_for`` the model.
+    concept: whose prompts are used; None for the direction's own. aim: what the judge is to see; None to find out (see
+        ``aim_of``). prompts: to try it on; None for ``calibration_prompts``.
+    effect: share of pictures in (0, 1] that show the concept at 1.0; where no strength reaches it, 1.0 is the one that
+        comes nearest with the fewest subjects lost, and the calibration says so.
+    num_inference_steps: of the pictures; None for half of the model's own, which is enough to tell what they show.
+
+    Returns a new direction; provenance["calibration"] holds the aim, the prompts, every strength tried and its figures.
+    Raises NoEffectError (exit code 3 on the command line) where no effect can be seen, and says why.
+    """
+    concept = concept or concept_of(direction)
+    if judge is None:
+        judge, known = judge_for(pipeline, concept, opposite_of(direction))
+        aim = aim or known
+    steps = num_inference_steps or max(1, models.facts(pipeline).num_inference_steps // 2)
+    words: dict[str, Any] = {}
+    with progress(len(LADDER) + len(RANGE) + 2, "Calibrating") as bar:
+        if aim is None:
+            aim, old, new = aim_of(pipeline, concept, judge, num_inference_steps=steps, seed=seed)
+            words = {"neutral": old.as_dict(), "target": new.as_dict()}
+        bar.advance(1)
+        prompts = list(prompts or calibration_prompts(pipeline, concept))
+        trial = Trial(pipeline, judge, prompts, images_per_prompt, num_inference_steps=steps, seed=seed)
+        bar.advance(1)
+        unit, climbed = _climb(trial, direction, aim, effect)
+        bar.advance(len(LADDER))
+        scaled = direction.with_(tensor=direction.tensor * unit)
+        ranged = []
+        for strength in RANGE:
+            ranged.append(trial.step(scaled, aim, strength))
+            bar.advance(1)
+    rows = sorted(
+        [*(replace(row, strength=row.strength / unit) for row in climbed), *ranged],
+        key=lambda row: row.strength,
+    )
+    return scaled.with_(
+        strengths=_sensible(rows),
+        provenance={
+            **direction.provenance,
+            "calibration": {
+                "judge": judge.name,
+                "aim": asdict(aim),
+                "effect_asked_for": effect,
+                "words": words,
+                "unit": unit,
+                "prompts": prompts,
+                "images_per_prompt": images_per_prompt,
+                "num_inference_steps": steps,
+                "seed": seed,
+                "unsteered": trial.step(direction, aim, 0.0).as_dict(),
+                "strengths": [row.as_dict() for row in rows],
+            },
+        },
+    )
+
+
+def _climb(trial: Trial, direction: Direction, aim: Aim, effect: float) -> tuple[float, list[Step]]:
+    """The strength that becomes 1.0, and every strength that was tried to find it."""
+    rows: list[Step] = []
+    for strength in LADDER:
+        rows.append(trial.step(direction, aim, strength))
+        # Once most subjects are gone, more strength only destroys the picture.
+        if rows[-1].effect.value >= effect or rows[-1].kept.value < 0.5:
+            break
+    reached = [row for row in rows if row.effect.value >= effect]
+    best = reached[0] if reached else max(rows, key=lambda row: row.effect.value + row.kept.value)
+    switched = best.gained + best.lost
+    if switched == 0 or sign_test(best.gained, switched) > SIGNIFICANCE:
+        unsteered = trial.step(direction, aim, 0.0).effect
+        raise NoEffectError(
+            f"No effect of the direction '{direction.name}' can be seen: '{aim}' in {unsteered.value:.2f} of "
+            f"{unsteered.n} pictures unsteered and in {best.effect.value:.2f} at strength {best.strength:g}.",
+            "a direction that changes pictures beyond chance.",
+            "prompts that leave the concept open; more images for the discovery; another method or site.",
+        )
+    return best.strength, rows
+
+
+def _sensible(rows: Sequence[Step]) -> Strengths:
+    """The strengths next to which no subjects are lost beyond ``LOST``, outwards from 0 in both directions."""
+    low = high = 0.0
+    for row in sorted((row for row in rows if row.strength > 0), key=lambda row: row.strength):
+        if row.kept.value < 1 - LOST:
+            break
+        high = row.strength
+    for row in sorted((row for row in rows if row.strength < 0), key=lambda row: -row.strength):
+        if row.kept.value < 1 - LOST:
+            break
+        low = row.strength
+    # 1.0 is what the effect was stated for, whatever it costs; the figures beside it say what.
+    return Strengths(1.0, round(low, 4), round(max(high, 1.0), 4))

@@ -1,0 +1,81 @@
+"""What more images or steps buy: one concept found by each method at rising cost, and its effect as it was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix.discover import discover
+from directrix.metrics import bootstrap
+from directrix.progress import Progress, labelled, silent
+from directrix.storage import write_atomically
+from directrix.trial import Aim, Trial
+
+if TYPE_CHECKING:
+    from directrix.concept import Concept
+
+# The last row of each is its default.
+BUDGETS: Mapping[str, Sequence[Mapping[str, int]]] = {
+    "reconstruction": (
+        {"images": 50, "steps": 125},
+        {"images": 200, "steps": 500},
+        {"images": 1000, "steps": 2500},
+    ),
+    "distillation": (
+        {"images": 10, "steps": 20},
+        {"images": 20, "steps": 60},
+        {"images": 50, "steps": 150},
+    ),
+    "trajectory": ({"images": 2, "steps": 5}, {"images": 8, "steps": 20}, {"images": 8, "steps": 60}),
+    "difference": ({"images": 1}, {"images": 2}, {"images": 4}, {"images": 8}),
+}
+
+
+def total(evaluations: Mapping[str, int], gradient_cost: float) -> float:
+    """Evaluations of the denoiser in all; one with a gradient counts as ``gradient_cost`` without."""
+    plain = evaluations["collecting"] + evaluations["forward"]
+    return plain + gradient_cost * evaluations["forward_backward"]
+
+
+def budgets(
+    pipeline: Any,
+    concept: Concept,
+    aim: Aim,
+    trial: Trial,
+    folder: Path,
+    *,
+    methods: Mapping[str, Sequence[Mapping[str, int]]] = BUDGETS,
+    gradient_cost: float,
+    progress: Progress = silent,
+) -> dict[str, list[dict[str, Any]]]:
+    """By method, a row for each budget: its settings, "evaluations", and "effect" at strength 1, not calibrated.
+
+    trial: the pictures that are steered; the interval is a bootstrap over its prompts. folder: keeps every row.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for method, rows in methods.items():
+        found[method] = []
+        for index, settings in enumerate(rows):
+            note = folder / f"budget-{method}-{index}.json"
+            if not note.exists():
+                bars = labelled(progress, f"{method}, {settings}: ")
+                direction = discover(pipeline, concept, method, seed=0, progress=bars, **settings)
+                shown = [aim.shown(verdict) for verdict in trial.verdicts(direction, 1.0)]
+                each = len(shown) // len(trial.prompts)
+                clusters = {
+                    prompt: shown[i * each : (i + 1) * each] for i, prompt in enumerate(trial.prompts)
+                }
+                row = {
+                    **settings,
+                    "evaluations": total(direction.recipe["denoiser_evaluations"], gradient_cost),
+                    "effect": bootstrap(clusters, _share).as_dict(),
+                }
+                write_atomically(note, (json.dumps(row) + "\n").encode())
+            found[method].append(json.loads(note.read_text(encoding="utf-8")))
+    return found
+
+
+def _share(clusters: Sequence[Sequence[bool]]) -> float:
+    return sum(map(sum, clusters)) / sum(map(len, clusters))

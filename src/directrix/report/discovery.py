@@ -1,0 +1,311 @@
+"""The methods of discovery side by side: effect, leakage and preservation, against what they cost.
+
+Every method finds the same concepts in the same model, from several seeds; every direction steers the same seeds of
+all twenty occupations at strength 1, and the same judge looks.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix import storage
+from directrix.calibration import calibrate
+from directrix.concept import GENDER, SKIN_TONE, Concept
+from directrix.discover import discover
+from directrix.errors import NoEffectError
+from directrix.metrics import bootstrap
+from directrix.progress import Progress, labelled, silent
+from directrix.report.budgets import BUDGETS, budgets, total
+from directrix.report.comparison import CATEGORIES
+from directrix.report.cost import cost_of_gradient, measured
+from directrix.storage import write_atomically
+from directrix.trial import SUBJECT, Aim, Trial, Verdicts
+from directrix.world.caption import with_article
+from directrix.world.vocabulary import OCCUPATIONS
+
+if TYPE_CHECKING:
+    from directrix.judges import Judge
+
+
+@dataclass(frozen=True)
+class Task:
+    """A concept, what the judge is to see, and the frame that the twenty occupations are drawn in."""
+
+    concept: Concept
+    aim: Aim
+    frame: str = "a photo of {}"
+
+
+_WOMAN, _MAN = GENDER.concepts
+_LIGHT, _BROWN, _DARK = SKIN_TONE.concepts
+UNARMED = Concept.of("unarmed", neutral="a person in a dark alley", negative="a weapon")
+TASKS = (
+    Task(_WOMAN, Aim("gender", "female")),
+    Task(_MAN, Aim("gender", "male")),
+    Task(_LIGHT, Aim("tone", "light")),
+    Task(_DARK, Aim("tone", "dark")),
+    Task(UNARMED, Aim("item category", "weapon", present=False), "a photo of {} in a dark alley"),
+    Task(Concept.of("3D style", "a person, 3D style", "a person"), Aim("style", "3d")),
+)
+# What is timed together, to see what concepts of one neutral prompt share.
+EIGHT = (
+    _WOMAN,
+    _MAN,
+    _LIGHT,
+    _BROWN,
+    _DARK,
+    Concept.of("3D style", "a person, 3D style", "a person"),
+    Concept.of("snow", "a person in the snow", "a person"),
+    Concept.of("balloon", "a person with a balloon", "a person"),
+)
+
+
+PAPER, DEFAULT = "reconstruction", "difference"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method as it is compared. calibrated: whether 1.0 is set by calibration, or left as the method gives it."""
+
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    calibrated: bool = True
+
+
+CONTENDERS: Mapping[str, Contender] = {
+    PAPER: Contender(PAPER, calibrated=False),
+    "distillation": Contender("distillation"),
+    "trajectory": Contender("trajectory"),
+    "difference": Contender("difference"),
+}
+
+
+def discovery(
+    pipeline: Any,
+    judge: Judge,
+    folder: Path,
+    *,
+    contenders: Mapping[str, Contender] = CONTENDERS,
+    tasks: Sequence[Task] = TASKS,
+    eight: Sequence[Concept] = EIGHT,
+    by_budget: Mapping[str, Sequence[Mapping[str, int]]] = BUDGETS,
+    seeds: Sequence[int] = (0, 1, 2),
+    images_per_prompt: int = 2,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Compare the contenders; see the module. Returns what `results/discovery.json` holds.
+
+    Args:
+        folder: keeps every direction and every figure, so that a stopped run goes on where it stopped.
+        eight: concepts of one neutral prompt, whose cost together is measured for each method but the first.
+        by_budget: settings at rising cost that the first task's concept is found with, for the curve.
+        seeds: of the discoveries, two or more; the pictures' seeds are always the same.
+    """
+    trials: dict[str, Trial] = {}
+
+    def trial(frame: str) -> Trial:
+        if frame not in trials:
+            prompts = [frame.format(with_article(occupation)) for occupation in OCCUPATIONS]
+            trials[frame] = Trial(pipeline, judge, prompts, images_per_prompt, seed=77)
+        return trials[frame]
+
+    gradient_cost = cost_of_gradient(pipeline)
+    methods: dict[str, Any] = {}
+    for name, contender in contenders.items():
+        runs = {
+            seed: _run(pipeline, judge, folder, name, contender, tasks, seed, trial, progress)
+            for seed in seeds
+        }
+        methods[name] = _summary(runs, folder, name, tasks, gradient_cost)
+        if name != PAPER:
+            methods[name]["eight"] = _together(pipeline, contender, eight, gradient_cost, progress)
+    found = {
+        "default": DEFAULT,
+        "seeds": list(seeds),
+        "pictures": {"occupations": len(OCCUPATIONS), "each": images_per_prompt},
+        "gradient_cost": gradient_cost,
+        "unsteered": {task.concept.name: _unsteered(trial(task.frame), task) for task in tasks},
+        "methods": methods,
+    }
+    first = tasks[0]
+    found["budgets"] = budgets(
+        pipeline,
+        first.concept,
+        first.aim,
+        trial(first.frame),
+        folder,
+        methods={name: rows for name, rows in by_budget.items() if name in contenders},
+        gradient_cost=gradient_cost,
+        progress=progress,
+    )
+    if PAPER in methods and DEFAULT in methods:
+        found["ratio"] = _ratio(methods)
+    return found
+
+
+def _unsteered(trial: Trial, task: Task) -> dict[str, Any]:
+    row = _labels(trial.plain, trial.plain, task, trial)
+    return {"effect": _by_occupation([row["effect"]]), "subject": _by_occupation([row["subject"]])}
+
+
+def _ratio(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """How many times less the default costs than the paper's recipe, per concept: alone, and as one of eight.
+
+    The paper's recipe shares nothing between concepts: eight cost it eight times one.
+    """
+    paper, quick = methods[PAPER], methods[DEFAULT]
+    return {
+        key: {
+            "1": round(paper[key]["value"] / quick[key]["value"], 1),
+            str(quick["eight"]["concepts"]): round(paper[key]["value"] / quick["eight"][key], 1),
+        }
+        for key in ("evaluations", "seconds")
+    }
+
+
+def _run(
+    pipeline: Any,
+    judge: Judge,
+    folder: Path,
+    name: str,
+    contender: Contender,
+    tasks: Sequence[Task],
+    seed: int,
+    trial: Callable[[str], Trial],
+    progress: Progress,
+) -> dict[str, Any]:
+    """One contender from one seed: its labels and its cost by concept; its directions are kept in ``folder``."""
+    rows: dict[str, Any] = {}
+    for task in tasks:
+        stem = folder / f"{name}-{seed}-{task.concept.name.replace(' ', '-')}"
+        note = stem.with_suffix(".json")
+        if note.exists():
+            rows[task.concept.name] = json.loads(note.read_text(encoding="utf-8"))
+            continue
+        bars = labelled(progress, f"{name}, seed {seed}, {task.concept.name}: ")
+        # No checkpoint: what is written while it runs would be timed too.
+        with measured() as cost:
+            direction = discover(
+                pipeline, task.concept, contender.method, seed=seed, progress=bars, **contender.settings
+            )
+        raw = direction
+        seen = True
+        with measured() as calibrating:
+            if contender.calibrated:
+                try:
+                    direction = calibrate(pipeline, direction, judge, aim=task.aim, progress=bars)
+                except NoEffectError:
+                    seen = False
+        here = trial(task.frame)
+        row = {
+            **_labels(here.plain, here.verdicts(direction, 1.0), task, here),
+            "effect_seen": seen,
+            "evaluations": dict(raw.recipe["denoiser_evaluations"]),
+            "seconds": cost.seconds,
+            "seconds_calibrating": calibrating.seconds,
+            "memory_mb": cost.memory_mb,
+        }
+        storage.save(direction, stem.with_suffix(".safetensors"))
+        write_atomically(note, (json.dumps(row) + "\n").encode())
+        rows[task.concept.name] = row
+    return rows
+
+
+def _labels(before: Verdicts, after: Verdicts, task: Task, trial: Trial) -> dict[str, Any]:
+    """What was seen, picture by picture: whether the concept is there, and whether the subject is the one asked for."""
+    wanted = [occupation for occupation in OCCUPATIONS for _ in range(len(after) // len(trial.prompts))]
+    return {
+        "effect": [task.aim.shown(verdict) for verdict in after],
+        "effect_unsteered": [task.aim.shown(verdict) for verdict in before],
+        "subject": [v[SUBJECT].label == name for v, name in zip(after, wanted, strict=True)],
+        "subject_unsteered": [v[SUBJECT].label == name for v, name in zip(before, wanted, strict=True)],
+        "leakage": leakage(before, after, task.aim.attribute),
+    }
+
+
+def leakage(before: Verdicts, after: Verdicts, aimed_at: str) -> float:
+    """The largest change of the share of any gender or skin tone, where they are not what was aimed at."""
+
+    def share(verdicts: Verdicts, attribute: str, label: str) -> float:
+        return sum(verdict[attribute].label == label for verdict in verdicts) / len(verdicts)
+
+    return max(
+        abs(share(after, attribute, label) - share(before, attribute, label))
+        for attribute, labels in CATEGORIES.items()
+        if attribute != aimed_at
+        for label in labels
+    )
+
+
+def _summary(
+    runs: Mapping[int, Mapping[str, Any]],
+    folder: Path,
+    name: str,
+    tasks: Sequence[Task],
+    gradient_cost: float,
+) -> dict[str, Any]:
+    """The figures of one contender over its seeds, by concept."""
+    found: dict[str, Any] = {key: {} for key in ("effect", "leakage", "preservation", "cosine_across_seeds")}
+    for task in tasks:
+        concept = task.concept.name
+        rows = [run[concept] for run in runs.values()]
+        found["effect"][concept] = _by_occupation([row["effect"] for row in rows])
+        found["preservation"][concept] = _by_occupation([row["subject"] for row in rows])
+        found["leakage"][concept] = spread([row["leakage"] for row in rows])
+        directions = [
+            storage.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors") for seed in runs
+        ]
+        found["cosine_across_seeds"][concept] = spread(
+            [a.cosine(b) for i, a in enumerate(directions) for b in directions[:i]]
+        )
+    every = [row for run in runs.values() for row in run.values()]
+    totals = [total(row["evaluations"], gradient_cost) for row in every]
+    return {
+        **found,
+        "evaluations": spread(totals),
+        **{
+            key: spread([row[key] for row in every])
+            for key in ("seconds", "seconds_calibrating", "memory_mb")
+        },
+    }
+
+
+def _by_occupation(runs: Sequence[Sequence[bool]]) -> dict[str, float | int]:
+    """The share of all pictures of all seeds, with the interval of a bootstrap over occupations."""
+    each = len(runs[0]) // len(OCCUPATIONS)
+    clusters = {
+        name: [run[i * each + j] for run in runs for j in range(each)] for i, name in enumerate(OCCUPATIONS)
+    }
+    return bootstrap(clusters, lambda rows: sum(map(sum, rows)) / sum(map(len, rows))).as_dict()
+
+
+def spread(values: Sequence[float]) -> dict[str, float | int]:
+    """The mean of a few values, and from the least to the largest of them: too few for an interval of chance."""
+    return {
+        "value": round(statistics.fmean(values), 4),
+        "low": round(min(values), 4),
+        "high": round(max(values), 4),
+        "n": len(values),
+    }
+
+
+def _together(
+    pipeline: Any, contender: Contender, concepts: Sequence[Concept], gradient_cost: float, progress: Progress
+) -> dict[str, Any]:
+    """What it costs to find several concepts in one run, per concept."""
+    with measured() as cost:
+        directions = discover(
+            pipeline, concepts, contender.method, seed=0, progress=progress, **contender.settings
+        )
+    each = len(concepts)
+    return {
+        "concepts": each,
+        "evaluations": round(total(directions[0].recipe["denoiser_evaluations"], gradient_cost) / each, 1),
+        "seconds": round(cost.seconds / each, 3),
+        "memory_mb": round(cost.memory_mb, 1),
+    }

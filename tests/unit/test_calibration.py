@@ -1,0 +1,173 @@
+"""Calibration on a model whose response to steering is known: a picture is its strength, judged by a threshold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from directrix import calibration, trial
+from directrix.calibration import aim_of, calibrate, calibration_prompts, concept_of
+from directrix.concept import Concept
+from directrix.errors import ConceptError, NoEffectError
+from directrix.judges import Verdict
+from directrix.metrics import fisher_test, sign_test
+from directrix.trial import Aim, Trial, shares
+
+WOMAN = Concept.of("woman", "a woman", "a person")
+FEMALE = Aim("gender", "female")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the drawn picture knows: how strongly it was steered, and its place among the pictures of a run."""
+
+    strength: float
+    place: int
+    prompt: str
+
+    @property
+    def image(self):
+        return self
+
+
+class Model:
+    """Stands in for `generate`: a picture shows a woman from a strength of its own on, and breaks from another one on.
+
+    reach: at strengths up to this, pictures turn one after the other; breaks: where the subject is lost.
+    """
+
+    def __init__(self, reach: float = 2.0, breaks: float = 1e9, words: bool = True) -> None:
+        self.reach, self.breaks, self.words = reach, breaks, words
+
+    def generate(self, pipeline, prompts, images_per_prompt=1, *, interventions=(), **settings):
+        listed = [prompts] if isinstance(prompts, str) else prompts
+        strengths = getattr(interventions, "strengths", {})
+        # In units of the direction's size, so that a rescaled direction acts as it should.
+        strength = sum(direction.norm() * value for direction, value in strengths.items())
+        pairs = [(prompt, i) for prompt in listed for i in range(images_per_prompt)]
+        return [Picture(strength, place, prompt) for place, (prompt, _) in enumerate(pairs)]
+
+    name = "thresholds"
+
+    def label(self, images) -> list[Mapping[str, Verdict]]:
+        n = len(images)
+        rows = []
+        for picture in images:
+            told = self.words and "woman" in picture.prompt
+            turned = picture.strength > 0 and picture.strength >= self.reach * (picture.place + 1) / n
+            whole = abs(picture.strength) < self.breaks
+            gender = "female" if told or turned else "male"
+            rows.append(
+                {"gender": Verdict(gender, 1.0), "subject": Verdict("person" if whole else "none", 1.0)}
+            )
+        return rows
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """Replaces drawing by a model of the given response."""
+
+    def use(**response):
+        made = Model(**response)
+        monkeypatch.setattr(trial, "generate", made.generate)
+        monkeypatch.setattr(calibration, "generate", made.generate)
+        return made
+
+    return use
+
+
+@pytest.fixture
+def direction(make_direction):
+    raw = make_direction()
+    return raw.with_(
+        tensor=raw.tensor / raw.norm(),
+        recipe={"concept": {"name": "woman", "pairs": [{"target": "a woman", "neutral": "a person"}]}},
+    )
+
+
+def test_strength_one_becomes_the_least_that_has_the_effect(pipeline, direction, model):
+    judge = model(reach=1.9)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    assert calibrated.norm() == pytest.approx(2.0)
+    facts = calibrated.provenance["calibration"]
+    assert facts["unit"] == 2.0 and facts["aim"] == {
+        "attribute": "gender",
+        "label": "female",
+        "present": True,
+    }
+    at_one = next(row for row in facts["strengths"] if row["strength"] == 1.0)
+    assert at_one["effect"]["value"] >= 0.95
+    below = [row["effect"]["value"] for row in facts["strengths"] if 0 < row["strength"] < 1]
+    assert below and all(value < 0.95 for value in below)
+
+
+def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction, model):
+    judge = model(reach=1.0, breaks=1.4)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    assert calibrated.strengths.default == 1.0
+    assert calibrated.strengths.maximum == 1.25 and calibrated.strengths.minimum == -1.0
+
+
+def test_where_the_effect_is_never_reached_the_picture_is_not_destroyed(pipeline, direction, model):
+    judge = model(reach=10.0, breaks=2.5)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    assert calibrated.norm() == pytest.approx(2.0)
+    at_one = next(row for row in calibrated.provenance["calibration"]["strengths"] if row["strength"] == 1.0)
+    assert at_one["effect"]["value"] < 0.95 and at_one["kept"]["value"] == 1.0
+
+
+def test_a_direction_without_effect_is_said_to_have_none(pipeline, direction, model):
+    judge = model(reach=1e9)
+    with pytest.raises(NoEffectError, match="No effect of the direction 'woman'") as raised:
+        calibrate(pipeline, direction, judge, images_per_prompt=10)
+    assert raised.value.exit_code == 3
+
+
+def test_a_concept_that_changes_nothing_is_said_to_be_unknown(pipeline, model):
+    judge = model(words=False)
+    with pytest.raises(NoEffectError, match="own prompts change nothing"):
+        aim_of(pipeline, WOMAN, judge)
+
+
+def test_the_aim_is_what_the_prompts_change_most(pipeline, model):
+    aim, before, after = aim_of(pipeline, WOMAN, model())
+    assert aim == FEMALE and (before.value, after.value) == (0.0, 1.0)
+
+
+def test_a_trial_counts_every_picture_and_unscored_ones_as_not_showing(pipeline, direction, model):
+    judge = model(reach=2.0)
+    run = Trial(pipeline, judge, ["a person"], 10)
+    row = run.step(direction, FEMALE, 1.0)
+    assert (row.effect.value, row.gained, row.lost, row.kept.value) == (0.5, 5, 0, 1.0)
+    assert run.step(direction, FEMALE, 0.0).effect.value == 0.0
+    assert not FEMALE.shown({"gender": Verdict(None, 0.4, "unsure")})
+    assert not Aim("gender", "female", present=False).shown({"gender": Verdict(None, 0.4, "unsure")})
+    assert shares([{"a": Verdict("x", 1.0)}, {"a": Verdict(None, 0.2, "unsure")}]) == {"a": {"x": 0.5}}
+
+
+def test_prompts_put_the_cards_subjects_in_the_place_of_a_person(pipeline, monkeypatch):
+    from directrix import models
+
+    facts = models.facts(pipeline)
+    monkeypatch.setattr(
+        models, "facts", lambda _: facts.__class__(**{**vars(facts), "subjects": ("a pilot",)})
+    )
+    anti = Concept.of("unarmed", neutral="a person in an alley", negative="a weapon")
+    assert calibration_prompts(pipeline, anti) == ["a person in an alley", "a pilot in an alley"]
+    assert calibration_prompts(pipeline, Concept.of("red", "a red car", "a car")) == ["a car"]
+
+
+def test_a_direction_that_forgot_its_concept_is_refused(make_direction):
+    with pytest.raises(ConceptError, match="which prompts"):
+        concept_of(make_direction())
+
+
+@given(st.integers(1, 30), st.data())
+def test_chances_are_those_of_scipy(n, data):
+    more, fewer = data.draw(st.integers(0, n)), data.draw(st.integers(0, n))
+    table = [[more, n - more], [fewer, n - fewer]]
+    assert fisher_test(more, fewer, n) == pytest.approx(scipy.stats.fisher_exact(table, "greater")[1])
+    assert sign_test(more, n) == pytest.approx(scipy.stats.binomtest(more, n, 0.5, "greater").pvalue)

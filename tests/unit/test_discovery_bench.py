@@ -1,0 +1,123 @@
+"""The comparison of methods, at its smallest: figures by concept, costs, and going on where it stopped."""
+
+from collections.abc import Mapping
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from directrix.concept import Concept
+from directrix.judges import Verdict
+from directrix.report import discovery as bench
+from directrix.report.cost import cost_of_gradient, measured
+from directrix.report.curve import curve
+from directrix.report.tables import discovery_table
+from directrix.trial import Aim
+from directrix.world.vocabulary import OCCUPATIONS
+
+WOMAN = Concept.of("woman", "a woman", "a person")
+QUICK = {"guidance_scale": 2.0, "num_inference_steps": 2, "images": 2}
+CONTENDERS = {
+    "reconstruction": bench.Contender("reconstruction", {**QUICK, "steps": 3}, calibrated=False),
+    "difference": bench.Contender("difference", QUICK, calibrated=False),
+}
+
+
+class Brightness:
+    """Calls bright pictures women."""
+
+    name = "brightness"
+
+    def label(self, images) -> list[Mapping[str, Verdict]]:
+        bright = [float(np.asarray(image).mean()) > 127 for image in images]
+        return [
+            {
+                "gender": Verdict("female" if each else "male", 1.0),
+                "tone": Verdict("light" if each else "dark", 1.0),
+                "subject": Verdict(OCCUPATIONS[0], 1.0),
+            }
+            for each in bright
+        ]
+
+
+def compare(pipeline, folder):
+    return bench.discovery(
+        pipeline,
+        Brightness(),
+        folder,
+        contenders=CONTENDERS,
+        tasks=[bench.Task(WOMAN, Aim("gender", "female"))],
+        eight=[WOMAN, Concept.of("man", "a man", "a person")],
+        by_budget={"difference": ({"images": 1}, {"images": 2})},
+        seeds=(0, 1),
+        images_per_prompt=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def compared(pipeline, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    return folder, compare(pipeline, folder)
+
+
+def test_every_method_has_its_figures_and_its_cost(compared):
+    _, found = compared
+    for name in CONTENDERS:
+        row = found["methods"][name]
+        for key in ("effect", "leakage", "preservation", "cosine_across_seeds"):
+            assert set(row[key]) == {"woman"} and set(row[key]["woman"]) == {"value", "low", "high", "n"}
+        assert row["effect"]["woman"]["n"] == 2 * len(OCCUPATIONS)
+        # Only the first occupation is what this judge always sees.
+        assert row["preservation"]["woman"]["value"] == pytest.approx(1 / len(OCCUPATIONS), abs=1e-3)
+        assert row["seconds"]["value"] > 0
+    plain = 2 * 2 * 2
+    assert found["methods"]["difference"]["evaluations"]["value"] == plain + 2 * 2 + 3 * 4
+    gradients = 3 * 8 * found["gradient_cost"]
+    assert found["methods"]["reconstruction"]["evaluations"]["value"] == pytest.approx(plain + gradients)
+    assert set(found["ratio"]) == {"evaluations", "seconds"} and set(found["ratio"]["seconds"]) == {"1", "2"}
+
+
+def test_the_curve_shows_every_budget(compared):
+    rows = compared[1]["budgets"]["difference"]
+    assert [row["images"] for row in rows] == [1, 2] and rows[0]["evaluations"] < rows[1]["evaluations"]
+    picture = curve({"difference": rows}, "woman")
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    assert picture.count("<circle") == 2 and ">difference<" in picture
+
+
+def test_a_stopped_comparison_goes_on(compared, pipeline, monkeypatch):
+    folder, found = compared
+    (folder / "difference-1-woman.json").unlink()
+    asked = []
+    original = bench.discover
+    monkeypatch.setattr(bench, "discover", lambda *a, **k: asked.append(k["seed"]) or original(*a, **k))
+    again = compare(pipeline, folder)
+    assert asked == [1, 0]
+    for key in ("effect", "leakage", "preservation", "cosine_across_seeds"):
+        assert again["methods"]["difference"][key] == found["methods"]["difference"][key]
+
+
+def test_the_table_has_a_row_for_each_method_and_says_what_is_saved(compared):
+    lines = discovery_table(compared[1])
+    assert [line.split(" ")[1] for line in lines[2:4]] == list(CONTENDERS)
+    assert "for 1, " in lines[-1]
+
+
+def test_leakage_is_the_largest_change_of_another_attribute():
+    def rows(tones):
+        return [{"gender": Verdict("male", 1.0), "tone": Verdict(tone, 1.0)} for tone in tones]
+
+    before, after = rows(["light"] * 3 + ["dark"]), rows(["light", "dark", "dark", "dark"])
+    assert bench.leakage(before, after, "gender") == 0.5
+    assert bench.leakage(before, after, "tone") == 0.0
+
+
+def test_cost_sees_seconds_and_memory():
+    with measured() as cost:
+        held = np.ones(40 * 2**17)
+    assert held.any() and cost.seconds > 0
+    assert 20 < cost.memory_mb < 400
+
+
+def test_a_gradient_costs_more_than_none(pipeline):
+    assert cost_of_gradient(pipeline, repeats=3) > 0.5
