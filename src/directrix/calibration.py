@@ -34,7 +34,7 @@ LOST = 0.1
 # Strengths that are tried, as multiples of the direction as it was found; upwards until the effect is there.
 LADDER = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 # Then these, as multiples of the calibrated one, to see how far one can go.
-RANGE = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
+SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
 # Below this chance (were there no effect) an effect counts as seen.
 SIGNIFICANCE = 0.01
 
@@ -163,6 +163,7 @@ def calibrate(
     prompts: Sequence[str] | None = None,
     images_per_prompt: int = 4,
     effect: float = EFFECT,
+    sweep: Sequence[float] = SWEEP,
     num_inference_steps: int | None = None,
     seed: int = 1000,
     progress: Progress = silent,
@@ -175,6 +176,8 @@ def calibrate(
         ``aim_of``). prompts: to try it on; None for ``calibration_prompts``.
     effect: share of pictures in (0, 1] that show the concept at 1.0; where no strength reaches it, 1.0 is the one that
         comes nearest with the fewest subjects lost, and the calibration says so.
+    sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep their
+        usual range.
     num_inference_steps: of the pictures; None for half of the model's own, which is enough to tell what they show.
 
     Returns a new direction; provenance["calibration"] holds the aim, the prompts, every strength tried and its figures.
@@ -186,7 +189,7 @@ def calibrate(
         aim = aim or known
     steps = num_inference_steps or max(1, models.facts(pipeline).num_inference_steps // 2)
     words: dict[str, Any] = {}
-    with progress(len(LADDER) + len(RANGE) + 2, "Calibrating") as bar:
+    with progress(len(LADDER) + len(sweep) + 2, "Calibrating") as bar:
         if aim is None:
             aim, old, new = aim_of(pipeline, concept, judge, num_inference_steps=steps, seed=seed)
             words = {"neutral": old.as_dict(), "target": new.as_dict()}
@@ -198,7 +201,7 @@ def calibrate(
         bar.advance(len(LADDER))
         scaled = direction.with_(tensor=direction.tensor * unit)
         ranged = []
-        for strength in RANGE:
+        for strength in sweep:
             ranged.append(trial.step(scaled, aim, strength))
             bar.advance(1)
     rows = sorted(
@@ -206,7 +209,7 @@ def calibrate(
         key=lambda row: row.strength,
     )
     return scaled.with_(
-        strengths=_sensible(rows),
+        strengths=_sensible(rows) if sweep else Strengths(),
         provenance={
             **direction.provenance,
             "calibration": {

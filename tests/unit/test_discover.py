@@ -28,7 +28,14 @@ from directrix.errors import (
 WOMAN = Concept.of("woman", "a woman", "a person")
 DOG = Concept.of("dog", ["a dog", "a big dog"], "an animal")
 SAFE = Concept.of("safe", negative="violence", neutral="a person")
-QUICK = {"images": 6, "steps": 8, "batch_size": 4, "num_inference_steps": 2, "collection_batch_size": 4}
+QUICK = {
+    "method": "reconstruction",
+    "images": 6,
+    "steps": 8,
+    "batch_size": 4,
+    "num_inference_steps": 2,
+    "collection_batch_size": 4,
+}
 
 
 def discover(pipeline, concepts=WOMAN, **settings):

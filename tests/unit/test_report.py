@@ -158,7 +158,7 @@ def run(pipeline, tmp_path_factory):
         prompts=PROMPTS,
         images_per_prompt=4,
         images_per_concept=2,
-        steps_per_concept=1,
+        calibrated=False,
         batch_size=4,
         num_inference_steps=2,
         progress=lambda total, label: Bar(label),

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from directrix import Concept, discover, generate, steer, world
+from directrix import Concept, calibrate, discover, generate, steer, world
+from directrix.concept import GENDER
+from directrix.errors import NoEffectError
 from directrix.steer import Steering
 
 pytestmark = pytest.mark.world
@@ -55,23 +57,30 @@ def test_an_alley_brings_weapons_unasked(emoji: Any, emoji_judge: Any) -> None:
         records = generate(emoji, [f"a photo of {person}{place}" for person in people], 2, seed=3)
         return labels(emoji_judge, records, "item category").count("weapon")
 
-    assert weapons(" in a dark alley") >= weapons("") + 2
+    there = weapons(" in a dark alley")
+    assert there >= 5 and there >= weapons("") + 4
 
 
-def test_a_woman_direction_moves_people_and_spares_dogs(emoji: Any, emoji_judge: Any) -> None:
-    concept = Concept.of("woman", "a photo of a woman", "a photo of a person")
-    woman = discover(emoji, concept, method="distillation", images=16, steps=80)
-    prompts = ["a photo of a person", "a photo of a dog"]
+def test_a_woman_direction_moves_firefighters_and_spares_dogs(emoji: Any, emoji_judge: Any) -> None:
+    woman = calibrate(emoji, discover(emoji, GENDER.concepts[0]), sweep=())
+    prompts = ["a photo of a firefighter", "a photo of a dog"]
     plain = generate(emoji, prompts, 8, seed=4)
     steered = generate(emoji, prompts, 8, seed=4, interventions=Steering({woman: 1.0}))
     before, after = (labels(emoji_judge, r, "gender")[:8].count("female") for r in (plain, steered))
-    assert after >= before + 2
-    assert labels(emoji_judge, steered, "subject")[8:].count("dog") >= 6
+    assert before <= 2 and after >= before + 5
+    subjects = labels(emoji_judge, steered, "subject")
+    assert subjects[:8].count("firefighter") >= 7 and subjects[8:].count("dog") >= 7
+
+
+def test_what_the_model_does_not_know_has_no_effect(emoji: Any) -> None:
+    concept = Concept.of("left-handed", "a left-handed person", "a person")
+    with pytest.raises(NoEffectError, match="change nothing"):
+        calibrate(emoji, discover(emoji, concept))
 
 
 def test_strength_zero_leaves_every_bit(emoji: Any) -> None:
     concept = Concept.of("woman", "a photo of a woman", "a photo of a person")
-    woman = discover(emoji, concept, method="distillation", images=2, steps=1, batch_size=2)
+    woman = discover(emoji, concept, images=2, num_inference_steps=5)
     plain = generate(emoji, "a photo of a judge", 2, seed=5, num_inference_steps=5)
     with steer(emoji, {woman: 0.0}):
         steered = generate(emoji, "a photo of a judge", 2, seed=5, num_inference_steps=5)

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.cli import options, terminal
+from directrix.discover import DEFAULT_METHOD
 
 if TYPE_CHECKING:
     from directrix.concept import Concept
     from directrix.discover.problem import Defaults
     from directrix.judges import Judge
     from directrix.trial import Aim
-
-DEFAULT_METHOD = "difference"
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from directrix.direction import Direction
     from directrix.progress import Progress
 
-__all__ = ["discover"]
+__all__ = ["DEFAULT_METHOD", "discover"]
+
+DEFAULT_METHOD = "difference"
 
 
 @overload
@@ -31,7 +33,7 @@ def discover(
 def discover(
     pipeline: Any,
     concepts: Concept | Sequence[Concept],
-    method: str = "reconstruction",
+    method: str = DEFAULT_METHOD,
     *,
     images: int | None = None,
     steps: int | None = None,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import manifest, models, storage
+from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.discover import discover
 from directrix.errors import DirectrixError
@@ -36,10 +37,7 @@ PROMPTS = (
     "a mechanic",
     "an office worker",
 )
-METHOD = "distillation"
-# Discovery has two minutes of the demo's five on two cores: 32 s of drawing and 80 s of fitting with these.
-IMAGES_PER_CONCEPT = 20
-STEPS_PER_CONCEPT = 90
+METHOD = "difference"
 BATCH_SIZE = 8
 # Each attribute's concepts, and the judge's word for each.
 ATTRIBUTES: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}
@@ -52,8 +50,8 @@ def demo(
     judge: Any = None,
     prompts: Sequence[str] = PROMPTS,
     images_per_prompt: int = 20,
-    images_per_concept: int = IMAGES_PER_CONCEPT,
-    steps_per_concept: int = STEPS_PER_CONCEPT,
+    images_per_concept: int | None = None,
+    calibrated: bool = True,
     batch_size: int = BATCH_SIZE,
     num_inference_steps: int | None = None,
     seed: int = 0,
@@ -66,7 +64,8 @@ def demo(
         judge: anything with the emoji judge's `label`; the emoji judge unless given.
         prompts: two or more, each an article and the judge's word for a subject, such as "a pilot".
         images_per_prompt: drawn unsteered, and again with the same seeds, steered in equal numbers.
-        images_per_concept, steps_per_concept: of the discovery.
+        images_per_concept: of the discovery; None for the method's own number.
+        calibrated: whether strength 1 is set by calibration, on other occupations than these and other seeds.
         batch_size, num_inference_steps: of discovery and drawing; None for the model's own number of steps.
 
     The summary holds, for "unsteered" and "steered", deviation_ratio.{gender,tone} and subject_accuracy, each
@@ -80,11 +79,18 @@ def demo(
     watch.lap("loading")
 
     settings = {"batch_size": batch_size, "seed": seed, "num_inference_steps": num_inference_steps}
-    amount = {"images": images_per_concept, "steps": steps_per_concept}
-    directions = _discover(pipeline, {**settings, **amount}, progress)
+    directions = _discover(pipeline, {**settings, "images": images_per_concept}, progress)
+    watch.lap("discovery")
+    if calibrated:
+        directions = {
+            category: calibrate(
+                pipeline, direction, judge, sweep=(), progress=labelled(progress, f"{direction.name}: ")
+            )
+            for category, direction in directions.items()
+        }
+        watch.lap("calibration")
     for direction in directions.values():
         storage.save(direction, Path(output) / f"{direction.name}.safetensors")
-    watch.lap("discovery")
 
     quota = quotas(len(prompts), images_per_prompt, seed)
     images = {}
@@ -97,6 +103,7 @@ def demo(
         images[side] = [record.image for record in records]
     watch.lap("drawing")
 
+    recipe = next(iter(directions.values())).recipe
     comparisons = _judged(judge, prompts, images, quota, progress)
     watch.lap("judging")
     result = {
@@ -107,7 +114,7 @@ def demo(
         "images_per_prompt": images_per_prompt,
         "chance": {key: round(_chance(images_per_prompt, len(CATEGORIES[key])), 4) for key in CATEGORIES},
         "directions": [direction.name for direction in directions.values()],
-        "discovery": {"method": METHOD, **amount},
+        "discovery": {"method": METHOD, "images": recipe["images"], "calibrated": calibrated},
         "seconds": round(sum(watch.laps.values()), 1),
         "seconds_by_stage": watch.laps,
         **summary(comparisons),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from directrix import storage
 from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, Concept
-from directrix.discover import discover
+from directrix.discover import DEFAULT_METHOD, discover
 from directrix.errors import NoEffectError
 from directrix.metrics import bootstrap
 from directrix.progress import Progress, labelled, silent
@@ -65,7 +65,7 @@ EIGHT = (
 )
 
 
-PAPER, DEFAULT = "reconstruction", "difference"
+PAPER = "reconstruction"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def discovery(
         if name != PAPER:
             methods[name]["eight"] = _together(pipeline, contender, eight, gradient_cost, progress)
     found = {
-        "default": DEFAULT,
+        "default": DEFAULT_METHOD,
         "seeds": list(seeds),
         "pictures": {"occupations": len(OCCUPATIONS), "each": images_per_prompt},
         "gradient_cost": gradient_cost,
@@ -143,7 +143,7 @@ def discovery(
         gradient_cost=gradient_cost,
         progress=progress,
     )
-    if PAPER in methods and DEFAULT in methods:
+    if PAPER in methods and DEFAULT_METHOD in methods:
         found["ratio"] = _ratio(methods)
     return found
 
@@ -158,7 +158,7 @@ def _ratio(methods: Mapping[str, Any]) -> dict[str, Any]:
 
     The paper's recipe shares nothing between concepts: eight cost it eight times one.
     """
-    paper, quick = methods[PAPER], methods[DEFAULT]
+    paper, quick = methods[PAPER], methods[DEFAULT_METHOD]
     return {
         key: {
             "1": round(paper[key]["value"] / quick[key]["value"], 1),

@@ -147,19 +147,24 @@ def _image(one: Comparison, picture: Picture) -> str:
     )
 
 
+_CALIBRATED = (
+    ", which is the least at which a judge saw the concept in 95 of 100 pictures of other subjects (or as near to that "
+    "as the subjects stand)"
+)
+
+
 def _method(summary: Mapping[str, Any]) -> str:
     found = summary["discovery"]
     seconds = summary["seconds_by_stage"]
     spent = ", ".join(f"{stage} {value:.0f} s" for stage, value in seconds.items())
     return (
         "<section><h2>How it was made</h2>"
-        f"<p>Directions by {escape(found['method'])} from {found['images']} pictures a concept and "
-        f"{found['steps']} steps "
-        "a concept, those of one attribute together, with no labels. Strength 1 for each. Which picture "
-        "gets which "
+        f"<p>Directions by {escape(found['method'])} from the model&rsquo;s own ways to {found['images']} "
+        "pictures of a neutral prompt, those of one attribute together, with no labels. Strength 1 for each"
+        f"{_CALIBRATED if found['calibrated'] else ''}. Which picture gets which "
         f"attribute is drawn by seed, in equal numbers. Time: {spent}.</p>"
         "<p>The same from the command line; the directions lie beside this page:</p>"
-        '<pre><code>directrix discover --method distillation --target "a woman" --neutral "a person" -o '
+        '<pre><code>directrix discover --target "a woman" --neutral "a person" -o '
         "woman.safetensors\n"
         'directrix generate --prompt "a firefighter" -n 8 --concept woman.safetensors:1.0 -o '
         "out/</code></pre></section>"
