@@ -82,11 +82,14 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         torch.manual_seed(0)
         return nn.Linear(3, 2)
 
+    def loss_of(module: nn.Module, step: int) -> torch.Tensor:
+        return (module(torch.randn(4, 3, generator=loop.seeded(1, step))) - 1).square().mean()
+
     def run(module: nn.Module, folder: Path, stop: int | None) -> nn.Module:
         def loss(step: int) -> torch.Tensor:
             if step == stop:
                 raise Killed
-            return (module(torch.randn(4, 3, generator=loop.seeded(1, step))) - 1).square().mean()
+            return loss_of(module, step)
 
         loop.train(module, loss, schedule, folder, "test")
         return module
@@ -96,10 +99,14 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         run(fresh(), tmp_path / "b", 7)
     resumed = run(fresh(), tmp_path / "b", None)
     assert torch.equal(unbroken.weight, resumed.weight)  # type: ignore[arg-type]
+    halved = fresh()
+    loop.train(halved, lambda step: loss_of(halved, step), schedule, tmp_path / "c", "test", until=5)
+    assert loop.finished(fresh(), 5, tmp_path / "c") and not loop.finished(fresh(), 6, tmp_path / "c")
+    assert torch.equal(run(halved, tmp_path / "c", None).weight, unbroken.weight)  # type: ignore[arg-type]
     again = fresh()
-    assert loop.finished(again, schedule, tmp_path / "a")
+    assert loop.finished(again, schedule.steps, tmp_path / "a")
     assert torch.equal(again.weight, unbroken.weight)  # type: ignore[arg-type]
-    assert not loop.finished(again, loop.Schedule(13, 0.05), tmp_path / "a")
+    assert not loop.finished(again, 13, tmp_path / "a")
 
 
 def test_batches_cover_every_picture_once_an_epoch() -> None:

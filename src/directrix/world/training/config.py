@@ -18,7 +18,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run. ``clip.count`` counts batches of hard groups; the other counts are pictures."""
+    """A whole run. ``clip.count`` counts batches of hard groups; the other counts are pictures.
+
+    ``telling_unet`` is the same run as ``unet`` from step ``unet_turn`` on, on other scenes.
+    """
 
     text_length: int
     text_width: int
@@ -36,13 +39,12 @@ class Config:
     crisp_vae: Part
     judge: Part
     unet: Part
+    unet_turn: int
+    telling_unet: Part
 
 
 def default() -> Config:
-    """About three hours on two CPU cores.
-
-    The shipped weights are this run's up to the first run of the U-Net; ``sight`` and ``crisp_unet`` are still to come.
-    """
+    """About four hours on two CPU cores; the shipped weights are of such a run."""
     return Config(
         text_length=48,
         text_width=192,
@@ -59,7 +61,9 @@ def default() -> Config:
         vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
         crisp_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
         judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
-        unet=Part(32_000, Schedule(10_000, 8e-4, decay=0.4), 48, 3, 3),
+        unet=Part(32_000, Schedule(12_000, 8e-4, decay=0.36), 48, 3, 3),
+        unet_turn=6_800,
+        telling_unet=Part(24_000, Schedule(12_000, 8e-4, decay=0.36), 48, 5, 5),
     )
 
 
@@ -81,5 +85,7 @@ def tiny() -> Config:
         vae=Part(16, Schedule(3, 1e-3), 4, 1, 1),
         crisp_vae=Part(16, Schedule(3, 1e-3), 4, 1, 4),
         judge=Part(16, Schedule(3, 1e-3), 4, 11, 0),
-        unet=Part(16, Schedule(3, 1e-3), 4, 3, 3),
+        unet=Part(16, Schedule(4, 1e-3), 4, 3, 3),
+        unet_turn=2,
+        telling_unet=Part(16, Schedule(4, 1e-3), 4, 5, 5),
     )

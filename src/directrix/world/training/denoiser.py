@@ -110,6 +110,7 @@ def fit(
     seed: int,
     folder: Path,
     progress: Progress = silent,
+    until: int | None = None,
 ) -> None:
     """Train the U-Net in place to predict the noise (Ho et al. 2020), with min-SNR weights (Hang et al. 2023)."""
     # Plain attention: its backward pass is faster on a CPU than the fused one. It is no part of what is saved.
@@ -138,4 +139,4 @@ def fit(
         error = functional.mse_loss(predicted.sample.float(), noise, reduction="none").mean(dim=(1, 2, 3))
         return (error * weights[timesteps]).mean()
 
-    train(unet, step_loss, schedule, folder, "U-Net", progress)
+    train(unet, step_loss, schedule, folder, "U-Net", progress, until)

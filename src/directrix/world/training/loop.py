@@ -64,10 +64,12 @@ def train(
     folder: Path,
     label: str,
     progress: Progress = silent,
+    until: int | None = None,
 ) -> None:
     """Train ``module`` in place on ``loss(step)`` and leave the averaged weights in it.
 
-    State is kept in ``folder``; a run that was killed goes on from its last checkpoint.
+    State is kept in ``folder``; a run that was killed goes on from its last checkpoint. ``until`` stops it at a step of
+    its schedule, to go on with other data.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(
@@ -75,11 +77,12 @@ def train(
     )
     average = Average(module)
     step = _restore(folder, module, average, optimizer)
+    stop = schedule.steps if until is None else until
     saved = time.monotonic()
     module.train()
     with progress(schedule.steps, label) as bar:
         bar.advance(step)
-        while step < schedule.steps:
+        while step < stop:
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate(step)
             value = loss(step)
@@ -89,9 +92,9 @@ def train(
             optimizer.step()
             step += 1
             average.update(module, step)
-            if step % 50 == 0 or step == schedule.steps:
+            if step % 50 == 0 or step == stop:
                 _log(folder, step, float(value.detach()), schedule.rate(step))
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or step == schedule.steps:
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or step == stop:
                 _save(folder, step, module, average, optimizer)
                 saved = time.monotonic()
             bar.advance(1)
@@ -99,13 +102,13 @@ def train(
     module.eval()
 
 
-def finished(module: nn.Module, schedule: Schedule, folder: Path) -> bool:
-    """Whether the run in ``folder`` has taken all its steps; then ``module`` gets its averaged weights."""
+def finished(module: nn.Module, steps: int, folder: Path) -> bool:
+    """Whether the run in ``folder`` has taken so many steps; then ``module`` gets its averaged weights."""
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return False
     with safe_open(path, framework="pt") as file:
-        if int((file.metadata() or {}).get("step", 0)) < schedule.steps:
+        if int((file.metadata() or {}).get("step", 0)) < steps:
             return False
         with torch.no_grad():
             for name, value in module.named_parameters():
