@@ -8,6 +8,7 @@ same seeds unsteered tell what else changed: a strength is sensible while at mos
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from directrix import models
 from directrix.concept import Concept, PromptPair
 from directrix.direction import Strengths
-from directrix.errors import ConceptError, NoEffectError
+from directrix.errors import ConceptError, DirectrixError, NoEffectError
 from directrix.generate import generate
 from directrix.metrics import Interval, fisher_test, proportion, sign_test
 from directrix.progress import Progress, silent
@@ -35,6 +36,8 @@ LOST = 0.1
 LADDER = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 # Then these, as multiples of the calibrated one, to see how far one can go.
 SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
+# Fewer pictures than this of all prompts together could not show an effect beyond chance.
+PICTURES = 42
 # Below this chance (were there no effect) an effect counts as seen.
 SIGNIFICANCE = 0.01
 
@@ -77,7 +80,8 @@ def judge_for(pipeline: Any, concept: Concept, opposite: Concept | None = None) 
     wanted = [pair.negative or pair.target for pair in pairs]
     other = [pair.target for pair in opposite.pairs] if opposite else [pair.neutral for pair in pairs]
     prompts = calibration_prompts(pipeline, concept)
-    attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, "other": other}}
+    rest = f"not {concept.name}"
+    attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
     if len(prompts) > 1:
         attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
     return ClipJudge.load(attributes=attributes), Aim("concept", concept.name, present=not concept.anti)
@@ -107,7 +111,7 @@ def aim_of(
 ) -> tuple[Aim, Interval, Interval]:
     """What the judge sees more of under the target prompts than under the neutral ones, or less of.
 
-    Of all labels the one whose share changes most; for an anti-concept, the one whose share falls most. Also returns
+    Of all labels the one whose share rises most; for an anti-concept, the one whose share falls most. Also returns
     that share under the neutral and under the target prompts: what the model itself makes of the words.
 
     Raises NoEffectError where no share changes beyond chance: the model does not know the words, or the judge cannot
@@ -115,12 +119,13 @@ def aim_of(
     """
     pairs = concept.pairs
     each = max(1, images // len(pairs))
-    draw = partial(generate, pipeline, num_inference_steps=num_inference_steps, seed=seed, batch_size=16)
+    draw = partial(generate, pipeline, num_inference_steps=num_inference_steps, batch_size=16)
     plain: list[Mapping[str, Verdict]] = []
     told: list[Mapping[str, Verdict]] = []
-    for pair in pairs:
-        plain += judge.label([record.image for record in draw(pair.neutral, each)])
-        records = draw(pair.target, each, negative_prompt=pair.negative)
+    for index, pair in enumerate(pairs):
+        # Pairs of one neutral prompt must not show the same pictures twice.
+        plain += judge.label([record.image for record in draw(pair.neutral, each, seed=seed + index)])
+        records = draw(pair.target, each, negative_prompt=pair.negative, seed=seed + index)
         told += judge.label([record.image for record in records])
     before, after = shares(plain), shares(told)
     changes = {
@@ -142,7 +147,9 @@ def aim_of(
     )
     aim = Aim(*key, present=not concept.anti)
     old, new = (proportion(sum(map(aim.shown, rows)), len(rows)) for rows in (plain, told))
-    if fisher_test(sum(map(aim.shown, told)), sum(map(aim.shown, plain)), len(plain)) > SIGNIFICANCE:
+    if fisher_test(sum(map(aim.shown, told)), sum(map(aim.shown, plain)), len(plain)) > SIGNIFICANCE / len(
+        changes
+    ):
         raise NoEffectError(
             f"No effect of the concept '{concept.name}' can be seen: its own prompts change nothing that the judge "
             f"knows beyond chance (at most '{aim}': {old.value:.2f} of {len(plain)} pictures with the neutral prompt, "
@@ -160,7 +167,7 @@ def calibrate(
     *,
     concept: Concept | None = None,
     aim: Aim | None = None,
-    prompts: Sequence[str] | None = None,
+    prompts: str | Sequence[str] | None = None,
     images_per_prompt: int = 4,
     effect: float = EFFECT,
     sweep: Sequence[float] = SWEEP,
@@ -173,9 +180,10 @@ def calibrate(
     judge: anything with the emoji judge's `label`; one that knows a "subject" can tell when it is lost. None for
         ``judge_for`` the model.
     concept: whose prompts are used; None for the direction's own. aim: what the judge is to see; None to find out (see
-        ``aim_of``). prompts: to try it on; None for ``calibration_prompts``.
-    effect: share of pictures in (0, 1] that show the concept at 1.0; where no strength reaches it, 1.0 is the one that
-        comes nearest with the fewest subjects lost, and the calibration says so.
+        ``aim_of``). prompts: to try it on; None for ``calibration_prompts``. images_per_prompt: of each, or more, so
+        that there are ``PICTURES`` in all.
+    effect: share of pictures in (0, 1] that show the concept at 1.0. Where no strength reaches it without losing more
+        than ``LOST`` of the subjects, 1.0 is the one with the best sum of both, and the figures say so.
     sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep their
         usual range.
     num_inference_steps: of the pictures; None for half of the model's own, which is enough to tell what they show.
@@ -183,6 +191,8 @@ def calibrate(
     Returns a new direction; provenance["calibration"] holds the aim, the prompts, every strength tried and its figures.
     Raises NoEffectError (exit code 3 on the command line) where no effect can be seen, and says why.
     """
+    if not 0 < effect <= 1:
+        raise DirectrixError(f"effect is {effect!r}.", "a share above 0, up to 1.", "0.95.")
     concept = concept or concept_of(direction)
     if judge is None:
         judge, known = judge_for(pipeline, concept, opposite_of(direction))
@@ -194,8 +204,11 @@ def calibrate(
             aim, old, new = aim_of(pipeline, concept, judge, num_inference_steps=steps, seed=seed)
             words = {"neutral": old.as_dict(), "target": new.as_dict()}
         bar.advance(1)
-        prompts = list(prompts or calibration_prompts(pipeline, concept))
-        trial = Trial(pipeline, judge, prompts, images_per_prompt, num_inference_steps=steps, seed=seed)
+        listed = (
+            [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(pipeline, concept))
+        )
+        each = max(images_per_prompt, math.ceil(PICTURES / len(listed)))
+        trial = Trial(pipeline, judge, listed, each, num_inference_steps=steps, seed=seed)
         bar.advance(1)
         unit, climbed = _climb(trial, direction, aim, effect)
         bar.advance(len(LADDER))
@@ -218,8 +231,8 @@ def calibrate(
                 "effect_asked_for": effect,
                 "words": words,
                 "unit": unit,
-                "prompts": prompts,
-                "images_per_prompt": images_per_prompt,
+                "prompts": listed,
+                "images_per_prompt": each,
                 "num_inference_steps": steps,
                 "seed": seed,
                 "unsteered": trial.step(direction, aim, 0.0).as_dict(),
@@ -237,10 +250,10 @@ def _climb(trial: Trial, direction: Direction, aim: Aim, effect: float) -> tuple
         # Once most subjects are gone, more strength only destroys the picture.
         if rows[-1].effect.value >= effect or rows[-1].kept.value < 0.5:
             break
-    reached = [row for row in rows if row.effect.value >= effect]
+    reached = [row for row in rows if row.effect.value >= effect and row.kept.value >= 1 - LOST]
     best = reached[0] if reached else max(rows, key=lambda row: row.effect.value + row.kept.value)
     switched = best.gained + best.lost
-    if switched == 0 or sign_test(best.gained, switched) > SIGNIFICANCE:
+    if switched == 0 or sign_test(best.gained, switched) > SIGNIFICANCE / len(rows):
         unsteered = trial.step(direction, aim, 0.0).effect
         raise NoEffectError(
             f"No effect of the direction '{direction.name}' can be seen: '{aim}' in {unsteered.value:.2f} of "

@@ -109,7 +109,10 @@ class Trial:
         both = list(zip(self.plain, after, strict=True))
         # Where the subject is what changes, or the judge knows none, it can't be lost.
         judged = aim.attribute != SUBJECT and all(SUBJECT in old for old, _ in both)
-        kept = sum(not judged or old[SUBJECT].label == new[SUBJECT].label for old, new in both)
+        kept = sum(
+            not judged or (new[SUBJECT].label is not None and old[SUBJECT].label == new[SUBJECT].label)
+            for old, new in both
+        )
         shown = [(aim.shown(old), aim.shown(new)) for old, new in both]
         return Step(
             strength,

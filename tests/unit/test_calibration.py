@@ -112,11 +112,34 @@ def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction,
 
 
 def test_where_the_effect_is_never_reached_the_picture_is_not_destroyed(pipeline, direction, model):
-    judge = model(reach=10.0, breaks=2.5)
+    judge = model(reach=6.0, breaks=2.5)
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
     assert calibrated.norm() == pytest.approx(2.0)
     at_one = next(row for row in calibrated.provenance["calibration"]["strengths"] if row["strength"] == 1.0)
     assert at_one["effect"]["value"] < 0.95 and at_one["kept"]["value"] == 1.0
+
+
+def test_one_prompt_is_drawn_often_enough_to_show_an_effect(pipeline, direction, model):
+    calibrated = calibrate(pipeline, direction, model(reach=1.0), prompts="a car")
+    assert calibrated.provenance["calibration"]["images_per_prompt"] >= 40
+
+
+def test_an_effect_that_costs_the_subjects_is_not_taken(pipeline, direction, model):
+    """At 2.8 all pictures show the concept and half of the subjects are gone; at 2.0 two thirds, and all stand."""
+    judge = model(reach=2.8, breaks=2.5)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    assert calibrated.norm() == pytest.approx(2.0)
+
+
+def test_an_unscored_subject_is_not_kept(pipeline, direction, model, monkeypatch):
+    judge = model()
+    seen = judge.label
+    monkeypatch.setattr(
+        judge,
+        "label",
+        lambda images: [{**row, "subject": Verdict(None, 0.3, "unsure")} for row in seen(images)],
+    )
+    assert Trial(pipeline, judge, ["a person"], 10).step(direction, FEMALE, 1.0).kept.value == 0.0
 
 
 def test_a_direction_without_effect_is_said_to_have_none(pipeline, direction, model):

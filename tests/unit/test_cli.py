@@ -126,6 +126,8 @@ def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_pa
     assert "No effect" in said.err and "Traceback" not in said.err
     # What was found is kept: whoever knows better can still use it.
     kept = storage.load(output)
+    # Other settings, as the message advises, start anew.
+    assert main([*command, "--images", "4", "-o", str(output)]) == 3
     assert kept.recipe["method"] == "difference" and "calibration" not in kept.provenance
     assert kept.recipe["command"].startswith("directrix discover --model ")
 

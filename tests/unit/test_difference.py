@@ -1,17 +1,21 @@
 """Methods on the model's own trajectories, and the algebra between the vectors that a run finds."""
 
+from contextlib import contextmanager
+
+import diffusers
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from directrix import sites
-from directrix.concept import Concept
+from directrix.concept import SKIN_TONE, Concept
 from directrix.discover import discover
+from directrix.discover import follow as follow_module
 from directrix.discover.denoiser import FrozenDenoiser, frozen
 from directrix.discover.follow import follow
 from directrix.discover.separation import Separation, truncated, without
-from directrix.errors import ConceptError, DirectrixError
+from directrix.errors import ConceptError, DirectrixError, InterruptedRun
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 MAN = Concept.of("man", "a man", "a person")
@@ -105,24 +109,87 @@ def test_trajectory_lowers_the_loss_of_the_closed_form(pipeline):
     assert direction.recipe["loss"]["last"] < 0.9 * direction.recipe["loss"]["first"]
 
 
-def test_an_interrupted_discovery_goes_on_from_its_trajectories(pipeline, tmp_path):
-    first = discover(pipeline, WOMAN, "difference", checkpoint=tmp_path, **SETTINGS)
-    assert (tmp_path / "trajectory-00000.safetensors").exists()
-    again = discover(pipeline, WOMAN, "difference", checkpoint=tmp_path, **SETTINGS)
-    assert torch.equal(first.tensor, again.tensor)
+def test_an_interrupted_discovery_goes_on_from_its_trajectories(pipeline, tmp_path, monkeypatch):
+    concept = Concept.of("woman", ["a woman", "a female dog"], ["a person", "a dog"])
+    whole = discover(pipeline, concept, "difference", **SETTINGS)
+    original, drawn = follow_module._Recording.draw, []
+
+    def stopping(self, pipeline, prompt, *rest):
+        drawn.append(prompt)
+        if prompt == "a dog" and drawn.count("a dog") == 1:
+            raise KeyboardInterrupt
+        original(self, pipeline, prompt, *rest)
+
+    monkeypatch.setattr(follow_module._Recording, "draw", stopping)
+    with pytest.raises(InterruptedRun, match="a dog"):
+        discover(pipeline, concept, "difference", checkpoint=tmp_path, **SETTINGS)
+    resumed = discover(pipeline, concept, "difference", checkpoint=tmp_path, **SETTINGS)
+    assert drawn.count("a person") == 1
+    assert torch.equal(resumed.tensor, whole.tensor)
+
+
+def test_a_trajectory_fit_that_was_stopped_ends_with_the_same_bits(pipeline, tmp_path):
+    settings = {**SETTINGS, "steps": 6, "checkpoint_every": 2}
+    whole = discover(pipeline, WOMAN, "trajectory", **settings)
+
+    @contextmanager
+    def stop(total, label):
+        class Bar:
+            done = 0
+
+            def advance(self, n):
+                self.done += n
+                if label == "Fitting" and self.done == 3:
+                    raise KeyboardInterrupt
+
+        yield Bar()
+
+    with pytest.raises(InterruptedRun):
+        discover(pipeline, WOMAN, "trajectory", checkpoint=tmp_path, progress=stop, **settings)
+    resumed = discover(pipeline, WOMAN, "trajectory", checkpoint=tmp_path, **settings)
+    assert torch.equal(resumed.tensor, whole.tensor)
+
+
+@pytest.mark.parametrize("scheduler", ["EulerDiscreteScheduler", "PNDMScheduler", "HeunDiscreteScheduler"])
+def test_states_are_what_the_denoiser_is_given_under_any_scheduler(make_pipeline, scheduler):
+    other = make_pipeline()
+    options = {"skip_prk_steps": True} if scheduler == "PNDMScheduler" else {}
+    other.scheduler = getattr(diffusers, scheduler).from_config(other.scheduler.config, **options)
+    found, denoiser = trajectories(other, [WOMAN])
+    neutral = outputs(other, denoiser, found, "a person")
+    torch.testing.assert_close(found.neutral[0], neutral.mean(dim=0), rtol=1e-3, atol=1e-4)
+
+
+def test_without_guidance_the_neutral_half_is_all_there_is(pipeline):
+    found, _ = trajectories(pipeline, [WOMAN], guidance_scale=1.0)
+    assert torch.equal(found.empty, found.neutral) and found.evaluations == 4 * 3
+    settings = {**SETTINGS, "guidance_scale": 1.0}
+    assert discover(pipeline, WOMAN, "difference", **settings).norm() > 0
 
 
 def test_contrast_makes_opposites_opposite(pipeline):
-    woman, man = discover(pipeline, [WOMAN, MAN], "difference", contrast=True, search=False, **SETTINGS)
+    woman, man = discover(pipeline, [WOMAN, MAN], "difference", contrast=True, **SETTINGS)
     assert woman.cosine(man) == pytest.approx(-1.0, abs=1e-5)
+    # Each keeps the size of its own search.
+    assert woman.norm() != pytest.approx(man.norm(), rel=1e-3)
+    three = discover(pipeline, [WOMAN, MAN, DARK], "difference", contrast=True, search=False, **SETTINGS)
+    assert (three[0] + three[1] + three[2]).norm() < 1e-4 * three[0].norm()
+    with pytest.raises(ConceptError, match="Nothing of the concept"):
+        same = Concept.of("lady", "a woman", "a person")
+        discover(pipeline, [WOMAN, same], "difference", contrast=True, **SETTINGS)
     with pytest.raises(ConceptError, match="contrast"):
         discover(pipeline, WOMAN, "difference", contrast=True, **SETTINGS)
 
 
 def test_preserved_concepts_are_taken_out_and_not_returned(pipeline):
-    kept = discover(pipeline, WOMAN, "difference", preserve=[DARK], **SETTINGS)
+    kept = discover(pipeline, WOMAN, "difference", preserve=DARK, **SETTINGS)
     dark = discover(pipeline, DARK, "difference", **SETTINGS)
     assert abs(kept.cosine(dark)) < 1e-4
+    of_a_set = discover(pipeline, WOMAN, "difference", preserve=[SKIN_TONE], **SETTINGS)
+    assert of_a_set.recipe["preserved"] == 3
+    for wrong in ([None], [""]):
+        with pytest.raises(ConceptError, match="cannot be preserved"):
+            discover(pipeline, WOMAN, "difference", preserve=wrong, **SETTINGS)
 
 
 def test_a_kept_prompt_changes_less(pipeline):
@@ -152,7 +219,14 @@ def test_a_channel_direction_is_free_of_place(pipeline):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"shape": "square"}, {"rank": 0}, {"rank": True}, {"rank": 2, "shape": "channel"}, {"steps": 5}],
+    [
+        {"shape": "square"},
+        {"rank": 0},
+        {"rank": True},
+        {"rank": 2, "preserve": [MAN]},
+        {"rank": 2, "shape": "channel"},
+        {"steps": 5},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(pipeline, settings):
     with pytest.raises(DirectrixError):

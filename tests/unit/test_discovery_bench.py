@@ -7,19 +7,21 @@ import numpy as np
 import pytest
 
 from directrix.concept import Concept
+from directrix.errors import DirectrixError, MismatchError
 from directrix.judges import Verdict
 from directrix.report import discovery as bench
 from directrix.report.cost import cost_of_gradient, measured
 from directrix.report.curve import curve
 from directrix.report.tables import discovery_table
+from directrix.report.tasks import Contender, Task
 from directrix.trial import Aim
 from directrix.world.vocabulary import OCCUPATIONS
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 QUICK = {"guidance_scale": 2.0, "num_inference_steps": 2, "images": 2}
 CONTENDERS = {
-    "reconstruction": bench.Contender("reconstruction", {**QUICK, "steps": 3}, calibrated=False),
-    "difference": bench.Contender("difference", QUICK, calibrated=False),
+    "reconstruction": Contender("reconstruction", {**QUICK, "steps": 3}, calibrated=False),
+    "difference": Contender("difference", QUICK, calibrated=False),
 }
 
 
@@ -46,7 +48,7 @@ def compare(pipeline, folder):
         Brightness(),
         folder,
         contenders=CONTENDERS,
-        tasks=[bench.Task(WOMAN, Aim("gender", "female"))],
+        tasks=[Task(WOMAN, Aim("gender", "female"))],
         eight=[WOMAN, Concept.of("man", "a man", "a person")],
         by_budget={"difference": ({"images": 1}, {"images": 2})},
         seeds=(0, 1),
@@ -75,6 +77,13 @@ def test_every_method_has_its_figures_and_its_cost(compared):
     gradients = 3 * 8 * found["gradient_cost"]
     assert found["methods"]["reconstruction"]["evaluations"]["value"] == pytest.approx(plain + gradients)
     assert set(found["ratio"]) == {"evaluations", "seconds"} and set(found["ratio"]["seconds"]) == {"1", "2"}
+
+
+def test_figures_of_other_settings_are_not_taken_over(compared, pipeline, monkeypatch):
+    with pytest.raises(MismatchError, match="images_per_prompt"):
+        bench.discovery(pipeline, Brightness(), compared[0], seeds=(0, 1), images_per_prompt=3)
+    with pytest.raises(DirectrixError, match="One seed"):
+        bench.discovery(pipeline, Brightness(), compared[0], seeds=(0,))
 
 
 def test_the_curve_shows_every_budget(compared):
@@ -112,12 +121,13 @@ def test_leakage_is_the_largest_change_of_another_attribute():
     assert bench.leakage(before, after, "tone") == 0.0
 
 
-def test_cost_sees_seconds_and_memory():
+def test_cost_sees_seconds_and_memory(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with measured() as cost:
         held = np.ones(40 * 2**17)
     assert held.any() and cost.seconds > 0
     assert 20 < cost.memory_mb < 400
 
 
-def test_a_gradient_costs_more_than_none(pipeline):
-    assert cost_of_gradient(pipeline, repeats=3) > 0.5
+def test_a_gradient_has_a_cost_in_evaluations(pipeline):
+    assert 0.3 < cost_of_gradient(pipeline, repeats=3) < 30

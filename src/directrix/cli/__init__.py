@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for an error that the user can mend and for
-    Ctrl-C.
+    """Run the command line and return its exit code: 0, 2 for an error that the user can mend and for Ctrl-C, or 3
+    for a direction without an effect that can be seen.
     """
     arguments = parser().parse_args(argv)
     try:

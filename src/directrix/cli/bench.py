@@ -21,7 +21,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
     kind = kinds.add_parser(
         "occupations", help="discover woman and man, steer all twenty occupations at strength 1, judge"
     )
-    kind.add_argument("--method", default="reconstruction", help="reconstruction (default) or distillation")
+    kind.add_argument(
+        "--method", default="reconstruction", help="of discovery (default: reconstruction, the paper's)"
+    )
     kind.add_argument("--images", type=options.positive_int, metavar="N", help="pictures to learn from")
     kind.add_argument("--steps", type=options.positive_int, metavar="N", help="steps of the optimiser")
     kind.add_argument(
@@ -96,9 +98,9 @@ def discovery(arguments: argparse.Namespace) -> None:
     from directrix.judges.emoji import EmojiJudge
     from directrix.progress import bars
     from directrix.report.curve import curve
-    from directrix.report.discovery import CONTENDERS
     from directrix.report.discovery import discovery as measure
     from directrix.report.tables import discovery_table
+    from directrix.report.tasks import CONTENDERS
     from directrix.storage import write_atomically
 
     names = arguments.method or list(CONTENDERS)

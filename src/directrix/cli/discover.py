@@ -115,6 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix.cli import describe
     from directrix.discover import discover, methods
     from directrix.progress import bars
+    from directrix.report.cost import measured
 
     asked = {key: getattr(arguments, key) for key in ("images", "steps", "batch_size", "learning_rate")}
     terminal.note(_announcement(arguments.method, asked, methods.method_class(arguments.method).defaults))
@@ -122,27 +123,37 @@ def run(arguments: argparse.Namespace) -> None:
         terminal.note(f"Going on from {folder}.")
     pipeline = options.load_model(arguments)
     judged = None if arguments.no_calibration else _judge(pipeline, concept, opposite or None)
-    direction = discover(
-        pipeline,
-        [concept, opposite] if opposite else [concept],
-        arguments.method,
-        **asked,
-        seed=arguments.seed,
-        shape=arguments.shape,
-        rank=arguments.rank,
-        contrast=bool(opposite),
-        preserve=preserve,
-        checkpoint=folder,
-        progress=bars,
-    )[0]
+    with measured() as cost:
+        directions = discover(
+            pipeline,
+            [concept, opposite] if opposite else [concept],
+            arguments.method,
+            **asked,
+            seed=arguments.seed,
+            shape=arguments.shape,
+            rank=arguments.rank,
+            contrast=bool(opposite),
+            preserve=preserve,
+            checkpoint=folder,
+            progress=bars,
+        )
+    direction = directions[0].with_(
+        provenance={**directions[0].provenance, "memory_mb": round(cost.memory_mb, 1)}
+    )
     told = {"command": _command(arguments), "opposite": asdict(opposite) if opposite else None}
     direction = direction.with_(recipe={**direction.recipe, **told})
     storage.save(direction, output)
     if judged is not None:
         from directrix.calibration import calibrate
+        from directrix.errors import NoEffectError
 
         judge, aim = judged
-        direction = calibrate(pipeline, direction, judge, aim=aim, progress=bars)
+        try:
+            direction = calibrate(pipeline, direction, judge, aim=aim, progress=bars)
+        except NoEffectError:
+            # The advice is to try other settings, which this checkpoint would refuse.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         storage.save(direction, output)
     # Kept until now: an interrupted calibration finds the direction again at once.
     shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from directrix.concept import Concept
+from directrix.concept import AttributeSet, Concept
 from directrix.errors import ConceptError, DirectrixError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def discover(
     shape: str = "map",
     rank: int | None = None,
     contrast: bool = False,
-    preserve: Sequence[Concept | str] = (),
+    preserve: Sequence[Concept | AttributeSet | str] | Concept | AttributeSet | str = (),
     progress: Progress | None = None,
     **options: Any,
 ) -> Direction | list[Direction]:
@@ -67,8 +67,9 @@ def discover(
     guidance_scale, num_inference_steps: for drawing the images; by default the model card's.
     site: dotted name of a module in the denoiser; by default the mid block.
     checkpoint: a folder to keep unfinished work in, written every ``checkpoint_every`` steps, after every
-        ``collection_batch_size`` images and on Ctrl-C. The same call on the same folder goes on, and ends
-        with the same bits as a run that was never stopped. The folder is left; delete it when done with.
+        ``collection_batch_size`` images (every neutral prompt, where trajectories are followed) and on Ctrl-C. The
+        same call on the same folder goes on, and ends with the same bits as a run that was never stopped. The folder
+        is left; delete it when done with.
     shape: "map" for a direction (C, H, W), tied to the pipeline's own image size, or "channel" for (C,), free of it.
     rank: of a map, as a matrix (C, H * W); None for a full one.
     contrast: take the part out that all the concepts share, so that opposites are opposite; two or more concepts.
@@ -88,15 +89,16 @@ def discover(
 
     several = not isinstance(concepts, Concept)
     asked_for = _checked(concepts)
-    keep = [each for each in preserve if isinstance(each, str)]
-    group = _checked([*asked_for, *(each for each in preserve if isinstance(each, Concept))])
+    left_alone, keep = _preserved(preserve)
+    group = _checked([*asked_for, *left_alone])
     if contrast and len(asked_for) < 2:
         raise ConceptError(
             f"Nothing to contrast '{asked_for[0].name}' with.",
             "two or more concepts, of which one image shows one.",
             "discover them together, or contrast=False.",
         )
-    separation = Separation(shape, rank, contrast, len(group) - len(asked_for))
+    names = tuple(concept.name for concept in group)
+    separation = Separation(shape, rank, contrast, len(left_alone), names)
     how = named_method(method, **options)
     if keep and not hasattr(how, "keep_weight"):
         raise DirectrixError(
@@ -152,6 +154,7 @@ def discover(
         "seed": seed,
         "site": site,
         "model": model.identity.fingerprint,
+        "scheduler": f"{type(pipeline.scheduler).__name__} {sorted(dict(pipeline.scheduler.config).items())}",
         "dtype": str(next(denoiser(pipeline).parameters()).dtype),
         "concepts": [asdict(concept) for concept in group],
     }
@@ -164,6 +167,27 @@ def discover(
     except KeyboardInterrupt:
         raise interrupted("preparing", saved) from None
     return directions if several else directions[0]
+
+
+def _preserved(preserve: Any) -> tuple[list[Concept], list[str]]:
+    """What must not change: concepts, and prompts."""
+    listed = [preserve] if isinstance(preserve, Concept | AttributeSet | str) else list(preserve)
+    concepts: list[Concept] = []
+    prompts: list[str] = []
+    for each in listed:
+        if isinstance(each, AttributeSet):
+            concepts += each.concepts
+        elif isinstance(each, Concept):
+            concepts.append(each)
+        elif isinstance(each, str) and each.strip():
+            prompts.append(each)
+        else:
+            raise ConceptError(
+                f"{each!r} cannot be preserved.",
+                "a concept, an attribute set or a prompt.",
+                'preserve=[SKIN_TONE, "a dog"].',
+            )
+    return concepts, prompts
 
 
 def _checked(concepts: Concept | Sequence[Concept]) -> tuple[Concept, ...]:

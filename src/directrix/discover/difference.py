@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # States that the line search looks at, for each concept.
 SEARCHED = 16
+SEARCHED_OF_A_PAIR = 4
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,12 @@ class Difference:
         vectors = torch.stack([torch.stack(changes).mean(dim=0) for changes in rows])
         vectors = problem.separation(vectors)
         if self.search:
-            scales = [line_search(problem, concept, vectors[concept]) for concept in range(problem.shape[0])]
-            vectors = vectors * torch.tensor(scales).view(-1, 1, 1, 1)
+            # Preserved concepts are not given out, whatever their size.
+            asked = range(problem.shape[0] - problem.separation.preserved)
+            scales = torch.ones(problem.shape[0], 1, 1, 1)
+            for concept in asked:
+                scales[concept] = line_search(problem, concept, vectors[concept])
+            vectors = vectors * scales
         return Fit(
             vectors,
             torch.zeros(0, dtype=torch.float64),
@@ -94,9 +99,11 @@ def mean_change(problem: Problem, pair: int) -> Tensor:
 
 def _mean_output(problem: Problem, states: Tensor, prompt: str) -> Tensor:
     """Mean of the site's output over states (N, S, c, h, w) under a prompt."""
+    import torch
+
     flat, times = _flat(states, problem.trajectories.timesteps)
     embedding = problem.denoiser.encode([prompt])
-    total = 0.0
+    total = torch.zeros(problem.trajectories.neutral.shape[-3:])
     for first in range(0, len(flat), problem.batch_size):
         part = flat[first : first + problem.batch_size]
         output = problem.denoiser.site_output(
@@ -115,17 +122,19 @@ def line_search(problem: Problem, concept: int, vector: Tensor) -> float:
     """The s at which the steered prediction is nearest to the target's, as far as a straight line tells.
 
     With f(s) = eps_theta(x_t, t, y-, h + s c) and target p, f(s) is close to f(0) + s (f(1) - f(0)), so
-    s = <p - f(0), f(1) - f(0)> / |f(1) - f(0)|^2. It is 1 where the vector changes no prediction.
+    s = <p - f(0), f(1) - f(0)> / |f(1) - f(0)|^2. It is 1 where the vector changes no prediction,
+    or only away from the target's.
     """
     import torch
 
     trajectories = problem.trajectories
     pairs = [p for p, c in enumerate(trajectories.concept) if c == concept]
     along = across = 0.0
-    for pair in pairs:
+    for place, pair in enumerate(pairs):
         flat, times = _flat(trajectories.states[trajectories.prompt[pair]], trajectories.timesteps)
-        count = min(len(flat), max(1, SEARCHED // len(pairs)))
-        chosen = torch.linspace(0, len(flat) - 1, count).round().long()
+        count = min(len(flat), max(SEARCHED_OF_A_PAIR, SEARCHED // len(pairs)))
+        # Spread over trajectories and steps, elsewhere for each pair.
+        chosen = ((torch.arange(count) + (place + 0.5) / len(pairs)) * len(flat) / count).long()
         states, steps = flat[chosen], times[chosen]
         plain, wanted = predictions(problem, pair, states, steps)
         embedding = problem.denoiser.encode([trajectories.pairs[pair].neutral]).expand(len(states), -1, -1)

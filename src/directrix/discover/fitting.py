@@ -64,7 +64,7 @@ def batch_of(problem: Problem, step: int) -> Batch:
 
 
 def draw_states(trajectories: Trajectories, step: int, batch_size: int, seed: int) -> Batch:
-    """States of trajectories: concepts and pairs in turn, trajectories by chance, steps stratified over the batch."""
+    """States of trajectories: pairs in turn, trajectories by chance, steps stratified over the batch."""
     source = generator(seed, "step", step)
     number, steps = trajectories.states.shape[1:3]
     places = torch.arange(step * batch_size, (step + 1) * batch_size)
@@ -166,6 +166,7 @@ def minimise(
     denoiser = problem.denoiser
     state = State.load(problem.checkpoint) or _initial(problem, initial_scale, initial)
     neutral = denoiser.encode([pair.neutral for pair in problem.data.pairs])
+    kept = denoiser.encode(list(problem.trajectories.prompts)) if keep_weight else neutral
     forward, forward_backward = (
         state.forward - denoiser.forward,
         state.forward_backward - denoiser.forward_backward,
@@ -175,7 +176,8 @@ def minimise(
         with report(problem.steps, "Fitting") as bar:
             bar.advance(state.step)
             while state.step < problem.steps:
-                state = _step(problem, state, batch_of(problem, state.step), target, neutral, keep_weight)
+                batch = batch_of(problem, state.step)
+                state = _step(problem, state, batch, target, neutral, keep_weight, kept)
                 state = replace(
                     state,
                     forward=forward + denoiser.forward,
@@ -192,7 +194,7 @@ def minimise(
     if problem.checkpoint:
         state.save(problem.checkpoint)
     return Fit(
-        (state.average if average else state.vectors).cpu(),
+        problem.separation((state.average if average else state.vectors).cpu()),
         state.losses,
         state.forward,
         state.forward_backward,
@@ -222,6 +224,7 @@ def _step(
     target: Callable[[Batch], Tensor],
     neutral: Tensor,
     keep_weight: float,
+    kept: Tensor,
 ) -> State:
     """One step of Adam, into a new state: an interrupt can't leave one half updated."""
     denoiser = problem.denoiser
@@ -232,7 +235,7 @@ def _step(
     prediction = denoiser.steered(batch.x_t, batch.timesteps, neutral[batch.pair], vectors[batch.concept])
     loss = mse_loss(prediction, target(batch))
     if keep_weight:
-        loss = loss + keep_weight * _change(problem, state.step, vectors)
+        loss = loss + keep_weight * _change(problem, state.step, vectors, kept)
     if not torch.isfinite(loss):
         raise DirectrixError(
             f"The loss is {loss.item()} at step {state.step:,}.",
@@ -263,11 +266,11 @@ def _step(
     )
 
 
-def _change(problem: Problem, step: int, vectors: Tensor) -> Tensor:
-    """Mean square by which the vectors change the predictions under the kept prompts."""
+def _change(problem: Problem, step: int, vectors: Tensor, embeddings: Tensor) -> Tensor:
+    """Mean square by which the vectors change the predictions under the kept prompts; embeddings: of all prompts."""
     denoiser, trajectories = problem.denoiser, problem.trajectories
     kept = draw_kept(trajectories, step, problem.batch_size, problem.seed).to(denoiser.device)
-    told = denoiser.encode(list(trajectories.prompts))[kept.pair]
+    told = embeddings[kept.pair]
     plain = denoiser.predict(kept.x_t, kept.timesteps, told)
     return mse_loss(denoiser.steered(kept.x_t, kept.timesteps, told, vectors[kept.concept]), plain)
 

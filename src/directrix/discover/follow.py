@@ -77,8 +77,8 @@ def follow(
 ) -> Trajectories:
     """Draws ``images`` pictures of each concept's neutral prompts and records the way; a prompt's pairs share it.
 
-    keep: prompts that must not change; they are followed too. A concept of several neutral prompts shares the images
-    out, so that it costs no more than one of a single prompt.
+    keep: prompts that must not change; they are followed too. The concept with the most neutral prompts shares
+    ``images`` out among them, and every prompt of the run gets as many, at least one.
 
     A trajectory depends on the seed, its prompt and its number only. Raises InterruptedRun on Ctrl-C, ModelError where
     the model's states are not finite, SiteError where the site's output is no (C, H, W).
@@ -86,9 +86,8 @@ def follow(
     pairs = tuple(pair for concept in concepts for pair in concept.pairs)
     neutral = list(dict.fromkeys(pair.neutral for pair in pairs))
     prompts = [*neutral, *(prompt for prompt in dict.fromkeys(keep) if prompt not in neutral)]
-    images = max(
-        1, round(images / max(len({pair.neutral for pair in concept.pairs}) for concept in concepts))
-    )
+    most = max(len({pair.neutral for pair in concept.pairs}) for concept in concepts)
+    images = max(1, images // most)
     report = progress or silent
     found: list[_Recording] = []
     try:
@@ -97,21 +96,23 @@ def follow(
                 name = f"trajectory-{index:05d}"
                 kept = checkpoint.load(name) if checkpoint else None
                 if kept is None:
-                    recording = _Recording(denoiser, guidance_scale > 1)
+                    recording = _Recording(denoiser)
                     started = time.perf_counter()
                     for first in range(0, images, batch_size):
                         numbers = range(first, min(first + batch_size, images))
                         recording.draw(pipeline, prompt, numbers, seed, guidance_scale, num_inference_steps)
+                        bar.advance(len(numbers))
                     recording.seconds = time.perf_counter() - started
                     if checkpoint:
                         tensors, facts = recording.kept()
                         checkpoint.save(name, tensors, **facts)
                 else:
                     recording = _Recording.of(denoiser, *kept)
+                    bar.advance(images)
                 found.append(recording)
-                bar.advance(images)
     except KeyboardInterrupt:
-        raise interrupted(f"following '{prompts[len(found)]}'", checkpoint) from None
+        at = prompts[min(len(found), len(prompts) - 1)]
+        raise interrupted(f"following '{at}'", checkpoint) from None
     return Trajectories(
         torch.stack([torch.cat(each.states) for each in found]),
         found[0].timesteps,
@@ -131,9 +132,8 @@ def follow(
 class _Recording:
     """What is seen of one prompt's trajectories; sums over the images, to be divided at the end."""
 
-    def __init__(self, denoiser: FrozenDenoiser, guided: bool) -> None:
+    def __init__(self, denoiser: FrozenDenoiser) -> None:
         self.denoiser = denoiser
-        self.guided = guided
         self.states: list[Tensor] = []
         self.timesteps = self.neutral = self.empty = torch.zeros(0)
         self.square = 0.0
@@ -151,7 +151,7 @@ class _Recording:
         cls, denoiser: FrozenDenoiser, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     ) -> _Recording:
         """As a checkpoint held it."""
-        recording = cls(denoiser, True)
+        recording = cls(denoiser)
         recording.states = [tensors["states"]]
         recording.timesteps, recording.neutral, recording.empty = (
             tensors[key] for key in ("timesteps", "neutral", "empty")
@@ -193,8 +193,10 @@ class _Recording:
             )
         self._check(asked, answers)
         halves = torch.stack(answers)
+        # Models with the guidance scale built in are asked once only, whatever the scale.
+        guided = halves.shape[1] == 2 * len(numbers)
         neutral = halves[:, -len(numbers) :].sum(dim=1).cpu()
-        empty = halves[:, : len(numbers)].sum(dim=1).cpu() if self.guided else neutral
+        empty = halves[:, : len(numbers)].sum(dim=1).cpu() if guided else neutral
         drawn, more = sum(map(len, self.states)), len(numbers)
         first = not self.states
         mean_square = float(halves[:, -more:].square().mean())
@@ -203,7 +205,7 @@ class _Recording:
         self.empty = empty if first else self.empty + empty
         self.timesteps = torch.cat(times)
         self.states.append(torch.stack(asked, dim=1))
-        self.evaluations += len(numbers) * len(asked) * (2 if self.guided else 1)
+        self.evaluations += len(numbers) * len(asked) * (2 if guided else 1)
 
     def _check(self, asked: Sequence[Tensor], answers: Sequence[Tensor]) -> None:
         if len(answers) != len(asked) or answers[0].ndim != 4:

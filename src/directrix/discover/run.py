@@ -75,7 +75,8 @@ def run(
         shape, size = _site_output(denoiser, data, schedule, seed)
     else:
         data = follow(pipeline, denoiser, concepts, settings["images"], keep=keep, **drawing)
-        shape, size = tuple(data.neutral.shape[-3:]), data.size
+        channels, height, width = data.neutral.shape[-3:]
+        shape, size = (channels, height, width), data.size
     _check_size(size)
     if separation.shape == "channel":
         shape = (shape[0], 1, 1)
@@ -87,7 +88,7 @@ def run(
             denoiser,
             schedule,
             data,
-            (len(concepts), *shape),
+            (len(concepts), shape[0], shape[1], shape[2]),
             settings["guidance_scale"],
             rate,
             settings["steps"] * len(concepts),
@@ -120,7 +121,7 @@ def run(
         "loss": _summary(fit),
     }
     asked = len(concepts) - separation.preserved
-    vectors = list(separation(fit.vectors)[:asked])
+    vectors = list(fit.vectors[:asked])
     if separation.shape == "channel":
         vectors = [vector.flatten() for vector in vectors]
     return _directions(pipeline, concepts[:asked], vectors, recipe, site, denoiser)

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from directrix.errors import DirectrixError
+from directrix.errors import ConceptError, DirectrixError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SHAPES = ("map", "channel")
+# A vector of which less than this share of its size is left is rounding error.
+NOTHING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,10 @@ class Separation:
 
     shape: "map" for (C, H, W), "channel" for their mean over place, (C,).
     rank: of a map as a matrix (C, H * W), at least 1; None for a full one.
-    contrast: take the part out that all concepts of the run share, so that they sum to zero.
+    contrast: take the part out that all concepts of the run share, so that they sum to zero (before any truncation).
     preserved: how many of the run's last concepts are only there to be left alone: the space that they span is taken
         out of the others.
+    names: of the run's concepts, for messages.
 
     Raises DirectrixError for values that make no sense.
     """
@@ -35,6 +38,7 @@ class Separation:
     rank: int | None = None
     contrast: bool = False
     preserved: int = 0
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
@@ -43,6 +47,12 @@ class Separation:
             isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1
         ):
             raise DirectrixError(f"The rank is {self.rank!r}.", "a whole number of at least 1, or None.")
+        if self.rank is not None and self.preserved:
+            raise DirectrixError(
+                "A rank was given together with concepts to preserve.",
+                "one of the two: a truncated map is no longer free of what was taken out.",
+                "rank=None.",
+            )
         if self.rank is not None and self.shape == "channel":
             raise DirectrixError(
                 "A rank was given for a direction of shape 'channel'.",
@@ -52,7 +62,7 @@ class Separation:
 
     def describe(self) -> dict[str, Any]:
         """As the recipe holds it."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "names"}
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Vectors (K, C, H, W) to vectors of the same K; (K, C, 1, 1) for shape "channel"."""
@@ -60,10 +70,19 @@ class Separation:
             vectors = vectors.mean(dim=(2, 3), keepdim=True)
         asked = len(vectors) - self.preserved
         wanted, others = vectors[:asked], vectors[asked:]
+        before = wanted.flatten(1).norm(dim=1)
         if self.contrast:
             wanted = wanted - wanted.mean(dim=0, keepdim=True)
         if self.preserved:
             wanted = without(wanted, others)
+        left = wanted.flatten(1).norm(dim=1)
+        for place in (left < NOTHING * before).nonzero().flatten().tolist():
+            name = self.names[place] if self.names else str(place + 1)
+            raise ConceptError(
+                f"Nothing of the concept '{name}' is left once the others are taken out of it.",
+                "concepts that differ from those they are contrasted with, or that are preserved.",
+                "other prompts, or without contrast and preserve.",
+            )
         if self.rank is not None:
             wanted = truncated(wanted, self.rank)
         return wanted if not self.preserved else _joined(wanted, others)

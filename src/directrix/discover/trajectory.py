@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from directrix.discover.difference import Difference
 from directrix.discover.distillation import distilled
 from directrix.discover.problem import Defaults, Fit, Problem
+from directrix.errors import DirectrixError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,9 +39,16 @@ class Trajectory:
     keep_weight: float = 1.0
     amplification: float = 1.0
 
+    def __post_init__(self) -> None:
+        for option in ("keep_weight", "amplification"):
+            if not 0 <= getattr(self, option) < float("inf"):
+                raise DirectrixError(
+                    f"{option} is {getattr(self, option)!r}.", "a finite number of 0 or more.", "1.0."
+                )
+
     name: ClassVar[str] = "trajectory"
     source: ClassVar[str] = "trajectories"
-    defaults: ClassVar[Defaults] = Defaults(images=16, steps=20, batch_size=8)
+    defaults: ClassVar[Defaults] = Defaults(images=8, steps=20, batch_size=8)
     neutral_fraction: ClassVar[float] = 1.0
 
     def fit(self, problem: Problem) -> Fit:

@@ -16,7 +16,7 @@ from directrix.trial import Aim, Trial
 if TYPE_CHECKING:
     from directrix.concept import Concept
 
-# The last row of each is its default.
+# At rising cost; the method's defaults are among them.
 BUDGETS: Mapping[str, Sequence[Mapping[str, int]]] = {
     "reconstruction": (
         {"images": 50, "steps": 125},
@@ -28,7 +28,7 @@ BUDGETS: Mapping[str, Sequence[Mapping[str, int]]] = {
         {"images": 20, "steps": 60},
         {"images": 50, "steps": 150},
     ),
-    "trajectory": ({"images": 2, "steps": 5}, {"images": 8, "steps": 20}, {"images": 8, "steps": 60}),
+    "trajectory": ({"images": 2, "steps": 5}, {"images": 8, "steps": 20}, {"images": 16, "steps": 60}),
     "difference": ({"images": 1}, {"images": 2}, {"images": 4}, {"images": 8}),
 }
 

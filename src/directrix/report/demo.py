@@ -25,6 +25,7 @@ from directrix.report.overview import overview
 from directrix.report.page import page
 from directrix.steer import Steering
 from directrix.storage import write_atomically
+from directrix.trial import Aim
 
 if TYPE_CHECKING:
     from directrix.direction import Direction
@@ -83,9 +84,7 @@ def demo(
     watch.lap("discovery")
     if calibrated:
         directions = {
-            category: calibrate(
-                pipeline, direction, judge, sweep=(), progress=labelled(progress, f"{direction.name}: ")
-            )
+            category: _calibrated(pipeline, direction, judge, category, progress)
             for category, direction in directions.items()
         }
         watch.lap("calibration")
@@ -154,6 +153,14 @@ def _discover(pipeline: Any, settings: Mapping[str, Any], progress: Progress) ->
         directions = discover(pipeline, group.concepts, METHOD, **settings, progress=bars)
         found |= dict(zip(CATEGORIES[attribute], directions, strict=True))
     return found
+
+
+def _calibrated(
+    pipeline: Any, direction: Direction, judge: Any, category: str, progress: Progress
+) -> Direction:
+    attribute = next(attribute for attribute, categories in CATEGORIES.items() if category in categories)
+    bars = labelled(progress, f"{direction.name}: ")
+    return calibrate(pipeline, direction, judge, aim=Aim(attribute, category), sweep=(), progress=bars)
 
 
 def _steering(directions: Mapping[str, Direction], quota: Sequence[Mapping[str, str]]) -> Steering:

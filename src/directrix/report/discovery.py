@@ -9,80 +9,29 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix import storage
+from directrix import models, storage
 from directrix.calibration import calibrate
-from directrix.concept import GENDER, SKIN_TONE, Concept
+from directrix.concept import Concept
 from directrix.discover import DEFAULT_METHOD, discover
-from directrix.errors import NoEffectError
+from directrix.discover.checkpoint import Checkpoint
+from directrix.errors import DirectrixError, NoEffectError
 from directrix.metrics import bootstrap
 from directrix.progress import Progress, labelled, silent
 from directrix.report.budgets import BUDGETS, budgets, total
 from directrix.report.comparison import CATEGORIES
 from directrix.report.cost import cost_of_gradient, measured
+from directrix.report.tasks import CONTENDERS, EIGHT, PAPER, TASKS, Contender, Task
 from directrix.storage import write_atomically
-from directrix.trial import SUBJECT, Aim, Trial, Verdicts
+from directrix.trial import SUBJECT, Trial, Verdicts
 from directrix.world.caption import with_article
 from directrix.world.vocabulary import OCCUPATIONS
 
 if TYPE_CHECKING:
     from directrix.judges import Judge
-
-
-@dataclass(frozen=True)
-class Task:
-    """A concept, what the judge is to see, and the frame that the twenty occupations are drawn in."""
-
-    concept: Concept
-    aim: Aim
-    frame: str = "a photo of {}"
-
-
-_WOMAN, _MAN = GENDER.concepts
-_LIGHT, _BROWN, _DARK = SKIN_TONE.concepts
-UNARMED = Concept.of("unarmed", neutral="a person in a dark alley", negative="a weapon")
-TASKS = (
-    Task(_WOMAN, Aim("gender", "female")),
-    Task(_MAN, Aim("gender", "male")),
-    Task(_LIGHT, Aim("tone", "light")),
-    Task(_DARK, Aim("tone", "dark")),
-    Task(UNARMED, Aim("item category", "weapon", present=False), "a photo of {} in a dark alley"),
-    Task(Concept.of("3D style", "a person, 3D style", "a person"), Aim("style", "3d")),
-)
-# What is timed together, to see what concepts of one neutral prompt share.
-EIGHT = (
-    _WOMAN,
-    _MAN,
-    _LIGHT,
-    _BROWN,
-    _DARK,
-    Concept.of("3D style", "a person, 3D style", "a person"),
-    Concept.of("snow", "a person in the snow", "a person"),
-    Concept.of("balloon", "a person with a balloon", "a person"),
-)
-
-
-PAPER = "reconstruction"
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A method as it is compared. calibrated: whether 1.0 is set by calibration, or left as the method gives it."""
-
-    method: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    calibrated: bool = True
-
-
-CONTENDERS: Mapping[str, Contender] = {
-    PAPER: Contender(PAPER, calibrated=False),
-    "distillation": Contender("distillation"),
-    "trajectory": Contender("trajectory"),
-    "difference": Contender("difference"),
-}
 
 
 def discovery(
@@ -101,11 +50,27 @@ def discovery(
     """Compare the contenders; see the module. Returns what `results/discovery.json` holds.
 
     Args:
-        folder: keeps every direction and every figure, so that a stopped run goes on where it stopped.
+        folder: keeps directions and their figures, so that a stopped run goes on where it stopped; what concepts cost
+            together is measured anew. MismatchError where it holds figures of another model or other settings.
         eight: concepts of one neutral prompt, whose cost together is measured for each method but the first.
         by_budget: settings at rising cost that the first task's concept is found with, for the curve.
         seeds: of the discoveries, two or more; the pictures' seeds are always the same.
     """
+    if len(seeds) < 2:
+        raise DirectrixError(
+            "One seed says nothing of how discoveries differ.", "two seeds or more.", "--seeds 3."
+        )
+    # Figures of another model or other settings must not be taken over.
+    Checkpoint(
+        folder,
+        {
+            "model": models.identity(pipeline).fingerprint,
+            "images_per_prompt": images_per_prompt,
+            "contenders": {name: asdict(each) for name, each in contenders.items()},
+            "tasks": [asdict(task) for task in tasks],
+            "budgets": {name: list(rows) for name, rows in by_budget.items()},
+        },
+    )
     trials: dict[str, Trial] = {}
 
     def trial(frame: str) -> Trial:
@@ -250,12 +215,14 @@ def _summary(
     gradient_cost: float,
 ) -> dict[str, Any]:
     """The figures of one contender over its seeds, by concept."""
-    found: dict[str, Any] = {key: {} for key in ("effect", "leakage", "preservation", "cosine_across_seeds")}
+    keys = ("effect", "effect_seen", "leakage", "preservation", "cosine_across_seeds")
+    found: dict[str, Any] = {key: {} for key in keys}
     for task in tasks:
         concept = task.concept.name
         rows = [run[concept] for run in runs.values()]
         found["effect"][concept] = _by_occupation([row["effect"] for row in rows])
         found["preservation"][concept] = _by_occupation([row["subject"] for row in rows])
+        found["effect_seen"][concept] = all(row["effect_seen"] for row in rows)
         found["leakage"][concept] = spread([row["leakage"] for row in rows])
         directions = [
             storage.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors") for seed in runs
