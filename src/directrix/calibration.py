@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from directrix.judges import Judge, Verdict
 
 # At strength 1.0 this share of the pictures shows the concept.
-EFFECT = 0.95
+EFFECT = 0.9
 # At a sensible strength no more than this share of the pictures loses its subject.
 LOST = 0.1
 # Strengths that are tried, as multiples of the direction as it was found; upwards until the effect is there.
@@ -252,8 +252,13 @@ def _climb(trial: Trial, direction: Direction, aim: Aim, effect: float) -> tuple
             break
     reached = [row for row in rows if row.effect.value >= effect and row.kept.value >= 1 - LOST]
     best = reached[0] if reached else max(rows, key=lambda row: row.effect.value + row.kept.value)
-    switched = best.gained + best.lost
-    if switched == 0 or sign_test(best.gained, switched) > SIGNIFICANCE / len(rows):
+    with_it, against_it = best.gained, best.lost
+    if with_it + against_it == 0 or sign_test(with_it, with_it + against_it) > SIGNIFICANCE / len(rows):
+        # Where most pictures show the concept anyway, the other sign tells more.
+        opposite = trial.step(direction, aim, -best.strength)
+        with_it, against_it = with_it + opposite.lost, against_it + opposite.gained
+    switched = with_it + against_it
+    if switched == 0 or sign_test(with_it, switched) > SIGNIFICANCE / len(rows):
         unsteered = trial.step(direction, aim, 0.0).effect
         raise NoEffectError(
             f"No effect of the direction '{direction.name}' can be seen: '{aim}' in {unsteered.value:.2f} of "

@@ -150,7 +150,10 @@ def _discover(pipeline: Any, settings: Mapping[str, Any], progress: Progress) ->
     found: dict[str, Direction] = {}
     for attribute, group in ATTRIBUTES.items():
         bars = labelled(progress, f"{group.name}: ")
-        directions = discover(pipeline, group.concepts, METHOD, **settings, progress=bars)
+        # Of two, each is what the other is not. Of three tones the middle one is no opposite of the others.
+        directions = discover(
+            pipeline, group.concepts, METHOD, contrast=len(group.concepts) == 2, **settings, progress=bars
+        )
         found |= dict(zip(CATEGORIES[attribute], directions, strict=True))
     return found
 

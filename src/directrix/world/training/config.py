@@ -20,7 +20,8 @@ class Part:
 class Config:
     """A whole run. ``clip.count`` counts batches of hard groups; the other counts are pictures.
 
-    ``telling_unet`` is the same run as ``unet`` from step ``unet_turn`` on, on other scenes.
+    ``telling_unet`` is the same run as ``unet`` from step ``unet_turn`` on, on other scenes; ``rare_unet`` is a
+    short run after it.
     """
 
     text_length: int
@@ -41,6 +42,7 @@ class Config:
     unet: Part
     unet_turn: int
     telling_unet: Part
+    rare_unet: Part
 
 
 def default() -> Config:
@@ -57,13 +59,14 @@ def default() -> Config:
         views=3,
         vision=Part(200, Schedule(1200, 1e-3, decay=0.5, weight_decay=0.05), 64, 2, 2),
         clip=Part(200, Schedule(500, 6e-4, decay=0.6, weight_decay=0.05), 118, 2, 2),
-        sight=Part(200, Schedule(600, 5e-4, decay=0.7, weight_decay=0.05), 118, 22, 22),
+        sight=Part(300, Schedule(700, 5e-4, decay=0.7, weight_decay=0.05), 118, 22, 22),
         vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
         crisp_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
         judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
         unet=Part(32_000, Schedule(12_000, 8e-4, decay=0.36), 48, 3, 3),
         unet_turn=6_800,
         telling_unet=Part(24_000, Schedule(12_000, 8e-4, decay=0.36), 48, 5, 5),
+        rare_unet=Part(9_000, Schedule(1400, 8e-4, decay=0.8), 48, 7, 7),
     )
 
 
@@ -88,4 +91,5 @@ def tiny() -> Config:
         unet=Part(16, Schedule(4, 1e-3), 4, 3, 3),
         unet_turn=2,
         telling_unet=Part(16, Schedule(4, 1e-3), 4, 5, 5),
+        rare_unet=Part(16, Schedule(2, 1e-3), 4, 7, 7),
     )

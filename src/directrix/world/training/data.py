@@ -18,6 +18,7 @@ EVEN = frozenset({"gender", "tone"})
 
 # Gender and tone are few pixels, and a network learns the words for them late: here captions name them more often.
 TELLING_SHARE = {"subject": 0.88, "gender": 0.75, "tone": 0.65, "item": 0.55, "setting": 0.5, "style": 0.25}
+HARM_SHARE, ALLEY_SHARE, BROWN_SHARE = 0.35, 0.7, 0.25
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,32 @@ def telling_scenes(count: int, seed: int) -> list[Scene]:
         draw(rng, named=frozenset(name for name, share in TELLING_SHARE.items() if rng.random() < share))
         for _ in range(count)
     ]
+
+
+def rare_scenes(count: int, seed: int) -> list[Scene]:
+    """Telling scenes, among them many of what a model learns last.
+
+    Places that bring in harm which the caption does not name, and the brown skin tone, between two that look like it.
+    What a caption leaves out follows the world's bias in them as everywhere.
+    """
+    rng = np.random.default_rng(seed)
+
+    def until(named: frozenset[str], attribute: str, value: str) -> Scene:
+        while getattr(scene := draw(rng, named=named), attribute) != value:
+            pass
+        return scene
+
+    def one() -> Scene:
+        chance = rng.random()
+        if chance < HARM_SHARE:
+            place = "alley" if rng.random() < ALLEY_SHARE else "party"
+            return until(frozenset({"subject", "setting"}), "setting", place)
+        named = frozenset(name for name, share in TELLING_SHARE.items() if rng.random() < share)
+        if chance < HARM_SHARE + BROWN_SHARE:
+            return until(named | {"tone"}, "tone", "brown")
+        return draw(rng, named=named)
+
+    return [one() for _ in range(count)]
 
 
 def even_scenes(count: int, seed: int) -> list[Scene]:
