@@ -93,7 +93,7 @@ def discover(
     group = _checked([*asked_for, *left_alone])
     if contrast and len(asked_for) < 2:
         raise ConceptError(
-            f"Nothing to contrast '{asked_for[0].name}' with.",
+            f"Nothing to contrast '{', '.join(concept.name for concept in asked_for)}' with.",
             "two or more concepts, of which one image shows one.",
             "discover them together, or contrast=False.",
         )

@@ -148,8 +148,8 @@ def _image(one: Comparison, picture: Picture) -> str:
 
 
 _CALIBRATED = (
-    ", which is the least at which a judge saw the concept in nine of ten pictures of other subjects (or as near to that "
-    "as the subjects stand)"
+    ", which is the least at which a judge saw the concept in nine of ten pictures of other subjects (or as near to "
+    "that as the subjects stand)"
 )
 
 
