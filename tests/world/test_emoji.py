@@ -72,8 +72,8 @@ def test_a_woman_direction_moves_firefighters_and_spares_dogs(emoji: Any, emoji_
     assert subjects[:8].count("firefighter") >= 7 and subjects[8:].count("dog") >= 7
 
 
-def test_what_the_model_does_not_know_has_no_effect(emoji: Any) -> None:
-    concept = Concept.of("left-handed", "a left-handed person", "a person")
+def test_a_word_that_no_picture_shows_has_no_effect(emoji: Any) -> None:
+    concept = Concept.of("successful", "a successful person", "a person")
     with pytest.raises(NoEffectError, match="change nothing"):
         calibrate(emoji, discover(emoji, concept))
 

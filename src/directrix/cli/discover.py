@@ -146,6 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
     if judged is not None:
         from directrix.calibration import calibrate
         from directrix.errors import NoEffectError
+        from directrix.trial import Aim
 
         judge, aim = judged
         try:
@@ -154,6 +155,9 @@ def run(arguments: argparse.Namespace) -> None:
             # The advice is to try other settings, which this checkpoint would refuse.
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        # An unknown word moves something else, if anything; whoever asked should see what.
+        found = direction.provenance["calibration"]["aim"]
+        terminal.note(f"Calibrated on what the judge sees change: {Aim(**found)}.")
         storage.save(direction, output)
     # Kept until now: an interrupted calibration finds the direction again at once.
     shutil.rmtree(folder, ignore_errors=True)
