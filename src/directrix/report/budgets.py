@@ -70,12 +70,13 @@ def budgets(
                 row = {
                     **settings,
                     "evaluations": total(direction.recipe["denoiser_evaluations"], gradient_cost),
-                    "effect": bootstrap(clusters, _share).as_dict(),
+                    "effect": bootstrap(clusters, pooled).as_dict(),
                 }
                 write_atomically(note, (json.dumps(row) + "\n").encode())
             found[method].append(json.loads(note.read_text(encoding="utf-8")))
     return found
 
 
-def _share(clusters: Sequence[Sequence[bool]]) -> float:
+def pooled(clusters: Sequence[Sequence[bool]]) -> float:
+    """The share over all pictures of all clusters."""
     return sum(map(sum, clusters)) / sum(map(len, clusters))

@@ -21,7 +21,7 @@ from directrix.discover.checkpoint import Checkpoint
 from directrix.errors import DirectrixError, NoEffectError
 from directrix.metrics import bootstrap
 from directrix.progress import Progress, labelled, silent
-from directrix.report.budgets import BUDGETS, budgets, total
+from directrix.report.budgets import BUDGETS, budgets, pooled, total
 from directrix.report.comparison import CATEGORIES
 from directrix.report.cost import cost_of_gradient, measured
 from directrix.report.tasks import CONTENDERS, EIGHT, PAPER, TASKS, Contender, Task
@@ -248,7 +248,7 @@ def _by_occupation(runs: Sequence[Sequence[bool]]) -> dict[str, float | int]:
     clusters = {
         name: [run[i * each + j] for run in runs for j in range(each)] for i, name in enumerate(OCCUPATIONS)
     }
-    return bootstrap(clusters, lambda rows: sum(map(sum, rows)) / sum(map(len, rows))).as_dict()
+    return bootstrap(clusters, pooled).as_dict()
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int]:
