@@ -12,6 +12,7 @@ from directrix.judges import Verdict
 from directrix.report import discovery as bench
 from directrix.report.cost import cost_of_gradient, measured
 from directrix.report.curve import curve
+from directrix.report.leakage import largest
 from directrix.report.tables import discovery_table
 from directrix.report.tasks import Contender, Task
 from directrix.trial import Aim
@@ -51,6 +52,7 @@ def compare(pipeline, folder):
         tasks=[Task(WOMAN, Aim("gender", "female"))],
         eight=[WOMAN, Concept.of("man", "a man", "a person")],
         by_budget={"difference": ({"images": 1}, {"images": 2})},
+        images_of_directions=0,
         seeds=(0, 1),
         images_per_prompt=1,
     )
@@ -117,8 +119,8 @@ def test_leakage_is_the_largest_change_of_another_attribute():
         return [{"gender": Verdict("male", 1.0), "tone": Verdict(tone, 1.0)} for tone in tones]
 
     before, after = rows(["light"] * 3 + ["dark"]), rows(["light", "dark", "dark", "dark"])
-    assert bench.leakage(before, after, "gender") == 0.5
-    assert bench.leakage(before, after, "tone") == 0.0
+    assert largest(before, after, "gender") == 0.5
+    assert largest(before, after, "tone") == 0.0
 
 
 def test_cost_sees_seconds_and_memory(monkeypatch):

@@ -46,6 +46,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
     kind.add_argument(
         "-n", "--images-per-prompt", type=options.positive_int, default=2, metavar="N", help="default: 2"
     )
+    kind.add_argument(
+        "--images-of-directions",
+        type=options.whole_number,
+        default=20,
+        metavar="N",
+        help="pictures of each prompt that the default's directions are tried on; 0 for none (default: 20)",
+    )
     _add_common(kind, discovery)
 
 
@@ -99,7 +106,7 @@ def discovery(arguments: argparse.Namespace) -> None:
     from directrix.progress import bars
     from directrix.report.curve import curve
     from directrix.report.discovery import discovery as measure
-    from directrix.report.tables import discovery_table
+    from directrix.report.tables import directions_table, discovery_table
     from directrix.report.tasks import CONTENDERS
     from directrix.storage import write_atomically
 
@@ -116,13 +123,17 @@ def discovery(arguments: argparse.Namespace) -> None:
         contenders={name: CONTENDERS[name] for name in names},
         seeds=range(arguments.seeds),
         images_per_prompt=arguments.images_per_prompt,
+        images_of_directions=arguments.images_of_directions,
         progress=bars,
     )
     _write(figures, output)
     if output is not None:
         picture = curve(figures["budgets"], "share of women among twenty occupations, at strength 1 as found")
         write_atomically(output.with_suffix(".svg"), picture.encode())
-    terminal.result("\n".join(discovery_table(figures)), figures, arguments.json)
+    lines = discovery_table(figures)
+    if "directions" in figures:
+        lines += ["", *directions_table(figures)]
+    terminal.result("\n".join(lines), figures, arguments.json)
 
 
 def _write(figures: Mapping[str, Any], output: Path | None) -> None:

@@ -16,10 +16,10 @@ from directrix import models
 from directrix.calibration import aim_of, calibration_prompts, concept_of
 from directrix.errors import DirectrixError
 from directrix.generate import generate
-from directrix.metrics import Interval, bootstrap
 from directrix.progress import Progress, silent
 from directrix.report.card_page import markdown, sentence
 from directrix.report.card_picture import Strip
+from directrix.report.leakage import leakage, never_falls
 from directrix.steer import Steering
 from directrix.storage import library_version
 from directrix.trial import SUBJECT, Aim, Trial, Verdicts
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from directrix.direction import Direction
     from directrix.judges import Judge
+    from directrix.metrics import Interval
 
 __all__ = ["Strip", "leakage", "markdown", "measure", "never_falls", "sentence", "stored", "strip"]
 
@@ -182,34 +183,6 @@ def stored(direction: Direction) -> Mapping[str, Any] | None:
     if not isinstance(card, Mapping) or card.get("format") != FORMAT:
         return None
     return card if card.get("digest") == direction.digest() else None
-
-
-def leakage(before: Verdicts, after: Verdicts, aimed_at: str) -> dict[str, dict[str, Interval]]:
-    """By attribute but the one aimed at, and by label: the change of its share, in [-1, 1], over the same seeds.
-
-    An unscored picture has no label. The 95 % interval comes from drawing the pairs of pictures again; where no picture
-    gained or lost the label it has no width, which is not to say that none would.
-    """
-    found: dict[str, dict[str, Interval]] = {}
-    for attribute in before[0]:
-        if attribute == aimed_at:
-            continue
-        pairs = [(old[attribute].label, new[attribute].label) for old, new in zip(before, after, strict=True)]
-        labels = sorted({label for pair in pairs for label in pair if label is not None})
-        found[attribute] = {label: _change(pairs, label) for label in labels}
-    return found
-
-
-def _change(pairs: Sequence[tuple[str | None, str | None]], label: str) -> Interval:
-    changes = {str(place): [(new == label) - (old == label)] for place, (old, new) in enumerate(pairs)}
-    return bootstrap(changes, lambda clusters: sum(each[0] for each in clusters) / len(clusters))
-
-
-def never_falls(effects: Sequence[Interval]) -> bool:
-    """Whether no effect, by rising strength, lies with its whole interval below one of a lower strength."""
-    return all(
-        later.high >= earlier.value for place, later in enumerate(effects) for earlier in effects[:place]
-    )
 
 
 def _distance(before: Sequence[Image], after: Sequence[Image]) -> float:

@@ -22,8 +22,9 @@ from directrix.errors import DirectrixError, NoEffectError
 from directrix.metrics import bootstrap
 from directrix.progress import Progress, labelled, silent
 from directrix.report.budgets import BUDGETS, budgets, pooled, total
-from directrix.report.comparison import CATEGORIES
 from directrix.report.cost import cost_of_gradient, measured
+from directrix.report.directions import directions
+from directrix.report.leakage import largest
 from directrix.report.tasks import CONTENDERS, EIGHT, PAPER, TASKS, Contender, Task
 from directrix.storage import write_atomically
 from directrix.trial import SUBJECT, Trial, Verdicts
@@ -43,6 +44,7 @@ def discovery(
     tasks: Sequence[Task] = TASKS,
     eight: Sequence[Concept] = EIGHT,
     by_budget: Mapping[str, Sequence[Mapping[str, int]]] = BUDGETS,
+    images_of_directions: int = 20,
     seeds: Sequence[int] = (0, 1, 2),
     images_per_prompt: int = 2,
     progress: Progress = silent,
@@ -54,6 +56,7 @@ def discovery(
             together is measured anew. MismatchError where it holds figures of another model or other settings.
         eight: concepts of one neutral prompt, whose cost together is measured for each method but the first.
         by_budget: settings at rising cost that the first task's concept is found with, for the curve.
+        images_of_directions: pictures of each prompt that the default's directions are tried on; see ``directions``.
         seeds: of the discoveries, two or more; the pictures' seeds are always the same.
     """
     if len(seeds) < 2:
@@ -69,6 +72,7 @@ def discovery(
             "contenders": {name: asdict(each) for name, each in contenders.items()},
             "tasks": [asdict(task) for task in tasks],
             "budgets": {name: list(rows) for name, rows in by_budget.items()},
+            "images_of_directions": images_of_directions,
         },
     )
     trials: dict[str, Trial] = {}
@@ -108,6 +112,10 @@ def discovery(
         gradient_cost=gradient_cost,
         progress=progress,
     )
+    if images_of_directions:
+        found["directions"] = directions(
+            pipeline, judge, folder, images_per_prompt=images_of_directions, progress=progress
+        )
     if PAPER in methods and DEFAULT_METHOD in methods:
         found["ratio"] = _ratio(methods)
     return found
@@ -189,22 +197,8 @@ def _labels(before: Verdicts, after: Verdicts, task: Task, trial: Trial) -> dict
         "effect_unsteered": [task.aim.shown(verdict) for verdict in before],
         "subject": [v[SUBJECT].label == name for v, name in zip(after, wanted, strict=True)],
         "subject_unsteered": [v[SUBJECT].label == name for v, name in zip(before, wanted, strict=True)],
-        "leakage": leakage(before, after, task.aim.attribute),
+        "leakage": largest(before, after, task.aim.attribute),
     }
-
-
-def leakage(before: Verdicts, after: Verdicts, aimed_at: str) -> float:
-    """The largest change of the share of any gender or skin tone, where they are not what was aimed at."""
-
-    def share(verdicts: Verdicts, attribute: str, label: str) -> float:
-        return sum(verdict[attribute].label == label for verdict in verdicts) / len(verdicts)
-
-    return max(
-        abs(share(after, attribute, label) - share(before, attribute, label))
-        for attribute, labels in CATEGORIES.items()
-        if attribute != aimed_at
-        for label in labels
-    )
 
 
 def _summary(
@@ -224,11 +218,11 @@ def _summary(
         found["preservation"][concept] = _by_occupation([row["subject"] for row in rows])
         found["effect_seen"][concept] = all(row["effect_seen"] for row in rows)
         found["leakage"][concept] = spread([row["leakage"] for row in rows])
-        directions = [
+        repeated = [
             storage.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors") for seed in runs
         ]
         found["cosine_across_seeds"][concept] = spread(
-            [a.cosine(b) for i, a in enumerate(directions) for b in directions[:i]]
+            [a.cosine(b) for i, a in enumerate(repeated) for b in repeated[:i]]
         )
     every = [row for run in runs.values() for row in run.values()]
     totals = [total(row["evaluations"], gradient_cost) for row in every]
@@ -266,13 +260,13 @@ def _together(
 ) -> dict[str, Any]:
     """What it costs to find several concepts in one run, per concept."""
     with measured() as cost:
-        directions = discover(
+        together = discover(
             pipeline, concepts, contender.method, seed=0, progress=progress, **contender.settings
         )
     each = len(concepts)
     return {
         "concepts": each,
-        "evaluations": round(total(directions[0].recipe["denoiser_evaluations"], gradient_cost) / each, 1),
+        "evaluations": round(total(together[0].recipe["denoiser_evaluations"], gradient_cost) / each, 1),
         "seconds": round(cost.seconds / each, 3),
         "memory_mb": round(cost.memory_mb, 1),
     }

@@ -52,7 +52,7 @@ def _body(match: re.Match[str], results: Path) -> str:
     name = match["name"]
     if name not in TABLES:
         raise DirectrixError(f"There is no table {name!r}.", "the name of one.", suggestion(name, TABLES))
-    path = results / f"{name}.json"
+    path = results / f"{FILES.get(name, name)}.json"
     if not path.is_file():
         return match["body"]
     try:
@@ -126,12 +126,42 @@ def discovery_table(figures: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def directions_table(figures: Mapping[str, Any]) -> list[str]:
+    """Return one row for each of the default method's directions, from `directrix bench discovery --json`."""
+    lines = [
+        "| direction at strength 1.0 | effect over 20 occupations | least of them | subject accuracy (unsteered) | "
+        "largest change of another attribute | non-people kept | rises with strength |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in figures["directions"]["concepts"].items():
+        if "no_effect" in row:
+            lines.append(f"| {name} | none seen | | | | | |")
+            continue
+        least = f"{row['least']['occupation']} {_interval(row['least'])}"
+        label, change = max(row["leakage"].items(), key=lambda item: abs(item[1]["value"]))
+        lines.append(
+            f"| {name} | {_interval(row['effect'])} | {least} | {_interval(row['subject_accuracy'])} "
+            f"({row['subject_unsteered']['value']:.2f}) | {label} {_signed(change)} | {_interval(row['non_people'])} | "
+            f"{'yes' if row['monotone'] else 'no'} |"
+        )
+    return lines
+
+
+def _signed(figure: Mapping[str, Any]) -> str:
+    return f"{figure['value']:+.2f} [{figure['low']:+.2f}, {figure['high']:+.2f}]"
+
+
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "demo": demo_table,
     "world": world_table,
     "reconstruction": occupations_table,
     "discovery": discovery_table,
+    "directions": directions_table,
 }
+
+
+# Tables whose figures are part of another's file.
+FILES: Mapping[str, str] = {"directions": "discovery"}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Mapping[str, Any]]]:

@@ -1,0 +1,134 @@
+"""What can be trusted in the default method's directions: woman and man with contrast, and the three skin tones.
+
+Each is found and calibrated as a user's would be, then tried on what neither of the two has seen: all occupations at
+strength 1, subjects that are no people, and nine strengths.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix import storage
+from directrix.calibration import calibrate
+from directrix.concept import GENDER, SKIN_TONE, AttributeSet
+from directrix.discover import discover
+from directrix.errors import NoEffectError
+from directrix.metrics import bootstrap, proportion
+from directrix.progress import Progress, labelled, silent
+from directrix.report.budgets import pooled
+from directrix.report.comparison import CATEGORIES
+from directrix.report.leakage import leakage, never_falls
+from directrix.trial import SUBJECT, Aim, Trial, Verdicts
+from directrix.world.caption import with_article
+from directrix.world.vocabulary import NON_PEOPLE, OCCUPATIONS
+
+if TYPE_CHECKING:
+    from directrix.direction import Direction
+    from directrix.judges import Judge
+
+GROUPS: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}
+STRENGTHS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+# Pictures of each occupation at each of the strengths.
+IMAGES_BY_STRENGTH = 2
+
+
+def directions(
+    pipeline: Any,
+    judge: Judge,
+    folder: Path,
+    *,
+    images_per_prompt: int = 20,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Find, calibrate and try them; the directions are kept in ``folder``.
+
+    images_per_prompt: of each occupation at strength 1; of the subjects that are no people, as many.
+
+    Returns by concept: "effect" over all occupations, "least", the occupation with the least, "subject_accuracy" and
+    "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that keep their subject,
+    of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``); "cosine" of woman and man;
+    "seconds" of the discovery of each group, and "seconds_calibrating" of each concept.
+    """
+    prompts = [f"a photo of {with_article(occupation)}" for occupation in OCCUPATIONS]
+    others = [f"a photo of {with_article(name)}" for name in NON_PEOPLE]
+    people = Trial(pipeline, judge, prompts, images_per_prompt, seed=seed + 500)
+    animals = Trial(pipeline, judge, others, images_per_prompt, seed=seed + 500)
+    few = Trial(pipeline, judge, prompts, IMAGES_BY_STRENGTH, seed=seed + 501)
+    found: dict[str, Any] = {"concepts": {}, "seconds": {}, "seconds_calibrating": {}}
+    for attribute, group in GROUPS.items():
+        started = time.perf_counter()
+        # Of two, each is what the other is not. Of three tones the middle one is no opposite of the others.
+        raw = discover(
+            pipeline, group.concepts, seed=seed, contrast=len(group.concepts) == 2, progress=progress
+        )
+        found["seconds"][group.name] = round(time.perf_counter() - started, 2)
+        if len(raw) == 2:
+            found["cosine"] = round(raw[0].cosine(raw[1]), 4)
+        for direction, label in zip(raw, CATEGORIES[attribute], strict=True):
+            aim = Aim(attribute, label)
+            bars = labelled(progress, f"{direction.name}: ")
+            started = time.perf_counter()
+            try:
+                direction = calibrate(pipeline, direction, judge, aim=aim, progress=bars)
+            except NoEffectError as error:
+                found["concepts"][direction.name] = {"no_effect": str(error)}
+                continue
+            found["seconds_calibrating"][direction.name] = round(time.perf_counter() - started, 2)
+            storage.save(direction, folder / f"default-{direction.name}.safetensors")
+            found["concepts"][direction.name] = _tried(direction, aim, people, animals, few, bars)
+    return found
+
+
+def _tried(
+    direction: Direction, aim: Aim, people: Trial, animals: Trial, few: Trial, progress: Progress
+) -> dict[str, Any]:
+    with progress(len(STRENGTHS) + 2, "Trying") as bar:
+        after = people.verdicts(direction, 1.0)
+        bar.advance(1)
+        beasts = animals.verdicts(direction, 1.0)
+        bar.advance(1)
+        steps = []
+        for strength in STRENGTHS:
+            steps.append(few.step(direction, aim, strength))
+            bar.advance(1)
+    shown = by_name(OCCUPATIONS, [aim.shown(verdict) for verdict in after])
+    least = min(shown, key=lambda name: sum(shown[name]))
+    kept = [
+        new[SUBJECT].label == old[SUBJECT].label
+        for old, new in zip(animals.plain, beasts, strict=True)
+        if old[SUBJECT].label in NON_PEOPLE
+    ]
+    leaked = leakage(people.plain, after, aim.attribute)
+    return {
+        "effect": bootstrap(shown, pooled).as_dict(),
+        "effect_by_occupation": {name: sum(row) / len(row) for name, row in shown.items()},
+        "least": {"occupation": least, **proportion(sum(shown[least]), len(shown[least])).as_dict()},
+        "subject_accuracy": _subjects(after),
+        "subject_unsteered": _subjects(people.plain),
+        "leakage": {
+            label: change.as_dict()
+            for attribute in CATEGORIES
+            if attribute != aim.attribute
+            for label, change in leaked[attribute].items()
+            if label in CATEGORIES[attribute]
+        },
+        "non_people": proportion(sum(kept), len(kept)).as_dict(),
+        "strengths": [{"strength": step.strength, "effect": step.effect.as_dict()} for step in steps],
+        "monotone": never_falls([step.effect for step in steps]),
+    }
+
+
+def by_name(names: Sequence[str], values: Sequence[bool]) -> dict[str, list[bool]]:
+    """The values in equal stretches, one a name, in order."""
+    each = len(values) // len(names)
+    return {name: list(values[i * each : (i + 1) * each]) for i, name in enumerate(names)}
+
+
+def _subjects(verdicts: Verdicts) -> dict[str, float | int]:
+    each = len(verdicts) // len(OCCUPATIONS)
+    right = [verdict[SUBJECT].label == OCCUPATIONS[place // each] for place, verdict in enumerate(verdicts)]
+    return bootstrap(by_name(OCCUPATIONS, right), pooled).as_dict()
