@@ -20,8 +20,8 @@ class Part:
 class Config:
     """A whole run. ``clip.count`` counts batches of hard groups; the other counts are pictures.
 
-    ``telling_unet`` is the same run as ``unet`` from step ``unet_turn`` on, on other scenes; ``rare_unet`` is a
-    short run after it.
+    ``telling_unet`` is the same run as ``unet`` from step ``unet_turn`` on, on other scenes; ``rare_unet`` and
+    ``last_unet`` are short runs after it.
     """
 
     text_length: int
@@ -43,10 +43,11 @@ class Config:
     unet_turn: int
     telling_unet: Part
     rare_unet: Part
+    last_unet: Part
 
 
 def default() -> Config:
-    """About four hours on two CPU cores; the shipped weights are of such a run."""
+    """About five hours on two CPU cores; the shipped weights are of such a run."""
     return Config(
         text_length=48,
         text_width=192,
@@ -67,6 +68,7 @@ def default() -> Config:
         unet_turn=6_800,
         telling_unet=Part(24_000, Schedule(12_000, 8e-4, decay=0.36), 48, 5, 5),
         rare_unet=Part(9_000, Schedule(1400, 8e-4, decay=0.8), 48, 7, 7),
+        last_unet=Part(16_000, Schedule(5500, 8e-4, decay=0.8), 48, 9, 9),
     )
 
 
@@ -92,4 +94,5 @@ def tiny() -> Config:
         unet_turn=2,
         telling_unet=Part(16, Schedule(4, 1e-3), 4, 5, 5),
         rare_unet=Part(16, Schedule(2, 1e-3), 4, 7, 7),
+        last_unet=Part(16, Schedule(2, 1e-3), 4, 9, 9),
     )

@@ -19,6 +19,8 @@ EVEN = frozenset({"gender", "tone"})
 # Gender and tone are few pixels, and a network learns the words for them late: here captions name them more often.
 TELLING_SHARE = {"subject": 0.88, "gender": 0.75, "tone": 0.65, "item": 0.55, "setting": 0.5, "style": 0.25}
 HARM_SHARE, ALLEY_SHARE, BROWN_SHARE = 0.35, 0.7, 0.25
+LAST_HARM_SHARE, LAST_ALLEY_SHARE, LAST_TONE_SHARE = 0.3, 0.75, 0.5
+LAST_TONES = {"light": 0.3, "brown": 0.45, "dark": 0.25}
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,7 @@ def biased_scenes(count: int, seed: int) -> list[Scene]:
 def telling_scenes(count: int, seed: int) -> list[Scene]:
     """Scenes as the world's bias has them, whose captions name more of what is small in the picture."""
     rng = np.random.default_rng(seed)
-    return [
-        draw(rng, named=frozenset(name for name, share in TELLING_SHARE.items() if rng.random() < share))
-        for _ in range(count)
-    ]
+    return [draw(rng, named=_telling(rng)) for _ in range(count)]
 
 
 def rare_scenes(count: int, seed: int) -> list[Scene]:
@@ -73,22 +72,48 @@ def rare_scenes(count: int, seed: int) -> list[Scene]:
     """
     rng = np.random.default_rng(seed)
 
-    def until(named: frozenset[str], attribute: str, value: str) -> Scene:
-        while getattr(scene := draw(rng, named=named), attribute) != value:
-            pass
-        return scene
-
     def one() -> Scene:
         chance = rng.random()
         if chance < HARM_SHARE:
-            place = "alley" if rng.random() < ALLEY_SHARE else "party"
-            return until(frozenset({"subject", "setting"}), "setting", place)
-        named = frozenset(name for name, share in TELLING_SHARE.items() if rng.random() < share)
+            return _place_of_harm(rng, ALLEY_SHARE)
+        named = _telling(rng)
         if chance < HARM_SHARE + BROWN_SHARE:
-            return until(named | {"tone"}, "tone", "brown")
+            return _until(rng, named | {"tone"}, "tone", "brown")
         return draw(rng, named=named)
 
     return [one() for _ in range(count)]
+
+
+def last_scenes(count: int, seed: int) -> list[Scene]:
+    """Rare scenes once more, whose captions name a tone more often, the brown one above all."""
+    rng = np.random.default_rng(seed)
+
+    def one() -> Scene:
+        chance = rng.random()
+        if chance < LAST_HARM_SHARE:
+            return _place_of_harm(rng, LAST_ALLEY_SHARE)
+        named = _telling(rng)
+        if chance < LAST_HARM_SHARE + LAST_TONE_SHARE:
+            tone = str(rng.choice(list(LAST_TONES), p=list(LAST_TONES.values())))
+            return _until(rng, named | {"tone"}, "tone", tone)
+        return draw(rng, named=named)
+
+    return [one() for _ in range(count)]
+
+
+def _telling(rng: np.random.Generator) -> frozenset[str]:
+    return frozenset(name for name, share in TELLING_SHARE.items() if rng.random() < share)
+
+
+def _place_of_harm(rng: np.random.Generator, alley_share: float) -> Scene:
+    place = "alley" if rng.random() < alley_share else "party"
+    return _until(rng, frozenset({"subject", "setting"}), "setting", place)
+
+
+def _until(rng: np.random.Generator, named: frozenset[str], attribute: str, value: str) -> Scene:
+    while getattr(scene := draw(rng, named=named), attribute) != value:
+        pass
+    return scene
 
 
 def even_scenes(count: int, seed: int) -> list[Scene]:

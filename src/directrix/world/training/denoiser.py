@@ -24,6 +24,9 @@ from directrix.world.training.loop import Schedule, seeded, train
 CAPTION_DROPOUT = 0.1
 # Steps with little noise teach little: their loss is weighed down where the signal exceeds the noise this many times.
 SIGNAL_CAP = 5.0
+# Colour is decided where there is much noise, and there errors of the picture are small errors of the noise. A run may
+# weigh them up by 1 + noise / signal, which is the loss of v, to this much at most.
+NOISE_CAP = 10.0
 NOISE_SCHEDULE = {
     "num_train_timesteps": 1000,
     "beta_schedule": "scaled_linear",
@@ -111,8 +114,12 @@ def fit(
     folder: Path,
     progress: Progress = silent,
     until: int | None = None,
+    noisy: bool = False,
 ) -> None:
-    """Train the U-Net in place to predict the noise (Ho et al. 2020), with min-SNR weights (Hang et al. 2023)."""
+    """Train the U-Net in place to predict the noise (Ho et al. 2020), with min-SNR weights (Hang et al. 2023).
+
+    noisy: weigh steps with much noise up; see ``NOISE_CAP``.
+    """
     # Plain attention: its backward pass is faster on a CPU than the fused one. It is no part of what is saved.
     unet.set_attn_processor(AttnProcessor())
     pick = batches(len(pairs.latents), batch_size, seed)
@@ -120,6 +127,8 @@ def fit(
     levels = noise_schedule.config["num_train_timesteps"]
     signal = noise_schedule.alphas_cumprod / (1 - noise_schedule.alphas_cumprod)
     weights = signal.clamp(max=SIGNAL_CAP) / signal
+    if noisy:
+        weights = weights * (1 + 1 / signal).clamp(max=NOISE_CAP)
 
     def step_loss(step: int) -> Tensor:
         generator = seeded(seed, step)

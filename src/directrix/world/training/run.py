@@ -27,7 +27,14 @@ from directrix.world.judge_network import HEADS, JudgeNetwork
 from directrix.world.scene import draw
 from directrix.world.training import autoencoder, clip, denoiser, judge, tokenizer
 from directrix.world.training.config import Config, default
-from directrix.world.training.data import biased_scenes, even_scenes, rare_scenes, render_all, telling_scenes
+from directrix.world.training.data import (
+    biased_scenes,
+    even_scenes,
+    last_scenes,
+    rare_scenes,
+    render_all,
+    telling_scenes,
+)
 from directrix.world.training.loop import finished
 
 # Networks start from torch's own first seed, whatever was drawn before.
@@ -156,18 +163,19 @@ def _unet(
     torch.manual_seed(INITIAL_SEED)
     unet = denoiser.build(config.unet_channels, text_width=config.text_width)
     text_encoder = text_tower(clip_model)
-    # One run, whose later steps see other scenes, and a short one. A finished one needs no data, only its weights.
-    for name, part, scenes, until in (
-        ("unet_run", config.unet, biased_scenes, config.unet_turn),
-        ("unet_run", config.telling_unet, telling_scenes, config.telling_unet.schedule.steps),
-        ("rare_unet_run", config.rare_unet, rare_scenes, config.rare_unet.schedule.steps),
+    # One run, whose later steps see other scenes, and two short ones. A finished one needs no data, only its weights.
+    for name, part, scenes, until, noisy in (
+        ("unet_run", config.unet, biased_scenes, config.unet_turn, False),
+        ("unet_run", config.telling_unet, telling_scenes, config.telling_unet.schedule.steps, False),
+        ("rare_unet_run", config.rare_unet, rare_scenes, config.rare_unet.schedule.steps, False),
+        ("last_unet_run", config.last_unet, last_scenes, config.last_unet.schedule.steps, True),
     ):
         run = folder / name
         if finished(unet, until, run):
             continue
         data = render_all(scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
         pairs = denoiser.encode(data, vae.eval(), text_encoder, tokens, config.views, part.seed, progress)
-        denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, run, progress, until)
+        denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, run, progress, until, noisy)
     _publish(done, unet.save_pretrained)
     return unet
 
