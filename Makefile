@@ -16,7 +16,7 @@ help:
 	@echo "make test       the quick tests"
 	@echo "make test-all   all tests, the slow ones too"
 	@echo "make check      ruff, pyright and the import contracts"
-	@echo "make results    measure again what README.md reports, and write its tables (an hour on two cores)"
+	@echo "make results    measure again what README.md reports, and write its tables (hours on two cores)"
 
 install: $(STAMP)
 
@@ -61,7 +61,9 @@ results: install
 	$(BIN)/directrix demo -o $(OUT)
 	cp $(OUT)/summary.json results/demo.json
 	cp $(OUT)/overview.png docs/demo.png
-	$(BIN)/directrix bench occupations -o results/reconstruction.json
+	$(BIN)/directrix bench occupations -n 10 -o results/reconstruction.json
+	$(BIN)/directrix bench discovery -o results/discovery.json
+	cp results/discovery.svg docs/discovery.svg
 	$(BIN)/directrix report tables README.md src/directrix/world/README.md
 
 clean:

@@ -114,6 +114,87 @@ def make_pipeline(tokenizer_folder: Path) -> Callable[..., Any]:
     return lambda prediction_type="epsilon", seed=0: build_pipeline(tokenizer_folder, prediction_type, seed)
 
 
+def build_clip(tokenizer_folder: Path, end_mark: int | None = None) -> tuple[Any, Any, Any]:
+    """A random CLIPModel for 16 x 16 pixels, 24 tokens and 8 features, its tokenizer and its image processor."""
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+    # No length of its own, as some checkpoints have it: the model's must do.
+    tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    towers = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "projection_dim": 8,
+        "attention_dropout": 0.5,
+    }
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 24,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id if end_mark is None else end_mark,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {"image_size": 16, "patch_size": 8}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = CLIPModel(
+            CLIPConfig(text_config=towers | text, vision_config=towers | vision, projection_dim=8)
+        )
+        # As at the beginning of a training all scores would be nearly alike.
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.data.normal_(std=0.2)
+    return model, tokenizer, processor
+
+
+@pytest.fixture(scope="session")
+def make_clip(tokenizer_folder: Path) -> Callable[..., tuple[Any, Any, Any]]:
+    """Builds a fresh tiny CLIP: make_clip(end_mark=None) -> model, tokenizer, image processor."""
+    return lambda end_mark=None: build_clip(tokenizer_folder, end_mark)
+
+
+def draw_portrait(seed: int = 12) -> Any:
+    """A drawn head and shoulders, 320 x 320, in which a detector of faces sees one."""
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFilter
+
+    rng = np.random.default_rng(seed)
+
+    def colour(low: int, high: int) -> tuple[int, ...]:
+        return tuple(int(value) for value in rng.integers(low, high, 3))
+
+    image = Image.new("RGB", (320, 320), colour(60, 220))
+    draw = ImageDraw.Draw(image)
+    x, y, w = 160 + int(rng.integers(-20, 20)), 130, int(rng.integers(40, 70))
+    h = int(1.3 * w)
+
+    def ellipse(left: float, top: float, right: float, bottom: float, fill: Any) -> None:
+        draw.ellipse((x + left * w, y + top * h, x + right * w, y + bottom * h), fill=fill)
+
+    ellipse(-1.35, -1.25, 1.35, 1.5, colour(10, 90))
+    draw.rectangle((x - 0.35 * w, y + 0.7 * h, x + 0.35 * w, y + 1.5 * h), fill=(205, 150, 125))
+    ellipse(-2.2, 1.3, 2.2, 4, colour(0, 255))
+    ellipse(-1, -1, 1, 1, (224, 172, 145))
+    for side in (-0.42, 0.42):
+        ellipse(side - 0.2, -0.23, side + 0.2, -0.07, "white")
+        ellipse(side - 0.09, -0.22, side + 0.09, -0.08, (50, 30, 20))
+        brow = (x + (side - 0.28) * w, y - 0.42 * h, x + (side + 0.28) * w, y - 0.15 * h)
+        draw.arc(brow, 200, 340, fill=(60, 40, 30), width=4)
+    nose = [(x, y - 0.05 * h), (x - 0.12 * w, y + 0.25 * h), (x + 0.12 * w, y + 0.25 * h)]
+    draw.polygon(nose, fill=(200, 145, 120))
+    ellipse(-0.35, 0.45, 0.35, 0.62, (190, 60, 70))
+    return image.filter(ImageFilter.GaussianBlur(1.5))
+
+
+@pytest.fixture(scope="session")
+def make_portrait() -> Callable[..., Any]:
+    """Draws a portrait: make_portrait(seed=12) -> PIL image."""
+    return draw_portrait
+
+
 @pytest.fixture(scope="session")
 def pipeline(make_pipeline: Callable[..., Any]) -> Any:
     """One tiny pipeline for all tests that leave it as it was."""

@@ -21,6 +21,11 @@ from typing import TYPE_CHECKING, Any
 from directrix._version import __version__
 
 if TYPE_CHECKING:
+    from directrix.apply.enhance import understand as understand
+    from directrix.apply.fair import Fair as Fair
+    from directrix.apply.fair import fair as fair
+    from directrix.apply.policy import Policy as Policy
+    from directrix.apply.safe import Safe as Safe
     from directrix.calibration import calibrate as calibrate
     from directrix.concept import AttributeSet as AttributeSet
     from directrix.concept import Concept as Concept
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from directrix.direction import Direction as Direction
     from directrix.discover import discover as discover
     from directrix.errors import DirectrixError as DirectrixError
+    from directrix.evaluate import evaluate as evaluate
     from directrix.generate import generate as generate
     from directrix.models import load as load
     from directrix.steer import steer as steer
@@ -42,6 +48,12 @@ _HOME = {
     "calibrate": "calibration",
     "steer": "steer",
     "generate": "generate",
+    "Fair": "apply.fair",
+    "fair": "apply.fair",
+    "Safe": "apply.safe",
+    "Policy": "apply.policy",
+    "understand": "apply.enhance",
+    "evaluate": "evaluate",
     "DirectrixError": "errors",
 }
 
@@ -55,6 +67,12 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "calibrate",
     "steer",
     "generate",
+    "Fair",
+    "fair",
+    "Safe",
+    "Policy",
+    "understand",
+    "evaluate",
     "DirectrixError",
     "__version__",
 ]

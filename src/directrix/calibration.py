@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from directrix.judges import Judge, Verdict
 
 # At strength 1.0 this share of the pictures shows the concept.
-EFFECT = 0.9
+EFFECT = 0.95
 # At a sensible strength no more than this share of the pictures loses its subject.
 LOST = 0.1
 # Strengths that are tried, as multiples of the direction as it was found; upwards until the effect is there.

@@ -56,12 +56,28 @@ class ConceptError(DirectrixError):
     """A concept's prompts are empty or do not fit together."""
 
 
+class PhraseError(DirectrixError):
+    """A file of phrases is missing, damaged or does not follow the schema."""
+
+
+class ReaderError(DirectrixError):
+    """A reader of prompts is not installed, or what it says does not fit the prompt."""
+
+
 class StrengthError(DirectrixError):
     """A strength or a window of steps is not usable."""
 
 
+class BenchmarkError(DirectrixError):
+    """A benchmark is missing, or its table is not what its description says."""
+
+
 class OutputError(DirectrixError):
     """A file or folder cannot be written."""
+
+
+class PolicyError(DirectrixError):
+    """A policy says something that cannot be done."""
 
 
 class NoEffectError(DirectrixError):

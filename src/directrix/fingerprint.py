@@ -44,6 +44,22 @@ def fingerprint(network: nn.Module) -> str:
             "directrix.models.facts(pipeline) once before enable_sequential_cpu_offload().",
         )
     digest = hashlib.sha256(json.dumps(_settings(network), sort_keys=True, default=list).encode())
+    _add_weights(digest, parameters)
+    _KNOWN[network] = (state, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """SHA-256 over every parameter's name, shape and sign bits, without the configuration.
+
+    For networks whose configuration each version of their library writes in another way.
+    """
+    digest = hashlib.sha256()
+    _add_weights(digest, dict(network.named_parameters()))
+    return digest.hexdigest()
+
+
+def _add_weights(digest: Any, parameters: dict[str, Any]) -> None:
     named = (
         (re.sub(r"\.base_layer\b", "", name), each)
         for name, each in parameters.items()
@@ -52,8 +68,6 @@ def fingerprint(network: nn.Module) -> str:
     for name, parameter in sorted(named, key=lambda item: item[0]):
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
         digest.update(_sign_bits(parameter))
-    _KNOWN[network] = (state, digest.hexdigest())
-    return digest.hexdigest()
 
 
 def _sign_bits(parameter: torch.Tensor) -> bytes:

@@ -7,47 +7,26 @@ is missing.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import manifest, models
 from directrix.errors import ConceptError, DirectrixError
-from directrix.intervention import Intervention, compose, select
+from directrix.intervention import Intervention, planned, select
 from directrix.manifest import Record
 from directrix.progress import Progress, silent
+from directrix.rows import common, image_generator, image_seed, same
+from directrix.rows import rows as rows_of
 from directrix.sheet import contact_sheet
-from directrix.storage import library_version, write_atomically
+from directrix.storage import write_atomically
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
-__all__ = ["Record", "contact_sheet", "generate", "image_generator", "iterate"]
-
-# What may differ between two runs that draw the same picture.
-_NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
-
-
-def image_seed(seed: int, prompt_index: int, image_index: int) -> int:
-    """The seed of one picture, in [0, 2^63): the start of a SHA-256, so that no two places share one."""
-    digest = hashlib.sha256(f"{seed}/{prompt_index}/{image_index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def image_generator(
-    seed: int, prompt_index: int, image_index: int, device: str | torch.device = "cpu"
-) -> torch.Generator:
-    """The random generator of one picture. On the CPU it gives the same noise for every device."""
-    import torch
-
-    return torch.Generator(device).manual_seed(image_seed(seed, prompt_index, image_index))
+__all__ = ["Record", "contact_sheet", "generate", "image_generator", "image_seed", "iterate"]
 
 
 def generate(
@@ -112,7 +91,8 @@ def iterate(
         images_per_prompt: pictures of each prompt.
         seed: of the run; each picture's own seed follows from it.
         interventions: applied to all pictures, in order. Strengths per image (`Steering`) count all pictures
-            of the run: all images of the first prompt, then all of the second.
+            of the run: all images of the first prompt, then all of the second. Planners, which depend on the
+            prompts (`directrix.Fair`, a policy), plan once for the whole run.
         num_inference_steps, guidance_scale: None for the model's own (its card, or the pipeline's default).
         negative_prompt: the same for all pictures.
         height, width: in pixels; None for the model's own.
@@ -141,23 +121,10 @@ def iterate(
     if folder is not None:
         manifest.writable(folder)
         known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
-    common = {
-        "seed": seed,
-        "negative_prompt": negative_prompt,
-        **call,
-        "scheduler": type(pipeline.scheduler).__name__,
-        "dtype": str(models.denoiser(pipeline).dtype).removeprefix("torch."),
-        "model": asdict(facts.identity),
-        "versions": {
-            "directrix": library_version(),
-            **{name: version(name) for name in ("diffusers", "torch")},
-        },
-    }
-    places = [(p, i) for p in range(len(prompts)) for i in range(images_per_prompt)]
-    rows = [
-        _row(prompts[p], p, i, parts, position, len(places), common) for position, (p, i) in enumerate(places)
-    ]
-    done = [folder is not None and _same(folder, known.get(row["file"]), row) for row in rows]
+    parts, plan = planned(parts, prompts, images_per_prompt, seed)
+    shared = common(pipeline, seed, negative_prompt, call)
+    rows = rows_of(prompts, images_per_prompt, parts, plan, shared)
+    done = [folder is not None and same(folder, known.get(row["file"]), row) for row in rows]
     if negative_prompt is not None:
         call["negative_prompt"] = negative_prompt
     todo = [position for position, is_done in enumerate(done) if not is_done]
@@ -168,9 +135,10 @@ def iterate(
     try:
         with (progress or silent)(len(todo), "Drawing images") as bar:
             for batch in batches:
-                drawn = _draw(pipeline, [rows[each] for each in batch], parts, batch, len(places), call)
+                chosen = select(plan.intervention, batch, len(rows))
+                drawn = _draw(pipeline, [rows[each] for each in batch], chosen, call)
                 kept = {}
-                for each, image, flagged in drawn:
+                for each, (image, flagged) in zip(batch, drawn, strict=True):
                     kept[each] = _keep(folder, rows[each], image, flagged)
                 bar.advance(len(batch))
                 while position <= batch[-1]:
@@ -194,23 +162,17 @@ def _size(
 
 
 def _draw(
-    pipeline: Any,
-    rows: Sequence[Mapping[str, Any]],
-    parts: Sequence[Intervention],
-    batch: Sequence[int],
-    total: int,
-    call: Mapping[str, Any],
-) -> Iterator[tuple[int, Image, bool]]:
+    pipeline: Any, rows: Sequence[Mapping[str, Any]], intervention: Intervention, call: Mapping[str, Any]
+) -> list[tuple[Image, bool]]:
     arguments = dict(call)
     if "negative_prompt" in arguments:
         arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
     generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]
-    with compose(*(select(part, batch, total) for part in parts)).applied(pipeline):
-        result = pipeline(
-            [row["prompt"] for row in rows], generator=generators, output_type="pil", **arguments
-        )
+    told = [row.get("told", row["prompt"]) for row in rows]
+    with intervention.applied(pipeline):
+        result = pipeline(told, generator=generators, output_type="pil", **arguments)
     flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
-    yield from zip(batch, result.images, map(bool, flags), strict=True)
+    return list(zip(result.images, map(bool, flags), strict=True))
 
 
 def _keep(folder: Path | None, row: dict[str, Any], image: Image, flagged: bool) -> Record:
@@ -245,35 +207,6 @@ def _record(
 
 def _taken_over(folder: Path | None, row: Mapping[str, Any]) -> Record:
     return _record(row, None if folder is None else folder / row["file"], drawn=False)
-
-
-def _row(
-    prompt: str,
-    prompt_index: int,
-    image_index: int,
-    parts: Sequence[Intervention],
-    position: int,
-    total: int,
-    common: Mapping[str, Any],
-) -> dict[str, Any]:
-    own = [dict(select(part, [position], total).config) for part in parts]
-    row = {
-        "file": f"{prompt_index:04d}-{image_index:03d}.png",
-        "prompt": prompt,
-        "prompt_index": prompt_index,
-        "image_index": image_index,
-        "image_seed": image_seed(common["seed"], prompt_index, image_index),
-        "interventions": own,
-        **common,
-    }
-    return json.loads(json.dumps(row))
-
-
-def _same(folder: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
-    if old is None or any(old.get(key) != new[key] for key in new if key not in _NOT_SETTINGS):
-        return False
-    # A picture that was changed or cut off since is drawn again.
-    return old.get("sha256") == manifest.sha256((folder / new["file"]).read_bytes())
 
 
 def _checked(

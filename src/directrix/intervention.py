@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+
+from directrix.errors import DirectrixError
 
 
 @runtime_checkable
@@ -44,6 +47,59 @@ def select(intervention: Intervention, images: Sequence[int], total: int) -> Int
     return intervention if chooser is None else chooser(images, total)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a planner decided for one run.
+
+    Args:
+        intervention: does it; strengths per image count all images of the run, those of the first prompt first.
+        assigned: for each image, the category that it was given of each attribute; empty for none at all.
+        told: for each prompt, the one that the model is told; empty where all are told as they are.
+        unmet: for each prompt, what it asks for and no direction can do; empty for nothing.
+    """
+
+    intervention: Intervention
+    assigned: tuple[Mapping[str, str], ...] = ()
+    told: tuple[str, ...] = ()
+    unmet: tuple[tuple[str, ...], ...] = ()
+
+
+@runtime_checkable
+class Planner(Intervention, Protocol):
+    """An intervention that depends on the prompts. `generate` calls `plan` once a run, and applies the plan's."""
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        """What to do to each image of these prompts; the same arguments give the same plan."""
+        ...
+
+
+def planned(
+    interventions: Sequence[Intervention], prompts: Sequence[str], images_per_prompt: int, seed: int
+) -> tuple[tuple[Intervention, ...], Plan]:
+    """The interventions with each planner replaced by what it decided, and the plan of all together.
+
+    A planner reads the prompts as the ones before it would have them told to the model.
+
+    Raises:
+        DirectrixError: two planners assign the same attribute of an image.
+    """
+    told = tuple(prompts)
+    plans: list[Plan] = []
+    for each in interventions:
+        plan = getattr(each, "plan", None)
+        plans.append(Plan(each) if plan is None else plan(told, images_per_prompt, seed))
+        told = plans[-1].told or told
+    parts = tuple(plan.intervention for plan in plans)
+    unmet = [plan.unmet for plan in plans if plan.unmet]
+    together = Plan(
+        compose(*parts),
+        _assigned([plan.assigned for plan in plans if plan.assigned]),
+        told if told != tuple(prompts) else (),
+        tuple(tuple(dict.fromkeys(sum(each, ()))) for each in zip(*unmet, strict=True)),
+    )
+    return parts, together
+
+
 class _Composed:
     def __init__(self, parts: Sequence[Intervention]) -> None:
         self._parts = tuple(parts)
@@ -65,6 +121,26 @@ class _Composed:
 
     def select(self, images: Sequence[int], total: int) -> Intervention:
         return _Composed([select(part, images, total) for part in self._parts])
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        return planned(self._parts, prompts, images_per_prompt, seed)[1]
+
+
+def _assigned(parts: Sequence[Sequence[Mapping[str, str]]]) -> tuple[Mapping[str, str], ...]:
+    images: list[Mapping[str, str]] = []
+    for of_one in zip(*parts, strict=True):
+        image: dict[str, str] = {}
+        for each in of_one:
+            twice = sorted(image.keys() & each.keys())
+            if twice:
+                raise DirectrixError(
+                    f"Two interventions give the same image a category of '{twice[0]}'.",
+                    "one for each attribute.",
+                    "leave one out, or put both into one policy, which lets its `fair` part decide.",
+                )
+            image |= each
+        images.append(image)
+    return tuple(images)
 
 
 def compose(*interventions: Intervention) -> Intervention:

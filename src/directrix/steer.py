@@ -8,7 +8,7 @@ are not touched, so strength 0 gives the very bits of an unsteered run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -148,18 +148,11 @@ class Steering:
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
         """Steers the pipeline within the context; the hooks are gone afterwards, also after an exception."""
-        model = models.identity(pipeline) if self.strengths else None
+        check_model(pipeline, self.strengths)
         by_site: dict[Site, list[Direction]] = {}
         for each in self.strengths:
-            if model is not None and each.model.fingerprint != model.fingerprint:
-                raise MismatchError(
-                    f"The direction '{each.name}' belongs to the model '{each.model.name}' "
-                    f"({each.model.fingerprint[:8]}), not to '{model.name}' ({model.fingerprint[:8]}).",
-                    "a direction that was discovered with this very model.",
-                    f"load '{each.model.name}', or discover '{each.name}' anew with this model.",
-                )
             by_site.setdefault(each.site, []).append(each)
-        window = _Window(pipeline, self.start, self.stop)
+        window = Window(pipeline, self.start, self.stop)
         with ExitStack() as stack:
             if not window.whole:
                 stack.enter_context(_hooks.before_call(sites.denoiser(pipeline), window.see))
@@ -169,7 +162,21 @@ class Steering:
             yield pipeline
 
 
-class _Window:
+def check_model(pipeline: Any, directions: Iterable[Direction]) -> None:
+    """Raises MismatchError where a direction belongs to another model than the pipeline's."""
+    model = None
+    for each in directions:
+        model = model or models.identity(pipeline)
+        if each.model.fingerprint != model.fingerprint:
+            raise MismatchError(
+                f"The direction '{each.name}' belongs to the model '{each.model.name}' "
+                f"({each.model.fingerprint[:8]}), not to '{model.name}' ({model.fingerprint[:8]}).",
+                "a direction that was discovered with this very model.",
+                f"load '{each.model.name}', or discover '{each.name}' anew with this model.",
+            )
+
+
+class Window:
     """Follows the denoiser's calls and knows whether the present step is steered."""
 
     def __init__(self, pipeline: Any, start: float, stop: float) -> None:
@@ -206,7 +213,7 @@ class _Added:
     """Adds the directions of one site to its output."""
 
     def __init__(
-        self, steering: Steering, pipeline: Any, directions: Sequence[Direction], window: _Window
+        self, steering: Steering, pipeline: Any, directions: Sequence[Direction], window: Window
     ) -> None:
         self._steering = steering
         self._pipeline = pipeline
@@ -217,13 +224,13 @@ class _Added:
     def __call__(self, h: Tensor) -> Tensor | None:
         if not self._window.open:
             return None
-        guided = _guided(self._pipeline) if self._steering.guided is None else self._steering.guided
+        guided = is_guided(self._pipeline) if self._steering.guided is None else self._steering.guided
         result = None
         for each in self._directions:
             rows = expand(self._steering.strengths[each], h.shape[0], guided, self._steering.branch)
             if rows is None:
                 continue
-            _check_fit(each, h)
+            check_fit(each, h)
             steered = rows.nonzero().flatten()
             factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
             steered = steered.to(h.device)
@@ -242,7 +249,8 @@ class _Added:
         return tensor
 
 
-def _check_fit(direction: Direction, h: Tensor) -> None:
+def check_fit(direction: Direction, h: Tensor) -> None:
+    """Raises MismatchError where a direction does not fit the site's output h, of shape (batch, ...)."""
     name, site = direction.name, direction.site
     shape, here = tuple(direction.tensor.shape), tuple(h.shape[1:])
     channels = here[0] if site.layout == "channels-first" else here[-1]
@@ -262,7 +270,8 @@ def _check_fit(direction: Direction, h: Tensor) -> None:
         )
 
 
-def _guided(pipeline: Any) -> bool:
+def is_guided(pipeline: Any) -> bool:
+    """Whether the denoiser's batch holds both halves of guidance now; StrengthError where nobody can tell."""
     if not hasattr(type(pipeline), "do_classifier_free_guidance"):
         raise StrengthError(
             f"{type(pipeline).__name__} does not say whether its batch holds both halves of guidance.",

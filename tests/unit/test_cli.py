@@ -71,7 +71,7 @@ def test_help_imports_nothing_heavy():
 
 def test_every_verb_has_help(capsys):
     for verb in (
-        *("discover", "generate", "inspect", "card", "demo"),
+        *("discover", "generate", "policy", "explain", "inspect", "card", "demo", "benchmarks", "evaluate"),
         *(
             "bench occupations",
             "bench discovery",

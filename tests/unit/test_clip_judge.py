@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from directrix import world
 from directrix.errors import DirectrixError, ModelError
@@ -29,53 +28,11 @@ ATTRIBUTES = {
 TEMPLATES = ("a photo of {}", "{}, 3D")
 
 
-def build_model(tokenizer: Any, end_mark: int | None = None) -> CLIPModel:
-    """A random CLIPModel for 16 x 16 pixels, 8 features."""
-    towers = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "projection_dim": 8,
-        "attention_dropout": 0.5,
-    }
-    text = {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": LENGTH,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id if end_mark is None else end_mark,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {"image_size": 16, "patch_size": 8}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = CLIPModel(
-            CLIPConfig(text_config=towers | text, vision_config=towers | vision, projection_dim=8)
-        )
-        # As at the beginning of a training all scores would be nearly alike.
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.data.normal_(std=0.2)
-    return model
-
-
 @pytest.fixture(scope="module")
-def tokenizer(tokenizer_folder: Path) -> CLIPTokenizer:
-    # No length of its own, as some checkpoints have it: the model's must do.
-    return CLIPTokenizer.from_pretrained(tokenizer_folder)
-
-
-@pytest.fixture(scope="module")
-def processor() -> CLIPImageProcessorPil:
-    return CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-
-
-@pytest.fixture(scope="module")
-def make_judge(tokenizer: Any, processor: Any) -> Callable[..., ClipJudge]:
+def make_judge(make_clip: Callable[..., tuple[Any, Any, Any]]) -> Callable[..., ClipJudge]:
     def make(attributes: Any = ATTRIBUTES, end_mark: int | None = None, **options: Any) -> ClipJudge:
-        model = build_model(tokenizer, end_mark)
         settings: dict[str, Any] = {"templates": TEMPLATES, **options}
-        return ClipJudge(model, tokenizer, processor, attributes, **settings)
+        return ClipJudge(*make_clip(end_mark), attributes, **settings)
 
     return make
 

@@ -111,7 +111,7 @@ def test_a_direction_with_its_recipe(pipeline, method):
     assert evaluations["forward"] == (2 * 8 * 4 if method == "distillation" else 0)
     assert recipe["seconds"]["fitting"] >= 0 and len(recipe["loss"]["curve"]) == 8
     assert recipe["learning_rate"] == pytest.approx(
-        (0.3 if method == "distillation" else 0.05) * recipe["site_rms"]
+        (0.3 if method == "distillation" else 0.002) * recipe["site_rms"]
     )
     assert {"directrix", "torch", "diffusers", "date"} <= set(found.provenance)
 
@@ -277,8 +277,8 @@ def test_anti_concepts_are_drawn_with_the_negative_prompt(pipeline):
 
 @pytest.mark.parametrize("method", ["reconstruction", "distillation"])
 def test_the_loss_falls(pipeline, method):
-    # Large enough for the noise of a batch to average out.
-    found = discover(pipeline, method=method, images=16, batch_size=16, steps=60)
+    # Large enough for the noise of a batch to average out; at the paper's default rate 60 steps change nothing.
+    found = discover(pipeline, method=method, images=16, batch_size=16, steps=60, learning_rate=0.05)
     curve = found.recipe["loss"]["curve"]
     assert sum(curve[-5:]) < sum(curve[:5])
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from directrix.intervention import Intervention, compose, select
+from directrix.errors import DirectrixError
+from directrix.intervention import Intervention, Plan, compose, planned, select
 
 
 class Noted:
@@ -67,3 +68,38 @@ def test_select_asks_those_that_can_choose():
     fixed, chosen = Noted("a", []), Chosen("b", [])
     assert select(fixed, [1], 2) is fixed
     assert select(compose(fixed, chosen), [1], 2).name == "a + b[1]/2"
+
+
+class Planning(Noted):
+    """Tells every prompt with its own name behind it, and assigns and misses what it is given."""
+
+    def __init__(self, name: str, assigned: dict[str, str], unmet: tuple[str, ...] = ()) -> None:
+        super().__init__(name, [])
+        self._assigned = assigned
+        self._unmet = unmet
+
+    def plan(self, prompts: Any, images_per_prompt: int, seed: int) -> Plan:
+        return Plan(
+            Noted(f"{self.name}/{seed}", []),
+            (self._assigned,) * (len(prompts) * images_per_prompt),
+            tuple(f"{prompt} {self.name}" for prompt in prompts),
+            (self._unmet,) * len(prompts),
+        )
+
+
+@pytest.mark.parametrize("composed", [False, True])
+def test_planners_read_what_the_ones_before_them_tell(composed: bool):
+    parts = [Planning("a", {"x": "1"}, ("p",)), Noted("b", []), Planning("c", {"y": "2"}, ("q", "p"))]
+    given = [compose(*parts)] if composed else parts
+    made, plan = planned(given, ["one", "two"], 2, 7)
+    assert plan.told == ("one a c", "two a c")
+    assert plan.assigned == ({"x": "1", "y": "2"},) * 4
+    assert plan.unmet == (("p", "q"),) * 2
+    assert " + ".join(each.name for each in made) == plan.intervention.name == "a/7 + b + c/7"
+
+
+def test_without_planners_nothing_is_planned():
+    part = Noted("a", [])
+    assert planned([part], ["one"], 2, 0) == ((part,), Plan(part))
+    with pytest.raises(DirectrixError, match="category of 'x'"):
+        planned([Planning("a", {"x": "1"}), Planning("b", {"x": "1"})], ["one"], 1, 0)

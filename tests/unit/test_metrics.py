@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from directrix.errors import DirectrixError
-from directrix.metrics import Interval, bootstrap, deviation_ratio, mean_deviation_ratio, proportion
+from directrix.metrics import (
+    Interval,
+    bootstrap,
+    deviation_ratio,
+    jackknife,
+    mean_deviation_ratio,
+    proportion,
+)
 
 GENDERS = ("woman", "man")
 TONES = ("light", "brown", "dark")
@@ -166,3 +173,19 @@ def test_the_docstrings_noise_figure():
     generator = np.random.default_rng(0)
     draws = [deviation_ratio(Counter(generator.choice(GENDERS, 20).tolist()), GENDERS) for _ in range(2000)]
     assert np.mean(draws) == pytest.approx(0.18, abs=0.01)
+
+
+def test_jackknife_of_a_mean_is_the_textbook_standard_error():
+    values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]
+    clusters = {str(place): [each] for place, each in enumerate(values)}
+
+    def mean(rows):
+        return sum(row[0] for row in rows) / len(rows)
+
+    found = jackknife(clusters, mean)
+    mu = sum(values) / len(values)
+    error = math.sqrt(sum((each - mu) ** 2 for each in values) / (len(values) - 1) / len(values))
+    assert found.value == pytest.approx(mu) and found.n == 8
+    assert found.high - found.value == pytest.approx(1.959964 * error, rel=1e-6)
+    with pytest.raises(DirectrixError, match="jackknife"):
+        jackknife({"one": [1.0]}, mean)

@@ -17,6 +17,11 @@ NAMES = [
     "generate",
     "discover",
     "calibrate",
+    "Fair",
+    "fair",
+    "Safe",
+    "Policy",
+    "understand",
     "DirectrixError",
 ]
 IMPORTS = [
@@ -28,6 +33,8 @@ IMPORTS = [
     "from directrix.generate import iterate",
     "from directrix.discover import discover",
     "import directrix.discover.collect",
+    "import directrix.apply.fair",
+    "from directrix import fair, Fair, Policy",
 ]
 
 
@@ -51,7 +58,7 @@ for order in itertools.permutations({IMPORTS!r}, 2):
     for statement in order:
         exec(statement, scope)
     import directrix
-    for name in ("load", "steer", "generate", "discover"):
+    for name in ("load", "steer", "generate", "discover", "fair"):
         value = getattr(directrix, name)
         assert isinstance(value, types.FunctionType), (order, name, value)
         assert scope.get(name, value) is value, (order, name)

@@ -8,11 +8,27 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from directrix.cli import bench, card, demo, discover, generate, inspect, report, world
+from directrix.cli import (
+    bench,
+    benchmarks,
+    card,
+    demo,
+    discover,
+    evaluate,
+    explain,
+    generate,
+    inspect,
+    policy,
+    report,
+    world,
+)
 from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
-VERBS = (discover, generate, inspect, card, demo, bench, world, report)
+VERBS = (
+    *(discover, generate, policy, explain, inspect, card),
+    *(demo, benchmarks, evaluate, report, bench, world),
+)
 EXIT_ERROR = 2
 
 

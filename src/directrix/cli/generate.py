@@ -14,6 +14,7 @@ from directrix.errors import ConceptError
 
 if TYPE_CHECKING:
     from directrix.generate import Record
+    from directrix.intervention import Intervention
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -46,10 +47,16 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="a direction's file and its strength (default: the file's own); may be given several times",
     )
     parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file that says what is fair, what is kept out, and whether prompts may ask for it",
+    )
+    parser.add_argument(
         "--branch",
         choices=("conditional", "unconditional", "both"),
         default="conditional",
-        help="the half of guidance that is steered (default: conditional)",
+        help="the half of guidance that --concept steers (default: conditional)",
     )
     parser.add_argument(
         "--start", type=options.share, default=0.0, help="share of the steps before steering begins"
@@ -96,13 +103,18 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix.steer import Steering
 
     steering = Steering(strengths, branch=arguments.branch, start=arguments.start, stop=arguments.stop)
+    interventions: list[Intervention] = [steering] if strengths else []
+    if arguments.policy is not None:
+        from directrix.apply.policy import Policy
+
+        interventions.insert(0, Policy.load(arguments.policy))
     pipeline = options.load_model(arguments)
     records = generate(
         pipeline,
         arguments.prompt,
         arguments.n,
         seed=arguments.seed,
-        interventions=(steering,) if strengths else (),
+        interventions=interventions,
         num_inference_steps=arguments.steps,
         guidance_scale=arguments.guidance_scale,
         negative_prompt=arguments.negative_prompt,
@@ -115,6 +127,9 @@ def run(arguments: argparse.Namespace) -> None:
     terminal.note(
         f"{sum(record.drawn for record in records)} of {len(records)} pictures drawn now, the others kept."
     )
+    for prompt, unmet in {record.prompt: record.row.get("unmet") for record in records}.items():
+        if unmet:
+            terminal.note(f"Nothing could be done about {', '.join(map(repr, unmet))} in '{prompt}'.")
     data = {
         "folder": str(output),
         "contact_sheet": str(sheet),

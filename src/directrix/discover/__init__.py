@@ -61,8 +61,8 @@ def discover(
     images, steps: per concept, > 0 (a method in closed form takes no steps); with several concepts the run
         has as many times the steps, so that each concept's images are gone through as often as alone.
     batch_size: images a step. images, steps and batch_size default to the method's (see its module).
-    learning_rate: Adam's, > 0; by default the one on the model's card (0.1 on SD 1.4), else
-        RELATIVE_LEARNING_RATE times the root mean square of the site's output.
+    learning_rate: Adam's, > 0; by default the one on the model's card (0.1 on SD 1.4) times the method's factor,
+        else the method's multiple of the root mean square of the site's output (see ``problem.Defaults``).
     seed: everything random follows from it.
     guidance_scale, num_inference_steps: for drawing the images; by default the model card's.
     site: dotted name of a module in the denoiser; by default the mid block.

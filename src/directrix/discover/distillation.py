@@ -49,7 +49,9 @@ class Distillation:
 
     name: ClassVar[str] = "distillation"
     source: ClassVar[str] = "images"
-    defaults: ClassVar[Defaults] = Defaults(images=50, steps=150, batch_size=8, learning_rate=6.0)
+    defaults: ClassVar[Defaults] = Defaults(
+        images=50, steps=150, batch_size=8, learning_rate=6.0, relative_learning_rate=0.3
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.neutral_fraction <= 1:

@@ -86,14 +86,16 @@ class Fit:
 class Defaults:
     """A method's settings where the caller names none.
 
-    images and steps are per concept; a method in closed form takes 0 steps. learning_rate is a factor on the model's
-    own (see ``discover``).
+    images and steps are per concept; a method in closed form takes 0 steps. learning_rate is a factor on the one of the
+    model's card; relative_learning_rate stands in where the card has none, and is a multiple of the root mean square of
+    the site's output.
     """
 
     images: int
     steps: int
     batch_size: int
     learning_rate: float = 1.0
+    relative_learning_rate: float = 0.05
 
 
 class Method(Protocol):

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from directrix.discover.separation import Separation
     from directrix.progress import Progress
 
-# Learning rate of a model without a card, as a multiple of the root mean square of the site's output. At the paper's
-# constant rate the vector's noise grows with it: at ten times this, noise is nine tenths of what is learned.
-RELATIVE_LEARNING_RATE = 0.005
-
 # How many images the size of the site's output is measured on.
 SITE_IMAGES = 16
 
@@ -83,7 +79,9 @@ def run(
         shape = (shape[0], 1, 1)
     rate = settings["learning_rate"]
     if rate is None:
-        rate = (model.learning_rate or RELATIVE_LEARNING_RATE * size) * how.defaults.learning_rate
+        own = how.defaults
+        card = model.learning_rate
+        rate = own.relative_learning_rate * size if card is None else own.learning_rate * card
     fit = how.fit(
         Problem(
             denoiser,

@@ -1,9 +1,11 @@
 """Judges look at pictures and say what they show, or that they cannot tell."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
+
+from directrix.judges.loading import load as load
 
 
 class Verdict(NamedTuple):
@@ -18,9 +20,17 @@ class Verdict(NamedTuple):
 
 
 class Judge(Protocol):
-    """Pictures to verdicts by attribute, one mapping a picture, in order."""
+    """Pictures to verdicts by attribute, one mapping a picture, in order.
+
+    A picture that cannot be read is unscored with a reason in every attribute; no picture makes a judge raise.
+    """
 
     name: str
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What makes up the judge, as JSON: detector, version, classes, thresholds, checkpoint, hash of the weights."""
+        ...
 
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
         """Judge every picture."""

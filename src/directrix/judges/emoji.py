@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,9 @@ from torch import Tensor
 
 from directrix import world
 from directrix.errors import ModelError
+from directrix.fingerprint import weights_fingerprint
 from directrix.judges import Verdict
+from directrix.judges.verdicts import best, judged
 from directrix.world import vocabulary as words
 from directrix.world.judge_network import HEADS, JudgeNetwork
 
@@ -20,6 +24,7 @@ from directrix.world.judge_network import HEADS, JudgeNetwork
 SURE = 0.5
 SIZE = 64
 BATCH = 64
+ITEM_CATEGORY = "item category"
 
 
 class EmojiJudge:
@@ -30,9 +35,13 @@ class EmojiJudge:
 
     name = "emoji judge"
 
-    def __init__(self, network: JudgeNetwork, heads: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, network: JudgeNetwork, heads: Mapping[str, Sequence[str]], *, checkpoint: str = ""
+    ) -> None:
         self.network = network.eval()
         self.heads = heads
+        self.checkpoint = checkpoint
+        self._labels = {**heads, ITEM_CATEGORY: words.ITEM_CATEGORIES}
 
     @classmethod
     def load(cls, path: Path | None = None) -> "EmojiJudge":
@@ -41,6 +50,7 @@ class EmojiJudge:
         Raises:
             ModelError: the file is missing or no judge.
         """
+        checkpoint = str(path or "emoji")
         path = path or world.judge_path()
         try:
             with safe_open(path, framework="pt") as file:
@@ -59,16 +69,49 @@ class EmojiJudge:
         except RuntimeError as error:
             # torch lists every tensor that does not fit.
             raise _no_judge(path, "its tensors are not those of the network it names") from error
-        return cls(network, heads)
+        return cls(network, heads, checkpoint=checkpoint)
+
+    @cached_property
+    def _weights(self) -> str:
+        return weights_fingerprint(self.network)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Where the network came from, the hash of its weights, its labels by attribute, and when it is sure."""
+        return {
+            "judge": self.name,
+            "checkpoint": self.checkpoint,
+            "weights": self._weights,
+            "classes": {name: list(labels) for name, labels in self._labels.items()},
+            "sure": SURE,
+        }
 
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
         """A verdict for every attribute of every picture."""
+        return judged(images, self._labels, self._label)
+
+    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
         verdicts: list[Mapping[str, Verdict]] = []
         for start in range(0, len(images), BATCH):
-            scores = self.scores(images[start : start + BATCH])
-            chances = {head: values.softmax(dim=1) for head, values in scores.items()}
-            for row in range(len(images[start : start + BATCH])):
-                verdicts.append(self._verdicts({head: values[row] for head, values in chances.items()}))
+            chances = {
+                head: values.softmax(dim=1)
+                for head, values in self.scores(images[start : start + BATCH]).items()
+            }
+            categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
+            chances[ITEM_CATEGORY] = torch.stack(
+                [
+                    chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(
+                        dim=1
+                    )
+                    for category in words.ITEM_CATEGORIES
+                ],
+                dim=1,
+            )
+            rows = {name: values.tolist() for name, values in chances.items()}
+            verdicts += [
+                {name: best(values[row], self._labels[name], SURE) for name, values in rows.items()}
+                for row in range(len(rows[ITEM_CATEGORY]))
+            ]
         return verdicts
 
     @torch.no_grad()
@@ -81,19 +124,6 @@ class EmojiJudge:
         """Features (N, D) for distances between sets of pictures."""
         return self.network.features(pixels(images))
 
-    def _verdicts(self, chances: Mapping[str, Tensor]) -> dict[str, Verdict]:
-        found = {head: _verdict(values, self.heads[head]) for head, values in chances.items()}
-        item = chances["item"]
-        categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
-        sums = torch.stack(
-            [
-                item[[i for i, c in enumerate(categories) if c == category]].sum()
-                for category in words.ITEM_CATEGORIES
-            ]
-        )
-        found["item category"] = _verdict(sums, words.ITEM_CATEGORIES)
-        return found
-
 
 def _no_judge(path: Path, why: str) -> ModelError:
     return ModelError(
@@ -101,14 +131,6 @@ def _no_judge(path: Path, why: str) -> ModelError:
         "the file judge.safetensors that 'directrix world train' writes.",
         "reinstall the package, or name another file.",
     )
-
-
-def _verdict(chances: Tensor, names: Sequence[str]) -> Verdict:
-    best = int(chances.argmax())
-    confidence = round(float(chances[best]), 4)
-    if confidence < SURE:
-        return Verdict(None, confidence, f"unsure: {names[best]} at {confidence:.2f}")
-    return Verdict(names[best], confidence)
 
 
 def pixels(images: Sequence[Image.Image]) -> Tensor:

@@ -11,10 +11,12 @@ positive: 20 pictures from a fair coin give .18 on average, so compare figures o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from directrix.errors import DirectrixError
-from directrix.metrics.intervals import Interval, bootstrap
+from directrix.metrics.intervals import Interval, bootstrap, mean_over_clusters, proportion
+
+Labels = Mapping[str, Sequence[str | None]]
 
 
 def deviation_ratio(counts: Mapping[str, int], categories: Sequence[str]) -> float:
@@ -54,9 +56,32 @@ def deviation_ratio(counts: Mapping[str, int], categories: Sequence[str]) -> flo
     return max(abs(counts.get(c, 0) / total - even) for c in categories) / (1 - even)
 
 
-def mean_deviation_ratio(
-    labels: Mapping[str, Sequence[str | None]], categories: Sequence[str], *, seed: int = 0
-) -> Interval:
+def deviation_ratios(labels: Labels, categories: Sequence[str]) -> dict[str, Interval]:
+    """Return D of every group (occupation, say).
+
+    The 95 % interval follows from Wilson's intervals of the categories' shares: the largest and the least D that they
+    allow. So it says something for a group whose pictures are all alike, too. `n` is the number of scored pictures.
+    Raises DirectrixError as mean_deviation_ratio does.
+    """
+    counts = {group: Counter(row) for group, row in scored(labels).items()}
+    return {group: _with_bounds(row, categories, comparisons=1) for group, row in counts.items()}
+
+
+def worst_deviation_ratio(labels: Labels, categories: Sequence[str]) -> Interval:
+    """Return the largest D of all groups.
+
+    The largest of many noisy figures lies above the true largest. Its interval: nothing speaks against the true one
+    being as high as the highest upper bound of a group, and every group's lower bound, widened so that all of them
+    hold at once with 95 % (Bonferroni), is below it. `n` is the number of scored pictures. Raises DirectrixError as
+    mean_deviation_ratio does.
+    """
+    counts = [Counter(row) for row in scored(labels).values()]
+    bounds = [_with_bounds(row, categories, comparisons=len(counts)) for row in counts]
+    value, low, high = (max(each[part] for each in bounds) for part in range(3))
+    return Interval(value, low, high, sum(each.n for each in bounds))
+
+
+def mean_deviation_ratio(labels: Labels, categories: Sequence[str], *, seed: int = 0) -> Interval:
     """Return the mean of D over groups (occupations, say), each group counting the same.
 
     `labels` holds the labels of every group's pictures; None is a picture left unscored, which is not
@@ -64,16 +89,43 @@ def mean_deviation_ratio(
     groups of the same kind would give. `n` is the number of scored pictures. Groups with no scored picture
     raise DirectrixError, since neither 0 nor leaving them out would be right.
     """
-    scored = {group: [label for label in row if label is not None] for group, row in labels.items()}
-    empty = [group for group, row in scored.items() if not row]
-    if empty:
+    return mean_over_groups(labels, lambda counts: deviation_ratio(counts, categories), seed=seed)
+
+
+def mean_over_groups(
+    labels: Labels, figure: Callable[[Mapping[str, int]], float], *, seed: int = 0
+) -> Interval:
+    """Return the mean over groups of any figure of a group's counts, such as target_distance or entropy.
+
+    Interval, `n` and errors are those of mean_deviation_ratio.
+    """
+    return bootstrap(scored(labels), mean_over_clusters(lambda row: figure(Counter(row))), seed=seed)
+
+
+def scored(labels: Labels) -> dict[str, list[str]]:
+    """The labels without unscored pictures. Raises DirectrixError without a group, or where one has no label."""
+    kept = {group: [label for label in row if label is not None] for group, row in labels.items()}
+    empty = [group for group, row in kept.items() if not row]
+    if empty or not kept:
         raise DirectrixError(
-            f"No picture of {', '.join(map(repr, empty))} has a label.",
+            f"No picture of {', '.join(map(repr, empty)) or 'any group'} has a label.",
             "at least one scored picture in every group.",
             "draw more pictures of it, or leave the group out by name.",
         )
+    return kept
 
-    def mean(groups: Sequence[Sequence[str]]) -> float:
-        return sum(deviation_ratio(Counter(row), categories) for row in groups) / len(groups)
 
-    return bootstrap(scored, mean, seed=seed)
+def _with_bounds(counts: Mapping[str, int], categories: Sequence[str], comparisons: int) -> Interval:
+    """D with the bounds that the shares' intervals allow; the lower one holds in all comparisons at once."""
+    value = deviation_ratio(counts, categories)
+    total, even = sum(counts.values()), 1 / len(categories)
+    # D is at least what any category says, so for the lower bound all of them must hold; two say the same.
+    together = comparisons * (len(categories) if len(categories) > 2 else 1)
+    low = high = 0.0
+    for category in categories:
+        wide = proportion(counts.get(category, 0), total, confidence=1 - 0.05 / together)
+        share = proportion(counts.get(category, 0), total)
+        low = max(low, wide.low - even, even - wide.high)
+        high = max(high, share.high - even, even - share.low)
+    scale = 1 - even
+    return Interval(value, min(low / scale, value), max(high / scale, value), total)

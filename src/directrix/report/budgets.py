@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.discover import discover
-from directrix.metrics import bootstrap
+from directrix.metrics import bootstrap, pooled_mean
 from directrix.progress import Progress, labelled, silent
 from directrix.storage import write_atomically
 from directrix.trial import Aim, Trial
@@ -70,13 +70,8 @@ def budgets(
                 row = {
                     **settings,
                     "evaluations": total(direction.recipe["denoiser_evaluations"], gradient_cost),
-                    "effect": bootstrap(clusters, pooled).as_dict(),
+                    "effect": bootstrap(clusters, pooled_mean).as_dict(),
                 }
                 write_atomically(note, (json.dumps(row) + "\n").encode())
             found[method].append(json.loads(note.read_text(encoding="utf-8")))
     return found
-
-
-def pooled(clusters: Sequence[Sequence[bool]]) -> float:
-    """The share over all pictures of all clusters."""
-    return sum(map(sum, clusters)) / sum(map(len, clusters))

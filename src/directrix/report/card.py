@@ -47,6 +47,7 @@ class _Witness:
 
     def __init__(self, judge: Judge) -> None:
         self.name = judge.name
+        self.config = getattr(judge, "config", {})
         self.images: Sequence[Image] = ()
         self.verdicts: list[Any] = []
         self._judge = judge

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-ROW = 50
+# Pixels of a group's label and the space around it, and of each of its bars.
+HEAD, BAR = 24, 13
 # Per cent of the width that a value of 1 takes; the rest holds the number beside the bar.
 FULL = 86.0
 
@@ -28,11 +29,28 @@ class Row(NamedTuple):
     strong: bool = False
 
 
+class Group(NamedTuple):
+    """A label with a bar for each of several series, in their order."""
+
+    label: str
+    bars: Sequence[Bar]
+    strong: bool = False
+
+
 def bars(title: str, rows: Sequence[Row]) -> str:
     """Return an <svg> of `rows`; `title` is read out in place of it. The page's style colours its classes."""
-    height = ROW * len(rows) + 28
+    groups = [Group(row.label, (row.before, row.after), row.strong) for row in rows]
+    return grouped(title, groups, {"before": "before", "after": "after"})
+
+
+def grouped(title: str, groups: Sequence[Group], series: Mapping[str, str]) -> str:
+    """Return an <svg> of `groups`, with the name of each series and the class that the page's style colours."""
+    row = HEAD + BAR * len(series)
+    height = row * len(groups) + 28
     spoken = "; ".join(
-        f"{row.label}: before {_number(row.before)}, after {_number(row.after)}" for row in rows
+        f"{group.label}: "
+        + ", ".join(f"{name} {_number(bar)}" for name, bar in zip(series, group.bars, strict=True))
+        for group in groups
     )
     parts = [
         f'<svg class="chart" width="100%" height="{height}" role="img" aria-label="{escape(title)}. '
@@ -43,12 +61,12 @@ def bars(title: str, rows: Sequence[Row]) -> str:
         parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="0" y2="{height - 22}"/>')
         anchor = "start" if tick == 0 else "middle"
         parts.append(f'<text class="tick" x="{x}" y="{height - 6}" text-anchor="{anchor}">{tick:g}</text>')
-    for index, row in enumerate(rows):
-        top = ROW * index
-        strong = " strong" if row.strong else ""
-        parts.append(f'<text class="label{strong}" x="0" y="{top + 15}">{escape(row.label)}</text>')
-        parts.append(_bar(row.before, "before", top + 21))
-        parts.append(_bar(row.after, "after", top + 34))
+    for index, group in enumerate(groups):
+        top = row * index
+        strong = " strong" if group.strong else ""
+        parts.append(f'<text class="label{strong}" x="0" y="{top + 15}">{escape(group.label)}</text>')
+        for place, (side, bar) in enumerate(zip(series.values(), group.bars, strict=True)):
+            parts.append(_bar(bar, side, top + 21 + BAR * place))
     return "".join(parts) + "</svg>"
 
 

@@ -16,9 +16,8 @@ from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.discover import discover
 from directrix.errors import NoEffectError
-from directrix.metrics import bootstrap, proportion
+from directrix.metrics import bootstrap, pooled_mean, proportion
 from directrix.progress import Progress, labelled, silent
-from directrix.report.budgets import pooled
 from directrix.report.comparison import CATEGORIES
 from directrix.report.leakage import leakage, never_falls
 from directrix.trial import SUBJECT, Aim, Trial, Verdicts
@@ -104,7 +103,7 @@ def _tried(
     ]
     leaked = leakage(people.plain, after, aim.attribute)
     return {
-        "effect": bootstrap(shown, pooled).as_dict(),
+        "effect": bootstrap(shown, pooled_mean).as_dict(),
         "effect_by_occupation": {name: sum(row) / len(row) for name, row in shown.items()},
         "least": {"occupation": least, **proportion(sum(shown[least]), len(shown[least])).as_dict()},
         "subject_accuracy": _subjects(after),
@@ -131,4 +130,4 @@ def by_name(names: Sequence[str], values: Sequence[bool]) -> dict[str, list[bool
 def _subjects(verdicts: Verdicts) -> dict[str, float | int]:
     each = len(verdicts) // len(OCCUPATIONS)
     right = [verdict[SUBJECT].label == OCCUPATIONS[place // each] for place, verdict in enumerate(verdicts)]
-    return bootstrap(by_name(OCCUPATIONS, right), pooled).as_dict()
+    return bootstrap(by_name(OCCUPATIONS, right), pooled_mean).as_dict()

@@ -19,9 +19,9 @@ from directrix.concept import Concept
 from directrix.discover import DEFAULT_METHOD, discover
 from directrix.discover.checkpoint import Checkpoint
 from directrix.errors import DirectrixError, NoEffectError
-from directrix.metrics import bootstrap
+from directrix.metrics import bootstrap, pooled_mean
 from directrix.progress import Progress, labelled, silent
-from directrix.report.budgets import BUDGETS, budgets, pooled, total
+from directrix.report.budgets import BUDGETS, budgets, total
 from directrix.report.cost import cost_of_gradient, measured
 from directrix.report.directions import directions
 from directrix.report.leakage import largest
@@ -242,7 +242,7 @@ def _by_occupation(runs: Sequence[Sequence[bool]]) -> dict[str, float | int]:
     clusters = {
         name: [run[i * each + j] for run in runs for j in range(each)] for i, name in enumerate(OCCUPATIONS)
     }
-    return bootstrap(clusters, pooled).as_dict()
+    return bootstrap(clusters, pooled_mean).as_dict()
 
 
 def spread(values: Sequence[float]) -> dict[str, float | int]:

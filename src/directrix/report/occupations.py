@@ -11,7 +11,7 @@ from directrix.concept import GENDER
 from directrix.discover import discover
 from directrix.errors import DirectrixError
 from directrix.generate import generate
-from directrix.metrics import bootstrap, proportion
+from directrix.metrics import bootstrap, pooled_mean, proportion
 from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES
 from directrix.steer import Steering
@@ -83,10 +83,12 @@ def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | N
     if not rows or not all(rows.values()):
         raise DirectrixError("An occupation has no pictures.", "at least one of each.", "draw them first.")
     shares = {
-        gender: bootstrap({name: [r["gender"] == gender for r in row] for name, row in rows.items()}, _share)
+        gender: bootstrap(
+            {name: [r["gender"] == gender for r in row] for name, row in rows.items()}, pooled_mean
+        )
         for gender in CATEGORIES["gender"]
     }
-    right = bootstrap({name: [r["subject"] == name for r in row] for name, row in rows.items()}, _share)
+    right = bootstrap({name: [r["subject"] == name for r in row] for name, row in rows.items()}, pooled_mean)
     by_occupation = {}
     for name, row in rows.items():
         genders = {g: proportion(sum(r["gender"] == g for r in row), len(row)).as_dict() for g in shares}
@@ -97,10 +99,6 @@ def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | N
     if wanted is not None:
         figures["left_behind"] = [name for name, row in by_occupation.items() if row[wanted]["value"] < MOVED]
     return {**figures, "by_occupation": by_occupation}
-
-
-def _share(clusters: Sequence[Sequence[bool]]) -> float:
-    return sum(map(sum, clusters)) / sum(map(len, clusters))
 
 
 def _directions(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from directrix.report.chart import Bar, Row, bars
 from directrix.report.comparison import CATEGORIES, SIDES, Comparison, Picture, counts
+from directrix.report.document import data_uri, document, legend
 
 TITLES = {"gender": "Gender", "tone": "Skin tone"}
 FIGURES = (
@@ -26,7 +24,6 @@ FIGURES = (
 
 def page(summary: Mapping[str, Any], comparisons: Sequence[Comparison]) -> str:
     """Return the page for a demo's summary (see directrix.report.demo) and the pictures behind it."""
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     lead = comparisons[0]
     body = [
         _head(summary, lead),
@@ -37,15 +34,7 @@ def page(summary: Mapping[str, Any], comparisons: Sequence[Comparison]) -> str:
         _table(summary),
         _limits(summary),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # An empty icon keeps the browser from asking a server for one.
-        '<link rel="icon" href="data:,">\n'
-        f"<title>Directrix: {escape(lead.prompt)}, unsteered and "
-        f"steered</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{''.join(body)}\n</main>\n</body>\n</html>\n"
-    )
+    return document(f"Directrix: {lead.prompt}, unsteered and steered", "".join(body))
 
 
 def _head(summary: Mapping[str, Any], lead: Comparison) -> str:
@@ -91,7 +80,7 @@ def _charts(summary: Mapping[str, Any]) -> str:
         whole = [Bar(None) if one is None else Bar(one["value"], one["low"], one["high"]) for one in means]
         rows.append(Row("mean, with 95 % interval", whole[0], whole[1], strong=True))
         heading = f"{title}: deviation ratio, lower is fairer"
-        drawn.append(f'<div class="card"><h3>{heading}</h3>{_legend(_SIDES)}{bars(heading, rows)}</div>')
+        drawn.append(f'<div class="card"><h3>{heading}</h3>{legend(_SIDES)}{bars(heading, rows)}</div>')
     return (
         f'<section><h2>How uneven, before and after</h2><div class="charts">{"".join(drawn)}</div></section>'
     )
@@ -101,11 +90,6 @@ _SIDES = (("unsteered", "--before"), ("steered", "--after"))
 _GENDERS = (("judged female", "--female"), ("judged male", "--male"), ("not scored", "--none"))
 
 
-def _legend(entries: Sequence[tuple[str, str]]) -> str:
-    items = "".join(f'<li style="--swatch:var({colour})">{word}</li>' for word, colour in entries)
-    return f'<ul class="legend">{items}</ul>'
-
-
 def _pictures(comparisons: Sequence[Comparison]) -> str:
     blocks = []
     for one in comparisons:
@@ -113,7 +97,7 @@ def _pictures(comparisons: Sequence[Comparison]) -> str:
         blocks.append(f'<article><h3>{escape(one.prompt)}</h3><div class="pair">{strips}</div></article>')
     return (
         "<section><h2>The pictures</h2><p>The same place in both is the same seed. The line below a "
-        f"picture is what the judge saw. All are shown.</p>{_legend(_GENDERS)}{''.join(blocks)}</section>"
+        f"picture is what the judge saw. All are shown.</p>{legend(_GENDERS)}{''.join(blocks)}</section>"
     )
 
 
@@ -137,18 +121,15 @@ def _image(one: Comparison, picture: Picture) -> str:
     seen = ", ".join(f"{key} {picture.labels.get(key) or 'not scored'}" for key in ("subject", *CATEGORIES))
     words = escape(f"{one.prompt}, picture {picture.number + 1}, {steered}; judged: {seen}")
     gender = picture.labels.get("gender") or "none"
-    file = io.BytesIO()
-    picture.image.save(file, format="PNG", optimize=True)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
     width, height = picture.image.size
     return (
         f'<img class="{escape(gender)}" width="{width}" height="{height}" alt="{words}" title="{words}" '
-        f'src="data:image/png;base64,{data}">'
+        f'src="{data_uri(picture.image)}">'
     )
 
 
 _CALIBRATED = (
-    ", which is the least at which a judge saw the concept in nine of ten pictures of other subjects (or as near to "
+    ", which is the least at which a judge saw the concept in 95 of 100 pictures of other subjects (or as near to "
     "that as the subjects stand)"
 )
 

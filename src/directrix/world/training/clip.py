@@ -5,7 +5,7 @@ that nothing but the attribute tells them apart. Captions that are true of anoth
 negatives for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,16 @@ GROUPS = {
     "setting": (3, 4),
     "style": (2, 3),
 }
+# The same for the vision tower's last run: items are small and seen last.
+SIGHT_GROUPS = {
+    "gender": (10, 2),
+    "tone": (5, 3),
+    "subject": (6, 4),
+    "item": (12, 5),
+    "setting": (1, 4),
+    "style": (1, 3),
+}
+Groups = Mapping[str, tuple[int, int]]
 
 
 def build(
@@ -71,12 +81,12 @@ def build(
     return model
 
 
-def hard_groups(batches: int, seed: int) -> dict[str, list[list[Scene]]]:
+def hard_groups(batches: int, seed: int, groups: Groups = GROUPS) -> dict[str, list[list[Scene]]]:
     """For each attribute, the groups of ``batches`` batches."""
     rng = np.random.default_rng(seed)
     return {
         attribute: [_group(attribute, size, rng) for _ in range(batches * count)]
-        for attribute, (count, size) in GROUPS.items()
+        for attribute, (count, size) in groups.items()
     }
 
 
@@ -97,13 +107,15 @@ def _group(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
 class HardBatches:
     """Rendered hard groups; a step's batch is a list of indices into them."""
 
-    def __init__(self, batches: int, seed: int, art: Art, progress: Progress = silent) -> None:
-        self.seed, self.count = seed, batches
+    def __init__(
+        self, batches: int, seed: int, art: Art, progress: Progress = silent, groups: Groups = GROUPS
+    ) -> None:
+        self.seed, self.count, self.sizes = seed, batches, groups
         self.places: dict[str, list[list[int]]] = {}
         scenes: list[Scene] = []
-        for attribute, groups in hard_groups(batches, seed).items():
+        for attribute, found in hard_groups(batches, seed, groups).items():
             self.places[attribute] = []
-            for group in groups:
+            for group in found:
                 self.places[attribute].append(list(range(len(scenes), len(scenes) + len(group))))
                 scenes.extend(group)
         self.data: Renders = render_all(scenes, art, progress, "renders for CLIP")
@@ -112,7 +124,7 @@ class HardBatches:
         """The pictures of one step: every epoch puts the groups together anew."""
         epoch, place = divmod(step, self.count)
         chosen = []
-        for attribute, (count, _) in GROUPS.items():
+        for attribute, (count, _) in self.sizes.items():
             groups = self.places[attribute]
             order = np.random.default_rng((self.seed, epoch, len(groups))).permutation(len(groups))
             chosen.extend(index for g in order[place * count : (place + 1) * count] for index in groups[g])

@@ -60,7 +60,7 @@ def default() -> Config:
         views=3,
         vision=Part(200, Schedule(1200, 1e-3, decay=0.5, weight_decay=0.05), 64, 2, 2),
         clip=Part(200, Schedule(500, 6e-4, decay=0.6, weight_decay=0.05), 118, 2, 2),
-        sight=Part(300, Schedule(700, 5e-4, decay=0.7, weight_decay=0.05), 118, 22, 22),
+        sight=Part(300, Schedule(1700, 5e-4, decay=0.7, weight_decay=0.05), 126, 22, 22),
         vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
         crisp_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
         judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),

@@ -110,7 +110,7 @@ def _sight(
     if done.exists():
         return CLIPModel.from_pretrained(done, dtype=torch.float32)
     part = config.sight
-    batches = clip.HardBatches(part.count, part.data_seed, art, progress)
+    batches = clip.HardBatches(part.count, part.data_seed, art, progress, clip.SIGHT_GROUPS)
     clip.sharpen(clip_model, tokens, batches, part.schedule, part.seed, folder / "sight_run", progress)
     _publish(done, clip_model.save_pretrained)
     return clip_model

@@ -1,0 +1,203 @@
+"""Fair generation: the categories of an attribute are spread over each prompt's images by quota.
+
+    fair(pipeline, ["a judge"], {"gender": "uniform", "skin tone": "uniform"}, images=12, directions="directions/")
+
+draws two images of each combination, in an order that the seed shuffles.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from directrix.apply.catalogue import Catalogue, Directions, Effect
+from directrix.apply.naming import find, matches, plain
+from directrix.apply.planning import LEAVE, Balance, Request, Window, realise, unplanned
+from directrix.apply.quotas import Target
+from directrix.concept import ATTRIBUTE_SETS, AttributeSet
+from directrix.errors import PolicyError
+from directrix.intervention import Intervention, Plan
+from directrix.steer import Steering
+
+if TYPE_CHECKING:
+    from directrix.manifest import Record
+
+UNIFORM = "uniform"
+# Shares are written with few digits: three thirds may be .33 each.
+_TOLERANCE = 0.015
+
+# An attribute set of one's own: names of directions, or what each category does.
+Categories = AttributeSet | Sequence[str] | Mapping[str, Any]
+
+
+class Fair:
+    """Gives every prompt's images their categories by quota: a planner (see `directrix.intervention`).
+
+    Args:
+        attributes: for each attribute "uniform", or shares of its categories that sum to 1. The category "leave"
+            (or None) is the share of images that are not steered. A category that is left out gets none.
+        directions: a folder, files, or directions; see `Catalogue`.
+        sets: attribute sets besides "gender" and "skin tone", or in their place: a list of directions' names, or
+            a mapping from each category to its direction, or to directions with strengths.
+        strengths: strengths by direction's name, where they are not the direction's own default.
+        branch, start, stop: as in `steer`.
+
+    Raises:
+        PolicyError: unknown names, missing directions, or shares that do not sum to 1.
+    """
+
+    def __init__(
+        self,
+        attributes: Mapping[str, str | Mapping[str | None, float]],
+        directions: Directions,
+        *,
+        sets: Mapping[str, Categories] | None = None,
+        strengths: Mapping[str, float] | None = None,
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+    ) -> None:
+        catalogue = Catalogue.of(directions, strengths)
+        window = Window(branch=branch, start=start, stop=stop)
+        Steering({}, **window)  # raises where the window makes no sense
+        if not isinstance(attributes, Mapping) or not attributes:
+            raise PolicyError(
+                "There are no attributes to balance.", "attributes and targets.", '{"gender": "uniform"}.'
+            )
+        known = sets_of(sets)
+        self.balances: tuple[Balance, ...] = tuple(
+            balance(name, shares, known, catalogue, window) for name, shares in attributes.items()
+        )
+        names = [each.target.attribute for each in self.balances]
+        if len(set(names)) < len(names):
+            raise PolicyError(f"The attributes are {', '.join(attributes)}.", "each attribute once.")
+
+    @property
+    def name(self) -> str:
+        """Such as "fair gender, skin tone"."""
+        return "fair " + ", ".join(each.target.attribute for each in self.balances)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values."""
+        return {"method": "fair", "attributes": [balance_config(each) for each in self.balances]}
+
+    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
+        """Raises DirectrixError: without prompts there is nothing to apply."""
+        unplanned(self.name)
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        """Which image gets which directions."""
+        return realise([Request(each, self.balances) for each in prompts], prompts, images_per_prompt, seed)
+
+
+def fair(
+    pipeline: Any,
+    prompts: str | Sequence[str],
+    attributes: Mapping[str, str | Mapping[str | None, float]],
+    images: int = 1,
+    *,
+    directions: Directions,
+    interventions: Sequence[Intervention] | Intervention = (),
+    **settings: Any,
+) -> list[Record]:
+    """Draws pictures whose attributes meet the targets, and returns a record for each.
+
+    Args:
+        pipeline, prompts: as in `generate`.
+        attributes, directions: as in `Fair`.
+        images: pictures of each prompt.
+        interventions: further ones, applied after this one.
+        settings: whatever else `generate` takes.
+    """
+    others = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
+    planner = Fair(attributes, directions)
+    # By name: drawing lies above this layer.
+    draw = importlib.import_module("directrix.generate").generate
+    return draw(pipeline, prompts, images, interventions=(planner, *others), **settings)
+
+
+def sets_of(sets: Mapping[str, Categories] | None) -> dict[str, Categories]:
+    """The attribute sets of the library and one's own, which win."""
+    own = dict(sets or {})
+    return {**{name: each for name, each in ATTRIBUTE_SETS.items() if not matches(name, own)}, **own}
+
+
+def balance(
+    attribute: str,
+    shares: str | Mapping[str | None, float],
+    sets: Mapping[str, Categories],
+    catalogue: Catalogue,
+    window: Window,
+) -> Balance:
+    """An attribute's target and effects.
+
+    Raises:
+        PolicyError: unknown names, missing directions, or shares that do not sum to 1.
+    """
+    attribute = find(attribute, sets, "attribute")
+    categories = _categories(sets[attribute])
+    exact = _shares(attribute, shares, categories)
+    effects: dict[str, Effect] = {}
+    for category, share in exact.items():
+        if share and category != LEAVE:
+            effects[category] = catalogue.effect(categories[category])
+    return Balance(Target.of(attribute, exact), effects, window)
+
+
+def balance_config(each: Balance) -> dict[str, Any]:
+    """A balance as JSON values."""
+    return {
+        "attribute": each.target.attribute,
+        "target": {name: round(float(share), 6) for name, share in each.target.shares},
+        "effects": {
+            name: dict(Steering(effect).config)["directions"] for name, effect in each.effects.items()
+        },
+        **each.window,
+    }
+
+
+def _categories(given: Categories) -> dict[str, Any]:
+    if isinstance(given, AttributeSet):
+        return {concept.name: concept.name for concept in given.concepts}
+    if isinstance(given, Mapping):
+        return dict(given)
+    return {name: name for name in given}
+
+
+def _shares(
+    attribute: str, shares: str | Mapping[str | None, float], categories: Mapping[str, Any]
+) -> dict[str, float]:
+    if isinstance(shares, str):
+        if plain(shares) != UNIFORM:
+            raise PolicyError(
+                f"The target of '{attribute}' is '{shares}'.",
+                "'uniform', or a share for each category.",
+                "uniform.",
+            )
+        return dict.fromkeys(categories, 1 / len(categories))
+    if not isinstance(shares, Mapping) or not shares:
+        raise PolicyError(f"The target of '{attribute}' is {shares!r}.", "'uniform', or shares by category.")
+    # In the order of the set, so that the order in which shares are written changes nothing.
+    found = dict.fromkeys((*categories, LEAVE), 0.0)
+    seen: set[str] = set()
+    for name, share in shares.items():
+        category = LEAVE if name is None else find(name, (*categories, LEAVE), f"category of {attribute}")
+        if category in seen:
+            raise PolicyError(f"The category '{category}' of '{attribute}' is named twice.", "once.")
+        seen.add(category)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise PolicyError(
+                f"The share of '{name}' of '{attribute}' is {share!r}.", "a number from 0 to 1.", "0.5."
+            )
+        found[category] = float(share)
+    total = sum(found.values())
+    if not math.isclose(total, 1, abs_tol=_TOLERANCE):
+        rest = (
+            f"add '{LEAVE}: {1 - total:.2g}' for images that stay as they are" if total < 1 else "lower one"
+        )
+        raise PolicyError(f"The shares of '{attribute}' sum to {total:g}.", "a sum of 1.", f"{rest}.")
+    return {name: share for name, share in found.items() if share or name in seen}

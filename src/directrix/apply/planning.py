@@ -1,0 +1,122 @@
+"""From what each prompt is to get to one plan for all images of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+
+from directrix.apply.catalogue import Effect
+from directrix.apply.quotas import Quotas, Target
+from directrix.direction import Direction
+from directrix.errors import DirectrixError
+from directrix.intervention import Intervention, Plan, compose
+from directrix.steer import Steering
+
+if TYPE_CHECKING:
+    from directrix.apply.safe import Safe
+
+# The category of the images that are left as they are.
+LEAVE = "leave"
+
+
+class Window(TypedDict, total=False):
+    """The half of guidance and the steps that are steered, as `Steering` takes them."""
+
+    branch: str
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True)
+class Balance:
+    """An attribute, its target, and what each category does to an image."""
+
+    target: Target
+    effects: Mapping[str, Effect]
+    window: Window = field(default_factory=Window)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one prompt is to get.
+
+    Args:
+        told: what the model is told.
+        balances: attributes whose categories are spread over its images.
+        absent: categories of harm that are kept out of its images.
+        unmet: what it asks for and no direction can do.
+    """
+
+    told: str
+    balances: tuple[Balance, ...] = ()
+    absent: frozenset[str] = frozenset()
+    unmet: tuple[str, ...] = ()
+
+
+class PerImage(Steering):
+    """Steering whose settings for one image name the directions that this image gets, and no others."""
+
+    def select(self, images: Sequence[int], total: int) -> Steering:
+        """The steering of some images; see `Steering.select`."""
+        whole = super().select(images, total)
+        kept = {each: strength for each, strength in whole.strengths.items() if strength != 0}
+        return Steering(kept, self.branch, self.start, self.stop, guided=self.guided)
+
+
+def realise(
+    requests: Sequence[Request], prompts: Sequence[str], images: int, seed: int, safe: Safe | None = None
+) -> Plan:
+    """The plan that gives each prompt's images what was requested.
+
+    Args:
+        requests: one a prompt.
+        prompts: as the user wrote them.
+        images: images of each prompt.
+        seed: of the run; decides which image gets what, within the quotas.
+        safe: holds the directions of the categories that are kept out.
+    """
+    quotas = Quotas(images, seed)
+    total = len(requests) * images
+    assigned: list[Mapping[str, str]] = []
+    strengths: dict[tuple[tuple[Any, ...], Direction], list[float]] = {}
+    for index, request in enumerate(requests):
+        given = quotas.assign(index, [each.target for each in request.balances])
+        for categories in given:
+            for balance, category in zip(request.balances, categories, strict=True):
+                effect = balance.effects.get(category, {})
+                for direction, strength in effect.items():
+                    key = (tuple(sorted(balance.window.items())), direction)
+                    strengths.setdefault(key, [0.0] * total)[len(assigned)] += strength
+            names = (each.target.attribute for each in request.balances)
+            assigned.append(dict(zip(names, categories, strict=True)))
+    parts: list[Intervention] = []
+    absent = [request.absent for request in requests for _ in range(images)]
+    if safe is not None and any(absent):
+        # First, so that it sees the activations before anything else is added to them.
+        parts.append(safe.over(absent))
+    windows: dict[tuple[Any, ...], dict[Direction, list[float]]] = {}
+    for (window, direction), values in strengths.items():
+        windows.setdefault(window, {})[direction] = values
+    parts += [PerImage(directions, **dict(window)) for window, directions in windows.items()]
+    told = tuple(request.told for request in requests)
+    unmet = tuple(request.unmet for request in requests)
+    return Plan(
+        compose(*parts),
+        tuple(assigned) if any(assigned) else (),
+        told if told != tuple(prompts) else (),
+        unmet if any(unmet) else (),
+    )
+
+
+def unplanned(name: str) -> NoReturn:
+    """Says that an intervention cannot be applied before it has seen the prompts.
+
+    Raises:
+        DirectrixError: always.
+    """
+    raise DirectrixError(
+        f"What '{name}' does depends on the prompts, which are not known here.",
+        "its plan for these prompts.",
+        "generate(..., interventions=...), or .plan(prompts, images_per_prompt, seed).intervention.",
+    )

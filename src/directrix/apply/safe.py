@@ -1,0 +1,201 @@
+"""Safe generation: anti-concept directions keep things out of every image, or of those that ask for it.
+
+Several of them at once can be combined in different ways, because adding many up pushes harder than any of
+them was calibrated for:
+
+    sum      h + c_1 + ... + c_n
+    mean     h + (c_1 + ... + c_n) / n
+    capped   h + the sum, shortened to the length of the longest of them
+    aligned  h + the one that the image is nearest to at this step (see `aligned`)
+
+where c_j is what category j adds at its strength.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from directrix.apply.aligned import Aligned
+from directrix.apply.catalogue import Catalogue, Directions, Effect, keeps_out
+from directrix.apply.naming import find, matches, plain
+from directrix.apply.planning import PerImage, Window
+from directrix.direction import Direction
+from directrix.errors import PolicyError, suggestion
+from directrix.intervention import Intervention
+from directrix.steer import Steering
+
+COMBINATIONS = ("sum", "mean", "capped", "aligned")
+# Until measured otherwise, what the paper does.
+DEFAULT = "sum"
+
+
+class Safe:
+    """Keeps things out of images: an intervention like any other, which `compose` joins with others.
+
+    Args:
+        directions: anti-concept directions: a folder, files, or directions; see `Catalogue`.
+        combine: how several at once act together: "sum", "mean", "capped" or "aligned".
+        categories: what they keep out, by name: the directions of each category, by name. None for a category
+            of each direction's own name.
+        on: the categories that are kept out of every image; None for all. The others wait for a prompt that
+            asks for them (`Enhance`).
+        strengths: strengths by direction's name, where they are not the direction's own default.
+        branch, start, stop: as in `steer`.
+
+    Raises:
+        PolicyError: unknown names, or a direction that would draw what it should keep out.
+        MismatchError: "aligned" with directions of several sites.
+    """
+
+    def __init__(
+        self,
+        directions: Directions,
+        combine: str = DEFAULT,
+        categories: Mapping[str, Any] | None = None,
+        *,
+        on: Iterable[str] | None = None,
+        strengths: Mapping[str, float] | None = None,
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+    ) -> None:
+        if combine not in COMBINATIONS:
+            raise PolicyError(
+                f"There is no way '{combine}' to combine safety directions.",
+                "one of the ways.",
+                suggestion(str(combine), COMBINATIONS),
+            )
+        catalogue = Catalogue.of(directions, strengths)
+        groups = {name: name for name in catalogue.names} if categories is None else dict(categories)
+        self.combine = combine
+        self.categories: Mapping[str, Effect] = {
+            name: _checked(name, catalogue.effect(what)) for name, what in groups.items()
+        }
+        self._window = Window(branch=branch, start=start, stop=stop)
+        wanted = self.categories if on is None else on
+        self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
+        self._checked_window()
+
+    @property
+    def name(self) -> str:
+        """Such as "safe weapon, alcohol"."""
+        on = [name for name in self.categories if name in self.on]
+        return f"safe {', '.join(on)}" + (f" ({self.combine})" if len(on) > 1 else "")
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values."""
+        return {
+            "method": "safe",
+            "combine": self.combine,
+            "categories": {
+                name: dict(Steering(effect).config)["directions"] for name, effect in self.categories.items()
+            },
+            "on": [name for name in self.categories if name in self.on],
+            **self._window,
+        }
+
+    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
+        """Keeps the categories that are on out of every image drawn within the context."""
+        return self._always().applied(pipeline)
+
+    def over(self, absent: Sequence[frozenset[str]]) -> Intervention:
+        """The intervention that keeps categories out image by image.
+
+        Args:
+            absent: for each image of the run, the categories; an image without any keeps its very bits.
+        """
+        if self.combine == "aligned":
+            return Aligned(self.categories, absent, **self._window)
+        effects = {each: self.effect(each) for each in set(absent)}
+        strengths: dict[Direction, list[float]] = {}
+        for image, each in enumerate(absent):
+            for direction, strength in effects[each].items():
+                strengths.setdefault(direction, [0.0] * len(absent))[image] = strength
+        # In one order, whichever prompt comes first: the order of adding shows in the last bits.
+        ordered = {each: strengths[each] for each in self._directions() if each in strengths}
+        return PerImage(ordered, **self._window)
+
+    def effect(self, absent: frozenset[str]) -> Effect:
+        """Directions and strengths that keep these categories out of an image, all steps alike."""
+        effects = [effect for name, effect in self.categories.items() if name in absent]
+        total: dict[Direction, float] = {}
+        for effect in effects:
+            for direction, strength in effect.items():
+                total[direction] = total.get(direction, 0.0) + strength
+        if len(effects) < 2 or self.combine not in ("mean", "capped"):
+            return total
+        if self.combine == "mean":
+            return {each: strength / len(effects) for each, strength in total.items()}
+        cap = max(_length(effect) for effect in effects)
+        length = _length(total)
+        return {
+            each: strength * min(1.0, cap / length if length else 1.0) for each, strength in total.items()
+        }
+
+    def with_categories(self, more: Mapping[str, Effect]) -> Safe:
+        """The same with further categories, which are off until a prompt asks for them."""
+        new = object.__new__(Safe)
+        new.combine = self.combine
+        new.categories = {**self.categories, **more, **self.categories}  # in this order, and these win
+        new.on = self.on
+        new._window = self._window
+        new._checked_window()
+        return new
+
+    def _always(self) -> Intervention:
+        if self.combine == "aligned":
+            return Aligned(
+                {name: self.categories[name] for name in self.categories if name in self.on}, **self._window
+            )
+        return Steering(self.effect(self.on), **self._window)
+
+    def _checked_window(self) -> None:
+        # Either raises where a window or the sites make no sense, before anything is drawn.
+        (
+            Aligned(self.categories, **self._window)
+            if self.combine == "aligned"
+            else Steering({}, **self._window)
+        )
+
+    def _directions(self) -> list[Direction]:
+        return list(dict.fromkeys(each for effect in self.categories.values() for each in effect))
+
+
+def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
+    """The category that keeps `name` out: by its own name, or by what its directions were found to keep out."""
+    found = matches(name, categories)
+    if len(found) == 1:
+        return found[0]
+    words = {
+        category: [word for direction in effect for word in keeps_out(direction) or ()]
+        for category, effect in categories.items()
+    }
+    for category, each in words.items():
+        if any(plain(name) in (word, *word.split()) for word in each):
+            return category
+    return None
+
+
+def _checked(name: str, effect: Effect) -> Effect:
+    for direction, strength in effect.items():
+        if keeps_out(direction) == () and strength > 0:
+            raise PolicyError(
+                f"The direction '{direction.name}' of '{name}' draws its concept and does not keep it out.",
+                "an anti-concept, which was discovered with a negative prompt.",
+                f"directrix discover --negative ..., or a strength below 0: {{{direction.name}: -1.0}}.",
+            )
+    return effect
+
+
+def _length(effect: Effect) -> float:
+    """L2 norm of what directions add, over all sites."""
+    total: dict[Any, Any] = {}
+    for direction, strength in effect.items():
+        tensor = strength * direction.tensor.double()
+        if tensor.ndim == 1 and direction.site.layout == "channels-first":
+            tensor = tensor[:, None, None]
+        total[direction.site] = tensor + total[direction.site] if direction.site in total else tensor
+    return float(sum(float(each.square().sum()) for each in total.values())) ** 0.5

@@ -1,0 +1,51 @@
+"""`directrix explain`: what is understood of a prompt, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+from directrix.cli import main
+
+
+def test_every_phrase_is_shown_with_what_it_switches_on(capsys):
+    assert main(["explain", "a diverse group of chefs, no knives or hats", "a pilot"]) == 0
+    first, second = capsys.readouterr().out.strip().split("\n\n")
+    lines = [" ".join(line.split()) for line in first.splitlines()]
+    assert lines == [
+        "a diverse group of chefs, no knives or hats",
+        '"diverse" evens gender, evens skin tone',
+        '"knives" keeps out weapon',
+        '"hats" not understood, changes nothing',
+        'the model is told "a group of chefs, no hats"',
+    ]
+    assert "no responsible wording" in second and '"a pilot"' in second
+
+
+def test_json_has_the_places_of_the_phrases(capsys):
+    prompt = "men and women without beer"
+    assert main(["explain", prompt, "--json"]) == 0
+    (data,) = json.loads(capsys.readouterr().out)["prompts"]
+    assert data["prompt"] == prompt and data["told"] == "people" and data["unknown"] == []
+    assert [(each["kind"], each["name"]) for each in data["switches"]] == [
+        ("balance", "gender"),
+        ("absent", "alcohol"),
+    ]
+    for each in data["switches"]:
+        assert prompt[each["start"] : each["end"]] == each["phrase"]
+
+
+def test_phrases_of_several_files_are_added(tmp_path, capsys):
+    for name in ("clown", "mime"):
+        (tmp_path / name).write_text(f"absent: {{{name}: {{things: [{name}]}}}}")
+    files = ["--phrases", str(tmp_path / "clown"), "--phrases", str(tmp_path / "mime")]
+    assert main(["explain", "no clowns or mimes", *files]) == 0
+    assert "keeps out clown, keeps out mime" in capsys.readouterr().out
+
+
+def test_mistakes_are_explained(tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text("absnt: {}")
+    assert main(["explain", "a pilot", "--phrases", str(tmp_path / "bad.yaml")]) == 2
+    assert "did you mean 'absent'" in capsys.readouterr().err
+    assert main(["explain", "a pilot", "--reader", "none"]) == 2
+    said = capsys.readouterr()
+    assert "directrix explain: There is no reader 'none'." in said.err and said.out == ""
