@@ -111,7 +111,7 @@ def test_a_direction_with_its_recipe(pipeline, method):
     assert evaluations["forward"] == (2 * 8 * 4 if method == "distillation" else 0)
     assert recipe["seconds"]["fitting"] >= 0 and len(recipe["loss"]["curve"]) == 8
     assert recipe["learning_rate"] == pytest.approx(
-        (0.3 if method == "distillation" else 0.002) * recipe["site_rms"]
+        (0.3 if method == "distillation" else 0.001) * recipe["site_rms"]
     )
     assert {"directrix", "torch", "diffusers", "date"} <= set(found.provenance)
 
