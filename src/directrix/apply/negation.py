@@ -31,8 +31,8 @@ from directrix.apply.reading import Part, Reading
 from directrix.apply.words import Word, word_set
 
 _SILENT = word_set("nobody none noone one")
-_FAR = 4
-_LONGEST = 12
+_FAR = 4  # words back that a first negation may stand before a second
+_LONGEST = 12  # things in one list, at most: long prompts stay quick to read
 
 
 class _Item(NamedTuple):
