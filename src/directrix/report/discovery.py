@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from directrix import models, storage
 from directrix.calibration import calibrate
 from directrix.concept import Concept
@@ -85,11 +87,13 @@ def discovery(
 
     gradient_cost = cost_of_gradient(pipeline)
     methods: dict[str, Any] = {}
+    threads: set[int] = set()
     for name, contender in contenders.items():
         runs = {
             seed: _run(pipeline, judge, folder, name, contender, tasks, seed, trial, progress)
             for seed in seeds
         }
+        threads |= {row["threads"] for run in runs.values() for row in run.values()}
         methods[name] = _summary(runs, folder, name, tasks, gradient_cost)
         if name != PAPER:
             methods[name]["eight"] = _together(pipeline, contender, eight, gradient_cost, progress)
@@ -98,6 +102,7 @@ def discovery(
         "seeds": list(seeds),
         "pictures": {"occupations": len(OCCUPATIONS), "each": images_per_prompt},
         "gradient_cost": gradient_cost,
+        "threads": sorted(threads),
         "unsteered": {task.concept.name: _unsteered(trial(task.frame), task) for task in tasks},
         "methods": methods,
     }
@@ -171,7 +176,8 @@ def _run(
         with measured() as calibrating:
             if contender.calibrated:
                 try:
-                    direction = calibrate(pipeline, direction, judge, aim=task.aim, progress=bars)
+                    # How far beyond 1.0 one may go is not compared.
+                    direction = calibrate(pipeline, direction, judge, aim=task.aim, sweep=(), progress=bars)
                 except NoEffectError:
                     seen = False
         here = trial(task.frame)
@@ -182,6 +188,7 @@ def _run(
             "seconds": cost.seconds,
             "seconds_calibrating": calibrating.seconds,
             "memory_mb": cost.memory_mb,
+            "threads": torch.get_num_threads(),
         }
         storage.save(direction, stem.with_suffix(".safetensors"))
         write_atomically(note, (json.dumps(row) + "\n").encode())
