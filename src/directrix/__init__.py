@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from directrix.concept import PromptPair as PromptPair
     from directrix.direction import Direction as Direction
     from directrix.discover import discover as discover
+    from directrix.discover.attribute import discover_attribute as discover_attribute
     from directrix.errors import DirectrixError as DirectrixError
     from directrix.evaluate import evaluate as evaluate
     from directrix.generate import generate as generate
@@ -45,6 +46,7 @@ _HOME = {
     "AttributeSet": "concept",
     "Direction": "direction",
     "discover": "discover",
+    "discover_attribute": "discover.attribute",
     "calibrate": "calibration",
     "steer": "steer",
     "generate": "generate",
@@ -64,6 +66,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "AttributeSet",
     "Direction",
     "discover",
+    "discover_attribute",
     "calibrate",
     "steer",
     "generate",

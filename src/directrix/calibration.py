@@ -29,15 +29,19 @@ if TYPE_CHECKING:
     from directrix.judges import Judge, Verdict
 
 # At strength 1.0 this share of the pictures shows the concept.
-EFFECT = 0.95
+EFFECT = 0.98
 # At a sensible strength no more than this share of the pictures loses its subject.
 LOST = 0.1
-# Strengths that are tried, as multiples of the direction as it was found; upwards until the effect is there.
-LADDER = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+# Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, place from LEAST to GREATEST: by
+# twos until the effect is there or no longer there, then the one between.
+STEPS = 4
+LEAST, GREATEST = -6, 8
 # Then these, as multiples of the calibrated one, to see how far one can go.
 SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
 # Fewer pictures than this of all prompts together could not show an effect beyond chance.
-PICTURES = 42
+PICTURES = 56
+# Prompts that say already what kind of picture they are of.
+_PICTURE = re.compile(r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)", re.IGNORECASE)
 # Below this chance (were there no effect) an effect counts as seen.
 SIGNIFICANCE = 0.01
 
@@ -54,21 +58,20 @@ def concept_of(direction: Direction) -> Concept:
     return _concept(found)
 
 
-def opposite_of(direction: Direction) -> Concept | None:
-    """The concept that a direction was contrasted with on the command line, from its recipe."""
-    found = direction.recipe.get("opposite")
-    return _concept(found) if found else None
+def others_of(direction: Direction) -> list[Concept]:
+    """The other values of the attribute that a direction was told apart from on the command line, from its recipe."""
+    return [_concept(found) for found in direction.recipe.get("others", ())]
 
 
 def _concept(found: Mapping[str, Any]) -> Concept:
     return Concept(str(found["name"]), tuple(PromptPair(**pair) for pair in found["pairs"]))
 
 
-def judge_for(pipeline: Any, concept: Concept, opposite: Concept | None = None) -> tuple[Judge, Aim | None]:
+def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, Aim | None]:
     """A judge that can see the concept, and what it should see, where that is known beforehand.
 
-    The emoji judge for the embedded model. Elsewhere CLIP zero-shot between the concept's words and the opposite's (or
-    the neutral ones), which also tells the subjects of ``calibration_prompts`` apart.
+    The emoji judge for the embedded model. Elsewhere CLIP zero-shot between the concept's words and the others' (the
+    neutral ones, where there are none), which also tells the subjects of ``subject_prompts`` apart.
     """
     if models.identity(pipeline).name == models.EMBEDDED:
         from directrix.judges.emoji import EmojiJudge
@@ -78,8 +81,8 @@ def judge_for(pipeline: Any, concept: Concept, opposite: Concept | None = None) 
 
     pairs = concept.pairs
     wanted = [pair.negative or pair.target for pair in pairs]
-    other = [pair.target for pair in opposite.pairs] if opposite else [pair.neutral for pair in pairs]
-    prompts = calibration_prompts(pipeline, concept)
+    other = [pair.target for each in others for pair in each.pairs] or [pair.neutral for pair in pairs]
+    prompts = subject_prompts(pipeline, concept)
     rest = f"not {concept.name}"
     attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
     if len(prompts) > 1:
@@ -88,6 +91,12 @@ def judge_for(pipeline: Any, concept: Concept, opposite: Concept | None = None) 
 
 
 def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
+    """``subject_prompts``, each as it is and as a photo: a few words more can change what a strength does."""
+    plain = subject_prompts(pipeline, concept)
+    return [*plain, *(f"a photo of {prompt}" for prompt in plain if not _PICTURE.match(prompt))]
+
+
+def subject_prompts(pipeline: Any, concept: Concept) -> list[str]:
     """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
     neutral = list(dict.fromkeys(pair.neutral for pair in concept.pairs))
     subjects = models.facts(pipeline).subjects
@@ -97,7 +106,7 @@ def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
         if re.search(r"\ba person\b", prompt)
         for subject in subjects
     ]
-    return [*neutral, *others]
+    return list(dict.fromkeys([*neutral, *others]))
 
 
 def aim_of(
@@ -195,11 +204,11 @@ def calibrate(
         raise DirectrixError(f"effect is {effect!r}.", "a share above 0, up to 1.", "0.95.")
     concept = concept or concept_of(direction)
     if judge is None:
-        judge, known = judge_for(pipeline, concept, opposite_of(direction))
+        judge, known = judge_for(pipeline, concept, *others_of(direction))
         aim = aim or known
     steps = num_inference_steps or max(1, models.facts(pipeline).num_inference_steps // 2)
     words: dict[str, Any] = {}
-    with progress(len(LADDER) + len(sweep) + 2, "Calibrating") as bar:
+    with progress(3 + len(sweep), "Calibrating") as bar:
         if aim is None:
             aim, old, new = aim_of(pipeline, concept, judge, num_inference_steps=steps, seed=seed)
             words = {"neutral": old.as_dict(), "target": new.as_dict()}
@@ -211,7 +220,7 @@ def calibrate(
         trial = Trial(pipeline, judge, listed, each, num_inference_steps=steps, seed=seed)
         bar.advance(1)
         unit, climbed = _climb(trial, direction, aim, effect)
-        bar.advance(len(LADDER))
+        bar.advance(1)
         scaled = direction.with_(tensor=direction.tensor * unit)
         ranged = []
         for strength in sweep:
@@ -244,12 +253,23 @@ def calibrate(
 
 def _climb(trial: Trial, direction: Direction, aim: Aim, effect: float) -> tuple[float, list[Step]]:
     """The strength that becomes 1.0, and every strength that was tried to find it."""
-    rows: list[Step] = []
-    for strength in LADDER:
-        rows.append(trial.step(direction, aim, strength))
+    tried: dict[int, Step] = {}
+
+    def has_effect(place: int) -> bool:
+        if place not in tried:
+            tried[place] = trial.step(direction, aim, 2.0 ** (place / STEPS))
+        return tried[place].effect.value >= effect
+
+    place = 0
+    if has_effect(place):
+        while place > LEAST and has_effect(place - 2):
+            place -= 2
+    else:
         # Once most subjects are gone, more strength only destroys the picture.
-        if rows[-1].effect.value >= effect or rows[-1].kept.value < 0.5:
-            break
+        while place < GREATEST and not has_effect(place) and tried[place].kept.value >= 0.5:
+            place += 2
+    has_effect(place - 1)
+    rows = [tried[place] for place in sorted(tried)]
     reached = [row for row in rows if row.effect.value >= effect and row.kept.value >= 1 - LOST]
     best = reached[0] if reached else max(rows, key=lambda row: row.effect.value + row.kept.value)
     with_it, against_it = best.gained, best.lost

@@ -133,13 +133,30 @@ def _listed(prompts: str | Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class AttributeSet:
-    """Concepts of which one image shows one, such as the genders."""
+    """Concepts of which one image shows one, such as the genders.
+
+    Args:
+        name: of what they are values of.
+        concepts: two or more.
+        words: for each concept, what stands before a noun: "female" as in "a female judge"; none where nothing does.
+
+    Raises:
+        ConceptError: fewer than two concepts, two of one name, or not as many words as concepts.
+    """
 
     name: str
     concepts: tuple[Concept, ...]
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "concepts", tuple(self.concepts))
+        object.__setattr__(self, "words", tuple(self.words))
+        if self.words and len(self.words) != len(self.concepts):
+            raise ConceptError(
+                f"The attribute set '{self.name}' has {len(self.words)} words for {len(self.concepts)} concepts.",
+                "one for each concept, or none.",
+                "add or remove words.",
+            )
         names = [concept.name for concept in self.concepts]
         if len(names) < 2 or len(set(names)) < len(names):
             raise ConceptError(
@@ -148,17 +165,38 @@ class AttributeSet:
                 "add or rename concepts.",
             )
 
+    def among(self, subjects: Sequence[str]) -> AttributeSet:
+        """The same concepts with more prompts: each subject with the concept's word, and without it.
+
+        subjects: noun phrases with an indefinite article; "a judge" gives "a female judge" and "a judge". What a
+        concept means is not quite the same for everybody, and what all of them have in common is nearer to it.
+        """
+        if not self.words:
+            return self
+        concepts = tuple(
+            Concept(concept.name, (*concept.pairs, *(_told(subject, word) for subject in subjects)))
+            for concept, word in zip(self.concepts, self.words, strict=True)
+        )
+        return AttributeSet(self.name, concepts, self.words)
+
+
+def _told(subject: str, word: str) -> PromptPair:
+    article, _, noun = subject.partition(" ")
+    if article not in ("a", "an") or not noun.strip():
+        raise ConceptError(f"The subject is {subject!r}.", "a noun with its article.", '"a judge".')
+    return PromptPair(f"{'an' if word[0] in 'aeiou' else 'a'} {word} {noun}", subject)
+
 
 GENDER = AttributeSet(
     "gender",
     (Concept.of("woman", "a woman", "a person"), Concept.of("man", "a man", "a person")),
+    ("female", "male"),
 )
+_TONES = ("light-skinned", "brown-skinned", "dark-skinned")
 SKIN_TONE = AttributeSet(
     "skin tone",
-    tuple(
-        Concept.of(tone, f"a {tone} person", "a person")
-        for tone in ("light-skinned", "brown-skinned", "dark-skinned")
-    ),
+    tuple(Concept.of(tone, f"a {tone} person", "a person") for tone in _TONES),
+    _TONES,
 )
 ATTRIBUTE_SETS = {each.name: each for each in (GENDER, SKIN_TONE)}
 

@@ -99,9 +99,16 @@ def test_strength_one_becomes_the_least_that_has_the_effect(pipeline, direction,
         "present": True,
     }
     at_one = next(row for row in facts["strengths"] if row["strength"] == 1.0)
-    assert at_one["effect"]["value"] >= 0.95
+    assert at_one["effect"]["value"] >= calibration.EFFECT
     below = [row["effect"]["value"] for row in facts["strengths"] if 0 < row["strength"] < 1]
-    assert below and all(value < 0.95 for value in below)
+    assert below and all(value < calibration.EFFECT for value in below)
+    # And no further below than a strength that was tried.
+    assert max(row["strength"] for row in facts["strengths"] if row["strength"] < 1) > 0.8
+
+
+def test_a_direction_that_does_too_much_is_made_smaller(pipeline, direction, model):
+    calibrated = calibrate(pipeline, direction, model(reach=0.5), images_per_prompt=40)
+    assert 0.49 < calibrated.norm() < 0.6
 
 
 def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction, model):
@@ -114,7 +121,7 @@ def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction,
 def test_where_the_effect_is_never_reached_the_picture_is_not_destroyed(pipeline, direction, model):
     judge = model(reach=6.0, breaks=2.5)
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
-    assert calibrated.norm() == pytest.approx(2.0)
+    assert 2.0 < calibrated.norm() < 2.5
     at_one = next(row for row in calibrated.provenance["calibration"]["strengths"] if row["strength"] == 1.0)
     assert at_one["effect"]["value"] < 0.95 and at_one["kept"]["value"] == 1.0
 
@@ -125,10 +132,10 @@ def test_one_prompt_is_drawn_often_enough_to_show_an_effect(pipeline, direction,
 
 
 def test_an_effect_that_costs_the_subjects_is_not_taken(pipeline, direction, model):
-    """At 2.8 all pictures show the concept and half of the subjects are gone; at 2.0 two thirds, and all stand."""
+    """At 2.8 all pictures show the concept and half of the subjects are gone; below 2.5 fewer do, and all stand."""
     judge = model(reach=2.8, breaks=2.5)
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
-    assert calibrated.norm() == pytest.approx(2.0)
+    assert 2.0 < calibrated.norm() < 2.5
 
 
 def test_an_unscored_subject_is_not_kept(pipeline, direction, model, monkeypatch):
@@ -179,8 +186,14 @@ def test_prompts_put_the_cards_subjects_in_the_place_of_a_person(pipeline, monke
         models, "facts", lambda _: facts.__class__(**{**vars(facts), "subjects": ("a pilot",)})
     )
     anti = Concept.of("unarmed", neutral="a person in an alley", negative="a weapon")
-    assert calibration_prompts(pipeline, anti) == ["a person in an alley", "a pilot in an alley"]
-    assert calibration_prompts(pipeline, Concept.of("red", "a red car", "a car")) == ["a car"]
+    assert calibration_prompts(pipeline, anti) == [
+        "a person in an alley",
+        "a pilot in an alley",
+        "a photo of a person in an alley",
+        "a photo of a pilot in an alley",
+    ]
+    car = Concept.of("red", "a photo of a red car", "a photo of a car")
+    assert calibration_prompts(pipeline, car) == ["a photo of a car"]
 
 
 def test_a_direction_that_forgot_its_concept_is_refused(make_direction):

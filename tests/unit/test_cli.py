@@ -141,7 +141,44 @@ def test_discover_takes_the_shared_part_out_of_opposites(model, tmp_path):
         assert main([*command, *options]) == 0
     found = {name: storage.load(path) for name, path in files.items()}
     assert found["w"].cosine(found["m"]) == pytest.approx(-1.0, abs=1e-3)
-    assert found["w"].recipe["opposite"]["pairs"][0]["target"] == "a man"
+    assert found["w"].recipe["others"][0]["pairs"][0]["target"] == "a man"
+
+
+def test_discover_writes_a_file_for_each_value_of_an_attribute(model, tmp_path, capsys):
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
+    assert main([*command, "--no-calibration", "--json", "-o", str(tmp_path)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in told["directions"]] == ["woman", "man"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["man.safetensors", "woman.safetensors"]
+    woman, man = (storage.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man"))
+    assert woman.cosine(man) == pytest.approx(-1.0, abs=1e-3)
+    assert woman.recipe["preserved"] == 3 and woman.recipe["others"][0]["name"] == "man"
+    assert "--attribute gender" in woman.recipe["command"]
+
+
+def test_an_attribute_has_its_own_prompts(model, tmp_path, capsys):
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--target", "a woman"]
+    assert main([*command, "-o", str(tmp_path)]) == 2
+    assert "--target" in capsys.readouterr().err
+
+
+def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, capsys, monkeypatch):
+    from directrix import calibration
+    from directrix.errors import NoEffectError
+
+    def calibrate(pipeline, direction, judge, **rest):
+        if direction.name == "woman":
+            raise NoEffectError("No effect of 'woman'.", "one.", "another.")
+        return direction.with_(provenance={**direction.provenance, "calibration": {"aim": MALE}})
+
+    MALE = {"attribute": "gender", "label": "male", "present": True}
+    monkeypatch.setattr(calibration, "judge_for", lambda *_: (None, None))
+    monkeypatch.setattr(calibration, "calibrate", calibrate)
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
+    assert main([*command, "-o", str(tmp_path)]) == 3
+    assert "No effect of 'woman'" in capsys.readouterr().err
+    kept = {name: storage.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man")}
+    assert "calibration" in kept["man"].provenance and "calibration" not in kept["woman"].provenance
 
 
 def test_discover_says_which_defaults_it_uses():

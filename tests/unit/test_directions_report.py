@@ -51,8 +51,8 @@ def found(pipeline, tmp_path, monkeypatch):
     monkeypatch.setattr("directrix.trial.generate", drawn)
     monkeypatch.setattr(report, "calibrate", calibrate)
     settings = {"images": 1, "num_inference_steps": 2, "guidance_scale": 2.0}
-    original = report.discover
-    monkeypatch.setattr(report, "discover", lambda *a, **k: original(*a, **{**k, **settings}))
+    original = report.discover_attribute
+    monkeypatch.setattr(report, "discover_attribute", lambda *a, **k: original(*a, **{**k, **settings}))
     found = report.directions(pipeline, Reader(), tmp_path, images_per_prompt=4)
     assert [path.name for path in tmp_path.iterdir()] == ["default-woman.safetensors"]
     return found

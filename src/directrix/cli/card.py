@@ -86,11 +86,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _measured(pipeline: Any, direction: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    from directrix.calibration import concept_of, judge_for, opposite_of
+    from directrix.calibration import concept_of, judge_for, others_of
     from directrix.progress import bars
     from directrix.report import card as cards
 
-    judge, aim = judge_for(pipeline, concept_of(direction), opposite_of(direction))
+    judge, aim = judge_for(pipeline, concept_of(direction), *others_of(direction))
     return cards.measure(
         pipeline,
         direction,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from directrix.discover import DEFAULT_METHOD
 
 if TYPE_CHECKING:
     from directrix.concept import Concept
+    from directrix.direction import Direction
     from directrix.discover.problem import Defaults
     from directrix.judges import Judge
     from directrix.trial import Aim
@@ -26,24 +27,34 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "discover",
         help="find what a concept means inside a model",
         description="Find the direction of a concept inside a frozen model, and write it to one "
-        "safetensors file. "
+        "safetensors file; or with --attribute, those of all values of an attribute, a file each. "
         "An interrupted run goes on where it stopped when the same command is given again.",
-        epilog='example: directrix discover --model emoji --name woman --target "a woman" --neutral "a '
-        'person" '
-        "-o woman.safetensors",
+        epilog='examples: directrix discover --name snow --target "a person in the snow" --neutral "a person" '
+        "-o snow.safetensors; directrix discover --attribute gender -o directions/",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="where the direction goes"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="where the direction goes; a folder, with --attribute",
     )
     concept = parser.add_argument_group(
         "concept", "Each prompt may be given several times; they are paired in order."
+    )
+    concept.add_argument(
+        "--attribute",
+        metavar="NAME",
+        help="'gender' or 'skin tone', in place of the prompts: all its values, on the subjects of the model's card, "
+        "with the other attribute left alone",
     )
     concept.add_argument("--name", help="what to call it (default: the file's name)")
     concept.add_argument(
         "--target", action="append", metavar="PROMPT", help='the concept in words, "a woman"'
     )
     concept.add_argument(
-        "--neutral", action="append", required=True, metavar="PROMPT", help='the same without it, "a person"'
+        "--neutral", action="append", metavar="PROMPT", help='the same without it, "a person"'
     )
     concept.add_argument(
         "--negative",
@@ -100,64 +111,57 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Discover one concept, with a checkpoint beside the output until the direction is written."""
+    """Discover, with a checkpoint beside the output until all directions are written."""
     from directrix.concept import Concept, attribute_set
 
     # What can be wrong is found before anything slow is loaded.
+    preserve = [attribute_set(wanted) for wanted in arguments.preserve]
+    if arguments.attribute is not None:
+        from directrix.cli import attribute
+
+        attribute.run(arguments, preserve or None)
+        return
     name = arguments.name or arguments.output.stem
     concept = Concept.of(name, arguments.target, arguments.neutral, arguments.negative)
-    opposite = arguments.opposite and Concept.of(f"opposite of {name}", arguments.opposite, arguments.neutral)
-    preserve = [each for wanted in arguments.preserve for each in attribute_set(wanted).concepts]
+    others = (
+        [Concept.of(f"opposite of {name}", arguments.opposite, arguments.neutral)]
+        if arguments.opposite
+        else []
+    )
     output = options.writable_file(arguments.output)
     folder = output.with_name(f"{output.name}.checkpoint")
 
     from directrix import storage
     from directrix.cli import describe
-    from directrix.discover import discover, methods
+    from directrix.discover import discover
     from directrix.progress import bars
     from directrix.report.cost import measured
 
-    asked = {key: getattr(arguments, key) for key in ("images", "steps", "batch_size", "learning_rate")}
-    terminal.note(_announcement(arguments.method, asked, methods.method_class(arguments.method).defaults))
-    if folder.is_dir():
-        terminal.note(f"Going on from {folder}.")
+    announce(arguments, folder)
     pipeline = options.load_model(arguments)
-    judged = None if arguments.no_calibration else _judge(pipeline, concept, opposite or None)
+    judged = None if arguments.no_calibration else judge_of(pipeline, concept, *others)
     with measured() as cost:
         directions = discover(
             pipeline,
-            [concept, opposite] if opposite else [concept],
+            [concept, *others],
             arguments.method,
-            **asked,
-            seed=arguments.seed,
-            shape=arguments.shape,
-            rank=arguments.rank,
-            contrast=bool(opposite),
+            **asked(arguments),
+            contrast=bool(others),
             preserve=preserve,
             checkpoint=folder,
             progress=bars,
         )
-    direction = directions[0].with_(
-        provenance={**directions[0].provenance, "memory_mb": round(cost.memory_mb, 1)}
-    )
-    told = {"command": _command(arguments), "opposite": asdict(opposite) if opposite else None}
-    direction = direction.with_(recipe={**direction.recipe, **told})
+    direction = noted(directions[0], arguments, others, cost.memory_mb)
     storage.save(direction, output)
     if judged is not None:
-        from directrix.calibration import calibrate
         from directrix.errors import NoEffectError
-        from directrix.trial import Aim
 
-        judge, aim = judged
         try:
-            direction = calibrate(pipeline, direction, judge, aim=aim, progress=bars)
+            direction = calibrated(pipeline, direction, judged)
         except NoEffectError:
             # The advice is to try other settings, which this checkpoint would refuse.
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        # An unknown word moves something else, if anything; whoever asked should see what.
-        found = direction.provenance["calibration"]["aim"]
-        terminal.note(f"Calibrated on what the judge sees change: {Aim(**found)}.")
         storage.save(direction, output)
     # Kept until now: an interrupted calibration finds the direction again at once.
     shutil.rmtree(folder, ignore_errors=True)
@@ -165,13 +169,59 @@ def run(arguments: argparse.Namespace) -> None:
     terminal.result(describe.as_text(direction, output), describe.as_json(direction, output), arguments.json)
 
 
-def _judge(pipeline: Any, concept: Concept, opposite: Concept | None) -> tuple[Judge, Aim | None]:
+def asked(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the discovery, as the command line gives them."""
+    return {
+        key: getattr(arguments, key)
+        for key in ("images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank")
+    }
+
+
+def announce(arguments: argparse.Namespace, checkpoint: Path) -> None:
+    """Say what is going to be done, and with which settings."""
+    from directrix.discover import methods
+
+    defaults = methods.method_class(arguments.method).defaults
+    terminal.note(_announcement(arguments.method, asked(arguments), defaults))
+    if checkpoint.is_dir():
+        terminal.note(f"Going on from {checkpoint}.")
+
+
+def noted(
+    direction: Direction, arguments: argparse.Namespace, others: Sequence[Concept], memory_mb: float
+) -> Direction:
+    """The direction with the command that found it, and what it was told apart from."""
+    recipe = {
+        **direction.recipe,
+        "command": _command(arguments),
+        "others": [asdict(each) for each in others],
+    }
+    return direction.with_(
+        recipe=recipe, provenance={**direction.provenance, "memory_mb": round(memory_mb, 1)}
+    )
+
+
+def calibrated(pipeline: Any, direction: Direction, judged: tuple[Judge, Aim | None]) -> Direction:
+    """The direction calibrated; tells what the judge saw change. Raises NoEffectError."""
+    from directrix.calibration import calibrate
+    from directrix.progress import bars
+    from directrix.trial import Aim
+
+    judge, aim = judged
+    direction = calibrate(pipeline, direction, judge, aim=aim, progress=bars)
+    # An unknown word moves something else, if anything; whoever asked should see what.
+    found = direction.provenance["calibration"]["aim"]
+    terminal.note(f"Calibrated on what the judge sees change: {Aim(**found)}.")
+    return direction
+
+
+def judge_of(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, Aim | None]:
     """Loaded before the discovery: what is missing should be told before the work, not after it."""
     from directrix.calibration import judge_for
     from directrix.errors import ModelError
 
     try:
-        return judge_for(pipeline, concept, opposite)
+        return judge_for(pipeline, concept, *others)
     except ModelError as error:
         raise ModelError(
             f"The effect cannot be judged: {error.happened}",
@@ -182,14 +232,11 @@ def _judge(pipeline: Any, concept: Concept, opposite: Concept | None) -> tuple[J
 
 def _command(arguments: argparse.Namespace) -> str:
     """The command that finds this direction again, as one would type it."""
-    words = [
-        "directrix",
-        "discover",
-        "--model",
-        arguments.model,
-        "--name",
-        arguments.name or arguments.output.stem,
-    ]
+    words = ["directrix", "discover", "--model", arguments.model]
+    if arguments.attribute is None:
+        words += ["--name", arguments.name or arguments.output.stem]
+    else:
+        words += ["--attribute", arguments.attribute]
     for key in ("target", "neutral", "negative", "opposite", "preserve"):
         for value in getattr(arguments, key) or ():
             words += [f"--{key}", value]
@@ -202,14 +249,14 @@ def _command(arguments: argparse.Namespace) -> str:
     return shlex.join([*words, "-o", arguments.output.name])
 
 
-def _announcement(method: str, asked: Mapping[str, Any], defaults: Defaults) -> str:
+def _announcement(method: str, given: Mapping[str, Any], defaults: Defaults) -> str:
     """One line with every setting, and which of them nobody asked for."""
     parts = []
     # A closed form takes no steps.
     for key in ("images", "steps", "batch_size") if defaults.steps else ("images",):
-        value = getattr(defaults, key) if asked[key] is None else asked[key]
-        parts.append(f"{value:,} {_WORDS[key]}" + (" (default)" if asked[key] is None else ""))
-    rate = asked["learning_rate"]
+        value = getattr(defaults, key) if given[key] is None else given[key]
+        parts.append(f"{value:,} {_WORDS[key]}" + (" (default)" if given[key] is None else ""))
+    rate = given["learning_rate"]
     if defaults.steps:
         parts.append(f"learning rate {'from the model (default)' if rate is None else format(rate, 'g')}")
     return f"Discovering by {method}: " + ", ".join(parts) + "."

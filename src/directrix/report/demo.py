@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from directrix import manifest, models, storage
 from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
-from directrix.discover import discover
+from directrix.discover.attribute import discover_attribute
 from directrix.errors import DirectrixError
 from directrix.generate import generate
 from directrix.metrics import deviation_ratio
@@ -150,10 +150,7 @@ def _discover(pipeline: Any, settings: Mapping[str, Any], progress: Progress) ->
     found: dict[str, Direction] = {}
     for attribute, group in ATTRIBUTES.items():
         bars = labelled(progress, f"{group.name}: ")
-        # Of two, each is what the other is not. Of three tones the middle one is no opposite of the others.
-        directions = discover(
-            pipeline, group.concepts, METHOD, contrast=len(group.concepts) == 2, **settings, progress=bars
-        )
+        directions = discover_attribute(pipeline, group, METHOD, **settings, progress=bars)
         found |= dict(zip(CATEGORIES[attribute], directions, strict=True))
     return found
 

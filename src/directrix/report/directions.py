@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from directrix import storage
 from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
-from directrix.discover import discover
+from directrix.discover.attribute import discover_attribute
 from directrix.errors import NoEffectError
 from directrix.metrics import bootstrap, pooled_mean, proportion
 from directrix.progress import Progress, labelled, silent
@@ -60,10 +60,7 @@ def directions(
     found: dict[str, Any] = {"concepts": {}, "seconds": {}, "seconds_calibrating": {}}
     for attribute, group in GROUPS.items():
         started = time.perf_counter()
-        # Of two, each is what the other is not. Of three tones the middle one is no opposite of the others.
-        raw = discover(
-            pipeline, group.concepts, seed=seed, contrast=len(group.concepts) == 2, progress=progress
-        )
+        raw = discover_attribute(pipeline, group, seed=seed, progress=progress)
         found["seconds"][group.name] = round(time.perf_counter() - started, 2)
         if len(raw) == 2:
             found["cosine"] = round(raw[0].cosine(raw[1]), 4)
