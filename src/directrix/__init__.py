@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from directrix.evaluate import evaluate as evaluate
     from directrix.generate import generate as generate
     from directrix.models import load as load
+    from directrix.reproduce import reproduce as reproduce
     from directrix.steer import steer as steer
 
 _HOME = {
@@ -56,6 +57,7 @@ _HOME = {
     "Policy": "apply.policy",
     "understand": "apply.enhance",
     "evaluate": "evaluate",
+    "reproduce": "reproduce",
     "DirectrixError": "errors",
 }
 
@@ -76,6 +78,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "Policy",
     "understand",
     "evaluate",
+    "reproduce",
     "DirectrixError",
     "__version__",
 ]

@@ -72,6 +72,7 @@ def test_help_imports_nothing_heavy():
 def test_every_verb_has_help(capsys):
     for verb in (
         *("discover", "generate", "policy", "explain", "inspect", "card", "demo", "benchmarks", "evaluate"),
+        "reproduce",
         *(
             "bench occupations",
             "bench discovery",

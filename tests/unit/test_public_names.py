@@ -22,6 +22,7 @@ NAMES = [
     "Safe",
     "Policy",
     "understand",
+    "reproduce",
     "DirectrixError",
 ]
 IMPORTS = [

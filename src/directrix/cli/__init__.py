@@ -20,6 +20,7 @@ from directrix.cli import (
     inspect,
     policy,
     report,
+    reproduce,
     world,
 )
 from directrix.cli.terminal import note
@@ -27,7 +28,7 @@ from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
     *(discover, generate, policy, explain, inspect, card),
-    *(demo, benchmarks, evaluate, report, bench, world),
+    *(demo, benchmarks, evaluate, reproduce, report, bench, world),
 )
 EXIT_ERROR = 2
 

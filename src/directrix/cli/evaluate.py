@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from directrix.cli import options, terminal
 from directrix.errors import DirectrixError
-
-if TYPE_CHECKING:
-    from directrix.benchmarks import Benchmark
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -91,14 +88,14 @@ def run(arguments: argparse.Namespace) -> None:
     output = options.writable_folder(arguments.output)
     methods = _methods(arguments.method or ["none"])
 
-    from directrix.evaluate import evaluate
+    from directrix.evaluate import evaluate, named_judges
     from directrix.progress import bars
 
     summary = evaluate(
         options.load_model(arguments),
         benchmark,
         methods,
-        _judges(arguments.judge or [benchmark.judge], benchmark),
+        named_judges(arguments.judge or [benchmark.judge], benchmark),
         arguments.images or benchmark.images,
         arguments.seed,
         output,
@@ -151,16 +148,6 @@ def _method(name: str, text: str) -> tuple[str, Any]:
     strength = direction.strengths.default if file.strength is None else file.strength
     stem = file.path.stem if file.strength is None else f"{file.path.stem} {file.strength:g}"
     return name or stem, Steering({direction: strength})
-
-
-def _judges(names: Sequence[str], benchmark: Benchmark) -> list[Any]:
-    from directrix import judges
-
-    found = []
-    for name in names:
-        clip = name.partition(":")[0] == "clip" and benchmark.clip
-        found.append(judges.load(name, **({"attributes": benchmark.clip} if clip else {})))
-    return found
 
 
 def _table(summary: Mapping[str, Any]) -> list[str]:

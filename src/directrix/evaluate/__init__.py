@@ -5,6 +5,7 @@ once, by the hash of its file; figures are made anew each time from what is ther
 same seeds, so methods are compared picture by picture.
 """
 
-from directrix.evaluate.run import SUMMARY, evaluate
+from directrix.evaluate.judging import named_judges
+from directrix.evaluate.run import SUMMARY, evaluate, ready
 
-__all__ = ["SUMMARY", "evaluate"]
+__all__ = ["SUMMARY", "evaluate", "named_judges", "ready"]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix import judges as judges_by_name
 from directrix.errors import OutputError
 from directrix.judges import Verdict
 from directrix.progress import Progress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from directrix.benchmarks import Benchmark
     from directrix.judges import Judge
 
 CHUNK = 64
@@ -90,6 +92,19 @@ class Bench:
     def _path(self, judge: Any, what: str, ending: str) -> Path | None:
         key = judge_key(judge)
         return None if key is None else self.folder / f"{what}-{key}.{ending}"
+
+
+def named_judges(names: Sequence[str], benchmark: Benchmark) -> list[Judge]:
+    """Judges by name; one of CLIP is asked what the benchmark asks.
+
+    Raises:
+        DirectrixError: as `directrix.judges.load`.
+    """
+    found = []
+    for name in names:
+        clip = name.partition(":")[0] == "clip" and benchmark.clip
+        found.append(judges_by_name.load(name, **({"attributes": benchmark.clip} if clip else {})))
+    return found
 
 
 def config_of(judge: Any) -> dict[str, Any]:

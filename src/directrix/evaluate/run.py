@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from directrix import manifest, models
 from directrix.benchmarks import Benchmark
@@ -79,14 +79,7 @@ def evaluate(
     """
     folder = Path(folder)
     checked = drawing.checked(methods)
-    if not judges:
-        raise DirectrixError("There is no judge.", "one or more.", "directrix.judges.load('emoji').")
-    manifest.writable(folder)
-    drawing.known_folder(folder, benchmark)
-    bench = Bench(judges, folder)
-    known = bench.attributes()
-    _check(benchmark, known)
-    others = None if reference is None else drawing.of_folder(Path(reference))
+    bench, known, others = ready(benchmark, judges, folder, reference)
     settings = {
         "num_inference_steps": num_inference_steps,
         "guidance_scale": guidance_scale,
@@ -137,6 +130,29 @@ def evaluate(
     summary = json.loads(json.dumps(summary))
     write_atomically(folder / SUMMARY, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     return summary
+
+
+class Ready(NamedTuple):
+    """What `ready` found: the judges, the attributes that they know, and the reference's pictures."""
+
+    bench: Bench
+    known: list[str]
+    others: list[Path] | None
+
+
+def ready(
+    benchmark: Benchmark, judges: Sequence[Judge], folder: str | Path, reference: str | Path | None = None
+) -> Ready:
+    """Makes the folder of a run, and raises whatever can be known before anything is drawn; see `evaluate`."""
+    folder = Path(folder)
+    if not judges:
+        raise DirectrixError("There is no judge.", "one or more.", "directrix.judges.load('emoji').")
+    manifest.writable(folder)
+    drawing.known_folder(folder, benchmark)
+    bench = Bench(judges, folder)
+    known = bench.attributes()
+    _check(benchmark, known)
+    return Ready(bench, known, None if reference is None else drawing.of_folder(Path(reference)))
 
 
 class _Features:

@@ -1,0 +1,120 @@
+"""The paper's experiments, settings and concepts, read from protocol.yaml; and the figures in published.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from directrix.concept import Concept
+from directrix.errors import DirectrixError, suggestion
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of ours: where it is in a summary.
+
+    Args:
+        metric: its name in the summary.
+        method: the steered method that it is taken from.
+        kind, group: of the prompts it is about; "" for all.
+        mean_over: groups whose figures are averaged, each counting the same; none for no such mean.
+    """
+
+    metric: str
+    method: str
+    kind: str = ""
+    group: str = ""
+    mean_over: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of the paper; protocol.yaml says what each value means."""
+
+    name: str
+    title: str
+    images: int
+    judges: Sequence[str]
+    concepts: Sequence[str]
+    methods: Mapping[str, Mapping[str, Any]]
+    ours: str
+    columns: Mapping[str, Column]
+    prompts: int
+    details: Mapping[str, Column]
+    categories: Sequence[str] = ()
+    judged_by: Sequence[Mapping[str, Any]] = ()
+    real_pictures: bool = False
+    differs: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published row: numbers by column, and where they were read."""
+
+    name: str
+    source: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The paper's settings; ``discovery`` has the names that `discover` and a direction's recipe use."""
+
+    name: str
+    model: str
+    scheduler: str
+    dtype: str
+    discovery: Mapping[str, Any]
+
+
+def experiments() -> Mapping[str, Experiment]:
+    """All experiments by name."""
+    return {name: _experiment(name, given) for name, given in _read("protocol")["experiments"].items()}
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of a name.
+
+    Raises:
+        DirectrixError: no such experiment; the error names the nearest.
+    """
+    known = experiments()
+    if name not in known:
+        raise DirectrixError(
+            f"There is no experiment '{name}'.", "the name of one.", suggestion(str(name), known)
+        )
+    return known[name]
+
+
+def paper() -> Paper:
+    """The paper's settings."""
+    return Paper(**_read("protocol")["paper"])
+
+
+def concept(name: str) -> Concept:
+    """The concept of a direction's name."""
+    return Concept.of(name, **_read("protocol")["concepts"][name])
+
+
+def published(name: str) -> list[Published]:
+    """What was published for an experiment, in the order of the table."""
+    return [Published(**row) for row in _read("published")[name]]
+
+
+def _experiment(name: str, given: Mapping[str, Any]) -> Experiment:
+    columns, details = (
+        {title: Column(**each) for title, each in given.get(key, {}).items()}
+        for key in ("columns", "details")
+    )
+    return Experiment(**{**given, "name": name, "columns": columns, "details": details})
+
+
+@cache
+def _read(name: str) -> Mapping[str, Any]:
+    import yaml
+
+    return yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8"))
