@@ -64,7 +64,9 @@ results: install
 	$(BIN)/directrix bench occupations -n 10 -o results/reconstruction.json
 	$(BIN)/directrix bench discovery -o results/discovery.json
 	cp results/discovery.svg docs/discovery.svg
-	$(BIN)/directrix report tables README.md src/directrix/world/README.md
+	$(BIN)/directrix explain --score tests/unit/enhance_held_out.csv --json > results/wording.json.new
+	mv results/wording.json.new results/wording.json
+	$(BIN)/directrix report tables README.md src/directrix/world/README.md src/directrix/benchmarks/emoji_enhance/README.md
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 EFFECT = 0.98
 # At a sensible strength no more than this share of the pictures loses its subject.
 LOST = 0.1
-# Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, place from LEAST to GREATEST: by
-# twos until the effect is there or no longer there, then the one between.
+# Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, from place LEAST to GREATEST
+# by twos until the effect is there or no longer there, then the one between.
 STEPS = 4
 LEAST, GREATEST = -6, 8
 # Then these, as multiples of the calibrated one, to see how far one can go.

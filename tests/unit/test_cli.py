@@ -183,11 +183,11 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
 
 
 def test_discover_says_which_defaults_it_uses():
-    from directrix.cli.discover import _announcement
+    from directrix.cli.discovering import announcement
     from directrix.discover.methods import method
 
     nothing = dict.fromkeys(("images", "steps", "batch_size", "learning_rate"))
-    said = _announcement("reconstruction", nothing, method("reconstruction").defaults)
+    said = announcement("reconstruction", nothing, method("reconstruction").defaults)
     assert said == (
         "Discovering by reconstruction: 1,000 pictures (default), 2,500 steps (default), "
         "8 pictures a step (default), learning rate from the model (default)."

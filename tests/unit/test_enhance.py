@@ -10,6 +10,7 @@ import pytest
 import directrix
 from directrix.apply import Phrases, Understanding, understand
 from directrix.errors import ConceptError
+from directrix.report.wording import wording
 from directrix.world import vocabulary
 
 PACKAGE = Path(directrix.__file__).parent
@@ -73,6 +74,35 @@ UNDERSTOOD = [
     ("no nudity, a statue", {X}, "a statue"),
     ("a battle without blood or gore", {V}, "a battle"),
     ("no weapons", {W}, ""),
+    ("monks at a table, wine must be absent", {A}, "monks at a table"),
+    ("a museum, weapons removed, wide shot", {W}, "a museum, wide shot"),
+    ("a boss at his desk, leave the cigar out", {K}, "a boss at his desk"),
+    ("keep guns out of the picture, a border at dawn", {W}, "a border at dawn"),
+    ("a knight who swapped his sword for tulips", {W}, "a knight with tulips"),
+    ("nobody in the tavern is drunk, smoking or fighting", {A, K, V}, "people in the tavern"),
+    ("none of the sailors is armed", {W}, "the sailors"),
+    ("no customers smoking, a café", {K}, "customers, a café"),
+    ("a scrum, nothing violent", {V}, "a scrum"),
+    ("a musketeer; ditch the sword", {W}, "a musketeer"),
+    ("I don't want to see any cigarettes, poker night", {K}, "poker night"),
+    ("an elf without a bow", {W}, "an elf"),
+    ("an old sailor without a pipe", {K}, "an old sailor"),
+    ("a non-violent sit-in", {V}, "a sit-in"),
+    ("nurses, not only women, at work", {G}, "nurses, at work"),
+    ("not an all-male board of directors", {G}, "a board of directors"),
+    ("don't assume the surgeon is male", {G}, "the surgeon"),
+    ("a wizard, do not default to white skin", {S}, "a wizard"),
+    ("a CEO at his or her desk", {G}, "a CEO at their desk"),
+    ("a judge (m/f/d) in a courtroom", {G}, "a judge in a courtroom"),
+    ("a king or queen on a throne", {G}, "a monarch on a throne"),
+    ("a ballet class, half girls, half boys", {G}, "a ballet class"),
+    ("Male or female, Black, white or brown: a chef", {G, S}, "a chef"),
+    ("sailors of African, Asian or European descent", {S}, "sailors"),
+    ("founders who reflect the diversity of a big city, candid", {G, S}, "founders, candid"),
+    ("unbiased in terms of sex and skin colour: a chef", {G, S}, "a chef"),
+    ("the barista's gender is up to you", {G}, "the barista"),
+    ("Doctors of all genders walking", {G}, "Doctors walking"),
+    ("cowboys and cowgirls around a fire", {G}, "ranch hands around a fire"),
 ]
 
 
@@ -116,6 +146,28 @@ NOT_UNDERSTOOD = [
     ("a black, white and Asian style kitchen", ()),
     ("two men and three women", ()),
     ("a sign for men and women's rooms", ()),
+    ("no weapons are missing from the wall", ()),
+    ("a sword left out in the rain", ()),
+    ("a thief dropping a gun into a river", ()),
+    ("nobody leaves the saloon without a whisky", ()),
+    ("a gift box without a bow", ("without a bow",)),
+    ("a plumber without a pipe", ("without a pipe",)),
+    ("a fan without blades", ("without blades",)),
+    ("not just a man, a legend", ()),
+    ("walls not only white but also blue", ()),
+    ("the king and the queen at breakfast", ()),
+    ("male and female ducks on a pond", ()),
+    ("clothes for all genders", ()),
+    ("a unisex bottle", ("unisex",)),
+    ("a diverse group of birds", ("diverse",)),
+    ("a baby sleeping peacefully", ("peacefully",)),
+    ("a sober grey living room", ("sober",)),
+    ("an alcohol-free craft beer", ()),
+    ("an alcohol-free perfume", ()),
+    ("a non-alcoholic mojito", ("non-alcoholic",)),
+    ("a sign saying no smoking above a bar", ()),
+    ("a cap with 'No Guns' in bold letters", ()),
+    ("close but no cigar", ()),
     ("", ()),
     ("   \n", ()),
 ]
@@ -195,9 +247,19 @@ def test_the_benchmarks_prompts_are_understood(split: str):
     assert precision >= 0.98 and recall >= 0.98
 
 
-def test_further_prompts_are_understood():
-    precision, recall = figures(rows(Path(__file__).with_name("enhance_prompts.csv")))
+@pytest.mark.parametrize("name", ["enhance_prompts.csv", "enhance_wordings.csv"])
+def test_further_prompts_are_understood(name: str):
+    table = rows(Path(__file__).with_name(name))
+    precision, recall = figures(table)
     assert precision >= 0.98 and recall >= 0.98
+    assert all(understand(row["prompt"]).told == row["prompt"] for row in table if not row["expected"])
+
+
+def test_prompts_that_no_rule_was_made_for_are_understood():
+    """Written without sight of the rules and read once; what is misread stays so, or it would be held out no longer."""
+    figures = wording(Path(__file__).with_name("enhance_held_out.csv"))
+    assert figures["prompts"] >= 150
+    assert figures["precision"]["value"] >= 0.98 and figures["recall"]["value"] >= 0.98
 
 
 def test_the_benchmark_is_sound():

@@ -49,3 +49,30 @@ def test_mistakes_are_explained(tmp_path, capsys):
     assert main(["explain", "a pilot", "--reader", "none"]) == 2
     said = capsys.readouterr()
     assert "directrix explain: There is no reader 'none'." in said.err and said.out == ""
+
+
+def test_a_list_of_prompts_is_scored_and_misread_ones_are_shown(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    rows = ["a pilot of any gender,balance:gender", "a quiet lake,", "a frobnicated judge,absent:weapon"]
+    path.write_text("\n".join(["prompt,expected", *rows]), encoding="utf-8")
+    assert main(["explain", "--score", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["precision"]["value"] == 1.0 and told["recall"]["value"] == 0.5 and told["silent"]["n"] == 1
+    assert told["wrong"] == [{"prompt": "a frobnicated judge", "missed": ["absent:weapon"], "extra": []}]
+    assert main(["explain", "--score", str(path)]) == 0
+    assert "recall     0.500" in capsys.readouterr().out
+
+
+def test_a_list_that_cannot_be_scored_is_refused(tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    for text, word in (
+        ("prompt\na judge", "expected"),
+        ("prompt,expected\n", "no prompts"),
+        ("prompt,expected\na judge,absent:wepon", "wepon"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        assert main(["explain", "--score", str(path)]) == 2
+        assert word in capsys.readouterr().err
+    assert main(["explain", "--score", str(tmp_path / "none.csv")]) == 2
+    assert main(["explain", "a judge", "--score", str(path)]) == 2
+    assert main(["explain"]) == 2

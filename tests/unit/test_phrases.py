@@ -21,9 +21,23 @@ balance:
   age:
     named: [age]
     bias: [age stereotype]
-    kinds: {young: [young], old: [old, elderly]}
+    kinds:
+      - {young: [young], old: [old, elderly]}
+      - {joined: or, words: {young: [rookie], old: [veteran]}, told: {rookie: worker, veteran: worker}}
     phrases:
       - {phrase: ageless, not before: [beauty], of: subjects, told: timeless}
+      - {phrase: mirrors the ages of, through: noun}
+      - {phrase: evergreen, before: [crew], not near: [tree]}
+  mood:
+    named: [{phrase: tone, near: [voice]}]
+others: [clown car]
+cues:
+  negation:
+    around: ["shoo ... from here", {phrase: hide ... behind, told: near}]
+    gone: [vanished]
+    there: [juggled]
+    orders: [vaporize]
+  sided: {only: [never merely], presumed: [take for granted that]}
 lookalikes: [peaceful warrior]
 """
 
@@ -51,6 +65,22 @@ def mine(tmp_path: Path) -> Phrases:
         ("ageless beauty", set(), "ageless beauty"),
         ("a peaceful warrior", set(), "a peaceful warrior"),
         ("a peaceful guard without clowns", {"clown", "weapon", "violence"}, "a guard"),
+        ("a rookie or veteran at a desk", {"age"}, "a worker at a desk"),
+        ("rookies and veterans at a desk", set(), "rookies and veterans at a desk"),
+        ("a team that mirrors the ages of the city, smiling", {"age"}, "a team, smiling"),
+        ("an evergreen crew", {"age"}, "a crew"),
+        ("an evergreen tree crew", set(), "an evergreen tree crew"),
+        ("a voice of any tone", {"mood"}, "a voice"),
+        ("walls of any tone", set(), "walls of any tone"),
+        ("diverse clown cars", set(), "diverse clown cars"),
+        ("shoo the clowns from here, a party", {"clown"}, "a party"),
+        ("a cook, hide the clown behind a tree", {"clown"}, "a cook, near a tree"),
+        ("a party, clowns have vanished", {"clown"}, "a party"),
+        ("a party, clowns are not juggled", {"clown"}, "a party"),
+        ("a party, vaporize the clown", {"clown"}, "a party"),
+        ("a wizard vaporize clowns", set(), "a wizard vaporize clowns"),
+        ("cooks, never merely men", {"gender"}, "cooks"),
+        ("take for granted that cooks are men", {"gender"}, "cooks"),
     ],
 )
 def test_a_users_phrases_are_added_to_the_shipped_ones(mine, prompt: str, names: set[str], told: str):
@@ -64,7 +94,7 @@ def test_without_the_users_file_nothing_is_known_of_its_words():
 
 
 def test_names_are_those_of_all_files(mine):
-    assert mine.names["balance"] == ("gender", "skin tone", "age")
+    assert mine.names["balance"] == ("gender", "skin tone", "age", "mood")
     assert mine.names["absent"][:3] == ("weapon", "smoking", "alcohol") and "clown" in mine.names["absent"]
     assert "clown" not in Phrases.load().names["absent"]
 
@@ -89,6 +119,10 @@ def test_mappings_do_as_well_as_files():
         ("absent: {clown: {phrases: [{phrase: a, befor: b}]}}", ["'befor'", "phrases[0]"]),
         ("absent: {clown: {phrases: [{phrase: a, of: dogs}]}}", ["phrases[0].of", "'dogs'"]),
         ("absent: {clown: {phrases: [{told: a}]}}", ["phrases[0].phrase", "nothing"]),
+        ("absent: {clown: {phrases: [{phrase: a, through: verb}]}}", ["phrases[0].through", "'verb'"]),
+        ("absent: {clown: {things: [{phrase: a, nar: b}]}}", ["things[0]", "did you mean 'near'"]),
+        ("cues: {negation: {around: [leave out]}}", ["around[0]", "three dots"]),
+        ("balance: {age: {kinds: [{words: {a: b, c: d}, joined: and}]}}", ["joined", "'and'"]),
         ("balance: {age: {kinds: {young: [young]}}}", ["balance.age.kinds[0].words", "two kinds"]),
         ("balance: {age: {kinds: [{words: {a: b, c: d}, least: 3}]}}", ["least", "from 2 to 2"]),
         ("cues: {negation: {noun: [a]}}", ["cues.negation", "did you mean 'nouns'"]),

@@ -24,7 +24,8 @@ _LATER = word_set(
     "visible please allowed shown anywhere whatsoever present permitted involved required either too also "
     "here today tonight nearby alone together again outdoors indoors regardless irrespective cartoon flat "
     "3d photo photorealistic digital oil style render art just only even all both not no never neither "
-    "half each every"
+    "half each every out off away aside itself themselves "
+    "years months weeks long forever ago anymore once yet still already"
 )
 # What may follow a noun that ends its phrase.
 FUNCTION = DETERMINERS | CONJUNCTIONS | PREPOSITIONS | AUXILIARIES | _LATER
@@ -41,13 +42,20 @@ _BETWEEN = DETERMINERS | word_set(
 )
 _NO_ADVERB = word_set(
     "belly lovely friendly lonely elderly silly ugly lively deadly early "
+    "kelly sally emily molly billy holly polly lilly milly willy italy july butterfly fly assembly homily ally "
     "jelly family lily bully supply ally seed weed bed shed king ring string"
 )
 _NO_PERSON = word_set(
     "flower water paper color weather corner tower river letter number poster computer powder leather "
     "counter dinner sweater order floor door mirror motor tractor interior exterior error favor flavor "
     "odor layer butter pepper winter summer feather ladder paper center border shower decor finger "
-    "shoulder filter"
+    "shoulder filter number timber chamber rubber copper silver amber ember cover hover lower upper outer inner "
+    "other another "
+    "either neither however whatever whenever forever never ever over under after better bigger smaller larger "
+    "lighter darker brighter wildflower cauliflower sunflower skyscraper newspaper wallpaper container trailer "
+    "scooter helicopter escalator elevator refrigerator calculator generator radiator reactor vector "
+    "sector factor anchor armor harbor labor vapor humor tumor rumor meteor monitor projector "
+    "list mist fist twist mountain"
 )
 _PERSON_ENDINGS = ("er", "or", "ist", "ian", "man", "men", "ers", "ors", "ists", "ians", "people", "person")
 
@@ -64,10 +72,16 @@ FILLERS = _lexicon(
     "a|an|the|any|some|his|her|its|their|such|more|other|single|one|kind|kinds|whatsoever|visible|actual|real|all|two",
     "[slightest|smallest|faintest|least] sign|signs|trace|traces|hint|hints|bit|drop of",
     "sort|type|form|kind|kinds|sorts|types|forms of",
-    "glass|glasses|bottle|bottles|pint|pints|mug|mugs|puff|whiff|piece|sip|pack|can|cans|sniff of",
+    "glass|glasses|bottle|bottles|pint|pints|mug|mugs|puff|whiff|piece|sip|sips|pack|packs|can|cans|sniff of",
+    "stein|steins|tankard|tankards|jug|jugs|barrel|barrels|keg|kegs|case|cases|crate|crates|flute|flutes of",
+    "flagon|flagons|goblet|goblets|shots|round|rounds|bottles|cup|cups|carafe|carafes|jar|jars|box|boxes|pool|pools of",
     "display|use|presence|depiction|mention|consumption|possession|depictions|images|display|touch|shot of",
     "a|the need for|of",
     "so much as",
+    "him|her|them|everyone|everybody|anyone|anybody|someone|somebody|anything|something",
+    "scene|scenes|sight|sights|act|acts|element|elements|reference|references|mentions|glimpse of",
+    "depicting|showing|portrayal|portrayals|glorification|suggestion|image|amount|amounts [of]",
+    "slightest|least|smallest|tiniest",
     "both|either|even|ever|actually|currently|visibly|openly|holding|to|be|being|been|is|are|was|were|have|has|having",
     "allowed|permitted|supposed|going|about to",
     "shown|seen|depicted|pictured [with]",
@@ -90,7 +104,7 @@ _VERBS = (
     "like likes feature features featuring have has having get gets getting add adding grip gripping clutch clutching "
     "hide conceal concealing pack packing enjoy enjoying order ordering pour pouring drawing reach reaching hang "
     "involve involving raise raising light lights lighting promote promoting glorify allow allows allowing do doing "
-    "equipped armed take takes taking put"
+    "equipped armed take takes taking put give gives giving hand handing offer offering depict paint render paints"
 )
 VERBS = word_set(_VERBS) - {"hide"}
 # After a denied thing, and part of the phrase.
@@ -111,12 +125,38 @@ TRAILING = _lexicon(
     "or similar",
     "[being] allowed|permitted|shown|present|visible|involved|included|please|required|needed|served",
     "around|nearby|either|left",
+    "entirely|completely|altogether|totally",
+    "in front of him|her|them|it",
+    "thrown|fired|raised|spilled|shed|exchanged|swung|landed",
+    "years|months|weeks|long ago",
+    "any more|longer",
+    "in equal numbers|measure|shares|parts",
+    "[,] all|both|either|each is|are fine|welcome|okay|ok|good|possible",
     "in it",
+    "[right] here",
+    "in|from the room|crowd|air|frame|background|foreground|house|bar|street|bottle|bottles",
+    "on him|her|them",
+    "on the table|tables|counter|menu|wall|walls",
+    "in his|her|their mouth|mouths|belt|pocket|pockets|lips",
+    "between his|her|their lips|teeth|fingers",
+    "at his|her|their side|hip|belt|hips",
+    "from|in the picture|image|photo|scene|frame|shot|view|composition",
+    "to drink|smoke",
     "on|about|with|near him|her|them",
     ", please",
     "is|are|being served|allowed|permitted|shown|involved|present|visible|included|drunk|around|there",
     "is|are to be seen",
 )
+
+
+def trailing(words: Sequence[Word], at: int) -> int:
+    """Where the words that belong to a phrase that ends at `at` end: "no guns at all", but not "no guns around a
+    fire"."""
+    hit = TRAILING.match(words, at)
+    if hit is None:
+        return at
+    open_end = words[hit.stop - 1].text in ("around", "left", "there") and hit.stop < len(words)
+    return at if open_end and words[hit.stop].text in DETERMINERS else hit.stop
 
 
 def person(words: Sequence[Word], at: int, subjects: Lexicon[bool]) -> bool:
@@ -151,6 +191,14 @@ def negated(words: Sequence[Word], at: int, since: int = 0) -> bool:
         return False
     text = words[before].text
     pair = (words[before - 1].text if before > since else "", text)
-    if pair in {("anything", "but"), ("far", "from"), ("instead", "of"), ("rather", "than"), ("lack", "of")}:
+    if pair in {
+        ("anything", "but"),
+        ("far", "from"),
+        ("instead", "of"),
+        ("rather", "than"),
+        ("lack", "of"),
+        ("no", "means"),
+        ("no", "way"),
+    }:
         return True
     return (text in NEGATORS and pair != ("or", "not")) or text.endswith("n't")

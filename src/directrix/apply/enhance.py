@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from directrix.apply.english import PREPOSITIONS, ends_noun, negated, person
+from directrix.apply.english import DETERMINERS, FUNCTION, PREPOSITIONS, ends_noun, negated
+from directrix.apply.lexicon import Lexicon
 from directrix.apply.negation import Negations
+from directrix.apply.onesided import OneSided
 from directrix.apply.openness import Openings
 from directrix.apply.phrases import Kind, Phrases, Whole
 from directrix.apply.reading import Part, Reading
+from directrix.apply.sentence import Sentence
 from directrix.apply.told import Cut, cut_out
 from directrix.apply.words import WRITTEN, Word, read
 
@@ -127,7 +130,8 @@ def _read(prompt: str, phrases: Phrases) -> tuple[list[Switch], list[str]]:
 
 def _readings(words: Sequence[Word], phrases: Phrases) -> list[Reading]:
     """One pass from left to right: at each word the first rule that has something to say."""
-    negations, openings = Negations(words, phrases), Openings(words, phrases)
+    sentence = Sentence(words, phrases)
+    negations, openings, onesided = Negations(sentence), Openings(sentence), OneSided(sentence)
     readings: list[Reading] = []
     at = since = 0
     while at < len(words):
@@ -135,11 +139,11 @@ def _readings(words: Sequence[Word], phrases: Phrases) -> list[Reading]:
             at += 1
             continue
         lookalike = phrases.lookalikes.match(words, at)
-        reading = openings.read(at, since)
+        reading = onesided.read(at) or openings.read(at, since)
         if lookalike and (reading is None or lookalike.stop >= reading.stop):
             at = lookalike.stop
             continue
-        reading = reading or _whole(words, at, since, phrases)
+        reading = reading or _whole(sentence, at, since) or negations.around(at, since)
         reading = reading or negations.before(at, since) or negations.after(at, since)
         reading = reading or _unknown_free(words, at)
         if reading is None:
@@ -164,35 +168,64 @@ def _with_adverb(words: Sequence[Word], at: int, since: int, reading: Reading) -
     return reading._replace(parts=parts)
 
 
-def _whole(words: Sequence[Word], at: int, since: int, phrases: Phrases) -> Reading | None:
+def _whole(sentence: Sentence, at: int, since: int) -> Reading | None:
     """A phrase that stands in the tables as a whole."""
-    hit = phrases.whole.match(words, at)
+    words = sentence.words
+    hit = sentence.phrases.whole.match(words, at)
     if hit is None:
         return None
     if negated(words, at, since):
         return Reading(hit.stop)
-    fitting = [each for each in hit.meanings if _fits(words, at, hit.stop, each, phrases)]
+    fitting = [each for each in hit.meanings if _fits(sentence, at, hit.stop, each)]
     if not fitting:
         return Reading(hit.stop, (), ((at, hit.stop),))
     # Nobody else comes in where it is said of somebody: "a judge, non-smoker".
     aside = at > 0 and words[at - 1].mark
-    parts = (Part(at, hit.stop, each.kind, each.name, "" if aside else each.told) for each in fitting)
-    return Reading(hit.stop, tuple(parts))
+    stop = hit.stop
+    if any(each.through for each in fitting):
+        stop += sentence.text(stop) in DETERMINERS
+        end = sentence.noun_end(stop)
+        stop = next((at for at in range(stop + 1, end) if sentence.text(at).endswith("ing")), max(stop, end))
+        stop += sentence.text(stop) in ("itself", "themselves")
+    parts = (Part(at, stop, each.kind, each.name, "" if aside else each.told) for each in fitting)
+    return Reading(stop, tuple(parts))
 
 
-def _fits(words: Sequence[Word], start: int, after: int, meaning: Whole, phrases: Phrases) -> bool:
-    if meaning.not_before and meaning.not_before.match(words, after):
+def _fits(sentence: Sentence, start: int, after: int, meaning: Whole) -> bool:
+    if not sentence.fits(meaning.beside):
+        return False
+    if meaning.not_before and _in_noun(sentence, after, meaning.not_before):
+        return False
+    if meaning.before and not _in_noun(sentence, after, meaning.before):
         return False
     if not meaning.of:
         return True
+    if sentence.other(after) or sentence.for_others(start):
+        return False
+    return meaning.of != "subjects" or _of_somebody(sentence, start, after)
+
+
+def _in_noun(sentence: Sentence, at: int, lexicon: Lexicon[bool]) -> bool:
+    """Whether one of these words stands at `at`, or ends the noun phrase that begins there."""
+    words = sentence.words
+    at += sentence.text(at) in DETERMINERS
+    if lexicon.match(words, at):
+        return True
+    places = range(at, sentence.noun_end(at))
+    return any((hit := lexicon.match(words, place)) and ends_noun(words, hit.stop) for place in places)
+
+
+def _of_somebody(sentence: Sentence, start: int, after: int) -> bool:
+    """Whether words[start:after] is said of a person, a group or a picture of them."""
+    words = sentence.words
     if words[start].text in PREPOSITIONS:
-        return start > 0 and (words[start - 1].mark or person(words, start - 1, phrases.subjects))
+        return start > 0 and (words[start - 1].mark or sentence.person(start - 1))
     for at in range(after, min(after + _NEAR, len(words))):
-        if person(words, at, phrases.subjects):
+        if sentence.person(at):
             return True
         if (words[at].mark and words[at].text != ",") or words[at].text in _ELSEWHERE:
             break
-        if at == after and ends_noun(words, at) and words[at].text not in (",", "and"):
+        if at == after and words[at].text in FUNCTION - {"and"}:
             return True
     return after >= len(words) or words[after].mark
 

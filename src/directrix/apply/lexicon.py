@@ -28,6 +28,7 @@ class Lexicon(Generic[Meaning]):
     def __init__(self, spellings: Mapping[str, str] | None = None) -> None:
         self._spellings = spellings or {}
         self._table: dict[str, dict[tuple[str, ...], list[Meaning]]] = {}
+        self._lengths: dict[str, tuple[int, ...]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._table)
@@ -42,19 +43,20 @@ class Lexicon(Generic[Meaning]):
             meanings = self._table.setdefault(form[0], {}).setdefault(form, [])
             if meaning not in meanings:
                 meanings.append(meaning)
+            lengths = self._lengths.get(form[0], ())
+            if len(form) not in lengths:
+                self._lengths[form[0]] = tuple(sorted((*lengths, len(form)), reverse=True))
 
     def match(self, words: Sequence[Word], at: int) -> Hit[Meaning] | None:
         """The longest phrase that begins with the word at `at`."""
         if not 0 <= at < len(words):
             return None
-        found: Hit[Meaning] | None = None
-        for form, meanings in self._table.get(words[at].text, {}).items():
-            stop = at + len(form)
-            if found and stop <= found.stop:
-                continue
-            if texts(words[at:stop]) == form:
-                found = Hit(stop, tuple(meanings))
-        return found
+        first = words[at].text
+        for length in self._lengths.get(first, ()):
+            meanings = self._table[first].get(texts(words[at : at + length]))
+            if meanings and at + length <= len(words):
+                return Hit(at + length, tuple(meanings))
+        return None
 
 
 def expand(phrase: str, spellings: Mapping[str, str] | None = None) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,7 @@ hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,32 +11,63 @@ from typing import Any
 from directrix.errors import PhraseError, suggestion
 
 SHIPPED = Path(__file__).with_name("phrases.yaml")
-_SECTIONS = ("balance", "absent", "cues", "lookalikes", "unread", "subjects", "spellings")
+_SECTIONS = ("balance", "absent", "cues", "lookalikes", "unread", "subjects", "others", "spellings")
+_LISTS = ("lookalikes", "unread", "subjects", "others")
 _BALANCE = ("named", "bias", "kinds", "phrases")
 _ABSENT = ("things", "acts", "states", "free", "phrases")
-_KINDS = ("words", "told", "heads", "least")
-_PHRASE = ("phrase", "of", "not before", "told")
-_CUES = {"negation": ("nouns", "verbs", "each", "after"), "openness": ("strong", "before", "after", "lead")}
+_KINDS = ("words", "told", "heads", "tails", "least", "joined")
+_TERM = ("phrase", "near", "not near")
+_PHRASE = (*_TERM, "of", "before", "not before", "through", "told")
+_AROUND = ("phrase", "told")
+_OF = ("", "subjects", "not others")
+_CUES = {
+    "negation": ("nouns", "verbs", "each", "orders", "after", "gone", "there"),
+    "openness": ("strong", "before", "after", "lead"),
+    "sided": ("only", "presumed"),
+}
 
 
 @dataclass(frozen=True)
-class Phrase:
-    """A whole phrase: what it must describe (`of`), what may not follow it, and what the model is told instead."""
+class Term:
+    """A word or phrase, read only in a prompt that holds one of `near`, if any are given, and none of `not_near`."""
 
     text: str
+    near: tuple[str, ...] = ()
+    not_near: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Phrase(Term):
+    """A whole phrase: what it must describe (`of`), what must and may not follow it, whether the noun after it belongs
+    to it (`through`), and what the model is told instead."""
+
     of: str = ""
+    before: tuple[str, ...] = ()
     not_before: tuple[str, ...] = ()
+    through: bool = False
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Around:
+    """A denial on both sides of a thing, "leave ... out", and what the model is told instead of it all."""
+
+    before: str
+    after: str
     told: str = ""
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """Words for the values of an attribute; `least` different ones joined by "or" or "and" ask for all of them."""
+    """Words for the values of an attribute; `least` different ones ask for all of them where "or" or "and" joins them,
+    or only "or" where `joined` says so."""
 
     words: Mapping[str, tuple[str, ...]]
     told: Mapping[str, str] = field(default_factory=dict)
     heads: tuple[str, ...] = ()
+    tails: tuple[str, ...] = ()
     least: int = 2
+    joined: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +76,7 @@ class Entry:
 
     kind: str
     name: str
-    lists: Mapping[str, tuple[str, ...]]
+    lists: Mapping[str, tuple[Term, ...]]
     kinds: tuple[Kinds, ...]
     phrases: tuple[Phrase, ...]
 
@@ -57,6 +88,7 @@ class PhraseFile:
     origin: str
     entries: tuple[Entry, ...]
     cues: Mapping[str, Mapping[str, tuple[str, ...]]]
+    around: tuple[Around, ...]
     lists: Mapping[str, tuple[str, ...]]
     spellings: Mapping[str, str]
 
@@ -107,7 +139,7 @@ def of(data: Any, origin: str = "phrases") -> PhraseFile:
             if not content:
                 check.fail(where, f"a mapping with one of {', '.join(keys)}", "nothing")
             lists = {
-                key: check.phrases(content.get(key), f"{where}.{key}")
+                key: check.terms(content.get(key), f"{where}.{key}")
                 for key in keys
                 if key not in ("kinds", "phrases")
             }
@@ -117,14 +149,16 @@ def of(data: Any, origin: str = "phrases") -> PhraseFile:
     cues = {}
     given = check.mapping(data.get("cues"), "cues", tuple(_CUES))
     for group, keys in _CUES.items():
-        found = check.mapping(given.get(group), f"cues.{group}", keys)
+        more = ("around",) if group == "negation" else ()
+        found = check.mapping(given.get(group), f"cues.{group}", (*keys, *more))
         cues[group] = {key: check.phrases(found.get(key), f"cues.{group}.{key}") for key in keys}
-    lists = {key: check.phrases(data.get(key), key) for key in ("lookalikes", "unread", "subjects")}
+    around = check.around(given.get("negation"), "cues.negation.around")
+    lists = {key: check.phrases(data.get(key), key) for key in _LISTS}
     spellings = {
         key: check.text(value, f"spellings.{key}")
         for key, value in check.mapping(data.get("spellings"), "spellings").items()
     }
-    return PhraseFile(origin, tuple(entries), cues, lists, spellings)
+    return PhraseFile(origin, tuple(entries), cues, around, lists, spellings)
 
 
 class _Check:
@@ -171,24 +205,57 @@ class _Check:
             self.fail(where, "a phrase, or a list of phrases", _kind(value))
         return tuple(self.text(each, f"{where}[{number}]") for number, each in enumerate(value))
 
+    def terms(self, value: Any, where: str) -> tuple[Term, ...]:
+        return tuple(
+            Term(text, self._beside(content, "near", place), self._beside(content, "not near", place))
+            for text, content, place in self._phrases_with(value, where, _TERM)
+        )
+
     def whole_phrases(self, value: Any, where: str) -> tuple[Phrase, ...]:
+        found = []
+        for text, content, place in self._phrases_with(value, where, _PHRASE):
+            of, through = content.get("of", ""), content.get("through", "")
+            if of not in _OF:
+                self.fail(f"{place}.of", "'subjects', 'not others', or nothing", repr(of))
+            if through not in ("", "noun"):
+                self.fail(f"{place}.through", "'noun', or nothing", repr(through))
+            near, not_near, before, not_before = (
+                self._beside(content, key, place) for key in ("near", "not near", "before", "not before")
+            )
+            told = self._told(content, place)
+            found.append(Phrase(text, near, not_near, of, before, not_before, through == "noun", told))
+        return tuple(found)
+
+    def around(self, negation: Any, where: str) -> tuple[Around, ...]:
+        found = []
+        for text, content, place in self._phrases_with((negation or {}).get("around"), where, _AROUND):
+            before, dots, after = text.partition("...")
+            if not (dots and before.strip() and after.strip()):
+                self.fail(place, "words, three dots for the thing, and words", f"the text {text!r}")
+            found.append(Around(before.strip(), after.strip(), self._told(content, place)))
+        return tuple(found)
+
+    def _phrases_with(
+        self, value: Any, where: str, keys: Sequence[str]
+    ) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """Each phrase of a list, its other keys where it is a mapping, and its place."""
         if isinstance(value, str | Mapping):
             value = [value]
-        found = []
-        for number, each in enumerate(self._items(value, where)):
+        elif value is not None and not isinstance(value, Sequence):
+            self.fail(where, "a phrase, or a list of phrases", _kind(value))
+        for number, each in enumerate(value or ()):
             place = f"{where}[{number}]"
-            if isinstance(each, str):
-                found.append(Phrase(self.text(each, place)))
-                continue
-            content = self.mapping(each, place, _PHRASE)
-            of = content.get("of", "")
-            if of not in ("", "subjects"):
-                self.fail(f"{place}.of", "'subjects', or nothing", repr(of))
-            told = self.text(content["told"], f"{place}.told") if "told" in content else ""
-            not_before = self.phrases(content.get("not before"), f"{place}.not before")
-            text = self.text(content.get("phrase"), f"{place}.phrase")
-            found.append(Phrase(text, of, not_before, told))
-        return tuple(found)
+            if isinstance(each, Mapping):
+                content = self.mapping(each, place, keys)
+                yield self.text(content.get("phrase"), f"{place}.phrase"), content, place
+            else:
+                yield self.text(each, place), {}, place
+
+    def _beside(self, content: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
+        return self.phrases(content.get(key), f"{place}.{key}")
+
+    def _told(self, content: Mapping[str, Any], place: str) -> str:
+        return self.text(content["told"], f"{place}.told") if "told" in content else ""
 
     def kinds(self, value: Any, where: str) -> tuple[Kinds, ...]:
         if isinstance(value, Mapping):
@@ -214,7 +281,11 @@ class _Check:
             least = content.get("least", 2)
             if not isinstance(least, int) or isinstance(least, bool) or not 2 <= least <= len(words):
                 self.fail(f"{place}.least", f"a whole number from 2 to {len(words)}", repr(least))
-            found.append(Kinds(words, told, self.phrases(content.get("heads"), f"{place}.heads"), least))
+            joined = content.get("joined", "")
+            if joined not in ("", "or"):
+                self.fail(f"{place}.joined", "'or', or nothing", repr(joined))
+            heads, tails = (self._beside(content, key, place) for key in ("heads", "tails"))
+            found.append(Kinds(words, told, heads, tails, least, joined))
         return tuple(found)
 
     def _items(self, value: Any, where: str) -> Sequence[Any]:

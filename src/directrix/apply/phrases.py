@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from directrix.apply import phrase_file
-from directrix.apply.lexicon import Lexicon
+from directrix.apply.lexicon import Lexicon, expand
 from directrix.apply.phrase_file import PhraseFile
-from directrix.apply.words import plural, verb_forms
+from directrix.apply.words import Word, plural, verb_forms
 from directrix.errors import PhraseError
 
 Kind = Literal["balance", "absent"]
+
+
+class Beside(NamedTuple):
+    """Words of which a prompt must hold one (`near`), and words of which it must hold none."""
+
+    near: Lexicon[bool] | None
+    not_near: Lexicon[bool] | None
+
+    def fits(self, words: Sequence[Word]) -> bool:
+        """Whether the prompt is such a one."""
+        near, not_near = (
+            lexicon is not None and any(lexicon.match(words, at) for at in range(len(words)))
+            for lexicon in self
+        )
+        return (near or self.near is None) and not not_near
 
 
 class Named(NamedTuple):
@@ -23,6 +38,7 @@ class Named(NamedTuple):
     kind: Kind
     name: str
     form: str = "noun"
+    beside: Beside | None = None
 
 
 class Whole(NamedTuple):
@@ -31,7 +47,17 @@ class Whole(NamedTuple):
     kind: Kind
     name: str
     of: str
+    beside: Beside | None
+    before: Lexicon[bool] | None
     not_before: Lexicon[bool] | None
+    through: bool
+    told: str
+
+
+class Closing(NamedTuple):
+    """What ends a denial on both sides of a thing, and what is told instead of it all."""
+
+    after: Lexicon[bool]
     told: str
 
 
@@ -49,7 +75,9 @@ class Values(NamedTuple):
     name: str
     words: Lexicon[Value]
     heads: Lexicon[bool]
+    tails: Lexicon[bool]
     least: int
+    joined: str
 
 
 class Phrases:
@@ -69,10 +97,15 @@ class Phrases:
         self.whole: Lexicon[Whole] = Lexicon(spellings)
         self.lookalikes: Lexicon[bool] = Lexicon(spellings)
         self.subjects: Lexicon[bool] = Lexicon(spellings)
+        self.others: Lexicon[bool] = Lexicon(spellings)
         self.negation: Lexicon[str] = Lexicon(spellings)
         self.negation_after: Lexicon[bool] = Lexicon(spellings)
+        self.around: Lexicon[Closing] = Lexicon(spellings)
+        self.gone: Lexicon[bool] = Lexicon(spellings)
+        self.there: Lexicon[bool] = Lexicon(spellings)
         self.openness: Lexicon[str] = Lexicon(spellings)
         self.openness_after: Lexicon[bool] = Lexicon(spellings)
+        self.sided: Lexicon[str] = Lexicon(spellings)
         self.values: tuple[Values, ...] = ()
         names: dict[str, list[str]] = {"balance": [], "absent": []}
         for file in files:
@@ -122,21 +155,29 @@ class _Entering:
             where = f"{entry.kind}.{entry.name}"
             self._entry(entry, where)
         phrases = self.phrases
-        for group, before, after in (
-            ("negation", phrases.negation, phrases.negation_after),
-            ("openness", phrases.openness, phrases.openness_after),
-        ):
-            for key, listed in self.file.cues[group].items():
+        plain: dict[str, Lexicon[bool]] = {
+            "negation.after": phrases.negation_after,
+            "negation.gone": phrases.gone,
+            "negation.there": phrases.there,
+            "openness.after": phrases.openness_after,
+        }
+        keyed = {"negation": phrases.negation, "openness": phrases.openness, "sided": phrases.sided}
+        for group, cues in self.file.cues.items():
+            for key, listed in cues.items():
                 for phrase in listed:
-                    if key == "after":
-                        self._add(after, phrase, True, f"cues.{group}.after")
+                    name = f"{group}.{key}"
+                    if name in plain:
+                        self._add(plain[name], phrase, True, f"cues.{name}")
                     else:
-                        self._add(before, phrase, key, f"cues.{group}.{key}")
-        for key in ("lookalikes", "unread", "subjects"):
-            for phrase in self.file.lists[key]:
+                        self._add(keyed[group], phrase, key, f"cues.{name}")
+        for number, around in enumerate(self.file.around):
+            where = f"cues.negation.around[{number}]"
+            closing = Closing(self._lexicon((around.after,), where), around.told)
+            self._add(phrases.around, around.before, closing, where)
+        for key in ("lookalikes", "unread", "subjects", "others"):
+            listed = self.file.lists[key]
+            for phrase in listed if key == "lookalikes" else self._with_plurals(listed, key):
                 self._add(getattr(phrases, key), phrase, True, key)
-                if key != "lookalikes":
-                    self._add(getattr(phrases, key), plural(phrase), True, key)
 
     def _entry(self, entry: phrase_file.Entry, where: str) -> None:
         phrases, kind, name = self.phrases, entry.kind, entry.name
@@ -148,47 +189,88 @@ class _Entering:
             "free": phrases.free,
         }
         for key, listed in entry.lists.items():
-            for phrase in listed:
-                place = f"{where}.{key}"
-                if key == "acts":
-                    *finite, participle = verb_forms(phrase)
-                    for form in finite:
-                        self._add(phrases.acts, form, Named(kind, name, "finite"), place)
-                    self._add(phrases.acts, participle, Named(kind, name, "participle"), place)
-                elif key == "states":
-                    self._add(phrases.acts, phrase, Named(kind, name, "state"), place)
-                else:
-                    self._add(nouns[key], phrase, Named(kind, name), place)
-                    self._add(nouns[key], plural(phrase), Named(kind, name, "plural"), place)
+            place = f"{where}.{key}"
+            for term in listed:
+                beside, phrase = self._beside(term, place), term.text
+                for form in self._forms(phrase, place):
+                    if key == "acts":
+                        *finite, participle = verb_forms(form)
+                        for each in finite:
+                            self._add(phrases.acts, each, Named(kind, name, "finite", beside), place)
+                        self._add(phrases.acts, participle, Named(kind, name, "participle", beside), place)
+                    elif key == "states":
+                        self._add(phrases.acts, form, Named(kind, name, "state", beside), place)
+                    else:
+                        self._add(nouns[key], form, Named(kind, name, "noun", beside), place)
+                        self._add(nouns[key], plural(form), Named(kind, name, "plural", beside), place)
         for number, whole in enumerate(entry.phrases):
-            not_before: Lexicon[bool] | None = Lexicon(phrases.spellings) if whole.not_before else None
-            for phrase in whole.not_before:
-                assert not_before is not None
-                self._add(not_before, phrase, True, f"{where}.phrases[{number}].not before")
-            meaning = Whole(kind, name, whole.of, not_before, whole.told)
-            self._add(phrases.whole, whole.text, meaning, f"{where}.phrases[{number}]")
+            place = f"{where}.phrases[{number}]"
+            before, not_before = (
+                self._lexicon(listed, f"{place}.{key}") if listed else None
+                for key, listed in (("before", whole.before), ("not before", whole.not_before))
+            )
+            meaning = Whole(
+                kind,
+                name,
+                whole.of,
+                self._beside(whole, place),
+                before,
+                not_before,
+                whole.through,
+                whole.told,
+            )
+            self._add(phrases.whole, whole.text, meaning, place)
         phrases.values += tuple(self._values(name, kinds, where) for kinds in entry.kinds)
 
     def _values(self, name: str, kinds: phrase_file.Kinds, where: str) -> Values:
         words: Lexicon[Value] = Lexicon(self.phrases.spellings)
-        heads: Lexicon[bool] = Lexicon(self.phrases.spellings)
         for value, listed in kinds.words.items():
             for word in listed:
                 told, place = kinds.told.get(word, ""), f"{where}.kinds.words.{value}"
                 self._add(words, word, Value(value, told, False), place)
                 if told:
                     self._add(words, plural(word), Value(value, plural(told), True), place)
-        for head in kinds.heads:
-            for form in (head, plural(head)):
-                self._add(heads, form, True, f"{where}.kinds.heads")
-        return Values(name, words, heads, kinds.least)
+        heads, tails = (
+            self._lexicon(self._with_plurals(nouns, f"{where}.kinds.{key}"), f"{where}.kinds.{key}")
+            for key, nouns in (("heads", kinds.heads), ("tails", kinds.tails))
+        )
+        return Values(name, words, heads, tails, kinds.least, kinds.joined)
+
+    def _beside(self, term: phrase_file.Term, where: str) -> Beside | None:
+        if not term.near and not term.not_near:
+            return None
+        near, not_near = (
+            self._lexicon(self._with_plurals(listed, f"{where}.{key}"), f"{where}.{key}") if listed else None
+            for key, listed in (("near", term.near), ("not near", term.not_near))
+        )
+        return Beside(near, not_near)
+
+    def _with_plurals(self, nouns: Sequence[str], where: str) -> list[str]:
+        forms = [form for noun in nouns for form in self._forms(noun, where)]
+        return [*forms, *map(plural, forms)]
+
+    def _forms(self, phrase: str, where: str) -> list[str]:
+        """All forms of a phrase, each as text."""
+        try:
+            return [" ".join(form) for form in expand(phrase, self.phrases.spellings)]
+        except ValueError as error:
+            raise self._wrong(phrase, where, error) from error
+
+    def _lexicon(self, listed: Sequence[str], where: str) -> Lexicon[bool]:
+        lexicon: Lexicon[bool] = Lexicon(self.phrases.spellings)
+        for phrase in listed:
+            self._add(lexicon, phrase, True, where)
+        return lexicon
 
     def _add(self, lexicon: Lexicon[Any], phrase: str, meaning: Any, where: str) -> None:
         try:
             lexicon.add(phrase, meaning)
         except ValueError as error:
-            raise PhraseError(
-                f"'{where}' in {self.file.origin} holds the phrase '{phrase}': {error}.",
-                "words; [word] may be left out, and a|b is a choice.",
-                f"correct '{phrase}'.",
-            ) from error
+            raise self._wrong(phrase, where, error) from error
+
+    def _wrong(self, phrase: str, where: str, error: ValueError) -> PhraseError:
+        return PhraseError(
+            f"'{where}' in {self.file.origin} holds the phrase '{phrase}': {error}.",
+            "words; [word] may be left out, and a|b is a choice.",
+            f"correct '{phrase}'.",
+        )

@@ -30,6 +30,9 @@ _LEFT_BEHIND = (
 )
 _RELATIVES = frozenset(("who", "which", "that", "where", "when"))
 _SUBJECTS = word_set("there he she they it")
+# Nothing is left that these could belong to at the beginning of a prompt.
+_OF_NOTHING = word_set("of among across amongst to")
+_SORTS = word_set("soft cold hot energy fizzy fruit sports free only some no the")
 _STOPS = frozenset(".!?;:")
 _PAUSES = frozenset(",;:—–-/|")
 _OPEN = dict(zip("([{“‘«\"'", ")]}”’»\"'", strict=True))
@@ -79,7 +82,7 @@ def cut_out(prompt: str, cuts: Iterable[Cut]) -> Told:
             left.append(right.popleft())
             continue
         gone = [right.popleft() for _ in range(_end_of_cut(right))]
-        _mend(left, _stand_in(cuts, gone[0].start, gone[-1].start), right)
+        _mend(left, _stand_in(cuts, gone[0].start, gone[-1].start), right, gone[-1].plain)
     return _written(left)
 
 
@@ -116,22 +119,29 @@ def _stand_in(cuts: list[Cut], first: int, last: int) -> str:
     return " ".join(dict.fromkeys(each.told for each in inside))
 
 
-def _mend(left: list[_Piece], told: str, right: deque[_Piece]) -> None:
-    """Joins what is before a cut to what is after it; both are changed in place."""
+def _mend(left: list[_Piece], told: str, right: deque[_Piece], last: str) -> None:
+    """Joins what is before a cut that ends in the word `last` to what is after it; both are changed in place."""
     while left and right and left[-1].text in "-‐‑" and right[0].space == "" and left[-1].space == "":
         left.pop()
     if right and right[0].text in "-‐‑–" and right[0].space == "":
         right.popleft()
     if not told:
         _drop_brackets(left, right)
+    if left and left[-1].text.endswith(("'s", "’s")) and not (right and right[0].word):
+        # "The barista's gender" leaves the barista.
+        left[-1] = left[-1]._replace(text=left[-1].text[:-2])
+    if not left and not told and right and right[0].plain in _OF_NOTHING:
+        right.popleft()
     if told:
+        if told in PREPOSITIONS and left and left[-1].plain in _RELATIVES:
+            left.pop()
         left.append(_Piece(told, " " if left else "", -1))
         _fix_article(left, len(left) - 2, told)
         if right and right[0].word:
             right[0] = right[0]._replace(space=right[0].space or " ")
             _fix_article(left, len(left) - 1, right[0].text)
         return
-    if right and right[0].word and not _closes(left, right):
+    if right and right[0].word and not _closes(left, right, last):
         if not _joins_on(left, right):
             _space(left, right)
         return
@@ -152,12 +162,15 @@ def _drop_brackets(left: list[_Piece], right: deque[_Piece]) -> None:
             right.popleft()
 
 
-def _closes(left: list[_Piece], right: deque[_Piece]) -> bool:
+def _closes(left: list[_Piece], right: deque[_Piece], last: str) -> bool:
     """Whether the text after a cut begins a part of its own, so that words before the cut are left dangling."""
     text = right[0].plain
     if text in FUNCTION:
         return True
     if text.endswith("ing") and not (left and left[-1].plain in DETERMINERS):
+        if left and left[-1].plain in PREPOSITIONS and last.endswith("s") and not last.endswith("ss"):
+            # "Doctors of all genders walking", not "a group of diverse walking doctors".
+            return True
         return len(right) < 2 or not right[1].word or right[1].plain in FUNCTION
     return False
 
@@ -173,6 +186,9 @@ def _joins_on(left: list[_Piece], right: deque[_Piece]) -> bool:
 
 def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
     """Takes away what the cut leaves dangling on either side."""
+    if left and right and left[-1].plain == "that" and right[0].text == ",":
+        left.pop()
+        return
     if right and right[0].plain in CONJUNCTIONS and left and left[-1].plain in _RELATIVES:
         left.pop()
         return
@@ -194,6 +210,8 @@ def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
     while left and not coordinated:
         last = left[-1].plain
         before = left[-2].plain if len(left) > 1 else ""
+        if last == "drinks" and before in _SORTS:
+            break
         if last in _LEFT_BEHIND or last in DETERMINERS:
             left.pop()
             if last in AUXILIARIES and before in _SUBJECTS:

@@ -23,10 +23,28 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´", "'"))
 _HYPHENS = "-‐‑–−_"
 _QUOTES = "\"'“”„‟«»‹›‘’‚`´*"
 _QUOTED = re.compile(r"[\"“„«]([^\"“”„«»]{1,80})[\"”»“]|(?<!\w)['‘]([^'‘’]{1,80})['’](?!\w)")
-# What comes before writing in a picture.
-_WRITING = word_set(
-    "say says saying said read reads reading written writing titled labeled lettering words word text "
-    "sign caption captioned slogan poster banner shirt badge called named"
+# What writing in a picture is on, and what comes before or after it.
+_SURFACES = word_set(
+    "sign signs signboard billboard poster posters banner banners placard placards plaque notice shirt tshirt tee "
+    "badge badges sticker stickers label tag mug cup cap flyer leaflet board blackboard chalkboard whiteboard marquee "
+    "card postcard cover book magazine newspaper headline graffiti mural tattoo neon flag button pin logo bumper "
+    "plate sweatshirt hoodie tote bag note page screen wall sandwich-board board"
+)
+_WRITING = _SURFACES | word_set(
+    "say says saying said read reads reading written writing titled entitled title labeled labelled lettering letters "
+    "lettered words word text caption captioned slogan motto tagline called named phrase message quote inscription "
+    "inscribed engraved embroidered printed print stating states declaring declares proclaiming spelling spells "
+    "spelled scrawled stenciled stencilled chalked emblazoned stamped font typography heading subtitle chanting "
+    "shouting"
+) - word_set("wall page screen bag plate cup")
+_SMALL = word_set("with the a an of in on that it is are and its bold big red neon white black huge capital")
+_UNQUOTED = re.compile(
+    r"\b(?:"
+    + "|".join(sorted(_SURFACES))
+    + r")\b(?:\s+\w+){0,3}?\s+(?:says?|saying|reads?|reading|stating|states|with the words?|with the text|spelling)\b"
+    r"[:\s]+(?P<text>[^\"'“”‘’«»„,.;:!?()]{1,60}?)"
+    r"(?=$|[,.;:!?()]|\s+(?:above|over|on|in|at|behind|under|near|beside|next|hanging|outside|inside|by|while)\b)",
+    re.IGNORECASE,
 )
 WRITTEN = "\0"
 # Contractions whose apostrophe people leave out.
@@ -100,13 +118,25 @@ def _read(prompt: str, spellings: Mapping[str, str]) -> Iterator[Word]:
 
 
 def _written(prompt: str) -> list[tuple[int, int]]:
-    """Spans of quoted text that follows a word such as "says" or "sign"."""
+    """Spans of quoted text beside a word such as "says" or "sign", and of text without quotes after "a sign saying"."""
     spans = []
     for quoted in _QUOTED.finditer(prompt):
-        before = re.findall(r"\w+", prompt[: quoted.start()])[-2:]
-        if any(word.casefold() in _WRITING for word in before[-1:]):
+        before = re.findall(r"\w+", prompt[: quoted.start()].casefold())[:-5:-1]
+        after = re.findall(r"\w+|[^\w\s]", prompt[quoted.end() :].casefold())[:4]
+        if _on_writing(before) or _on_writing(after):
             spans.append(quoted.span())
+    spans += [unquoted.span("text") for unquoted in _UNQUOTED.finditer(prompt)]
     return spans
+
+
+def _on_writing(words: Sequence[str]) -> bool:
+    """Whether a word such as "sign" comes first, past small ones."""
+    for word in words:
+        if word in _WRITING:
+            return True
+        if word not in _SMALL:
+            return False
+    return False
 
 
 def texts(words: Sequence[Word]) -> tuple[str, ...]:

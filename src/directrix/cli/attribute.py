@@ -7,8 +7,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from directrix.cli import discover as verb
-from directrix.cli import options, terminal
+from directrix.cli import discovering, options, terminal
 from directrix.errors import ConceptError, NoEffectError
 
 if TYPE_CHECKING:
@@ -43,13 +42,13 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
     from directrix.progress import bars
     from directrix.report.cost import measured
 
-    verb.announce(arguments, checkpoint)
+    discovering.announce(arguments, checkpoint)
     pipeline = options.load_model(arguments)
     concepts = attribute.among(models.facts(pipeline).subjects).concepts
     judges = [
         None
         if arguments.no_calibration
-        else verb.judge_of(pipeline, concept, *(each for each in concepts if each is not concept))
+        else discovering.judge_of(pipeline, concept, *(each for each in concepts if each is not concept))
         for concept in concepts
     ]
     with measured() as cost:
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
             attribute,
             arguments.method,
             preserve=preserve,
-            **verb.asked(arguments),
+            **discovering.asked(arguments),
             checkpoint=checkpoint,
             progress=bars,
         )
@@ -67,12 +66,12 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
     unseen: NoEffectError | None = None
     for direction, concept, judged in zip(directions, concepts, judges, strict=True):
         others = [each for each in concepts if each is not concept]
-        direction = verb.noted(direction, arguments, others, cost.memory_mb)
+        direction = discovering.noted(direction, arguments, others, cost.memory_mb)
         output = folder / f"{direction.name}.safetensors"
         storage.save(direction, output)
         if judged is not None:
             try:
-                direction = verb.calibrated(pipeline, direction, judged)
+                direction = discovering.calibrated(pipeline, direction, judged)
             except NoEffectError as error:
                 unseen = error
                 continue
@@ -83,6 +82,8 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
     # Kept until now: an interrupted calibration finds the directions again at once.
     shutil.rmtree(checkpoint, ignore_errors=True)
     if files:
-        terminal.result("\n\n".join(texts), {"attribute": attribute.name, "directions": files}, arguments.json)
+        terminal.result(
+            "\n\n".join(texts), {"attribute": attribute.name, "directions": files}, arguments.json
+        )
     if unseen is not None:
         raise unseen

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.cli import options, terminal
+from directrix.errors import DirectrixError
 
 if TYPE_CHECKING:
     from directrix.apply.enhance import Understanding
@@ -22,7 +24,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "on, what the model is told instead, and what was not understood. Nothing is drawn.",
         epilog='example: directrix explain "a doctor of any gender, without a cigarette"',
     )
-    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="in quotation marks")
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="in quotation marks")
+    parser.add_argument(
+        "--score",
+        type=Path,
+        metavar="FILE",
+        help="in place of prompts: a CSV file with the columns prompt and expected ('balance:gender;absent:weapon'); "
+        "prints precision and recall, and every prompt that is read otherwise",
+    )
     parser.add_argument(
         "--phrases",
         action="append",
@@ -42,13 +51,39 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print what is understood of each prompt."""
+    if bool(arguments.prompts) == (arguments.score is not None):
+        raise DirectrixError(
+            "There is no prompt."
+            if arguments.score is None
+            else "Prompts were given together with '--score'.",
+            "prompts in quotation marks, or '--score FILE'.",
+            'directrix explain "a judge of any gender".',
+        )
     from directrix.apply.enhance import understand
     from directrix.apply.phrases import Phrases
 
     phrases = Phrases.load(*arguments.phrases)
+    if arguments.score is not None:
+        from directrix.report.wording import wording
+
+        figures = wording(arguments.score, phrases, arguments.reader)
+        terminal.result(_score(figures), figures, arguments.json)
+        return
     found = [understand(prompt, phrases, arguments.reader) for prompt in arguments.prompts]
     data: dict[str, Any] = {"prompts": [_as_json(each) for each in found]}
     terminal.result("\n\n".join(_as_text(each) for each in found), data, arguments.json)
+
+
+def _score(figures: Mapping[str, Any]) -> str:
+    lines = []
+    for row in figures["wrong"]:
+        missed, extra = (", ".join(row[key]) or "nothing" for key in ("missed", "extra"))
+        lines.append(f"{row['prompt']}\n  missed {missed}; extra {extra}")
+    for name in ("precision", "recall", "silent"):
+        figure = figures[name]
+        shown = "-" if figure is None else "{value:.3f} [{low:.3f}, {high:.3f}], n = {n}".format(**figure)
+        lines.append(f"{name:9}  {shown}")
+    return "\n".join(lines)
 
 
 def _as_json(understanding: Understanding) -> dict[str, Any]:

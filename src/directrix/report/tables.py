@@ -147,6 +147,16 @@ def directions_table(figures: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def wording_table(figures: Mapping[str, Any]) -> list[str]:
+    """Return the figures of `directrix explain --score --json`."""
+    lines = ["| held-out prompts | precision | recall | silent where nothing is asked |", "|---|---|---|---|"]
+    cells = [
+        "{value:.3f} [{low:.3f}, {high:.3f}], n = {n}".format(**figures[name])
+        for name in ("precision", "recall", "silent")
+    ]
+    return [*lines, f"| {figures['prompts']} | {' | '.join(cells)} |"]
+
+
 def _signed(figure: Mapping[str, Any]) -> str:
     return f"{figure['value']:+.2f} [{figure['low']:+.2f}, {figure['high']:+.2f}]"
 
@@ -157,6 +167,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "reconstruction": occupations_table,
     "discovery": discovery_table,
     "directions": directions_table,
+    "wording": wording_table,
 }
 
 

@@ -1,0 +1,115 @@
+"""What all forms of `directrix discover` share: settings, what is said of them, and calibration of what was found."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix.cli import terminal
+
+if TYPE_CHECKING:
+    from directrix.concept import Concept
+    from directrix.direction import Direction
+    from directrix.discover.problem import Defaults
+    from directrix.judges import Judge
+    from directrix.trial import Aim
+
+
+def asked(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the discovery, as the command line gives them."""
+    return {
+        key: getattr(arguments, key)
+        for key in ("images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank")
+    }
+
+
+def announce(arguments: argparse.Namespace, checkpoint: Path) -> None:
+    """Say what is going to be done, and with which settings."""
+    from directrix.discover import methods
+
+    defaults = methods.method_class(arguments.method).defaults
+    terminal.note(announcement(arguments.method, asked(arguments), defaults))
+    if checkpoint.is_dir():
+        terminal.note(f"Going on from {checkpoint}.")
+
+
+def noted(
+    direction: Direction, arguments: argparse.Namespace, others: Sequence[Concept], memory_mb: float
+) -> Direction:
+    """The direction with the command that found it, and what it was told apart from."""
+    recipe = {
+        **direction.recipe,
+        "command": command(arguments),
+        "others": [asdict(each) for each in others],
+    }
+    return direction.with_(
+        recipe=recipe, provenance={**direction.provenance, "memory_mb": round(memory_mb, 1)}
+    )
+
+
+def calibrated(pipeline: Any, direction: Direction, judged: tuple[Judge, Aim | None]) -> Direction:
+    """The direction calibrated; tells what the judge saw change. Raises NoEffectError."""
+    from directrix.calibration import calibrate
+    from directrix.progress import bars
+    from directrix.trial import Aim
+
+    judge, aim = judged
+    direction = calibrate(pipeline, direction, judge, aim=aim, progress=bars)
+    # An unknown word moves something else, if anything; whoever asked should see what.
+    found = direction.provenance["calibration"]["aim"]
+    terminal.note(f"Calibrated on what the judge sees change: {Aim(**found)}.")
+    return direction
+
+
+def judge_of(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, Aim | None]:
+    """Loaded before the discovery: what is missing should be told before the work, not after it."""
+    from directrix.calibration import judge_for
+    from directrix.errors import ModelError
+
+    try:
+        return judge_for(pipeline, concept, *others)
+    except ModelError as error:
+        raise ModelError(
+            f"The effect cannot be judged: {error.happened}",
+            "a judge to calibrate the direction with.",
+            "--no-calibration leaves the strength as the method gives it.",
+        ) from error
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """The command that finds this direction again, as one would type it."""
+    words = ["directrix", "discover", "--model", arguments.model]
+    if arguments.attribute is None:
+        words += ["--name", arguments.name or arguments.output.stem]
+    else:
+        words += ["--attribute", arguments.attribute]
+    for key in ("target", "neutral", "negative", "opposite", "preserve"):
+        for value in getattr(arguments, key) or ():
+            words += [f"--{key}", value]
+    for key in ("method", "images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank"):
+        value = getattr(arguments, key)
+        if value is not None:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    if arguments.no_calibration:
+        words.append("--no-calibration")
+    return shlex.join([*words, "-o", arguments.output.name])
+
+
+def announcement(method: str, given: Mapping[str, Any], defaults: Defaults) -> str:
+    """One line with every setting, and which of them nobody asked for."""
+    parts = []
+    # A closed form takes no steps.
+    for key in ("images", "steps", "batch_size") if defaults.steps else ("images",):
+        value = getattr(defaults, key) if given[key] is None else given[key]
+        parts.append(f"{value:,} {_WORDS[key]}" + (" (default)" if given[key] is None else ""))
+    rate = given["learning_rate"]
+    if defaults.steps:
+        parts.append(f"learning rate {'from the model (default)' if rate is None else format(rate, 'g')}")
+    return f"Discovering by {method}: " + ", ".join(parts) + "."
+
+
+_WORDS = {"images": "pictures", "steps": "steps", "batch_size": "pictures a step"}
