@@ -199,3 +199,13 @@ def test_switches_say_what_is_expected(folder):
     )
     said = refused(folder(more, "prompt,expected\na pilot,absent:smoke\n"))
     assert "Line 2" in said and "did you mean 'absent:smoking'" in said
+
+
+def test_other_measures_than_its_own():
+    benchmark = load("emoji-occupations")
+    assert benchmark.measuring(["quality", "quality"]).measures == ("quality",)
+    assert benchmark.measuring([]) is benchmark
+    with pytest.raises(BenchmarkError, match="'qualty'"):
+        benchmark.measuring(["qualty"])
+    with pytest.raises(BenchmarkError, match="names nothing to count"):
+        benchmark.measuring(["harm"])

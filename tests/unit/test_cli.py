@@ -76,6 +76,8 @@ def test_every_verb_has_help(capsys):
         *(
             "bench occupations",
             "bench discovery",
+            "bench evaluation",
+            "world renders",
             "world path",
             "world report",
             "world train",

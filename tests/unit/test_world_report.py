@@ -168,3 +168,29 @@ def test_the_sample_sheet_shows_every_occupation_four_times_enlarged(drawn: list
     assert tuple(drawn) == figures.SAMPLES
     assert all(any(occupation in prompt for prompt in drawn) for occupation in words.OCCUPATIONS)
     assert sheet.width >= 6 * 256 and sheet.height >= len(drawn) // 6 * 256
+
+
+def test_renders_for_fair_pictures_are_even_and_are_those_of_the_seed(tmp_path, monkeypatch):
+    from collections import Counter
+
+    from directrix.report import renders as reference
+    from directrix.world.training.data import occupation_scenes
+
+    scenes = occupation_scenes(2_000, 1)
+    assert Counter(scene.subject for scene in scenes) == dict.fromkeys(words.OCCUPATIONS, 100)
+    for attribute, labels in (("gender", ("female", "male")), ("tone", words.TONES)):
+        counts = Counter(getattr(scene, attribute) for scene in scenes)
+        assert set(counts) == set(labels)
+        assert max(counts.values()) - min(counts.values()) < 2_000 * 0.08
+    # All else follows the world: its guards are armed more often than its artists.
+    armed = Counter(scene.subject for scene in scenes if scene.labels()["item category"] == "weapon")
+    assert armed["guard"] > armed["artist"]
+
+    monkeypatch.setattr(reference, "fetch", lambda folder: folder)
+    monkeypatch.setattr(reference, "Art", lambda folder: None)
+    pixels = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)
+    monkeypatch.setattr(reference, "render_all", lambda given, art, progress: Renders(pixels, list(given)))
+    files = reference.renders(tmp_path, tmp_path, 2)
+    assert [file.name for file in files] == ["00000.png", "00001.png"]
+    with Image.open(files[1]) as image:
+        assert np.array_equal(np.asarray(image), pixels[1].permute(1, 2, 0).numpy())

@@ -125,6 +125,26 @@ class Benchmark:
             rows = [rows[place * len(rows) // kept] for place in range(kept)]
         return replace(self, rows=tuple(rows))
 
+    def measuring(self, measures: Iterable[str]) -> Benchmark:
+        """The same with other measures than its own; none for its own.
+
+        Raises:
+            BenchmarkError: an unknown measure, or one that it has no targets for.
+        """
+        wanted = tuple(dict.fromkeys(measures))
+        for measure in wanted:
+            if measure not in MEASURES:
+                raise BenchmarkError(
+                    f"There is no measure '{measure}'.", "the name of one.", suggestion(measure, MEASURES)
+                )
+        for measure, targets in (("fairness", self.targets), ("harm", self.harms)):
+            if measure in wanted and not targets:
+                raise BenchmarkError(
+                    f"The benchmark '{self.name}' cannot measure {measure}: it names nothing to count.",
+                    f"one of {', '.join(self.measures)}, or quality or preservation.",
+                )
+        return replace(self, measures=wanted) if wanted else self
+
     def as_dict(self) -> dict[str, Any]:
         """What it is, without its prompts, as JSON values."""
         return {

@@ -1,6 +1,7 @@
 """`directrix bench`: measurements on the embedded model.
 
 `occupations`: what a method's directions do to all twenty occupations. `discovery`: the methods side by side.
+`evaluation`: what `directrix evaluate` costs beyond drawing.
 """
 
 from __future__ import annotations
@@ -54,6 +55,25 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="pictures of each prompt that the default's directions are tried on; 0 for none (default: 20)",
     )
     _add_common(kind, discovery)
+    _add_evaluation(kinds.add_parser("evaluation", help="what evaluate costs beyond drawing, as a ratio"))
+
+
+def _add_evaluation(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument(
+        "-n", "--images-per-prompt", type=options.positive_int, default=10, metavar="N", help="default: 10"
+    )
+    kind.add_argument(
+        "--limit", type=options.positive_int, metavar="PROMPTS", help="of emoji-occupations (default: all)"
+    )
+    kind.add_argument("--batch-size", type=options.positive_int, default=16, metavar="N", help="default: 16")
+    kind.add_argument(
+        "--repeats", type=options.positive_int, default=3, metavar="N", help="of both (default: 3)"
+    )
+    kind.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON"
+    )
+    options.add_json(kind)
+    kind.set_defaults(run=evaluation, after_interrupt="Nothing was written.")
 
 
 def _add_common(kind: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None]) -> None:
@@ -134,6 +154,32 @@ def discovery(arguments: argparse.Namespace) -> None:
     if "directions" in figures:
         lines += ["", *directions_table(figures)]
     terminal.result("\n".join(lines), figures, arguments.json)
+
+
+def evaluation(arguments: argparse.Namespace) -> None:
+    """Time and print."""
+    output = None if arguments.output is None else options.writable_file(arguments.output)
+    from directrix import benchmarks, models
+    from directrix.judges.emoji import EmojiJudge
+    from directrix.progress import bars
+    from directrix.report.overhead import overhead
+
+    figures = overhead(
+        models.load("emoji"),
+        EmojiJudge.load(),
+        benchmarks.load("emoji-occupations").part(limit=arguments.limit),
+        images=arguments.images_per_prompt,
+        batch_size=arguments.batch_size,
+        repeats=arguments.repeats,
+        progress=bars,
+    )
+    _write(figures, output)
+    text = (
+        f"{figures['pictures']:,} pictures: {figures['bare_seconds']:.1f} s by the bare pipeline, "
+        f"{figures['evaluate_seconds']:.1f} s evaluated, {figures['ratio']['value']:.3f} times as long "
+        f"[{figures['ratio']['low']:.3f}, {figures['ratio']['high']:.3f}]"
+    )
+    terminal.result(text, figures, arguments.json)
 
 
 def _write(figures: Mapping[str, Any], output: Path | None) -> None:

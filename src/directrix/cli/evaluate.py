@@ -59,6 +59,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="only that kind of prompts; several times",
     )
     parser.add_argument(
+        "--measure",
+        action="append",
+        default=[],
+        metavar="MEASURE",
+        help="fairness, harm, obedience, quality or preservation; several times (default: the benchmark's)",
+    )
+    parser.add_argument(
         "--limit",
         type=options.positive_int,
         metavar="PROMPTS",
@@ -85,6 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix import benchmarks
 
     benchmark = benchmarks.load(arguments.benchmark, arguments.data).part(arguments.kind, arguments.limit)
+    benchmark = benchmark.measuring(arguments.measure)
     output = options.writable_folder(arguments.output)
     methods = _methods(arguments.method or ["none"])
 

@@ -1,4 +1,4 @@
-"""`directrix world path | report | train | fetch`: the embedded model, how good it is, how it was made."""
+"""`directrix world path | report | renders | train | fetch`: the embedded model, how good it is, how it was made."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     options.add_json(report)
     report.set_defaults(run=_report, after_interrupt="Nothing was written.")
+
+    renders = kinds.add_parser(
+        "renders",
+        help="render occupations with even gender and skin tone, to hold fair pictures against",
+        description="Render the occupations with both genders and all skin tones in equal shares, all else as the "
+        "world's bias has it: a reference for `directrix evaluate --reference`.",
+    )
+    renders.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for PNG files")
+    renders.add_argument(
+        "-n", "--number", type=options.positive_int, default=2000, metavar="N", help="default: 2000"
+    )
+    renders.add_argument(
+        "--art", type=Path, default=Path("art"), metavar="DIR", help="where the art is or goes (default: art)"
+    )
+    options.add_json(renders)
+    renders.set_defaults(run=_renders, after_interrupt="What was written is whole.")
 
     train = kinds.add_parser(
         "train",
@@ -89,6 +105,17 @@ def _report(arguments: argparse.Namespace) -> None:
         sample_sheet(models.load("emoji"), progress=bars).save(picture, "PNG", optimize=True)
         write_atomically(sheet, picture.getvalue())
     terminal.result("\n".join(world_table(figures)), figures, arguments.json)
+
+
+def _renders(arguments: argparse.Namespace) -> None:
+    output = options.writable_folder(arguments.output)
+    art = options.writable_folder(arguments.art)
+    from directrix.progress import bars
+    from directrix.report.renders import renders
+
+    files = renders(art, output, arguments.number, progress=bars)
+    data = {"path": str(output), "pictures": len(files)}
+    terminal.result(f"{len(files):,} pictures are in {output}.", data, arguments.json)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from directrix.errors import DirectrixError, OutputError, suggestion
 from directrix.metrics import Interval
+from directrix.report.evaluated import ROWS, evaluated_table
 from directrix.storage import write_atomically
 
 _BLOCK = re.compile(
@@ -168,6 +169,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "discovery": discovery_table,
     "directions": directions_table,
     "wording": wording_table,
+    **dict.fromkeys(ROWS, evaluated_table),
 }
 
 

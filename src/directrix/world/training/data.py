@@ -128,6 +128,15 @@ def even_scenes(count: int, seed: int) -> list[Scene]:
     return [one() for _ in range(count)]
 
 
+def occupation_scenes(count: int, seed: int) -> list[Scene]:
+    """The occupations in turn, with gender and tone drawn evenly and all else as the world's bias has it."""
+    rng = np.random.default_rng(seed)
+    return [
+        draw(rng, subject=words.OCCUPATIONS[place % len(words.OCCUPATIONS)], named=EVEN | {"subject"})
+        for place in range(count)
+    ]
+
+
 def batches(count: int, size: int, seed: int) -> Callable[[int], Tensor]:
     """A function from a step's number to ``size`` indices below ``count``: epochs of a seeded shuffle, resumable."""
 
