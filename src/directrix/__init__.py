@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from directrix.errors import DirectrixError as DirectrixError
     from directrix.evaluate import evaluate as evaluate
     from directrix.generate import generate as generate
+    from directrix.levelling import level as level
     from directrix.models import load as load
     from directrix.reproduce import reproduce as reproduce
     from directrix.steer import steer as steer
@@ -49,6 +50,7 @@ _HOME = {
     "discover": "discover",
     "discover_attribute": "discover.attribute",
     "calibrate": "calibration",
+    "level": "levelling",
     "steer": "steer",
     "generate": "generate",
     "Fair": "apply.fair",
@@ -70,6 +72,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "discover",
     "discover_attribute",
     "calibrate",
+    "level",
     "steer",
     "generate",
     "Fair",

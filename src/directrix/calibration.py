@@ -35,7 +35,7 @@ LOST = 0.1
 # Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, from place LEAST to GREATEST
 # by twos until the effect is there or no longer there, then the one between.
 STEPS = 4
-LEAST, GREATEST = -6, 8
+LEAST, GREATEST = -6, 12
 # Then these, as multiples of the calibrated one, to see how far one can go.
 SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
 # Fewer pictures than this of all prompts together could not show an effect beyond chance.

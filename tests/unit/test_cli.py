@@ -328,3 +328,17 @@ def test_a_colon_in_an_existing_name_is_part_of_it(tmp_path):
     path = tmp_path / "woman:1"
     path.touch()
     assert options.concept_file(str(path)) == (path, None)
+
+
+def test_levelling_needs_calibrated_directions_of_another_attribute(model, tmp_path, capsys):
+    command = ["discover", "--model", str(model), "--images", "2", "-o", str(tmp_path / "d")]
+    level = ["--level", str(tmp_path / "d")]
+    assert main([*command, "--attribute", "skin tone", "--no-calibration"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--attribute", "gender", *level]) == 2
+    assert "was not calibrated" in capsys.readouterr().err
+    assert main([*command, "--attribute", "skin tone", *level]) == 2
+    assert "no directions of another attribute" in capsys.readouterr().err
+    assert main([*command, "--attribute", "gender", *level, "--no-calibration"]) == 2
+    assert main([*command, "--neutral", "a person", "--target", "a woman", *level]) == 2
+    assert "single concept" in capsys.readouterr().err

@@ -33,7 +33,15 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
                 "one of the two: an attribute has its own prompts.",
                 "leave one out.",
             )
+    if arguments.level is not None and arguments.no_calibration:
+        raise ConceptError(
+            "'--level' was given together with '--no-calibration'.",
+            "one of the two: a shift is measured at a calibrated strength.",
+            "leave one out.",
+        )
     folder = options.writable_folder(arguments.output)
+    names = [concept.name for concept in attribute.concepts]
+    others = {} if arguments.level is None else discovering.levelling(arguments.level, names)
     checkpoint = folder / f".{attribute.name.replace(' ', '-')}.checkpoint"
 
     from directrix import models, storage
@@ -65,8 +73,8 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
     texts = []
     unseen: NoEffectError | None = None
     for direction, concept, judged in zip(directions, concepts, judges, strict=True):
-        others = [each for each in concepts if each is not concept]
-        direction = discovering.noted(direction, arguments, others, cost.memory_mb)
+        rest = [each for each in concepts if each is not concept]
+        direction = discovering.noted(direction, arguments, rest, cost.memory_mb)
         output = folder / f"{direction.name}.safetensors"
         storage.save(direction, output)
         if judged is not None:
@@ -75,6 +83,8 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
             except NoEffectError as error:
                 unseen = error
                 continue
+            if others:
+                direction = discovering.levelled(pipeline, direction, others, judged[0])
             storage.save(direction, output)
         terminal.note(f"Wrote {output}.")
         files.append(describe.as_json(direction, output))

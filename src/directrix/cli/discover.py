@@ -64,6 +64,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="an attribute that must not change, 'gender' or 'skin tone'",
     )
+    concept.add_argument(
+        "--level",
+        type=Path,
+        metavar="DIR",
+        help="with --attribute: calibrated directions of another attribute, of which as much is added as keeps its "
+        "shares as they were (minutes)",
+    )
     method = parser.add_argument_group(
         "method", "What is left out follows the method, and is named before the run."
     )
@@ -102,12 +109,19 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Discover, with a checkpoint beside the output until all directions are written."""
     from directrix.concept import Concept, attribute_set
+    from directrix.errors import ConceptError
 
     # What can be wrong is found before anything slow is loaded.
     preserve = [attribute_set(wanted) for wanted in arguments.preserve]
     if arguments.attribute is not None:
         attribute.run(arguments, preserve or None)
         return
+    if arguments.level is not None:
+        raise ConceptError(
+            "'--level' was given for a single concept.",
+            "an attribute.",
+            "'--attribute gender', or leave it out.",
+        )
     name = arguments.name or arguments.output.stem
     concept = Concept.of(name, arguments.target, arguments.neutral, arguments.negative)
     others = (

@@ -65,6 +65,54 @@ def calibrated(pipeline: Any, direction: Direction, judged: tuple[Judge, Aim | N
     return direction
 
 
+def levelling(folder: Path, names: Sequence[str]) -> dict[Direction, Aim]:
+    """The directions of a folder that are not of these names, each with what it was calibrated on.
+
+    Raises DirectionFileError where there are none, and StrengthError where one was not calibrated.
+    """
+    from directrix.apply.catalogue import Catalogue
+    from directrix.errors import DirectionFileError, StrengthError
+    from directrix.trial import Aim
+
+    catalogue = Catalogue(folder)
+    found = {}
+    for name in catalogue.names:
+        direction = catalogue.direction(name)
+        if name in names:
+            continue
+        measured = direction.provenance.get("calibration")
+        if not measured:
+            raise StrengthError(
+                f"The direction '{name}' in '{folder}' was not calibrated.",
+                "directions whose strength 1 has a stated effect.",
+                "discover it without --no-calibration.",
+            )
+        found[direction] = Aim(**measured["aim"])
+    if not found:
+        raise DirectionFileError(
+            f"The folder '{folder}' holds no directions of another attribute.",
+            "files that `directrix discover --attribute` wrote.",
+            "discover the other attribute first.",
+        )
+    return found
+
+
+def levelled(pipeline: Any, direction: Direction, others: Mapping[Direction, Aim], judge: Judge) -> Direction:
+    """The direction levelled; tells what was added and what it did to the largest shift."""
+    from directrix.levelling import level
+    from directrix.progress import bars
+
+    direction = level(pipeline, direction, others, judge, progress=bars)
+    told = direction.provenance["levelled"]
+    added = ", ".join(f"{amount:+.2f} {name}" for name, amount in told["added"].items() if amount)
+    worst = {key: max(map(abs, told[key].values())) for key in ("before", "after")}
+    terminal.note(
+        f"Levelled '{direction.name}' with {added or 'nothing'}: the largest shift of another share was "
+        f"{worst['before']:.2f} and is {worst['after']:.2f}."
+    )
+    return direction
+
+
 def judge_of(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, Aim | None]:
     """Loaded before the discovery: what is missing should be told before the work, not after it."""
     from directrix.calibration import judge_for
@@ -90,6 +138,8 @@ def command(arguments: argparse.Namespace) -> str:
     for key in ("target", "neutral", "negative", "opposite", "preserve"):
         for value in getattr(arguments, key) or ():
             words += [f"--{key}", value]
+    if arguments.level is not None:
+        words += ["--level", str(arguments.level)]
     for key in ("method", "images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank"):
         value = getattr(arguments, key)
         if value is not None:

@@ -1,7 +1,7 @@
-"""What can be trusted in the default method's directions: woman and man with contrast, and the three skin tones.
+"""What can be trusted in the default method's directions: woman and man, and the three skin tones.
 
-Each is found and calibrated as a user's would be, then tried on what neither of the two has seen: all occupations at
-strength 1, subjects that are no people, and nine strengths.
+Each is found and calibrated as a user's would be, the genders levelled by the tones. Then each is tried on what none of
+this has seen: all occupations at strength 1, subjects that are no people, and nine strengths.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.discover.attribute import discover_attribute
 from directrix.errors import NoEffectError
+from directrix.levelling import level
 from directrix.metrics import bootstrap, pooled_mean, proportion
 from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from directrix.judges import Judge
 
 GROUPS: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}
+# What else shifts is put back by the directions of this attribute; tones hardly shift the genders.
+LEVELLED = {"gender": "tone"}
 STRENGTHS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 # Pictures of each occupation at each of the strengths.
 IMAGES_BY_STRENGTH = 2
@@ -50,20 +53,27 @@ def directions(
     Returns by concept: "effect" over all occupations, "least", the occupation with the least, "subject_accuracy" and
     "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that keep their subject,
     of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``); "cosine" of woman and man;
-    "seconds" of the discovery of each group, and "seconds_calibrating" of each concept.
+    "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept.
     """
     prompts = [f"a photo of {with_article(occupation)}" for occupation in OCCUPATIONS]
     others = [f"a photo of {with_article(name)}" for name in NON_PEOPLE]
     people = Trial(pipeline, judge, prompts, images_per_prompt, seed=seed + 500)
     animals = Trial(pipeline, judge, others, images_per_prompt, seed=seed + 500)
     few = Trial(pipeline, judge, prompts, IMAGES_BY_STRENGTH, seed=seed + 501)
-    found: dict[str, Any] = {"concepts": {}, "seconds": {}, "seconds_calibrating": {}}
+    found: dict[str, Any] = {
+        "concepts": {},
+        "seconds": {},
+        "seconds_calibrating": {},
+        "seconds_levelling": {},
+    }
+    calibrated: dict[str, dict[Direction, Aim]] = {}
     for attribute, group in GROUPS.items():
         started = time.perf_counter()
         raw = discover_attribute(pipeline, group, seed=seed, progress=progress)
         found["seconds"][group.name] = round(time.perf_counter() - started, 2)
         if len(raw) == 2:
             found["cosine"] = round(raw[0].cosine(raw[1]), 4)
+        calibrated[attribute] = {}
         for direction, label in zip(raw, CATEGORIES[attribute], strict=True):
             aim = Aim(attribute, label)
             bars = labelled(progress, f"{direction.name}: ")
@@ -74,9 +84,39 @@ def directions(
                 found["concepts"][direction.name] = {"no_effect": str(error)}
                 continue
             found["seconds_calibrating"][direction.name] = round(time.perf_counter() - started, 2)
+            calibrated[attribute][direction] = aim
+    for attribute, by in LEVELLED.items():
+        if calibrated[by]:
+            calibrated[attribute] = dict(
+                _levelled(pipeline, each, aim, calibrated[by], judge, found, progress)
+                for each, aim in calibrated[attribute].items()
+            )
+    if len(calibrated["gender"]) == 2:
+        one, other = calibrated["gender"]
+        found["cosine"] = round(one.cosine(other), 4)
+    for group in calibrated.values():
+        for direction, aim in group.items():
             storage.save(direction, folder / f"default-{direction.name}.safetensors")
+            bars = labelled(progress, f"{direction.name}: ")
             found["concepts"][direction.name] = _tried(direction, aim, people, animals, few, bars)
-    return found
+    names = [concept.name for group in GROUPS.values() for concept in group.concepts]
+    return {**found, "concepts": {name: found["concepts"][name] for name in names}}
+
+
+def _levelled(
+    pipeline: Any,
+    direction: Direction,
+    aim: Aim,
+    others: Mapping[Direction, Aim],
+    judge: Judge,
+    found: dict[str, Any],
+    progress: Progress,
+) -> tuple[Direction, Aim]:
+    started = time.perf_counter()
+    bars = labelled(progress, f"{direction.name}: ")
+    direction = level(pipeline, direction, others, judge, progress=bars)
+    found["seconds_levelling"][direction.name] = round(time.perf_counter() - started, 2)
+    return direction, aim
 
 
 def _tried(
