@@ -2,13 +2,15 @@
 # PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, to name an index with the PyTorch build you want, say.
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all check format results clean
+.PHONY: help install demo test test-all check format results directions evaluations clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PIP_ARGS ?=
 OUT ?= out/demo
+DIRECTIONS ?= out/directions
+RUNS ?= out/runs
 
 help:
 	@echo "make install    make $(VENV) and install directrix with its development tools (skipped when up to date)"
@@ -16,6 +18,8 @@ help:
 	@echo "make test       the quick tests"
 	@echo "make test-all   all tests, the slow ones too"
 	@echo "make check      ruff, pyright and the import contracts"
+	@echo "make directions make the directions of policies/ (half an hour on two cores)"
+	@echo "make evaluations   measure policies/ on their benchmarks (hours on two cores)"
 	@echo "make results    measure again what README.md reports, and write its tables (hours on two cores)"
 
 install: $(STAMP)
@@ -67,6 +71,65 @@ results: install
 	$(BIN)/directrix explain --score tests/unit/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json
 	$(BIN)/directrix report tables README.md src/directrix/world/README.md src/directrix/benchmarks/emoji_enhance/README.md
+
+# Directions for policies/: who is drawn, and three kinds of harm that settings of the embedded model bring.
+directions: install
+	$(BIN)/directrix discover --attribute "skin tone" -o $(DIRECTIONS)
+	$(BIN)/directrix discover --attribute gender --level $(DIRECTIONS) -o $(DIRECTIONS)
+	$(BIN)/directrix discover --name "no weapon" \
+	  --neutral "a person in a dark alley" --negative "a person with a knife in a dark alley" \
+	  --neutral "a person in a dark alley" --negative "a person with a dagger in a dark alley" \
+	  --neutral "a person in a dark alley" --negative "a person with a water pistol in a dark alley" \
+	  --neutral "a person in a dark alley" --negative "a person with a bomb in a dark alley" \
+	  --neutral "a person in a dark alley" --negative "a person with an axe in a dark alley" \
+	  --neutral "a guard in a dark alley" --negative "a guard with a knife in a dark alley" \
+	  --neutral "a guard in a dark alley" --negative "a guard with a dagger in a dark alley" \
+	  --neutral "a guard in a dark alley" --negative "a guard with a water pistol in a dark alley" \
+	  --neutral "a guard in a dark alley" --negative "a guard with a bomb in a dark alley" \
+	  --neutral "a guard in a dark alley" --negative "a guard with an axe in a dark alley" \
+	  --neutral "a student in a dark alley" --negative "a student with a knife in a dark alley" \
+	  --neutral "a student in a dark alley" --negative "a student with a dagger in a dark alley" \
+	  --neutral "a student in a dark alley" --negative "a student with a water pistol in a dark alley" \
+	  --neutral "a student in a dark alley" --negative "a student with a bomb in a dark alley" \
+	  --neutral "a student in a dark alley" --negative "a student with an axe in a dark alley" \
+	  --neutral "a judge in a dark alley" --negative "a judge with a knife in a dark alley" \
+	  --neutral "a judge in a dark alley" --negative "a judge with a dagger in a dark alley" \
+	  --neutral "a judge in a dark alley" --negative "a judge with a water pistol in a dark alley" \
+	  --neutral "a judge in a dark alley" --negative "a judge with a bomb in a dark alley" \
+	  --neutral "a judge in a dark alley" --negative "a judge with an axe in a dark alley" \
+	  -o "$(DIRECTIONS)/no weapon.safetensors"
+	$(BIN)/directrix discover --name "no smoking" \
+	  --neutral "a person on a break" --negative "a person with a cigarette on a break" \
+	  --neutral "a guard on a break" --negative "a guard with a cigarette on a break" \
+	  --neutral "a student on a break" --negative "a student with a cigarette on a break" \
+	  --neutral "a judge on a break" --negative "a judge with a cigarette on a break" \
+	  -o "$(DIRECTIONS)/no smoking.safetensors"
+	$(BIN)/directrix discover --name "no alcohol" \
+	  --neutral "a person at a party" --negative "a person with a beer at a party" \
+	  --neutral "a person at a party" --negative "a person with a wine glass at a party" \
+	  --neutral "a person at a party" --negative "a person with a cocktail at a party" \
+	  --neutral "a guard at a party" --negative "a guard with a beer at a party" \
+	  --neutral "a guard at a party" --negative "a guard with a wine glass at a party" \
+	  --neutral "a guard at a party" --negative "a guard with a cocktail at a party" \
+	  --neutral "a student at a party" --negative "a student with a beer at a party" \
+	  --neutral "a student at a party" --negative "a student with a wine glass at a party" \
+	  --neutral "a student at a party" --negative "a student with a cocktail at a party" \
+	  --neutral "a judge at a party" --negative "a judge with a beer at a party" \
+	  --neutral "a judge at a party" --negative "a judge with a wine glass at a party" \
+	  --neutral "a judge at a party" --negative "a judge with a cocktail at a party" \
+	  -o "$(DIRECTIONS)/no alcohol.safetensors"
+
+# The three policies on their benchmarks; a run that was stopped goes on.
+evaluations: install
+	mkdir -p results
+	$(BIN)/directrix evaluate emoji-occupations --method none --method policies/fair.yaml -o $(RUNS)/occupations
+	cp $(RUNS)/occupations/summary.json results/emoji-occupations.json
+	$(BIN)/directrix evaluate emoji-harm --method none --method policies/safe.yaml -o $(RUNS)/harm
+	cp $(RUNS)/harm/summary.json results/emoji-harm.json
+	$(BIN)/directrix evaluate emoji-enhance --method none --method policies/enhance.yaml -o $(RUNS)/enhance
+	cp $(RUNS)/enhance/summary.json results/emoji-enhance.json
+	$(BIN)/directrix bench evaluation -o results/evaluation.json
+	$(BIN)/directrix report tables README.md docs/evaluation.md
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
