@@ -349,7 +349,7 @@ def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_pa
     assert kept.provenance["calibration"] == direction.provenance["calibration"]
     assert kept.tensor.equal(direction.tensor) and kept.recipe == direction.recipe
     assert (data["card"]["seed"], data["card"]["images_per_prompt"]) == (7, 2)
-    assert data["card"]["prompts"] == ["a person"]
+    assert data["card"]["prompts"] == ["a person", "a photo of a person"]
     page = (folder / "her.md").read_text(encoding="utf-8")
     assert "(<her.png>)" in page and COMMAND in page
     assert at_hand == {"model": 1, "judge": 1}
