@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EFFECT = 0.98
 # At a sensible strength no more than this share of the pictures loses its subject.
 LOST = 0.1
-# Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, from place LEAST to GREATEST
+# Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, places LEAST to GREATEST:
 # by twos until the effect is there or no longer there, then the one between.
 STEPS = 4
 LEAST, GREATEST = -6, 12
@@ -41,7 +41,9 @@ SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
 # Fewer pictures than this of all prompts together could not show an effect beyond chance.
 PICTURES = 56
 # Prompts that say already what kind of picture they are of.
-_PICTURE = re.compile(r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)", re.IGNORECASE)
+_PICTURE = re.compile(
+    r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)\b", re.IGNORECASE
+)
 # Below this chance (were there no effect) an effect counts as seen.
 SIGNIFICANCE = 0.01
 

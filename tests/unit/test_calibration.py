@@ -108,7 +108,7 @@ def test_strength_one_becomes_the_least_that_has_the_effect(pipeline, direction,
 
 def test_a_direction_that_does_too_much_is_made_smaller(pipeline, direction, model):
     calibrated = calibrate(pipeline, direction, model(reach=0.5), images_per_prompt=40)
-    assert 0.49 < calibrated.norm() < 0.6
+    assert calibrated.norm() == pytest.approx(0.5)
 
 
 def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction, model):
@@ -121,7 +121,7 @@ def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction,
 def test_where_the_effect_is_never_reached_the_picture_is_not_destroyed(pipeline, direction, model):
     judge = model(reach=6.0, breaks=2.5)
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
-    assert 2.0 < calibrated.norm() < 2.5
+    assert calibrated.norm() == pytest.approx(2**1.25)
     at_one = next(row for row in calibrated.provenance["calibration"]["strengths"] if row["strength"] == 1.0)
     assert at_one["effect"]["value"] < 0.95 and at_one["kept"]["value"] == 1.0
 
@@ -135,7 +135,7 @@ def test_an_effect_that_costs_the_subjects_is_not_taken(pipeline, direction, mod
     """At 2.8 all pictures show the concept and half of the subjects are gone; below 2.5 fewer do, and all stand."""
     judge = model(reach=2.8, breaks=2.5)
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
-    assert 2.0 < calibrated.norm() < 2.5
+    assert calibrated.norm() == pytest.approx(2**1.25)
 
 
 def test_an_unscored_subject_is_not_kept(pipeline, direction, model, monkeypatch):
@@ -192,6 +192,8 @@ def test_prompts_put_the_cards_subjects_in_the_place_of_a_person(pipeline, monke
         "a photo of a person in an alley",
         "a photo of a pilot in an alley",
     ]
+    photographer = Concept.of("old", "an old photographer", "a photographer")
+    assert calibration_prompts(pipeline, photographer)[1:] == ["a photo of a photographer"]
     car = Concept.of("red", "a photo of a red car", "a photo of a car")
     assert calibration_prompts(pipeline, car) == ["a photo of a car"]
 

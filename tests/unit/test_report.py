@@ -188,7 +188,8 @@ def test_demo_writes_page_summary_and_directions(run):
     assert found["steered"]["deviation_ratio"]["gender"]["value"] == 0.0
     assert found["seconds"] >= 0
     recipe = storage.load(folder / "woman.safetensors").recipe
-    assert recipe["learned_together"][:2] == ["woman", "man"] and recipe["preserved"] == len(tones)
+    assert recipe["learned_together"] == ["woman", "man", *(f"{tone}-skinned" for tone in CATEGORIES["tone"])]
+    assert recipe["preserved"] == len(tones)
 
 
 def test_demo_shows_progress_of_every_stage(run):

@@ -28,7 +28,7 @@ from directrix.steer import Steering
 
 COMBINATIONS = ("sum", "mean", "capped", "aligned")
 # Measured with three at once on the embedded model: the paper's sum loses half of the subjects, its shortened forms
-# most of the effect, and this neither.
+# most of the effect on smoking and alcohol, and this neither.
 DEFAULT = "aligned"
 
 
