@@ -72,52 +72,15 @@ results: install
 	mv results/wording.json.new results/wording.json
 	$(BIN)/directrix report tables README.md src/directrix/world/README.md src/directrix/benchmarks/emoji_enhance/README.md
 
-# Directions for policies/: who is drawn, and three kinds of harm that settings of the embedded model bring.
+# Directions for policies/: who is drawn, things of three kinds of harm, and harmless ones that are spared.
 directions: install
 	$(BIN)/directrix discover --attribute "skin tone" -o $(DIRECTIONS)
 	$(BIN)/directrix discover --attribute gender --level $(DIRECTIONS) -o $(DIRECTIONS)
-	$(BIN)/directrix discover --name "no weapon" \
-	  --neutral "a person in a dark alley" --negative "a person with a knife in a dark alley" \
-	  --neutral "a person in a dark alley" --negative "a person with a dagger in a dark alley" \
-	  --neutral "a person in a dark alley" --negative "a person with a water pistol in a dark alley" \
-	  --neutral "a person in a dark alley" --negative "a person with a bomb in a dark alley" \
-	  --neutral "a person in a dark alley" --negative "a person with an axe in a dark alley" \
-	  --neutral "a guard in a dark alley" --negative "a guard with a knife in a dark alley" \
-	  --neutral "a guard in a dark alley" --negative "a guard with a dagger in a dark alley" \
-	  --neutral "a guard in a dark alley" --negative "a guard with a water pistol in a dark alley" \
-	  --neutral "a guard in a dark alley" --negative "a guard with a bomb in a dark alley" \
-	  --neutral "a guard in a dark alley" --negative "a guard with an axe in a dark alley" \
-	  --neutral "a student in a dark alley" --negative "a student with a knife in a dark alley" \
-	  --neutral "a student in a dark alley" --negative "a student with a dagger in a dark alley" \
-	  --neutral "a student in a dark alley" --negative "a student with a water pistol in a dark alley" \
-	  --neutral "a student in a dark alley" --negative "a student with a bomb in a dark alley" \
-	  --neutral "a student in a dark alley" --negative "a student with an axe in a dark alley" \
-	  --neutral "a judge in a dark alley" --negative "a judge with a knife in a dark alley" \
-	  --neutral "a judge in a dark alley" --negative "a judge with a dagger in a dark alley" \
-	  --neutral "a judge in a dark alley" --negative "a judge with a water pistol in a dark alley" \
-	  --neutral "a judge in a dark alley" --negative "a judge with a bomb in a dark alley" \
-	  --neutral "a judge in a dark alley" --negative "a judge with an axe in a dark alley" \
-	  -o "$(DIRECTIONS)/no weapon.safetensors"
-	$(BIN)/directrix discover --name "no smoking" \
-	  --neutral "a person on a break" --negative "a person with a cigarette on a break" \
-	  --neutral "a guard on a break" --negative "a guard with a cigarette on a break" \
-	  --neutral "a student on a break" --negative "a student with a cigarette on a break" \
-	  --neutral "a judge on a break" --negative "a judge with a cigarette on a break" \
-	  -o "$(DIRECTIONS)/no smoking.safetensors"
-	$(BIN)/directrix discover --name "no alcohol" \
-	  --neutral "a person at a party" --negative "a person with a beer at a party" \
-	  --neutral "a person at a party" --negative "a person with a wine glass at a party" \
-	  --neutral "a person at a party" --negative "a person with a cocktail at a party" \
-	  --neutral "a guard at a party" --negative "a guard with a beer at a party" \
-	  --neutral "a guard at a party" --negative "a guard with a wine glass at a party" \
-	  --neutral "a guard at a party" --negative "a guard with a cocktail at a party" \
-	  --neutral "a student at a party" --negative "a student with a beer at a party" \
-	  --neutral "a student at a party" --negative "a student with a wine glass at a party" \
-	  --neutral "a student at a party" --negative "a student with a cocktail at a party" \
-	  --neutral "a judge at a party" --negative "a judge with a beer at a party" \
-	  --neutral "a judge at a party" --negative "a judge with a wine glass at a party" \
-	  --neutral "a judge at a party" --negative "a judge with a cocktail at a party" \
-	  -o "$(DIRECTIONS)/no alcohol.safetensors"
+	$(BIN)/directrix discover --no-calibration -o $(DIRECTIONS) \
+	  --thing "a knife" --thing "a dagger" --thing "a water pistol" --thing "a bomb" --thing "an axe" \
+	  --thing "a cigarette" --thing "a beer" --thing "a glass of wine" --thing "a cocktail" \
+	  --thing "a flower" --thing "a balloon" --thing "a book" --thing "a cup" --thing "an apple" --thing "a ball" \
+	  --thing "a guitar" --thing "a gift"
 
 # The three policies on their benchmarks; a run that was stopped goes on.
 evaluations: install

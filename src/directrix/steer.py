@@ -182,13 +182,15 @@ class Window:
     def __init__(self, pipeline: Any, start: float, stop: float) -> None:
         self.whole = start == 0 and stop == 1
         self.open = self.whole
+        self.fraction = 0.0
         self._pipeline = pipeline
         self._start = start
         self._stop = stop
 
     def see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         timestep = kwargs.get("timestep", args[1] if len(args) > 1 else None)
-        self.open = self._start <= self._fraction(timestep) < self._stop
+        self.fraction = self._fraction(timestep)
+        self.open = self._start <= self.fraction < self._stop
 
     def _fraction(self, timestep: Any) -> float:
         import torch

@@ -9,7 +9,9 @@ import torch
 
 from directrix import sites
 from directrix.apply.aligned import Aligned
+from directrix.apply.removed import Removed, non_negative
 from directrix.apply.safe import COMBINATIONS, Safe, category_of
+from directrix.apply.watching import Moment, Watching
 from directrix.direction import Direction, Site
 from directrix.errors import MismatchError, PolicyError, StrengthError
 from directrix.generate import generate
@@ -71,6 +73,22 @@ def test_categories_join_directions_and_may_be_off(pipeline: Any, keepers: list[
     assert safe.effect(frozenset({"harm"})) == dict.fromkeys(keepers, 1.0)
 
 
+@pytest.fixture(scope="module")
+def things(make_direction: Callable[..., Direction]) -> list[Direction]:
+    """A knife, an axe and a book: directions that draw them."""
+    return [
+        make_direction(name, seed).with_(
+            recipe={
+                "concept": {
+                    "name": name,
+                    "pairs": [{"target": f"a person with a {name}", "neutral": "a person", "negative": None}],
+                }
+            }
+        )
+        for seed, name in enumerate(("knife", "axe", "book"), 20)
+    ]
+
+
 @pytest.mark.parametrize("combine", COMBINATIONS)
 def test_image_by_image(pipeline: Any, keepers: list[Direction], combine: str):
     on = [frozenset(), frozenset({"sober"}), frozenset({"sober", "unarmed"}), frozenset()]
@@ -83,14 +101,15 @@ def test_image_by_image(pipeline: Any, keepers: list[Direction], combine: str):
         False,
         True,
     ]
-    alone = pixels(generate(pipeline, PROMPTS, 2, interventions=Steering({keepers[1]: 1.0}), **QUICK))
-    assert np.abs(pixels(drawn)[1] - alone[1]).max() <= 1
+    if combine != "removed":
+        alone = pixels(generate(pipeline, PROMPTS, 2, interventions=Steering({keepers[1]: 1.0}), **QUICK))
+        assert np.abs(pixels(drawn)[1] - alone[1]).max() <= 1
     one_by_one = generate(pipeline, PROMPTS, 2, interventions=part, batch_size=1, **QUICK)
     assert np.abs(pixels(drawn) - pixels(one_by_one)).max() <= 1
     assert [each.row for each in drawn] == [each.row for each in one_by_one]
 
 
-def bottleneck(pipeline: Any, part: Aligned, h: torch.Tensor, guided: bool = True) -> torch.Tensor:
+def bottleneck(pipeline: Any, part: Watching, h: torch.Tensor, guided: bool = True) -> torch.Tensor:
     """What the hook makes of an output of the mid block."""
     module = sites.denoiser(pipeline).mid_block
     forward = module.forward  # pyright: ignore
@@ -188,3 +207,104 @@ def test_categories_are_found_by_what_they_keep_out(keepers: list[Direction]):
     assert category_of("weapon", categories) == "unarmed"
     assert category_of("beer", categories) == "sober"
     assert category_of("smoking", categories) is None
+
+
+def test_weights_are_those_of_non_negative_least_squares():
+    from scipy.optimize import nnls
+
+    source = torch.Generator().manual_seed(5)
+    things = torch.randn(7, 60, generator=source) * torch.logspace(-1, 1, 7)[:, None]
+    things[1] = 0.8 * things[0] + 0.3 * things[1]
+    about = torch.randn(5, 60, generator=source) + torch.rand(5, 7, generator=source) @ things
+    allowed = torch.ones(5, 7, dtype=torch.bool)
+    allowed[2, ::2] = False
+    found = non_negative(about, things, allowed, iterations=2000)
+    for row, image, may in zip(found, about, allowed, strict=True):
+        expected = np.zeros(7)
+        expected[may.numpy()] = nnls(things[may].T.numpy().astype(float), image.numpy().astype(float))[0]
+        assert np.allclose(row.numpy(), expected, atol=2e-3)
+
+
+def unrelated(about: torch.Tensor) -> torch.Tensor:
+    """A guided batch of images whose prompts are about these."""
+    without = torch.randn(about.shape, generator=torch.Generator().manual_seed(9))
+    return torch.cat([without, without + about])
+
+
+def test_what_a_prompt_says_of_a_thing_is_removed_and_what_it_says_of_others_is_left(
+    pipeline: Any, things: list[Direction]
+):
+    knife, axe, book = (each.tensor for each in things)
+    safe = Safe(things, "removed", {"weapon": ["knife", "axe"]}, spare=["book"])
+    part = Removed(safe.categories, spare=safe.spare, times=2.0)
+    h = unrelated(torch.stack([knife + 0.5 * book, book, 0 * book]))
+    out = bottleneck(pipeline, part, h)
+    assert torch.equal(out[:3], h[:3])
+    # Twice what is there leaves the opposite; the axe, of one kind with the knife, is kept out a little.
+    about = out[3:] - h[:3]
+    assert torch.allclose(about[0], -knife - 0.25 * axe + 0.5 * book, atol=1e-2)
+    assert torch.allclose(about[1], book, atol=1e-2)
+    assert torch.equal(out[5], h[5])
+
+
+def test_without_being_spared_a_likeness_is_taken_for_the_thing(pipeline: Any, things: list[Direction]):
+    knife = things[0]
+    likeness = things[2].with_(tensor=0.5 * knife.tensor + things[2].tensor)
+    h = unrelated(likeness.tensor[None])
+    changes = []
+    for spare in ((), ["book"]):
+        safe = Safe([knife, likeness], "removed", {"weapon": "knife"}, spare=spare)
+        part = Removed(safe.categories, spare=safe.spare)
+        changes.append(float((bottleneck(pipeline, part, h)[1] - h[1]).norm() / knife.norm()))
+    assert changes[0] > 0.5
+    assert changes[1] < 0.02
+
+
+def test_strength_is_the_part_that_is_removed_and_size_does_not_matter(
+    pipeline: Any, things: list[Direction]
+):
+    knife = things[0]
+    h = unrelated(knife.tensor[None])
+    half = Removed({"weapon": {knife: -0.5}}, times=2.0)
+    assert torch.allclose(bottleneck(pipeline, half, h)[1], h[0], atol=1e-3)
+    small = knife.with_(tensor=0.1 * knife.tensor)
+    whole = Removed({"weapon": {small: -1.0}}, times=1.0)
+    assert torch.allclose(bottleneck(pipeline, whole, h)[1], h[0], atol=1e-3)
+    # An anti-concept, whose direction is the opposite of its thing, removes it as well.
+    anti = knife.with_(tensor=-knife.tensor)
+    assert torch.allclose(
+        bottleneck(pipeline, Removed({"weapon": {anti: 1.0}}, times=1.0), h)[1], h[0], atol=1e-3
+    )
+
+
+def test_what_was_invited_early_stays_out_until_the_next_picture(things: list[Direction]):
+    knife, axe = things[:2]
+    part = Removed({"weapon": {knife: -1.0, axe: -1.0}})
+    candidates = -torch.stack([knife.tensor.flatten(), axe.tensor.flatten()])
+    on = torch.tensor([[True, True]])
+    moment = Moment()
+    invited, nothing = -candidates[:1], torch.zeros(1, candidates.shape[1])
+    moment.move(0.0)
+    assert (part.weights(invited, candidates, on, moment) > 0.2).all()
+    moment.move(0.5)
+    later = part.weights(nothing, candidates, on, moment)
+    assert torch.allclose(later, torch.full((1, 2), 0.25))
+    moment.move(0.0)
+    assert not part.weights(nothing, candidates, on, moment).any()
+
+
+def test_things_of_removed_categories_need_no_sign(pipeline: Any, things: list[Direction]):
+    safe = Safe(things, "removed", {"weapon": ["knife", "axe"]}, spare=["book"])
+    assert dict(safe.categories["weapon"]) == {things[0]: -1.0, things[1]: -1.0}
+    assert safe.config["spare"] == ["book"]
+    assert category_of("axe", safe.categories) == "weapon"
+    assert safe.with_categories({}).spare == safe.spare
+    with pytest.raises(StrengthError, match="Without guidance"):
+        generate(pipeline, "a judge", interventions=safe, num_inference_steps=1, guidance_scale=1.0)
+    with pytest.raises(PolicyError, match="'sum' looks at none"):
+        Safe(things, "sum", {"weapon": {"knife": -1.0}}, spare=["book"])
+
+
+def test_an_anti_concept_says_nothing_of_what_is_spared(keepers: list[Direction]):
+    with pytest.raises(PolicyError, match="keeps its concept out"):
+        Safe(keepers, "removed", {"weapon": "unarmed"}, spare=["sober"])

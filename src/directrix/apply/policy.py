@@ -25,7 +25,7 @@ from directrix.apply.catalogue import Catalogue
 from directrix.apply.enhanced import Enhance
 from directrix.apply.fair import Fair
 from directrix.apply.planning import Request, Window, realise, unplanned
-from directrix.apply.safe import DEFAULT, Safe
+from directrix.apply.safe import COMBINATIONS, DEFAULT, Safe
 from directrix.apply.schema import Place
 from directrix.errors import PolicyError
 from directrix.intervention import Plan
@@ -229,9 +229,10 @@ def _safe(place: Place, catalogue: Catalogue, window: Window) -> Safe:
         names = place.names()
         with place.named():
             return Safe(catalogue, categories={name: name for name in names}, **window)
-    given = place.mapping(("always", "combine", "categories"))
+    given = place.mapping(("always", "combine", "categories", "spare"))
     if not given:
         raise place.wrong("categories that are kept out.", "safe: [weapon].")
+    combine = place.at("combine").names()[0] if "combine" in given else DEFAULT
     always = place.at("always").names() if given.get("always") is not None else None
     categories = None
     if given.get("categories") is not None:
@@ -239,14 +240,16 @@ def _safe(place: Place, catalogue: Catalogue, window: Window) -> Safe:
         categories = dict(part.mapping())
         for name, what in categories.items():
             with part.at(name).named():
-                Safe(catalogue, categories={name: what}, **window)
+                # A way that does not exist is told of the whole, below.
+                known = combine if combine in COMBINATIONS else DEFAULT
+                Safe(catalogue, known, categories={name: what}, **window)
     elif always is not None:
         categories = {name: name for name in always}
     else:
         raise place.wrong("`always` or `categories`.", "safe: {always: [weapon]}.")
-    combine = place.at("combine").names()[0] if "combine" in given else DEFAULT
+    spare = place.at("spare").names() if given.get("spare") is not None else ()
     with place.named():
-        return Safe(catalogue, combine, categories, on=always, **window)
+        return Safe(catalogue, combine, categories, on=always, spare=spare, **window)
 
 
 def _enhance(

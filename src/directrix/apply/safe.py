@@ -7,6 +7,7 @@ them was calibrated for:
     mean     h + (c_1 + ... + c_n) / n
     capped   h + the sum, shortened to the length of the longest of them
     aligned  h + the one that the image is nearest to at this step (see `aligned`)
+    removed  h - what the prompt says of each, as far as no spared thing explains it (see `removed`)
 
 where c_j is what category j adds at its strength.
 """
@@ -21,12 +22,16 @@ from directrix.apply.aligned import Aligned
 from directrix.apply.catalogue import Catalogue, Directions, Effect, keeps_out
 from directrix.apply.naming import find, matches, plain
 from directrix.apply.planning import PerImage, Window
+from directrix.apply.removed import Removed
+from directrix.apply.watching import Watching
 from directrix.direction import Direction
 from directrix.errors import PolicyError, suggestion
 from directrix.intervention import Intervention
 from directrix.steer import Steering
 
-COMBINATIONS = ("sum", "mean", "capped", "aligned")
+COMBINATIONS = ("sum", "mean", "capped", "aligned", "removed")
+# These look at each image, and need guidance for it.
+_WATCHING = ("aligned", "removed")
 # Measured with three at once on the embedded model: the paper's sum loses half of the subjects, its shortened forms
 # most of the effect on smoking and alcohol, and this neither.
 DEFAULT = "aligned"
@@ -37,17 +42,18 @@ class Safe:
 
     Args:
         directions: anti-concept directions: a folder, files, or directions; see `Catalogue`.
-        combine: how several at once act together: "sum", "mean", "capped" or "aligned".
+        combine: how several at once act together: "sum", "mean", "capped", "aligned" or "removed".
         categories: what they keep out, by name: the directions of each category, by name. None for a category
             of each direction's own name.
         on: the categories that are kept out of every image; None for all. The others wait for a prompt that
             asks for them (`Enhance`).
         strengths: strengths by direction's name, where they are not the direction's own default.
+        spare: names of directions of things that must not be taken for harmful ones; for "removed" only.
         branch, start, stop: as in `steer`.
 
     Raises:
         PolicyError: unknown names, or a direction that would draw what it should keep out.
-        MismatchError: "aligned" with directions of several sites.
+        MismatchError: "aligned" or "removed" with directions of several sites.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class Safe:
         *,
         on: Iterable[str] | None = None,
         strengths: Mapping[str, float] | None = None,
+        spare: Iterable[str] = (),
         branch: str = "conditional",
         start: float = 0.0,
         stop: float = 1.0,
@@ -72,8 +79,9 @@ class Safe:
         groups = {name: name for name in catalogue.names} if categories is None else dict(categories)
         self.combine = combine
         self.categories: Mapping[str, Effect] = {
-            name: _checked(name, catalogue.effect(what)) for name, what in groups.items()
+            name: _checked(name, catalogue.effect(what), combine) for name, what in groups.items()
         }
+        self.spare = _spared(catalogue, spare, combine)
         self._window = Window(branch=branch, start=start, stop=stop)
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
@@ -95,6 +103,7 @@ class Safe:
                 name: dict(Steering(effect).config)["directions"] for name, effect in self.categories.items()
             },
             "on": [name for name in self.categories if name in self.on],
+            **({"spare": [each.name for each in self.spare]} if self.spare else {}),
             **self._window,
         }
 
@@ -108,8 +117,8 @@ class Safe:
         Args:
             absent: for each image of the run, the categories; an image without any keeps its very bits.
         """
-        if self.combine == "aligned" and any(len(each) > 1 for each in absent):
-            return Aligned(self.categories, absent, **self._window)
+        if self._watches(max(map(len, absent), default=0)):
+            return self._watching(self.categories, absent)
         effects = {each: self.effect(each) for each in set(absent)}
         strengths: dict[Direction, list[float]] = {}
         for image, each in enumerate(absent):
@@ -142,28 +151,55 @@ class Safe:
         new.combine = self.combine
         new.categories = {**self.categories, **more, **self.categories}  # in this order, and these win
         new.on = self.on
+        new.spare = self.spare
         new._window = self._window
         new._checked_window()
         return new
 
     def _always(self) -> Intervention:
-        # There is nothing to choose from one alone, which then needs no guidance either.
-        if self.combine == "aligned" and len(self.on) > 1:
-            return Aligned(
-                {name: self.categories[name] for name in self.categories if name in self.on}, **self._window
-            )
+        if self._watches(len(self.on)):
+            return self._watching({name: each for name, each in self.categories.items() if name in self.on})
         return Steering(self.effect(self.on), **self._window)
+
+    def _watches(self, categories: int) -> bool:
+        # Aligned has nothing to choose from one alone, which then needs no guidance either.
+        return self.combine in _WATCHING and categories > (self.combine == "aligned")
+
+    def _watching(
+        self, categories: Mapping[str, Effect], on: Sequence[frozenset[str]] | None = None
+    ) -> Watching:
+        if self.combine == "aligned":
+            return Aligned(categories, on, **self._window)
+        return Removed(categories, on, **self._window, spare=self.spare)
 
     def _checked_window(self) -> None:
         # Either raises where a window or the sites make no sense, before anything is drawn.
-        (
-            Aligned(self.categories, **self._window)
-            if self.combine == "aligned"
-            else Steering({}, **self._window)
-        )
+        if self.combine in _WATCHING:
+            self._watching(self.categories)
+        else:
+            Steering({}, **self._window)
 
     def _directions(self) -> list[Direction]:
         return list(dict.fromkeys(each for effect in self.categories.values() for each in effect))
+
+
+def _spared(catalogue: Catalogue, names: Iterable[str], combine: str) -> Effect:
+    """What draws the things that are spared."""
+    spared = {catalogue.direction(name): 1.0 for name in names}
+    if spared and combine != "removed":
+        raise PolicyError(
+            f"Things are to be spared, but '{combine}' looks at none.",
+            "combine: removed.",
+            "leave spare out.",
+        )
+    for direction in spared:
+        if keeps_out(direction):
+            raise PolicyError(
+                f"The direction '{direction.name}' keeps its concept out, so it can't say what is spared.",
+                "a direction that draws a thing.",
+                "directrix discover --thing 'a book' ...",
+            )
+    return spared
 
 
 def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
@@ -172,7 +208,11 @@ def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
     if len(found) == 1:
         return found[0]
     words = {
-        category: [word for direction in effect for word in keeps_out(direction) or ()]
+        category: [
+            word
+            for direction, strength in effect.items()
+            for word in keeps_out(direction) or ([plain(direction.name)] if strength < 0 else ())
+        ]
         for category, effect in categories.items()
     }
     for category, each in words.items():
@@ -181,13 +221,20 @@ def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
     return None
 
 
-def _checked(name: str, effect: Effect) -> Effect:
+def _checked(name: str, effect: Effect, combine: str) -> Effect:
+    if combine == "removed":
+        # Things are named as what they are; removing them is what is meant.
+        return {
+            each: -strength if keeps_out(each) == () and strength > 0 else strength
+            for each, strength in effect.items()
+        }
     for direction, strength in effect.items():
         if keeps_out(direction) == () and strength > 0:
             raise PolicyError(
                 f"The direction '{direction.name}' of '{name}' draws its concept and does not keep it out.",
                 "an anti-concept, which was discovered with a negative prompt.",
-                f"directrix discover --negative ..., or a strength below 0: {{{direction.name}: -1.0}}.",
+                "directrix discover --negative ..., combine: removed, or a strength below 0: "
+                f"{{{direction.name}: -1.0}}.",
             )
     return effect
 

@@ -6,7 +6,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from directrix.cli import attribute, discovering, options, terminal
+from directrix.cli import attribute, discovering, options, terminal, things
 from directrix.discover import DEFAULT_METHOD
 
 
@@ -16,7 +16,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "discover",
         help="find what a concept means inside a model",
         description="Find the direction of a concept inside a frozen model, and write it to one "
-        "safetensors file; or with --attribute, those of all values of an attribute, a file each. "
+        "safetensors file; or with --attribute, those of all values of an attribute, a file each; or with --thing, "
+        "those of things that a picture may hold. "
         "An interrupted run goes on where it stopped when the same command is given again.",
         epilog='examples: directrix discover --name snow --target "a person in the snow" --neutral "a person" '
         "-o snow.safetensors; directrix discover --attribute gender -o directions/",
@@ -27,7 +28,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="where the direction goes; a folder, with --attribute",
+        help="where the direction goes; a folder, with --attribute or --thing",
     )
     concept = parser.add_argument_group(
         "concept", "Each prompt may be given several times; they are paired in order."
@@ -37,6 +38,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="'gender' or 'skin tone', in place of the prompts: all its values, on the subjects of the model's card, "
         "with the other attribute left alone",
+    )
+    concept.add_argument(
+        "--thing",
+        action="append",
+        metavar="PHRASE",
+        help="in place of the prompts, 'a knife': a person with it, and other subjects of the model's card; may be "
+        "given several times",
     )
     concept.add_argument("--name", help="what to call it (default: the file's name)")
     concept.add_argument(
@@ -114,14 +122,21 @@ def run(arguments: argparse.Namespace) -> None:
     # What can be wrong is found before anything slow is loaded.
     preserve = [attribute_set(wanted) for wanted in arguments.preserve]
     if arguments.attribute is not None:
+        if arguments.thing is not None:
+            raise ConceptError(
+                "'--thing' was given together with '--attribute'.", "one of the two.", "leave one out."
+            )
         attribute.run(arguments, preserve or None)
         return
     if arguments.level is not None:
         raise ConceptError(
-            "'--level' was given for a single concept.",
+            "'--level' was given for a single concept or for things.",
             "an attribute.",
             "'--attribute gender', or leave it out.",
         )
+    if arguments.thing is not None:
+        things.run(arguments, preserve)
+        return
     name = arguments.name or arguments.output.stem
     concept = Concept.of(name, arguments.target, arguments.neutral, arguments.negative)
     others = (

@@ -131,11 +131,11 @@ def judge_of(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, 
 def command(arguments: argparse.Namespace) -> str:
     """The command that finds this direction again, as one would type it."""
     words = ["directrix", "discover", "--model", arguments.model]
-    if arguments.attribute is None:
-        words += ["--name", arguments.name or arguments.output.stem]
-    else:
+    if arguments.attribute is not None:
         words += ["--attribute", arguments.attribute]
-    for key in ("target", "neutral", "negative", "opposite", "preserve"):
+    elif arguments.thing is None:
+        words += ["--name", arguments.name or arguments.output.stem]
+    for key in ("thing", "target", "neutral", "negative", "opposite", "preserve"):
         for value in getattr(arguments, key) or ():
             words += [f"--{key}", value]
     if arguments.level is not None:

@@ -1,0 +1,130 @@
+"""What a prompt says of harmful things is taken out of what it is about, and what it says of others is left.
+
+With h_c - h_u what the prompt is about (see `watching`), v_j a direction that draws a harmful thing (the opposite of
+one that keeps it out) and s_m one that draws a thing which is to be spared, how much of each there is are the weights
+w, u of the best explanation by things that are there or not, but never less than not:
+
+    w, u = argmin_{w, u >= 0} || h_c - h_u - sum_j w_j v_j - sum_m u_m s_m ||^2
+
+and ``times`` sum_j w_j v_j is taken away. A prompt that names a thing loses much, one whose setting only brings it
+along loses less, and one that has nothing to do with it next to nothing. The size of a direction does not matter, so it
+needs no calibration; its strength says what part is taken, with the sign that keeps the thing out. Categories that are
+off in an image explain nothing of it.
+
+Once a setting is to be seen, the picture itself suggests what belongs to it, in both halves alike, where the difference
+no longer shows it. What a prompt invites is therefore remembered from its first steps (see ``EARLY``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from directrix.apply.catalogue import Effect
+from directrix.apply.watching import SPARED, Moment, Watching, as_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# How much more is taken away than is found: 1 leaves the picture without what the prompt says of the thing, and 2 with
+# its opposite. Measured on the embedded model (see docs/policies.md).
+TIMES = 3.0
+# A category is invited when so much of its things is found, together, in this first part of the steps; LEAST of each of
+# them is then taken away at every step.
+EARLY, INVITED, LEAST = 0.15, 0.5, 0.25
+ITERATIONS = 100
+
+
+class Removed(Watching):
+    """Things removed by step and image.
+
+    Args:
+        categories, on, branch, start, stop: as of `Watching`; every direction is a thing of its own.
+        spare: directions that draw what must not be taken for something harmful.
+        times: how much more is taken away than is found, above 0.
+    """
+
+    combine = "removed"
+    remembers = True
+
+    def __init__(
+        self,
+        categories: Mapping[str, Effect],
+        on: Sequence[frozenset[str]] | None = None,
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+        *,
+        spare: Effect | None = None,
+        times: float = TIMES,
+    ) -> None:
+        # The spared must be of the same site, so they pass the same check.
+        super().__init__({**categories, SPARED: dict(spare or {})}, on, branch, start, stop)
+        self._spare = self._categories.pop(SPARED)
+        self._times = times
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values."""
+        return {**super().config, "spare": as_json(self._spare), "times": self._times}
+
+    def over(self, on: Sequence[frozenset[str]]) -> Removed:
+        """The same, for images with these categories on."""
+        steering = self._steering
+        window = (steering.branch, steering.start, steering.stop)
+        return Removed(self._categories, on, *window, spare=self._spare, times=self._times)
+
+    def candidates(self) -> list[tuple[str, Effect]]:
+        """Every direction of every category, and the spared."""
+        things = [
+            (name, {direction: strength})
+            for name, effect in self._categories.items()
+            for direction, strength in effect.items()
+            if strength
+        ]
+        # A candidate adds what keeps its thing out; so does the opposite of what is spared.
+        return [*things, *((SPARED, {direction: -1.0}) for direction in self._spare)]
+
+    def weights(self, about: Tensor, candidates: Tensor, on: Tensor, moment: Moment) -> Tensor:
+        """What is taken away of each that is on, as a share of what the direction draws at strength 1."""
+        import torch
+
+        listed = self.candidates()
+        sizes = torch.tensor([abs(next(iter(effect.values()))) for _, effect in listed])
+        spared = torch.tensor([name == SPARED for name, _ in listed])
+        found = non_negative(
+            about, -candidates / sizes.to(about.device)[:, None], on | spared.to(about.device)
+        )
+        found = found * on
+        names = [name for name, _ in listed]
+        same = torch.tensor([[one == other for other in names] for one in names], device=about.device).float()
+        invited = found @ same
+        if moment.fraction < EARLY:
+            moment.kept["invited"] = torch.maximum(invited, moment.kept.get("invited", invited))
+        least = LEAST * (moment.kept.get("invited", invited) > INVITED)
+        return torch.maximum(self._times * found, least) * on
+
+
+def non_negative(about: Tensor, things: Tensor, allowed: Tensor, iterations: int = ITERATIONS) -> Tensor:
+    """Non-negative least squares, by accelerated projected gradient (Beck and Teboulle 2009).
+
+    about: float32 (images, D); things: (n, D); allowed: bool (images, n), the things that may explain an image. Returns
+    the weights, float32 (images, n), that minimise ``|| about - weights @ things ||`` with weights >= 0.
+    """
+    import torch
+
+    # Unit length: things of very different sizes would take many more iterations.
+    lengths = things.norm(dim=1).clamp_min(1e-12)
+    things = things / lengths[:, None]
+    gram = things @ things.T
+    target = about @ things.T
+    # The largest eigenvalue is at most the largest sum of a row.
+    step = 1.0 / gram.abs().sum(dim=1).max().clamp_min(1e-12)
+    weights = torch.zeros_like(target)
+    ahead, momentum = weights, 1.0
+    for _ in range(iterations):
+        new = (ahead - step * (ahead @ gram - target)).clamp_min(0) * allowed
+        following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+        ahead = new + (momentum - 1) / following * (new - weights)
+        weights, momentum = new, following
+    return weights / lengths

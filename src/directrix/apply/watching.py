@@ -1,0 +1,233 @@
+"""Interventions that look before they add: at each step, what is this image's prompt about?
+
+Let h_c and h_u be the activations at the site under the prompt and without it. Their difference is what the prompt is
+about at this step. Both halves of guidance are in one batch, so looking costs no further pass; without guidance there
+is no h_u, and an error says so. What is added is h + sum_j w_j c_j, of candidates c_j that all have one site, with
+weights w that a subclass decides for each image (`aligned`, `removed`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from directrix import _hooks, sites
+from directrix.apply.catalogue import Effect
+from directrix.direction import Site
+from directrix.errors import MismatchError, StrengthError
+from directrix.steer import Steering, Window, check_fit, check_model, is_guided
+from directrix.strength import expand
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+# The category of candidates that are only looked at: they are on in no image.
+SPARED = ""
+
+
+@dataclass
+class Moment:
+    """Where the drawing of a batch is. fraction: of the steps, in [0, 1); kept: whatever is to outlast a step."""
+
+    fraction: float = 0.0
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    def move(self, fraction: float) -> None:
+        """To the next step, or to the first one of other pictures, for which nothing is kept."""
+        if fraction <= self.fraction:
+            self.kept.clear()
+        self.fraction = fraction
+
+
+class Watching(ABC):
+    """An intervention of categories, whose candidates are weighed by step and image.
+
+    Args:
+        categories: for each, its directions and strengths; all at one site.
+        on: for each image of the run, the categories that may act; None for all of them always.
+        branch, start, stop: as in `steer`.
+
+    Raises:
+        MismatchError: directions of several sites, whose activations are not known at the same time.
+    """
+
+    combine: ClassVar[str]
+    # Whether it must know the present step.
+    remembers: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        categories: Mapping[str, Effect],
+        on: Sequence[frozenset[str]] | None = None,
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+    ) -> None:
+        self._steering = Steering({}, branch, start, stop)
+        self._categories = dict(categories)
+        self._on = None if on is None else tuple(on)
+        found = {each.site for effect in self._categories.values() for each in effect}
+        if len(found) > 1:
+            raise MismatchError(
+                f"The directions are at several sites: {', '.join(sorted(each.name for each in found))}.",
+                "one site, where they can be compared.",
+                "combine='sum'.",
+            )
+        self._site: Site | None = next(iter(found), None)
+
+    @property
+    def name(self) -> str:
+        """Such as "aligned weapon, alcohol"."""
+        return f"{self.combine} " + ", ".join(self._used())
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values."""
+        steering = self._steering
+        config: dict[str, Any] = {
+            "method": "safe",
+            "combine": self.combine,
+            "branch": steering.branch,
+            "start": steering.start,
+            "stop": steering.stop,
+            "categories": {name: as_json(self._categories[name]) for name in self._used()},
+        }
+        if self._on is not None and len(set(self._on)) > 1:
+            config["on"] = [sorted(each) for each in self._on]
+        return config
+
+    def select(self, images: Sequence[int], total: int) -> Watching:
+        """The same for some images of a run of `total` images; StrengthError where it is of another run."""
+        if self._on is None:
+            return self
+        if len(self._on) != total:
+            raise StrengthError(
+                f"Categories are chosen for {len(self._on)} images, not for {total}.", "a plan of this run."
+            )
+        return self.over([self._on[image] for image in images])
+
+    @contextmanager
+    def applied(self, pipeline: Any) -> Iterator[Any]:
+        """Steers the pipeline within the context.
+
+        Raises:
+            MismatchError: a direction of another model.
+            StrengthError: (while drawing) images without guidance, or of another number than was planned.
+        """
+        candidates = self.candidates() if self._used() else []
+        check_model(pipeline, (each for _, effect in candidates for each in effect))
+        window = Window(pipeline, self._steering.start, self._steering.stop)
+        with ExitStack() as stack:
+            if candidates and self._site is not None:
+                if self.remembers or not window.whole:
+                    stack.enter_context(_hooks.before_call(sites.denoiser(pipeline), window.see))
+                added = _Added(self, candidates, pipeline, self._on, self._steering.branch, window)
+                stack.enter_context(_hooks.edit_output(sites.module_of(pipeline, self._site), added))
+            yield pipeline
+
+    @abstractmethod
+    def over(self, on: Sequence[frozenset[str]]) -> Watching:
+        """The same, for images with these categories on."""
+
+    @abstractmethod
+    def candidates(self) -> list[tuple[str, Effect]]:
+        """What is weighed: the category and the effect of each."""
+
+    @abstractmethod
+    def weights(self, about: Tensor, candidates: Tensor, on: Tensor, moment: Moment) -> Tensor:
+        """How much of each candidate an image gets.
+
+        about: h_c - h_u, float32 (images, D); candidates: (n, D); on: bool (images, n). Returns (images, n), 0 where a
+        candidate is not on.
+        """
+
+    def _used(self) -> list[str]:
+        on = set(self._categories) if self._on is None else {name for each in self._on for name in each}
+        return [name for name in self._categories if name in on]
+
+
+def as_json(effect: Effect) -> Any:
+    """An effect's directions and strengths, as JSON values."""
+    return dict(Steering(effect).config)["directions"]
+
+
+class _Added:
+    """Adds to each image's row what was decided for it."""
+
+    def __init__(
+        self,
+        decides: Watching,
+        candidates: Sequence[tuple[str, Effect]],
+        pipeline: Any,
+        on: Sequence[frozenset[str]] | None,
+        branch: str,
+        window: Window,
+    ) -> None:
+        self._decides = decides
+        self._candidates = candidates
+        self._pipeline = pipeline
+        self._on = on
+        self._branch = branch
+        self._window = window
+        self._vectors: Tensor | None = None
+        self._moment = Moment()
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        import torch
+
+        if not self._window.open:
+            return None
+        if not is_guided(self._pipeline):
+            raise StrengthError(
+                "Without guidance there is no telling what the prompt is about.",
+                "a guidance scale above 1.",
+                "combine='sum'.",
+            )
+        images = h.shape[0] // 2
+        if self._on is not None and len(self._on) != images:
+            raise StrengthError(
+                f"Categories are chosen for {len(self._on)} images; {images} are drawn.",
+                "as many images as were planned.",
+            )
+        vectors = self._on_device(h)
+        about = (h[images:] - h[:images]).float().flatten(1)
+        allowed = torch.tensor([self._allowed(image) for image in range(images)], device=h.device)
+        self._moment.move(self._window.fraction)
+        weights = self._decides.weights(about, vectors, allowed, self._moment)
+        # A row that nothing is added to keeps its very bits.
+        rows = expand(
+            weights.ne(0).any(dim=1).float().tolist() if images else 0.0, h.shape[0], True, self._branch
+        )
+        if rows is None:
+            return None
+        steered = rows.nonzero().flatten().to(h.device)
+        result = h.clone()
+        addition = (weights[steered % images] @ vectors).reshape(-1, *h.shape[1:])
+        result[steered] = result[steered] + addition.to(h.dtype)
+        return result
+
+    def _allowed(self, image: int) -> list[bool]:
+        on = None if self._on is None else self._on[image]
+        return [name != SPARED and (on is None or name in on) for name, _ in self._candidates]
+
+    def _on_device(self, h: Tensor) -> Tensor:
+        """What each candidate adds: float32 (candidates, D)."""
+        import torch
+
+        size = h[0].numel()
+        if self._vectors is None or self._vectors.shape[1] != size or self._vectors.device != h.device:
+            rows = []
+            for _, effect in self._candidates:
+                row: torch.Tensor = torch.zeros(h.shape[1:])
+                for direction, strength in effect.items():
+                    check_fit(direction, h)
+                    tensor = direction.tensor
+                    channels = tensor.ndim == 1 and direction.site.layout == "channels-first"
+                    row = row + strength * (tensor[:, None, None] if channels else tensor)
+                rows.append(row.flatten())
+            self._vectors = torch.stack(rows).to(h.device)
+        return self._vectors
