@@ -219,34 +219,48 @@ class _Added:
         self._pipeline = pipeline
         self._directions = directions
         self._window = window
-        self._on_device: dict[tuple[Direction, torch.device], Tensor] = {}
+        # What is added depends on the batch alone, so that steps of one size make no new tensors.
+        self._kept: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = {}
 
     def __call__(self, h: Tensor) -> Tensor | None:
         if not self._window.open:
             return None
-        guided = is_guided(self._pipeline) if self._steering.guided is None else self._steering.guided
-        result = None
-        for each in self._directions:
-            rows = expand(self._steering.strengths[each], h.shape[0], guided, self._steering.branch)
-            if rows is None:
-                continue
-            check_fit(each, h)
-            steered = rows.nonzero().flatten()
-            factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
-            steered = steered.to(h.device)
-            result = h.clone() if result is None else result
-            # The product is rounded once, to the model's own precision; rows of strength 0 keep their bits.
-            result[steered] = result[steered] + (factors * self._tensor(each, h.device)).to(h.dtype)
+        additions = self._additions(h)
+        if not additions:
+            return None
+        result = h.clone()
+        for rows, addition in additions:
+            # Rows of strength 0 keep their bits.
+            result[rows] = result[rows] + addition
         return result
 
-    def _tensor(self, direction: Direction, device: torch.device) -> Tensor:
-        key = (direction, device)
-        if key not in self._on_device:
-            self._on_device[key] = direction.tensor.to(device)
-        tensor = self._on_device[key]
-        if tensor.ndim == 1 and direction.site.layout == "channels-first":
-            return tensor[:, None, None]
-        return tensor
+    def _additions(self, h: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """For each direction the rows that it changes, and what it adds to them: (rows,), (rows, ...)."""
+        import torch
+
+        guided = is_guided(self._pipeline) if self._steering.guided is None else self._steering.guided
+        key = (h.shape, h.dtype, h.device, guided, torch.is_inference_mode_enabled())
+        if key not in self._kept:
+            found = []
+            for each in self._directions:
+                rows = expand(self._steering.strengths[each], h.shape[0], guided, self._steering.branch)
+                if rows is None:
+                    continue
+                check_fit(each, h)
+                steered = rows.nonzero().flatten()
+                factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
+                # The product is rounded once, to the model's own precision.
+                addition = (factors * _broadcast(each, h.device)).to(h.dtype)
+                found.append((steered.to(h.device), addition))
+            self._kept[key] = found
+        return self._kept[key]
+
+
+def _broadcast(direction: Direction, device: torch.device) -> Tensor:
+    tensor = direction.tensor.to(device)
+    if tensor.ndim == 1 and direction.site.layout == "channels-first":
+        return tensor[:, None, None]
+    return tensor
 
 
 def check_fit(direction: Direction, h: Tensor) -> None:

@@ -130,11 +130,13 @@ def discover(
     every = settings.pop("checkpoint_every")
     settings |= {"guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps}
 
+    from directrix.discover.adapters import text_to_image
     from directrix.discover.checkpoint import Checkpoint, interrupted
     from directrix.discover.denoiser import frozen
     from directrix.discover.run import run
     from directrix.models import denoiser, facts
 
+    pipeline = text_to_image(pipeline)
     model = facts(pipeline)
     settings["guidance_scale"] = model.guidance_scale if guidance_scale is None else float(guidance_scale)
     settings["num_inference_steps"] = num_inference_steps or model.num_inference_steps

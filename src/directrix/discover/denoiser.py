@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from directrix import _hooks, sites
+from directrix.discover.adapters import without_image_prompts
 from directrix.errors import ModelError, SiteError
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def frozen(pipeline: Any) -> Iterator[None]:
         for network in networks:
             network.eval()
             network.requires_grad_(False)
-        with _plain_attention(sites.denoiser(pipeline)):
+        network = sites.denoiser(pipeline)
+        with without_image_prompts(network), _plain_attention(network), _uncompiled():
             yield
     finally:
         # module.train(flag) would also set the children, whose own flags may differ.
@@ -44,6 +46,17 @@ def frozen(pipeline: Any) -> Iterator[None]:
             module.training = flag
         for weight, flag in requires_grad:
             weight.requires_grad_(flag)
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Compiled networks run as they are written: gradients and recordings go through hooks that a graph hides."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    if stance is None:  # before torch 2.6
+        yield
+        return
+    with stance("force_eager"):
+        yield
 
 
 @contextmanager
