@@ -38,6 +38,8 @@ def fingerprint(network: nn.Module) -> str:
     if kept is not None and (on_meta or kept[0] == state):
         return kept[1]
     if on_meta:
+        parameters = {name: _waiting(network, name, each) for name, each in parameters.items()}
+    if any(each.is_meta for each in parameters.values()):
         raise ModelError(
             f"The weights of {type(network).__name__} are not in memory.",
             "a model whose weights can be read.",
@@ -57,6 +59,19 @@ def weights_fingerprint(network: nn.Module) -> str:
     digest = hashlib.sha256()
     _add_weights(digest, {k: v for k, v in network.named_parameters() if not _is_added(network, k)})
     return digest.hexdigest()
+
+
+def _waiting(network: nn.Module, name: str, parameter: torch.Tensor) -> torch.Tensor:
+    """A parameter that accelerate keeps elsewhere while its module does not run; as it is where it is not known."""
+    if not parameter.is_meta:
+        return parameter
+    place, _, leaf = name.rpartition(".")
+    hook: Any = getattr(network.get_submodule(place), "_hf_hook", None)
+    for each in getattr(hook, "hooks", (hook,)):
+        kept = getattr(each, "weights_map", None)
+        if kept is not None:
+            return kept[leaf]
+    return parameter
 
 
 def _is_added(network: Any, name: str) -> bool:
