@@ -54,7 +54,10 @@ def image_embeddings() -> list[torch.Tensor]:
 
 
 def test_steering_beside_a_lora(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], check_steering: Callable[..., None], make_direction: Any
+    make_pipeline: Callable[..., Any],
+    draw: Callable[..., Any],
+    check_steering: Callable[..., None],
+    make_direction: Any,
 ):
     pipeline = make_pipeline()
     direction = make_direction(of=pipeline)
@@ -82,8 +85,11 @@ def test_a_lora_may_come_and_go_while_steered(
 
 @pytest.mark.parametrize("method", ["difference", "trajectory"])
 def test_discovery_beside_a_lora(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], discover: Callable[..., Any],
-    check_steering: Callable[..., None], method: str,
+    make_pipeline: Callable[..., Any],
+    draw: Callable[..., Any],
+    discover: Callable[..., Any],
+    check_steering: Callable[..., None],
+    method: str,
 ):
     pipeline = make_pipeline()
     bare = discover(pipeline, method)
@@ -97,7 +103,10 @@ def test_discovery_beside_a_lora(
 
 
 def test_a_lora_may_be_fused(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], check_steering: Callable[..., None], make_direction: Any
+    make_pipeline: Callable[..., Any],
+    draw: Callable[..., Any],
+    check_steering: Callable[..., None],
+    make_direction: Any,
 ):
     pipeline = make_pipeline()
     direction = make_direction(of=pipeline)
@@ -109,15 +118,16 @@ def test_a_lora_may_be_fused(
 
 
 def test_steering_beside_an_ip_adapter(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], check_steering: Callable[..., None], make_direction: Any
+    make_pipeline: Callable[..., Any],
+    draw: Callable[..., Any],
+    check_steering: Callable[..., None],
+    make_direction: Any,
 ):
     pipeline = make_pipeline()
     direction, before = make_direction(of=pipeline), models.identity(pipeline).fingerprint
     add_ip_adapter(pipeline)
     assert models.identity(pipeline).fingerprint == before
-    check_steering(
-        pipeline, lambda: draw(pipeline, ip_adapter_image_embeds=image_embeddings()), direction
-    )
+    check_steering(pipeline, lambda: draw(pipeline, ip_adapter_image_embeds=image_embeddings()), direction)
 
 
 @pytest.mark.parametrize("method", ["difference", "trajectory", "reconstruction"])

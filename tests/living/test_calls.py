@@ -37,7 +37,10 @@ def with_scheduler(pipeline: Any, name: str) -> Any:
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_steering_with_every_scheduler(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], check_steering: Callable[..., None], name: str
+    make_pipeline: Callable[..., Any],
+    draw: Callable[..., Any],
+    check_steering: Callable[..., None],
+    name: str,
 ):
     pipeline = with_scheduler(make_pipeline(), name)
     check_steering(pipeline, lambda: draw(pipeline))
@@ -64,7 +67,9 @@ def test_windows_with_every_scheduler(
     assert len(asked) == len(changed)
 
 
-@pytest.mark.parametrize("name", ["PNDMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"])
+@pytest.mark.parametrize(
+    "name", ["PNDMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"]
+)
 @pytest.mark.parametrize("method", ["difference", "trajectory", "reconstruction"])
 def test_discovery_with_other_schedulers(
     make_pipeline: Callable[..., Any], discover: Callable[..., Any], name: str, method: str

@@ -26,9 +26,7 @@ def controlled(make_pipeline: Callable[..., Any]) -> Any:
                 torch.nn.init.normal_(weight, std=0.1)
     parts = pipeline.components
     return quiet(
-        StableDiffusionControlNetPipeline(
-            **parts, controlnet=network.eval(), requires_safety_checker=False
-        )
+        StableDiffusionControlNetPipeline(**parts, controlnet=network.eval(), requires_safety_checker=False)
     )
 
 
@@ -53,7 +51,10 @@ def test_steering(
 
 @pytest.mark.parametrize("method", ["difference", "trajectory", "reconstruction"])
 def test_discovery_asks_the_u_net_alone(
-    controlled: Any, make_pipeline: Callable[..., Any], discover: Callable[..., Any], draw: Callable[..., Any],
+    controlled: Any,
+    make_pipeline: Callable[..., Any],
+    discover: Callable[..., Any],
+    draw: Callable[..., Any],
     method: str,
 ):
     direction = discover(controlled, method)

@@ -61,7 +61,10 @@ def test_discovery(make_pipeline: Callable[..., Any], discover: Callable[..., An
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("method", ["difference", "trajectory"])
 def test_discovery_in_half_precision(
-    make_pipeline: Callable[..., Any], discover: Callable[..., Any], draw: Callable[..., Any], dtype: torch.dtype,
+    make_pipeline: Callable[..., Any],
+    discover: Callable[..., Any],
+    draw: Callable[..., Any],
+    dtype: torch.dtype,
     method: str,
 ):
     exact = discover(make_pipeline(), method)
@@ -76,7 +79,9 @@ def test_discovery_in_half_precision(
         assert torch.equal(draw(pipeline), plain)
 
 
-@pytest.mark.parametrize("site", ["mid_block", "mid_block.resnets.0", "up_blocks.0", "up_blocks.0.resnets.0.conv1"])
+@pytest.mark.parametrize(
+    "site", ["mid_block", "mid_block.resnets.0", "up_blocks.0", "up_blocks.0.resnets.0.conv1"]
+)
 def test_gradient_checkpointing_gives_the_same_gradient(make_pipeline: Callable[..., Any], site: str):
     pipeline = make_pipeline()
     expected = gradient(pipeline, site)
@@ -102,7 +107,9 @@ def denoiser_channels(pipeline: Any, site: str) -> int:
 
 
 def test_discovery_and_steering_with_gradient_checkpointing(
-    make_pipeline: Callable[..., Any], discover: Callable[..., Any], draw: Callable[..., Any],
+    make_pipeline: Callable[..., Any],
+    discover: Callable[..., Any],
+    draw: Callable[..., Any],
     check_steering: Callable[..., None],
 ):
     expected = discover(make_pipeline(), "trajectory")

@@ -30,9 +30,7 @@ def offload(pipeline: Any, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_steering(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any, way: str
-):
+def test_steering(make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any, way: str):
     pipeline = make_pipeline()
     direction = make_direction(of=pipeline)
     plain = draw(pipeline)
@@ -53,9 +51,7 @@ def test_steering(
 
 @pytest.mark.parametrize("method", ["difference", "trajectory"])
 @pytest.mark.parametrize("way", WAYS)
-def test_discovery(
-    make_pipeline: Callable[..., Any], discover: Callable[..., Any], way: str, method: str
-):
+def test_discovery(make_pipeline: Callable[..., Any], discover: Callable[..., Any], way: str, method: str):
     pipeline = make_pipeline()
     expected = discover(pipeline, method)
     offload(pipeline, way)
@@ -69,7 +65,9 @@ def test_the_model_is_known_though_its_weights_wait_elsewhere(make_pipeline: Cal
     assert models.identity(pipeline) == known
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator: the weights must really move")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an accelerator: the weights must really move"
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_on_an_accelerator(
     make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any, way: str

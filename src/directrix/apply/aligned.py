@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from directrix import _hooks, sites
+from directrix import _hooks, activations, sites
 from directrix.apply.catalogue import Effect
 from directrix.direction import Site
 from directrix.errors import MismatchError, StrengthError
-from directrix.steer import Steering, Window, check_fit, check_model, is_guided
+from directrix.guidance import Guidance
+from directrix.steer import Steering, Window, check_fit, check_model
 from directrix.strength import expand
 
 if TYPE_CHECKING:
@@ -110,8 +111,10 @@ class Aligned:
                 if not window.whole:
                     stack.enter_context(_hooks.before_call(sites.denoiser(pipeline), window.see))
                 categories = {name: self._categories[name] for name in used}
-                chosen = _Chosen(pipeline, categories, self._on, self._steering.branch, window)
-                stack.enter_context(_hooks.edit_output(sites.module_of(pipeline, self._site), chosen))
+                guidance = Guidance(pipeline)
+                stack.enter_context(guidance.watching())
+                chosen = _Chosen(guidance, categories, self._on, self._steering.branch, window)
+                stack.enter_context(activations.edit(pipeline, self._site, chosen))
             yield pipeline
 
     def _used(self) -> list[str]:
@@ -124,13 +127,13 @@ class _Chosen:
 
     def __init__(
         self,
-        pipeline: Any,
+        guidance: Guidance,
         categories: Mapping[str, Effect],
         on: Sequence[frozenset[str]] | None,
         branch: str,
         window: Window,
     ) -> None:
-        self._pipeline = pipeline
+        self._guidance = guidance
         self._categories = categories
         self._on = on
         self._branch = branch
@@ -140,10 +143,17 @@ class _Chosen:
     def __call__(self, h: Tensor) -> Tensor | None:
         if not self._window.open:
             return None
-        if not is_guided(self._pipeline):
+        guided, layout = self._guidance.now()
+        if not guided:
             raise StrengthError(
                 "Without guidance there is no telling which safety direction is best aligned.",
                 "a guidance scale above 1.",
+                "combine='sum'.",
+            )
+        if "-" not in layout:
+            raise StrengthError(
+                "This pipeline asks about the halves of guidance one after the other, so they cannot be compared.",
+                "a pipeline with both halves in one batch.",
                 "combine='sum'.",
             )
         images = h.shape[0] // 2
@@ -153,19 +163,21 @@ class _Chosen:
                 "as many images as were planned.",
             )
         added = self._vectors(h)
-        best = self._best(h, added, images)
+        first, second = h[:images], h[images:]
+        about = second - first if layout == "unconditional-conditional" else first - second
+        best = self._best(about, added)
         result = None
         for index in range(len(added)):
-            rows = expand([float(each == index) for each in best], h.shape[0], True, self._branch)
+            rows = expand([float(each == index) for each in best], h.shape[0], True, self._branch, layout)
             if rows is not None:
                 result = h.clone() if result is None else result
                 steered = rows.nonzero().flatten().to(h.device)
                 result[steered] = result[steered] + added[index].to(h.dtype)
         return result
 
-    def _best(self, h: Tensor, added: Tensor, images: int) -> list[int]:
-        """For each image the place of its category, or -1 where none is on."""
-        about = (h[images:] - h[:images]).float().flatten(1)
+    def _best(self, about: Tensor, added: Tensor) -> list[int]:
+        """For each image the place of its category, or -1 where none is on; about: h_c - h_u, a row an image."""
+        about = about.float().flatten(1)
         harmful = -added.flatten(1)
         # The length of `about` is the same for all categories of an image.
         alignment = about @ (harmful / harmful.norm(dim=1, keepdim=True).clamp_min(1e-12)).T

@@ -1,17 +1,14 @@
 """What other people add to a denoiser, and what of it stands aside while a direction is looked for.
 
-A LoRA stays: it is part of what the model knows. An IP-Adapter's image prompt is given with each call, and a direction is
-a difference between words; so it is taken out and put back.
+A LoRA stays: it is part of what the model knows. An IP-Adapter's image prompt is given with each call, and a direction
+is a difference between words; so it is taken out and put back.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from directrix.errors import ModelError
 
 
 @contextmanager
@@ -39,27 +36,3 @@ def without_image_prompts(network: Any) -> Iterator[None]:
         network.encoder_hid_proj = projection
         config.encoder_hid_dim_type = "ip_image_proj"
         network.set_attn_processor(processors)
-
-
-def text_to_image(pipeline: Any) -> Any:
-    """The pipeline, or one of the same parts that draws from a prompt alone, where it wants a picture too.
-
-    So a direction for a ControlNet's pipeline, one that changes pictures or one that fills them in is one of its
-    denoiser.
-
-    Raises:
-        ModelError: diffusers knows no such pipeline.
-    """
-    if not {"image", "control_image"} & set(inspect.signature(type(pipeline).__call__).parameters):
-        return pipeline
-    from diffusers import AutoPipelineForText2Image
-
-    try:
-        return AutoPipelineForText2Image.from_pipe(pipeline, controlnet=None)
-    except ValueError as error:
-        raise ModelError(
-            f"A {type(pipeline).__name__} wants a picture beside the prompt, and its text-to-image pipeline is not "
-            f"known: {error}",
-            "a pipeline that draws from a prompt alone.",
-            "make one of the same parts, such as StableDiffusionPipeline(**parts), discover with it, and steer yours.",
-        ) from error
