@@ -14,7 +14,7 @@ from typing import Any
 @contextmanager
 def without_image_prompts(network: Any) -> Iterator[None]:
     """Within: the denoiser as it was before an IP-Adapter was loaded, if one was."""
-    config = getattr(network, "config", None)
+    config: Any = getattr(network, "config", None)
     if getattr(config, "encoder_hid_dim_type", None) != "ip_image_proj":
         yield
         return

@@ -40,14 +40,14 @@ class Architecture:
         """
         import diffusers
 
-        device = torch.device(device)
+        where = torch.device(device)
         with torch.device("meta"):
             network: nn.Module = getattr(diffusers, self.class_name)(**self.config)
         network = network.to(dtype).eval().requires_grad_(False)
-        if device.type == "meta":
+        if where.type == "meta":
             return network
-        self._check_room(network, device)
-        return _filled(network, device)
+        self._check_room(network, where)
+        return _filled(network, where)
 
     def state(self, device: torch.device) -> Tensor:
         """Random latents of one image, float32 (1, ...)."""

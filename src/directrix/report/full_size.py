@@ -51,27 +51,27 @@ def full_size(
     Raises:
         ModelError: there is no such architecture, or no room for its weights.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     chosen = architecture(name)
-    pipeline = _Pipeline(chosen.network(device, dtype), device)
-    works = _works(pipeline, chosen, device, dtype)
+    pipeline = _Pipeline(chosen.network(where, dtype), where)
+    works = _works(pipeline, chosen, where, dtype)
     with progress((repeats + 2) * len(works) + strengths, "Measuring") as bar:
         peaks: dict[str, int] = {}
         for step, work in works.items():
             work()
             bar.advance(1)
-            peaks[step] = peak_bytes(work, device)
+            peaks[step] = peak_bytes(work, where)
             bar.advance(1)
         seconds: dict[str, list[float]] = {step: [] for step in works}
         for _ in range(repeats):
             for step, work in works.items():
-                seconds[step].append(_seconds(work, device))
+                seconds[step].append(_seconds(work, where))
                 bar.advance(1)
-        counted = _graphs(pipeline, chosen, device, dtype, strengths, bar) if strengths else {}
+        counted = _graphs(pipeline, chosen, where, dtype, strengths, bar) if strengths else {}
     weights = weight_bytes(pipeline.network)
     return {
         "source": chosen.source,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu",
         "dtype": str(dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "repeats": repeats,
