@@ -103,9 +103,7 @@ def before_call(
         handle.remove()
 
 
-def _place(
-    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
-) -> int | None:
+def _place(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> int | None:
     """Where in the output the hidden states are; None where it is they."""
     import torch
 

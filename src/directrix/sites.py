@@ -139,7 +139,9 @@ def heads(network: nn.Module, name: str) -> Heads | None:
     head = int(match["head"])
     if head >= count:
         raise SiteError(
-            f"'{match['attention']}' has no head {head}.", f"0 to {count - 1}.", f"{match['attention']}.heads.0."
+            f"'{match['attention']}' has no head {head}.",
+            f"0 to {count - 1}.",
+            f"{match['attention']}.heads.0.",
         )
     return Heads(projection, head * (width // count), (head + 1) * (width // count))
 

@@ -170,7 +170,18 @@ def discover(
     try:
         with frozen(pipeline):
             directions = run(
-                pipeline, group, how, settings, seed, site, separation, keep, saved, every, progress, dict(call or {})
+                pipeline,
+                group,
+                how,
+                settings,
+                seed,
+                site,
+                separation,
+                keep,
+                saved,
+                every,
+                progress,
+                dict(call or {}),
             )
     except KeyboardInterrupt:
         raise interrupted("preparing", saved) from None

@@ -154,4 +154,3 @@ def _draw(drawing: Drawing, draws: Sequence[Draw], seed: int) -> Tensor:
             "load the model in float32 or bfloat16 (half precision overflows on some models).",
         )
     return latents.float().cpu()
-

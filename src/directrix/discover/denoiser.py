@@ -105,6 +105,11 @@ class FrozenDenoiser:
         """
         if not self._drawing.halved:
             return self.encode([each or "" for each in negatives])
+        if len({each is None for each in negatives}) == 2 and not self._pipeline.config.get(
+            "force_zeros_for_empty_prompt"
+        ):
+            # Without a negative prompt the empty one is told, and one call pads all alike.
+            negatives = [each or "" for each in negatives]
         two_calls = families.guidance_layout(self._pipeline) == "two-calls"
         parts: dict[int, Conditioning] = {}
         for plain in (True, False):

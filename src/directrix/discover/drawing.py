@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # What a discovery decides by itself.
-_OWN = ("prompt", "negative_prompt", "generator", "guidance_scale", "num_inference_steps", "output_type", "latents")
+_OWN = (
+    "prompt",
+    "negative_prompt",
+    "generator",
+    "guidance_scale",
+    "num_inference_steps",
+    "output_type",
+    "latents",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,11 @@ class Drawing:
         return self._called(prompts, negatives, self.guidance_scale, generator=list(generators)).images
 
     def question(
-        self, prompts: Sequence[str], negatives: Sequence[str] | None = None, halved: bool = False, call: int = 0
+        self,
+        prompts: Sequence[str],
+        negatives: Sequence[str] | None = None,
+        halved: bool = False,
+        call: int = 0,
     ) -> dict[str, Any]:
         """The arguments that the denoiser's call number ``call`` of a drawing is given, by name.
 
@@ -93,6 +105,11 @@ class Drawing:
             "more inference steps.",
         )
 
+    @property
+    def _negative_by_default(self) -> bool:
+        known = inspect.signature(type(self.pipeline).__call__).parameters.get("negative_prompt")
+        return known is not None and known.default is not None
+
     def _called(
         self,
         prompts: Sequence[str],
@@ -104,10 +121,15 @@ class Drawing:
         call = dict(self.call)
         if plain and "true_cfg_scale" in call:
             call["true_cfg_scale"] = 1.0
+        negative = None if negatives is None else list(negatives)
+        if negative is None and (call.get("true_cfg_scale") or 0) > 1:
+            # Such a scale does nothing without a negative prompt.
+            negative = [""] * len(prompts)
         arguments = families.accepted(
             self.pipeline,
             {
-                "negative_prompt": None if negatives is None else list(negatives),
+                # Some pipelines have an empty text as their default, and cannot take None.
+                **({} if negative is None and self._negative_by_default else {"negative_prompt": negative}),
                 "guidance_scale": guidance_scale,
                 "num_inference_steps": self.num_inference_steps,
                 "output_type": "latent",

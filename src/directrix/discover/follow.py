@@ -167,9 +167,7 @@ class _Recording:
         )
         return recording
 
-    def draw(
-        self, pipeline: Any, prompt: str, numbers: Sequence[int], seed: int, drawing: Drawing
-    ) -> None:
+    def draw(self, pipeline: Any, prompt: str, numbers: Sequence[int], seed: int, drawing: Drawing) -> None:
         asked: list[Tensor] = []
         times: list[Tensor] = []
         # A step's outputs: of its one batch, or of the conditional half and then perhaps of the other.
