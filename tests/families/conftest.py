@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from families import diffusion_transformers as transformers
 from families import unets
 

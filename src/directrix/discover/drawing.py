@@ -1,8 +1,8 @@
 """How a discovery calls the pipeline: whole drawings, and only as far as the first question to the denoiser.
 
 Every pipeline prepares its denoiser's inputs by itself: embeddings of one or three text encoders, masks, sizes,
-positions, a guidance scale to embed. So nothing of that is known here. The pipeline is called, what it asks its denoiser
-is kept, and the call ends there.
+positions, a guidance scale to embed. So nothing of that is known here. The pipeline is called, what it asks its
+denoiser is kept, and the call ends there.
 """
 
 from __future__ import annotations
