@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from directrix.families import parameters
 from families import diffusion_transformers as transformers
 from families import unets
 
@@ -84,14 +85,14 @@ FAMILIES = {
             transformers.lumina_next,
             "layers.1",
             (32,),
-            call={"height": 16, "width": 16, "clean_caption": False},
+            call={"height": 64, "width": 64, "clean_caption": False},
         ),
         Family(
             "lumina-2",
             transformers.lumina_2,
             "layers.1",
             (24,),
-            call={**SMALL, "system_prompt": "Say", "max_sequence_length": 32},
+            call={"height": 64, "width": 64, "system_prompt": "Say", "max_sequence_length": 40},
         ),
     )
 }
@@ -103,11 +104,15 @@ def built(name: str) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            return FAMILIES[name].build()
+            pipeline = FAMILIES[name].build()
         except (AttributeError, ImportError, TypeError) as error:
             import diffusers
 
             pytest.skip(f"diffusers {diffusers.__version__} cannot build {name}: {error}")
+    unknown = FAMILIES[name].call.keys() - parameters(pipeline)
+    if unknown:
+        pytest.skip(f"{type(pipeline).__name__} of this version has no {', '.join(sorted(unknown))}")
+    return pipeline
 
 
 @pytest.fixture(params=FAMILIES)

@@ -1,7 +1,8 @@
 """Which site a concept is best steered at, without a judge.
 
-At each site the closed form (``difference``) gives a direction c. Steered by s c, the prediction under the neutral prompt
-moves by f(s) - f(0) towards the target prompt's p, and what counts is how much of the way that is, for how large a push::
+At each site the closed form (``difference``) gives a direction c. Steered by s c, the prediction under the neutral
+prompt moves from f(0) to f(s), towards the target prompt's p, and what counts is how much of the way that is, for how
+large a push::
 
     reach      = 1 - |p - f(s)|^2 / |p - f(0)|^2                     at the best s of a line search
     relative   = |s c| / rms(h)                                      sizes per channel, as root mean squares
@@ -70,7 +71,7 @@ def search_sites(
         call: further arguments of the pipeline's call (see `discover`).
 
     Raises:
-        SiteError: a candidate that the model lacks, or whose activations cannot be steered.
+        SiteError: no candidates, one that the model lacks, or whose activations cannot be steered.
         ConceptError: the concept changes nothing at any site.
         DirectrixError: no images.
     """
@@ -84,6 +85,8 @@ def search_sites(
     pipeline = text_to_image(pipeline)
     model = facts(pipeline)
     names = list(candidates) if candidates is not None else spread(pipeline)
+    if not names:
+        raise SiteError("There are no sites to rank.", "names of sites, or None for the model's blocks.")
     settings: dict[str, Any] = {
         "images": images,
         "num_inference_steps": num_inference_steps or model.num_inference_steps,
@@ -98,7 +101,7 @@ def search_sites(
             with frozen(pipeline):
                 ranked.append(_measured(pipeline, concept, direction, settings))
             bar.advance(1)
-    if not ranked or all(each.relative == 0 for each in ranked):
+    if all(each.relative == 0 for each in ranked):
         raise ConceptError(
             f"The concept '{concept.name}' changes nothing at {len(names)} sites.",
             "prompts that differ in what the model draws.",
