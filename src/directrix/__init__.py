@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from directrix.direction import Direction as Direction
     from directrix.discover import discover as discover
     from directrix.discover.attribute import discover_attribute as discover_attribute
+    from directrix.discover.search import search_sites as search_sites
     from directrix.errors import DirectrixError as DirectrixError
     from directrix.evaluate import evaluate as evaluate
     from directrix.generate import generate as generate
@@ -49,6 +50,7 @@ _HOME = {
     "Direction": "direction",
     "discover": "discover",
     "discover_attribute": "discover.attribute",
+    "search_sites": "discover.search",
     "calibrate": "calibration",
     "level": "levelling",
     "steer": "steer",
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "Direction",
     "discover",
     "discover_attribute",
+    "search_sites",
     "calibrate",
     "level",
     "steer",

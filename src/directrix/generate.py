@@ -164,7 +164,8 @@ def _size(
 def _draw(
     pipeline: Any, rows: Sequence[Mapping[str, Any]], intervention: Intervention, call: Mapping[str, Any]
 ) -> list[tuple[Image, bool]]:
-    arguments = dict(call)
+    # Not every pipeline takes None for its own size.
+    arguments = {name: value for name, value in call.items() if value is not None}
     if "negative_prompt" in arguments:
         arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
     generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]

@@ -41,8 +41,19 @@ class Guidance:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within, calls are followed; nothing is left behind."""
+        """Within, calls are followed; nothing is left behind.
+
+        Raises:
+            StrengthError: a pipeline whose batches have three parts.
+        """
         network = sites.denoiser(self._pipeline)
+        name = type(self._pipeline).__name__
+        if self._given is None and ("PAG" in name or "InstructPix2Pix" in name):
+            raise StrengthError(
+                f"The batches of {name} have three parts, of which two cannot be told apart.",
+                "a pipeline with two halves of guidance or none.",
+                "the pipeline of the same model without it.",
+            )
         with ExitStack() as stack:
             # A U-Net's pipeline says all that there is to know.
             if sites.blocks(network):

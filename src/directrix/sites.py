@@ -16,7 +16,18 @@ from directrix.errors import ModelError, SiteError, suggestion
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Heads", "Site", "blocks", "denoiser", "find", "heads", "listed", "module_of", "spatial_size"]
+__all__ = [
+    "Heads",
+    "Site",
+    "blocks",
+    "denoiser",
+    "find",
+    "head_count",
+    "heads",
+    "listed",
+    "module_of",
+    "spatial_size",
+]
 
 # Lists of a transformer's blocks, in the order in which one of them is looked for.
 _LISTS = ("transformer_blocks", "joint_transformer_blocks", "layers", "blocks", "single_transformer_blocks")
@@ -144,6 +155,15 @@ def heads(network: nn.Module, name: str) -> Heads | None:
             f"{match['attention']}.heads.0.",
         )
     return Heads(projection, head * (width // count), (head + 1) * (width // count))
+
+
+def head_count(pipeline: Any, site: Site) -> int | None:
+    """How many heads an attention's site holds; None for a site that is a module's output."""
+    match = _HEADS.fullmatch(site.name)
+    if match is None:
+        return None
+    attention: Any = denoiser(pipeline).get_submodule(match["attention"])
+    return int(attention.heads) if match["head"] is None else 1
 
 
 def module_of(pipeline: Any, site: Site) -> nn.Module:

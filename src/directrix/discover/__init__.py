@@ -137,6 +137,7 @@ def discover(
 
     from directrix.discover.checkpoint import Checkpoint, interrupted
     from directrix.discover.denoiser import frozen
+    from directrix.discover.drawing import Drawing
     from directrix.discover.run import run
     from directrix.families import text_to_image
     from directrix.models import denoiser, facts
@@ -151,6 +152,14 @@ def discover(
             f"A negative prompt does nothing at guidance scale {settings['guidance_scale']:g}.",
             "a guidance scale above 1 for a concept with a negative prompt.",
             "guidance_scale=7.5, or whatever the model is used with.",
+        )
+    drawing = Drawing(pipeline, settings["guidance_scale"], settings["num_inference_steps"], call or {})
+    pictures = how.source == "images" and how.neutral_fraction < 1
+    if pictures and any(concept.anti for concept in group) and not drawing.halved:
+        raise ConceptError(
+            f"{type(pipeline).__name__} draws without an unconditional half here: nothing hears a negative prompt.",
+            "a model with guidance in two halves for pictures of a negative prompt.",
+            "method='difference', which looks at what the negative prompt itself changes.",
         )
     asked = {
         "method": method,

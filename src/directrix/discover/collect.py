@@ -98,8 +98,8 @@ def collect(
     """Draws the images of ``plan(concepts, images, neutral_fraction)``, ``batch_size`` at a time.
 
     An image's noise depends on the seed, its prompts and its number only, so a concept gets the same images
-    alone and beside others. ``call`` is for the pipeline's own call. Chunks found in the checkpoint are not drawn again. Raises InterruptedRun on
-    Ctrl-C, and ModelError if an image isn't finite.
+    alone and beside others. ``call`` is for the pipeline's own call. Chunks found in the checkpoint are not drawn
+    again. Raises InterruptedRun on Ctrl-C, and ModelError if an image isn't finite.
     """
     report = progress or silent
     drawing = Drawing(pipeline, guidance_scale, num_inference_steps, call or {})

@@ -1,7 +1,7 @@
 """A pipeline's denoiser, frozen, to which vectors can be added at a site.
 
-What it must be told is recorded from its pipeline (``drawing``) and told again with other states and prompts. Vectors are
-maps (C, H, W) everywhere; those of a site with tokens are (C, 1, 1) and are added to every token of the image.
+What it must be told is recorded from its pipeline (``drawing``) and told again with other states and prompts. Vectors
+are maps (C, H, W) everywhere; those of a site with tokens are (C, 1, 1) and are added to every token of the image.
 
 Of the whole model only the added vectors ever need a gradient. Its parameters don't require one, so
 autograd's graph starts at the site, and the layers before it cost no memory.
@@ -105,6 +105,11 @@ class FrozenDenoiser:
         """
         if not self._drawing.halved:
             return self.encode([each or "" for each in negatives])
+        if len({each is None for each in negatives}) == 2 and not self._pipeline.config.get(
+            "force_zeros_for_empty_prompt"
+        ):
+            # Without a negative prompt the empty one is told, and one call pads all alike.
+            negatives = [each or "" for each in negatives]
         two_calls = families.guidance_layout(self._pipeline) == "two-calls"
         parts: dict[int, Conditioning] = {}
         for plain in (True, False):

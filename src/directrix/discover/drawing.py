@@ -1,8 +1,8 @@
 """How a discovery calls the pipeline: whole drawings, and only as far as the first question to the denoiser.
 
 Every pipeline prepares its denoiser's inputs by itself: embeddings of one or three text encoders, masks, sizes,
-positions, a guidance scale to embed. So nothing of that is known here. The pipeline is called, what it asks its denoiser
-is kept, and the call ends there.
+positions, a guidance scale to embed. So nothing of that is known here. The pipeline is called, what it asks its
+denoiser is kept, and the call ends there.
 """
 
 from __future__ import annotations
@@ -105,6 +105,11 @@ class Drawing:
             "more inference steps.",
         )
 
+    @property
+    def _negative_by_default(self) -> bool:
+        known = inspect.signature(type(self.pipeline).__call__).parameters.get("negative_prompt")
+        return known is not None and known.default is not None
+
     def _called(
         self,
         prompts: Sequence[str],
@@ -116,10 +121,15 @@ class Drawing:
         call = dict(self.call)
         if plain and "true_cfg_scale" in call:
             call["true_cfg_scale"] = 1.0
+        negative = None if negatives is None else list(negatives)
+        if negative is None and (call.get("true_cfg_scale") or 0) > 1:
+            # Such a scale does nothing without a negative prompt.
+            negative = [""] * len(prompts)
         arguments = families.accepted(
             self.pipeline,
             {
-                "negative_prompt": None if negatives is None else list(negatives),
+                # Some pipelines have an empty text as their default, and cannot take None.
+                **({} if negative is None and self._negative_by_default else {"negative_prompt": negative}),
                 "guidance_scale": guidance_scale,
                 "num_inference_steps": self.num_inference_steps,
                 "output_type": "latent",

@@ -39,7 +39,8 @@ class Trajectories:
     states: float32 (M, N, S, c, h, w), or (M, N, S, tokens, c), on the CPU, as the denoiser is given them;
         timesteps: (S,), as it is told them.
     neutral, empty: float32 (M, S, C, H, W), the site's output in the conditional and the unconditional half, mean over
-        the N, and over the image's tokens as (C, 1, 1) where there are some; without guidance there is no unconditional half, and ``empty`` is the same as ``neutral``.
+        the N, and over the image's tokens as (C, 1, 1) where there are some; without guidance there is no
+        unconditional half, and ``empty`` is the same as ``neutral``.
     pairs: the prompt pairs of all concepts, in order; concept, prompt: each pair's concept, and its neutral prompt's
         place in M.
     prompts: the M prompts; kept: places among them of prompts that only stand for what must not change.
@@ -81,12 +82,12 @@ def follow(
 ) -> Trajectories:
     """Draws ``images`` pictures of each concept's neutral prompts and records the way; a prompt's pairs share it.
 
-    call: for the pipeline's own call. keep: prompts that must not change; they are followed too. The concept with the most neutral prompts shares
-    ``images`` out among them, and every prompt of the run gets as many, at least one.
+    call: for the pipeline's own call. keep: prompts that must not change; they are followed too. The concept with
+    the most neutral prompts shares ``images`` out among them, and every prompt of the run gets as many, at least one.
 
     A trajectory depends on the seed, its prompt and its number only. Raises InterruptedRun on Ctrl-C, ModelError where
-    the model's states are not finite, SiteError where the site's output is neither (C, H, W)
-    nor (tokens, C).
+    the model's states are not finite, SiteError where the site's output is neither (C, H, W) nor
+    (tokens, C).
     """
     pairs = tuple(pair for concept in concepts for pair in concept.pairs)
     neutral = list(dict.fromkeys(pair.neutral for pair in pairs))
