@@ -141,6 +141,12 @@ def collect(
 
 
 def _draw(drawing: Drawing, draws: Sequence[Draw], seed: int) -> Tensor:
+    told = [place for place, draw in enumerate(draws) if draw.negative]
+    if 0 < len(told) < len(draws) and drawing.pipeline.config.get("force_zeros_for_empty_prompt"):
+        # Where nothing is told as zeros (SDXL), beside a negative prompt it would be told as an empty one.
+        others = [place for place in range(len(draws)) if place not in told]
+        parts = [_draw(drawing, [draws[place] for place in places], seed) for places in (told, others)]
+        return torch.cat(parts)[torch.tensor([*told, *others]).argsort()]
     negatives = [draw.negative or "" for draw in draws]
     latents = drawing.draw(
         [draw.prompt for draw in draws],

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Blocks to try where none are named, spread over the depth of the model.
 TRIED = 8
+# Prompts that change less of the predictions than this share change nothing.
+ROUNDING = 1e-8
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Ranked:
     """A site and what a concept's closed-form direction does there.
 
     reach: share of the way to the target's prediction, at most 1; below 0 where steering leads away from it.
-    relative: root mean square of what is added, over that of the activations, more than 0.
-    effect: reach over relative.
+    relative: root mean square of what is added, over that of the activations.
+    effect: reach over relative; all are 0 where the prompts change nothing.
     """
 
     site: Site
@@ -133,7 +135,7 @@ def _measured(pipeline: Any, concept: Concept, direction: Any, settings: Mapping
     how = {key: settings[key] for key in ("guidance_scale", "num_inference_steps", "call")}
     seen = follow(pipeline, denoiser, [concept], settings["images"], seed=settings["seed"] + 1, **how)
     vector = direction.tensor if direction.tensor.ndim == 3 else direction.tensor[:, None, None]
-    left = way = 0.0
+    left = way = whole = 0.0
     for place, words in enumerate(seen.pairs):
         states = seen.states[seen.prompt[place]]
         flat, times = states.flatten(0, 1), seen.timesteps.repeat(len(states))
@@ -142,11 +144,14 @@ def _measured(pipeline: Any, concept: Concept, direction: Any, settings: Mapping
         with torch.no_grad():
             moved = denoiser.steered(flat, times, told, vector[None])
         left += float((wanted - moved).square().sum())
+        whole += float(wanted.square().sum())
         way += float((wanted - denoiser.predict(flat, times, told)).square().sum())
     if seen.size <= 0:
         raise SiteError(
             f"The site '{direction.site.name}' puts out zeros only.", "activations.", "another site."
         )
+    if way <= ROUNDING * whole:
+        return Ranked(direction.site, 0.0, 0.0, 0.0)
     relative = float(vector.square().mean().sqrt()) / seen.size
-    reach = 1 - left / way if way > 0 else 0.0
+    reach = 1 - left / way
     return Ranked(direction.site, reach, relative, reach / relative if relative > 0 else 0.0)
