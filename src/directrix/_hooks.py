@@ -202,7 +202,8 @@ class _Port:
                 return None
             name = "sample" if "sample" in kwargs else "hidden_states"
             time = kwargs.get("timestep", args[1] if len(args) > 1 else None)
-            time = None if time is None else torch.as_tensor(time)
+            if isinstance(time, int | float):
+                time = torch.full((), time)
             rest = (time, kwargs.get("encoder_attention_mask"), kwargs.get("skip_layers") is not None, number)
             if args:
                 return (operator(args[0], *rest), *args[1:]), kwargs
