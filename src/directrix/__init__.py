@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from directrix.direction import Direction as Direction
     from directrix.discover import discover as discover
     from directrix.discover.attribute import discover_attribute as discover_attribute
+    from directrix.discover.search import search_sites as search_sites
     from directrix.discover.things import discover_things as discover_things
     from directrix.errors import DirectrixError as DirectrixError
     from directrix.evaluate import evaluate as evaluate
@@ -51,6 +52,7 @@ _HOME = {
     "discover": "discover",
     "discover_attribute": "discover.attribute",
     "discover_things": "discover.things",
+    "search_sites": "discover.search",
     "calibrate": "calibration",
     "level": "levelling",
     "steer": "steer",
@@ -74,6 +76,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "discover",
     "discover_attribute",
     "discover_things",
+    "search_sites",
     "calibrate",
     "level",
     "steer",

@@ -26,18 +26,20 @@ _KNOWN: WeakKeyDictionary[Any, tuple[tuple[int, int], str]] = WeakKeyDictionary(
 def fingerprint(network: nn.Module) -> str:
     """SHA-256 over the denoiser's configuration and every parameter's name, shape and sign bits.
 
-    The result is kept until a weight changes. LoRA layers are left out, so an adapter makes no other model.
+    The result is kept until a weight changes. LoRA layers and IP-Adapters are left out: they make no other model.
 
     Raises:
         ModelError: the weights are not in memory.
     """
-    parameters = dict(network.named_parameters())
+    parameters = {name: each for name, each in network.named_parameters() if not _is_added(network, name)}
     state = (len(parameters), sum(each._version for each in parameters.values()))
     kept = _KNOWN.get(network)
-    on_meta = any(each.is_meta for name, each in parameters.items() if "lora_" not in name)
+    on_meta = any(each.is_meta for each in parameters.values())
     if kept is not None and (on_meta or kept[0] == state):
         return kept[1]
     if on_meta:
+        parameters = {name: _waiting(network, name, each) for name, each in parameters.items()}
+    if any(each.is_meta for each in parameters.values()):
         raise ModelError(
             f"The weights of {type(network).__name__} are not in memory.",
             "a model whose weights can be read.",
@@ -55,16 +57,36 @@ def weights_fingerprint(network: nn.Module) -> str:
     For networks whose configuration each version of their library writes in another way.
     """
     digest = hashlib.sha256()
-    _add_weights(digest, dict(network.named_parameters()))
+    _add_weights(digest, {k: v for k, v in network.named_parameters() if not _is_added(network, k)})
     return digest.hexdigest()
 
 
+def _waiting(network: nn.Module, name: str, parameter: torch.Tensor) -> torch.Tensor:
+    """A parameter that accelerate keeps elsewhere while its module does not run; as it is where it is not known."""
+    if not parameter.is_meta:
+        return parameter
+    place, _, leaf = name.rpartition(".")
+    hook: Any = getattr(network.get_submodule(place), "_hf_hook", None)
+    for each in getattr(hook, "hooks", (hook,)):
+        kept = getattr(each, "weights_map", None)
+        if kept is not None:
+            return kept[leaf]
+    return parameter
+
+
+def _is_added(network: Any, name: str) -> bool:
+    """Whether a parameter belongs to a LoRA or an IP-Adapter."""
+    if "lora_" in name or re.search(r"\.to_[kv]_ip\.", name):
+        return True
+    return name.startswith("encoder_hid_proj.") and _has_image_prompts(network)
+
+
+def _has_image_prompts(network: Any) -> bool:
+    return getattr(getattr(network, "config", None), "encoder_hid_dim_type", None) == "ip_image_proj"
+
+
 def _add_weights(digest: Any, parameters: dict[str, Any]) -> None:
-    named = (
-        (re.sub(r"\.base_layer\b", "", name), each)
-        for name, each in parameters.items()
-        if "lora_" not in name
-    )
+    named = ((re.sub(r"\.base_layer\b", "", name), each) for name, each in parameters.items())
     for name, parameter in sorted(named, key=lambda item: item[0]):
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
         digest.update(_sign_bits(parameter))
@@ -87,6 +109,8 @@ def _settings(network: Any) -> dict[str, Any]:
         key: value.default for key, value in inspect.signature(type(network).__init__).parameters.items()
     }
     config = dict(getattr(network, "config", {}))
+    if _has_image_prompts(network):
+        config.pop("encoder_hid_dim_type", None)
     plain = json.loads(json.dumps(config, default=str))
     given = {
         key: value

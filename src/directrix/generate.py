@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix import manifest, models
+from directrix import families, manifest, models
 from directrix.errors import ConceptError, DirectrixError
 from directrix.intervention import Intervention, planned, select
 from directrix.manifest import Record
@@ -111,6 +111,12 @@ def iterate(
     facts = models.facts(pipeline)
     if guidance_scale is not None and not math.isfinite(guidance_scale):
         raise DirectrixError(f"guidance_scale is {guidance_scale}.", "a finite number.", "the model's own.")
+    if negative_prompt is not None and not families.accepted(pipeline, {"negative_prompt": ""}):
+        raise DirectrixError(
+            f"{type(pipeline).__name__} takes no negative prompt.",
+            "a pipeline with guidance in two halves.",
+            "leave it out, or steer away from a direction: steer(pipeline, {direction: -1.0}).",
+        )
     call = {
         "num_inference_steps": num_inference_steps or facts.num_inference_steps,
         "guidance_scale": facts.guidance_scale if guidance_scale is None else float(guidance_scale),
@@ -164,7 +170,8 @@ def _size(
 def _draw(
     pipeline: Any, rows: Sequence[Mapping[str, Any]], intervention: Intervention, call: Mapping[str, Any]
 ) -> list[tuple[Image, bool]]:
-    arguments = dict(call)
+    # Not every pipeline takes None for its own size.
+    arguments = {name: value for name, value in call.items() if value is not None}
     if "negative_prompt" in arguments:
         arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
     generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]

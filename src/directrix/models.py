@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from directrix.direction import ModelIdentity
 from directrix.errors import DirectrixError, ModelError, suggestion
+from directrix.families import guidance_layout
 from directrix.fingerprint import fingerprint
 from directrix.sites import denoiser
 
@@ -37,14 +38,15 @@ class ModelFacts:
 
     Args:
         identity: name, revision, fingerprint.
-        prediction_type: "epsilon" or "v_prediction"; another word for models that discovery does not cover.
-        guidance_layout: order of the halves of a guided batch.
+        prediction_type: "epsilon", "v_prediction" or "flow_prediction"; another word for what cannot be noised.
+        guidance_layout: where the halves of guidance are (see `families.Layout`).
         latent_shape: (C, H, W) of one image's latents at the model's own size.
         guidance_scale: for its pictures.
         num_inference_steps: for its pictures.
         learning_rate: for directions, if the model's card gives one.
         subjects: noun phrases that stand in for "a person" where directions are calibrated; some that the model is
             biased about, and none where the card names none.
+        site: the one that the card names in place of the default of its structure.
     """
 
     identity: ModelIdentity
@@ -55,6 +57,7 @@ class ModelFacts:
     num_inference_steps: int
     learning_rate: float | None
     subjects: tuple[str, ...] = ()
+    site: str | None = None
 
 
 @cache
@@ -137,7 +140,7 @@ def facts(pipeline: Any) -> ModelFacts:
     return ModelFacts(
         identity=who,
         prediction_type=scheduler.get("prediction_type") or "flow_prediction",
-        guidance_layout="unconditional-conditional",
+        guidance_layout=guidance_layout(pipeline),
         latent_shape=(int(channels), int(height), int(width)),
         guidance_scale=float(card.get("guidance_scale", _number(default.get("guidance_scale"), 7.5))),
         num_inference_steps=int(
@@ -145,6 +148,7 @@ def facts(pipeline: Any) -> ModelFacts:
         ),
         learning_rate=card.get("learning_rate"),
         subjects=tuple(card.get("subjects", ())),
+        site=card.get("site"),
     )
 
 

@@ -1,12 +1,14 @@
 """Where a model is steered: finding a site, its module and the size of its output.
 
-A U-Net's site is the output of its mid block, the bottleneck ("h-space"). A transformer's is its middle
-block.
+A U-Net's site is the output of its mid block, the bottleneck ("h-space"). A transformer has no bottleneck; its site is
+its middle block. Any other module can be named, and so can the heads of an attention: `NAME.heads.3` is the slice that
+head 3 of the attention `NAME` puts out before the output projection mixes the heads, `NAME.heads` all of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from directrix.direction import Site
 from directrix.errors import ModelError, SiteError, suggestion
@@ -14,7 +16,30 @@ from directrix.errors import ModelError, SiteError, suggestion
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Site", "denoiser", "find", "module_of", "spatial_size"]
+__all__ = [
+    "Heads",
+    "Site",
+    "blocks",
+    "denoiser",
+    "find",
+    "head_count",
+    "heads",
+    "listed",
+    "module_of",
+    "spatial_size",
+]
+
+# Lists of a transformer's blocks, in the order in which one of them is looked for.
+_LISTS = ("transformer_blocks", "joint_transformer_blocks", "layers", "blocks", "single_transformer_blocks")
+_HEADS = re.compile(r"(?P<attention>.+)\.heads(?:\.(?P<head>\d+))?")
+
+
+class Heads(NamedTuple):
+    """Where the heads of a site are: channels [start, stop) of what the module `projection` is given."""
+
+    projection: nn.Module
+    start: int
+    stop: int
 
 
 def denoiser(pipeline: Any) -> nn.Module:
@@ -40,7 +65,8 @@ def find(pipeline: Any, site: str | None = None) -> Site:
 
     Args:
         pipeline: a diffusers pipeline.
-        site: dotted name of a module inside the denoiser; None for the mid block (U-Net) or the middle block.
+        site: dotted name of a module inside the denoiser, or of an attention's heads; None for the mid block (U-Net)
+            or the middle block.
 
     Raises:
         SiteError: no such module, or nothing known about its output.
@@ -49,8 +75,9 @@ def find(pipeline: Any, site: str | None = None) -> Site:
     if site is None:
         if getattr(network, "mid_block", None) is not None:
             site = "mid_block"
-        elif len(getattr(network, "transformer_blocks", ())):
-            site = f"transformer_blocks.{len(network.transformer_blocks) // 2}"  # pyright: ignore
+        elif among := blocks(network):
+            first = [name for name in among if name.rpartition(".")[0] == among[0].rpartition(".")[0]]
+            site = first[len(first) // 2]
         else:
             children = ", ".join(name for name, _ in network.named_children())
             raise SiteError(
@@ -58,18 +85,96 @@ def find(pipeline: Any, site: str | None = None) -> Site:
                 "a U-Net or a transformer of diffusers.",
                 f"name the site yourself, for example find(pipeline, 'NAME'). Its parts: {children}.",
             )
+    found = heads(network, site)
+    if found is not None:
+        return Site(site, found.stop - found.start, "channels-last")
     module = _module(network, site)
     channels, layout = _output(network, module, site)
     return Site(site, channels, layout)
 
 
+def blocks(network: nn.Module) -> list[str]:
+    """Names of a transformer's blocks, those that read text and image in separate streams first; none in a U-Net."""
+    if getattr(network, "mid_block", None) is not None:
+        return []
+    lists = [(name, getattr(network, name, ())) for name in _LISTS]
+    return [f"{name}.{index}" for name, each in lists for index in range(len(each))]
+
+
+def listed(pipeline: Any) -> list[Site]:
+    """The sites that the model's structure offers: its blocks in order, then the heads of all attentions in them."""
+    network: Any = denoiser(pipeline)
+    names = blocks(network)
+    if not names:
+        names = [f"down_blocks.{index}" for index in range(len(getattr(network, "down_blocks", ())))]
+        names += ["mid_block"] if getattr(network, "mid_block", None) is not None else []
+        names += [f"up_blocks.{index}" for index in range(len(getattr(network, "up_blocks", ())))]
+    sites = [find(pipeline, name) for name in names]
+    for name, module in network.named_modules():
+        if any(name.startswith(f"{block}.") for block in names) and isinstance(
+            getattr(module, "heads", None), int
+        ):
+            try:
+                sites.append(find(pipeline, f"{name}.heads"))
+            except SiteError:
+                continue
+    return sites
+
+
+def heads(network: nn.Module, name: str) -> Heads | None:
+    """Where the heads of a site are; None for a site that is a module's output.
+
+    Raises:
+        SiteError: the attention is none, has fewer heads, or no output projection of its own.
+    """
+    match = _HEADS.fullmatch(name)
+    if match is None:
+        return None
+    attention: Any = _module(network, match["attention"])
+    count = getattr(attention, "heads", None)
+    out: Any = getattr(attention, "to_out", None)
+    projection = out[0] if hasattr(out, "__getitem__") else None
+    width = getattr(projection, "in_features", 0)
+    if projection is None and getattr(attention, "pre_only", False):
+        # Blocks of one stream project attention and feed-forward layer together, attention first.
+        projection = getattr(network.get_submodule(match["attention"].rpartition(".")[0]), "proj_out", None)
+        width = getattr(attention, "inner_dim", 0)
+    if not isinstance(count, int) or projection is None or not width or width % count:
+        raise SiteError(
+            f"'{match['attention']}' ({type(attention).__name__}) has no heads that can be told apart.",
+            "an attention with an output projection.",
+            "`directrix sites` lists those there are.",
+        )
+    if match["head"] is None:
+        return Heads(projection, 0, width)
+    head = int(match["head"])
+    if head >= count:
+        raise SiteError(
+            f"'{match['attention']}' has no head {head}.",
+            f"0 to {count - 1}.",
+            f"{match['attention']}.heads.0.",
+        )
+    return Heads(projection, head * (width // count), (head + 1) * (width // count))
+
+
+def head_count(pipeline: Any, site: Site) -> int | None:
+    """How many heads an attention's site holds; None for a site that is a module's output."""
+    match = _HEADS.fullmatch(site.name)
+    if match is None:
+        return None
+    attention: Any = denoiser(pipeline).get_submodule(match["attention"])
+    return int(attention.heads) if match["head"] is None else 1
+
+
 def module_of(pipeline: Any, site: Site) -> nn.Module:
-    """The module whose output is the site.
+    """The module whose output is the site; for heads, the projection that they go into.
 
     Raises:
         SiteError: the pipeline's denoiser has no such module.
     """
-    return _module(denoiser(pipeline), site.name)
+    network = denoiser(pipeline)
+    found = heads(network, site.name)
+    return _module(network, site.name) if found is None else found.projection
 
 
 def spatial_size(pipeline: Any, site: Site, latent_height: int, latent_width: int) -> tuple[int, int]:
@@ -126,12 +231,13 @@ def _module(network: nn.Module, name: str) -> nn.Module:
 
 def _output(network: Any, module: Any, name: str) -> tuple[int, str]:
     config: Any = getattr(network, "config", {})
-    if (
-        name.startswith("transformer_blocks.")
-        and name.count(".") == 1
-        and hasattr(config, "attention_head_dim")
-    ):
-        return int(config.num_attention_heads * config.attention_head_dim), "channels-last"
+    if name in blocks(network):
+        for width in (
+            (config.get("num_attention_heads") or 0) * (config.get("attention_head_dim") or 0),
+            config.get("hidden_size"),
+        ):
+            if width:
+                return int(width), "channels-last"
     resnets = getattr(module, "resnets", None)
     candidates = [resnets[-1]] if resnets else [module]
     for each in candidates:

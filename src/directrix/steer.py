@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from directrix import _hooks, models, sites
+from directrix import _hooks, activations, families, models, sites
 from directrix.direction import Direction, Site
 from directrix.errors import DirectrixError, MismatchError, StrengthError
+from directrix.guidance import Guidance
 from directrix.strength import Strength, checked, checked_branch, expand
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def steer(
             without guidance there is one branch only, and it is steered.
         start, stop: window of the steps as fractions of the scheduler's timesteps; step i of n is steered if
             start <= i / n < stop.
-        guided: whether the denoiser's batch holds both halves of guidance; None to ask the pipeline.
+        guided: whether there are two halves of guidance; None to ask the pipeline.
 
     Raises:
         StrengthError: a strength, branch or window that is not usable, or not one strength per image.
@@ -153,12 +154,15 @@ class Steering:
         for each in self.strengths:
             by_site.setdefault(each.site, []).append(each)
         window = Window(pipeline, self.start, self.stop)
+        guidance = Guidance(pipeline, self.guided)
         with ExitStack() as stack:
             if not window.whole:
                 stack.enter_context(_hooks.before_call(sites.denoiser(pipeline), window.see))
+            if by_site:
+                stack.enter_context(guidance.watching())
             for site, directions in by_site.items():
-                added = _Added(self, pipeline, directions, window)
-                stack.enter_context(_hooks.edit_output(sites.module_of(pipeline, site), added))
+                added = _Added(self, guidance, directions, window)
+                stack.enter_context(activations.edit(pipeline, site, added))
             yield pipeline
 
 
@@ -204,10 +208,13 @@ class Window:
                 "start=0.0, stop=1.0.",
             )
         now = float(torch.as_tensor(timestep).flatten()[0])
-        steps = torch.as_tensor(steps).detach().float().cpu()
+        # Heun's method and its like ask twice within a step; both times are listed.
+        steps = torch.unique_consecutive(torch.as_tensor(steps).detach().float().cpu())
         if now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
             # Flow transformers are told the time in [0, 1].
             now *= float(getattr(scheduler.config, "num_train_timesteps", 1000))  # pyright: ignore
+            if families.reversed_clock(self._pipeline):
+                now = float(getattr(scheduler.config, "num_train_timesteps", 1000)) - now  # pyright: ignore
         return int((steps - now).abs().argmin()) / len(steps)
 
 
@@ -215,40 +222,56 @@ class _Added:
     """Adds the directions of one site to its output."""
 
     def __init__(
-        self, steering: Steering, pipeline: Any, directions: Sequence[Direction], window: Window
+        self, steering: Steering, guidance: Guidance, directions: Sequence[Direction], window: Window
     ) -> None:
         self._steering = steering
-        self._pipeline = pipeline
+        self._guidance = guidance
         self._directions = directions
         self._window = window
-        self._on_device: dict[tuple[Direction, torch.device], Tensor] = {}
+        # What is added depends on the batch alone, so that steps of one size make no new tensors.
+        self._kept: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = {}
 
     def __call__(self, h: Tensor) -> Tensor | None:
         if not self._window.open:
             return None
-        guided = is_guided(self._pipeline) if self._steering.guided is None else self._steering.guided
-        result = None
-        for each in self._directions:
-            rows = expand(self._steering.strengths[each], h.shape[0], guided, self._steering.branch)
-            if rows is None:
-                continue
-            check_fit(each, h)
-            steered = rows.nonzero().flatten()
-            factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
-            steered = steered.to(h.device)
-            result = h.clone() if result is None else result
-            # The product is rounded once, to the model's own precision; rows of strength 0 keep their bits.
-            result[steered] = result[steered] + (factors * self._tensor(each, h.device)).to(h.dtype)
+        additions = self._additions(h)
+        if not additions:
+            return None
+        result = h.clone()
+        for rows, addition in additions:
+            # Rows of strength 0 keep their bits.
+            result[rows] = result[rows] + addition
         return result
 
-    def _tensor(self, direction: Direction, device: torch.device) -> Tensor:
-        key = (direction, device)
-        if key not in self._on_device:
-            self._on_device[key] = direction.tensor.to(device)
-        tensor = self._on_device[key]
-        if tensor.ndim == 1 and direction.site.layout == "channels-first":
-            return tensor[:, None, None]
-        return tensor
+    def _additions(self, h: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """For each direction the rows that it changes, and what it adds to them: (rows,), (rows, ...)."""
+        import torch
+
+        guided, layout = self._guidance.now()
+        key = (h.shape, h.dtype, h.device, guided, layout, torch.is_inference_mode_enabled())
+        if key not in self._kept:
+            found = []
+            for each in self._directions:
+                rows = expand(
+                    self._steering.strengths[each], h.shape[0], guided, self._steering.branch, layout
+                )
+                if rows is None:
+                    continue
+                check_fit(each, h)
+                steered = rows.nonzero().flatten()
+                factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
+                # The product is rounded once, to the model's own precision.
+                addition = (factors * _broadcast(each, h.device)).to(h.dtype)
+                found.append((steered.to(h.device), addition))
+            self._kept[key] = found
+        return self._kept[key]
+
+
+def _broadcast(direction: Direction, device: torch.device) -> Tensor:
+    tensor = direction.tensor.to(device)
+    if tensor.ndim == 1 and direction.site.layout == "channels-first":
+        return tensor[:, None, None]
+    return tensor
 
 
 def check_fit(direction: Direction, h: Tensor) -> None:
@@ -270,18 +293,3 @@ def check_fit(direction: Direction, h: Tensor) -> None:
             "images of the size that the direction was found with.",
             f"that height and width, direction.resized({here[1]}, {here[2]}), or direction.pooled().",
         )
-
-
-def is_guided(pipeline: Any) -> bool:
-    """Whether the denoiser's batch holds both halves of guidance now; StrengthError where nobody can tell."""
-    if not hasattr(type(pipeline), "do_classifier_free_guidance"):
-        raise StrengthError(
-            f"{type(pipeline).__name__} does not say whether its batch holds both halves of guidance.",
-            "a pipeline with `do_classifier_free_guidance`.",
-            "guided=True or guided=False.",
-        )
-    try:
-        return bool(pipeline.do_classifier_free_guidance)
-    except AttributeError:
-        # The pipeline was never called: somebody calls the denoiser itself.
-        return False

@@ -2,8 +2,11 @@
 
 `expand` is the only place that knows how a guided batch is laid out. The denoiser's batch is
 
-    without guidance   [image 1, ..., image n]
-    with guidance      [unconditional 1, ..., unconditional n, conditional 1, ..., conditional n]
+    without guidance             [image 1, ..., image n]
+    "unconditional-conditional"  [unconditional 1, ..., unconditional n, conditional 1, ..., conditional n]
+    "conditional-unconditional"  the other way round
+    "conditional"                [conditional 1, ..., conditional n], the other half in a call of its own
+    "unconditional"              [unconditional 1, ..., unconditional n], likewise
 
 where n is the number of prompts times the images per prompt, in the pipeline's order: all images of the first
 prompt, then all of the second.
@@ -26,6 +29,8 @@ else:
 
 Branch = Literal["conditional", "unconditional", "both"]
 BRANCHES: tuple[Branch, ...] = ("conditional", "unconditional", "both")
+# How one guided call of the denoiser is laid out.
+LAYOUTS = ("unconditional-conditional", "conditional-unconditional", "conditional", "unconditional")
 
 
 def checked(strength: Strength) -> float | tuple[float, ...]:
@@ -62,13 +67,16 @@ def checked_branch(branch: str) -> Branch:
     )
 
 
-def expand(strength: Strength, batch: int, guided: bool, branch: str) -> Tensor | None:
+def expand(
+    strength: Strength, batch: int, guided: bool, branch: str, layout: str = LAYOUTS[0]
+) -> Tensor | None:
     """The strength of each row of the denoiser's batch.
 
     Args:
         strength: a number for all images or one per image.
         batch: rows of the denoiser's batch, both halves of guidance counted.
-        guided: whether the batch holds both halves.
+        guided: whether there are two halves of guidance, in this batch or in two.
+        layout: of the guided batch, one of the four above.
         branch: the half that is steered; without guidance "conditional" and "both" mean the whole batch.
 
     Returns:
@@ -81,7 +89,8 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str) -> Tensor 
 
     branch = checked_branch(branch)
     values = checked(strength)
-    if guided and batch % 2:
+    whole = guided and layout in ("unconditional-conditional", "conditional-unconditional")
+    if whole and batch % 2:
         raise StrengthError(
             f"A guided batch of {batch} rows has no two equal halves.",
             "an even number of rows.",
@@ -93,7 +102,7 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str) -> Tensor 
             "a guidance scale above 1.",
             "branch='conditional', which is the whole batch here.",
         )
-    images = batch // 2 if guided else batch
+    images = batch // 2 if whole else batch
     if isinstance(values, tuple) and len(values) != images:
         raise StrengthError(
             f"There are {len(values)} strengths for a batch of {images} images.",
@@ -106,8 +115,11 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str) -> Tensor 
     rows = torch.tensor(each, dtype=torch.float32)
     if not guided:
         return rows
+    if not whole:
+        return rows if branch in (layout, "both") else None
     none = torch.zeros_like(rows)
-    return torch.cat([rows if branch != "conditional" else none, rows if branch != "unconditional" else none])
+    halves = [rows if branch != "conditional" else none, rows if branch != "unconditional" else none]
+    return torch.cat(halves if layout == "unconditional-conditional" else halves[::-1])
 
 
 def _finite(value: Any) -> float:

@@ -28,6 +28,9 @@ class LinearDenoiser:
     def encode(self, prompts):
         return torch.tensor([self.words[prompt] for prompt in prompts])
 
+    def unconditional(self, negatives):
+        return self.encode([negative or "" for negative in negatives])
+
     def predict(self, x_t, timesteps, embeddings):
         self.forward += len(x_t)
         return x_t + embeddings.view(-1, 1, 1, 1)

@@ -55,3 +55,29 @@ def test_a_tuple_cannot_be_edited():
     module = Module()
     with _hooks.edit_output(module, lambda h: h), pytest.raises(SiteError, match="tuple"):
         module()
+
+
+def test_of_a_block_with_two_streams_the_hidden_states_are_edited():
+    class Block(nn.Module):
+        def forward(
+            self, hidden_states: torch.Tensor, text: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            return (text, hidden_states) if hidden_states.shape[0] == 3 else (hidden_states, text)
+
+    block, text = Block(), torch.zeros(2)
+    with _hooks.edit_output(block, lambda h: h + 1):
+        first, last = block(hidden_states=torch.zeros(3), text=text)
+        assert first is text and last.tolist() == [1.0] * 3
+        first, last = block(torch.zeros(4), text=text)
+        assert first.tolist() == [1.0] * 4 and last is text
+
+
+def test_inputs_are_read_and_edited():
+    seen: list[torch.Tensor] = []
+    module = nn.Identity()
+    with _hooks.edit_input(module, lambda h: h + 1), _hooks.read_input(module, seen.append):
+        assert module(torch.zeros(2)).tolist() == [1.0, 1.0]
+    assert seen[0].tolist() == [1.0, 1.0]
+    with _hooks.edit_input(module, lambda h: None):
+        assert module(text := torch.zeros(1)) is text
+    assert not module._forward_pre_hooks

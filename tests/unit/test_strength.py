@@ -27,6 +27,25 @@ def test_rows(branch: str, guided: bool, expected: list[float]):
     assert rows.tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("layout", "branch", "expected"),
+    [
+        ("conditional-unconditional", "conditional", [1, 2, 0, 0]),
+        ("conditional-unconditional", "unconditional", [0, 0, 1, 2]),
+        ("conditional-unconditional", "both", [1, 2, 1, 2]),
+        ("conditional", "conditional", [1, 2]),
+        ("conditional", "unconditional", None),
+        ("unconditional", "conditional", None),
+        ("unconditional", "unconditional", [1, 2]),
+        ("unconditional", "both", [1, 2]),
+    ],
+)
+def test_rows_of_other_layouts(layout: str, branch: str, expected: list[float] | None):
+    batch = 4 if "-" in layout else 2
+    rows = expand([1, 2], batch, True, branch, layout)
+    assert (None if rows is None else rows.tolist()) == expected
+
+
 def test_one_number_is_for_all():
     rows = expand(-0.5, 6, True, "conditional")
     assert rows is not None

@@ -14,11 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from directrix import _hooks, sites
+from directrix import _hooks, activations, sites
 from directrix.apply.catalogue import Effect
 from directrix.direction import Site
 from directrix.errors import MismatchError, StrengthError
-from directrix.steer import Steering, Window, check_fit, check_model, is_guided
+from directrix.guidance import Guidance
+from directrix.steer import Steering, Window, check_fit, check_model
 from directrix.strength import expand
 
 if TYPE_CHECKING:
@@ -125,8 +126,10 @@ class Watching(ABC):
             if candidates and self._site is not None:
                 if self.remembers or not window.whole:
                     stack.enter_context(_hooks.before_call(sites.denoiser(pipeline), window.see))
-                added = _Added(self, candidates, pipeline, self._on, self._steering.branch, window)
-                stack.enter_context(_hooks.edit_output(sites.module_of(pipeline, self._site), added))
+                guidance = Guidance(pipeline)
+                stack.enter_context(guidance.watching())
+                added = _Added(self, candidates, guidance, self._on, self._steering.branch, window)
+                stack.enter_context(activations.edit(pipeline, self._site, added))
             yield pipeline
 
     @abstractmethod
@@ -162,14 +165,14 @@ class _Added:
         self,
         decides: Watching,
         candidates: Sequence[tuple[str, Effect]],
-        pipeline: Any,
+        guidance: Guidance,
         on: Sequence[frozenset[str]] | None,
         branch: str,
         window: Window,
     ) -> None:
         self._decides = decides
         self._candidates = candidates
-        self._pipeline = pipeline
+        self._guidance = guidance
         self._on = on
         self._branch = branch
         self._window = window
@@ -181,10 +184,17 @@ class _Added:
 
         if not self._window.open:
             return None
-        if not is_guided(self._pipeline):
+        guided, layout = self._guidance.now()
+        if not guided:
             raise StrengthError(
                 "Without guidance there is no telling what the prompt is about.",
                 "a guidance scale above 1.",
+                "combine='sum'.",
+            )
+        if "-" not in layout:
+            raise StrengthError(
+                "This pipeline asks about the halves of guidance one after the other, so they cannot be compared.",
+                "a pipeline with both halves in one batch.",
                 "combine='sum'.",
             )
         images = h.shape[0] // 2
@@ -194,14 +204,15 @@ class _Added:
                 "as many images as were planned.",
             )
         vectors = self._on_device(h)
-        about = (h[images:] - h[:images]).float().flatten(1)
+        first, second = h[:images], h[images:]
+        about = second - first if layout == "unconditional-conditional" else first - second
+        about = about.float().flatten(1)
         allowed = torch.tensor([self._allowed(image) for image in range(images)], device=h.device)
         self._moment.move(self._window.fraction)
         weights = self._decides.weights(about, vectors, allowed, self._moment)
         # A row that nothing is added to keeps its very bits.
-        rows = expand(
-            weights.ne(0).any(dim=1).float().tolist() if images else 0.0, h.shape[0], True, self._branch
-        )
+        changed = weights.ne(0).any(dim=1).float().tolist() if images else 0.0
+        rows = expand(changed, h.shape[0], True, self._branch, layout)
         if rows is None:
             return None
         steered = rows.nonzero().flatten().to(h.device)

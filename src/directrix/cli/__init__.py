@@ -21,13 +21,14 @@ from directrix.cli import (
     policy,
     report,
     reproduce,
+    sites,
     world,
 )
 from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
-    *(discover, generate, policy, explain, inspect, card),
+    *(discover, generate, policy, explain, inspect, card, sites),
     *(demo, benchmarks, evaluate, reproduce, report, bench, world),
 )
 EXIT_ERROR = 2

@@ -1,7 +1,7 @@
-"""`directrix bench`: measurements on the embedded model.
+"""`directrix bench`: measurements on the embedded model, and of what larger ones cost.
 
 `occupations`: what a method's directions do to all twenty occupations. `discovery`: the methods side by side.
-`evaluation`: what `directrix evaluate` costs beyond drawing.
+`evaluation`: what `directrix evaluate` costs beyond drawing. `model`: a denoiser of true size with random weights.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from directrix.cli import options, terminal
+from directrix.cli import measuring, options, terminal
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the parser."""
-    parser = verbs.add_parser("bench", help="measure a method on the embedded model", description=__doc__)
+    parser = verbs.add_parser("bench", help="measure a method, or what a model costs", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     kind = kinds.add_parser(
         "occupations", help="discover woman and man, steer all twenty occupations at strength 1, judge"
@@ -55,6 +55,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="pictures of each prompt that the default's directions are tried on; 0 for none (default: 20)",
     )
     _add_common(kind, discovery)
+    measuring.add(kinds)
     _add_evaluation(kinds.add_parser("evaluation", help="what evaluate costs beyond drawing, as a ratio"))
 
 

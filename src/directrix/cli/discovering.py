@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 def asked(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings of the discovery, as the command line gives them."""
-    return {
-        key: getattr(arguments, key)
-        for key in ("images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank")
+    size = {
+        key: getattr(arguments, key) for key in ("height", "width") if getattr(arguments, key) is not None
     }
+    keys = ("images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank", "site")
+    return {key: getattr(arguments, key) for key in keys} | {"call": size or None}
 
 
 def announce(arguments: argparse.Namespace, checkpoint: Path) -> None:
@@ -140,7 +141,8 @@ def command(arguments: argparse.Namespace) -> str:
             words += [f"--{key}", value]
     if arguments.level is not None:
         words += ["--level", str(arguments.level)]
-    for key in ("method", "images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank"):
+    keys = ("method", "images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank")
+    for key in (*keys, "site", "height", "width"):
         value = getattr(arguments, key)
         if value is not None:
             words += [f"--{key.replace('_', '-')}", str(value)]

@@ -7,7 +7,7 @@ paper's), ``distillation``, ``trajectory``, ``difference`` (closed form, seconds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -51,11 +51,13 @@ def discover(
     contrast: bool = False,
     preserve: Sequence[Concept | AttributeSet | str] | Concept | AttributeSet | str = (),
     progress: Progress | None = None,
+    call: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Direction | list[Direction]:
     """Finds the directions of concepts in a frozen text-to-image model.
 
-    pipeline: a diffusers pipeline with a U-Net that predicts epsilon or v. Nothing of it is changed.
+    pipeline: a diffusers pipeline with a U-Net or a transformer, of any family (docs/families.md). Nothing of it is
+        changed. One that starts from an image lends its parts to its text-to-image sibling.
     concepts: one concept gives one Direction, several give a list, learned in one run.
     method: "reconstruction" (the paper), "distillation", "trajectory" or "difference" (see their modules).
     images, steps: per concept, > 0 (a method in closed form takes no steps); with several concepts the run
@@ -65,17 +67,20 @@ def discover(
         else the method's multiple of the root mean square of the site's output (see ``problem.Defaults``).
     seed: everything random follows from it.
     guidance_scale, num_inference_steps: for drawing the images; by default the model card's.
-    site: dotted name of a module in the denoiser; by default the mid block.
+    site: dotted name of a module in the denoiser, or of an attention's heads; by default the mid block, or a
+        transformer's middle block (see ``sites``).
     checkpoint: a folder to keep unfinished work in, written every ``checkpoint_every`` steps, after every
         ``collection_batch_size`` images (every neutral prompt, where trajectories are followed) and on Ctrl-C. The
         same call on the same folder goes on, and ends with the same bits as a run that was never stopped. The folder
         is left; delete it when done with.
     shape: "map" for a direction (C, H, W), tied to the pipeline's own image size, or "channel" for (C,), free of it.
+        Where the site has tokens in place of height and width, it is always (C,).
     rank: of a map, as a matrix (C, H * W); None for a full one.
     contrast: take the part out that all the concepts share, so that opposites are opposite; two or more concepts.
     preserve: concepts that must not change, such as those of skin tone where the concepts are genders. They are
         learned in the same run, and the space they span is taken out. Or prompts, such as "a dog", under
         which nothing must change (method "trajectory" only).
+    call: further arguments of the pipeline's call, as JSON values: height, width, max_sequence_length, ...
     options: the method's own (``average``, ``initial_scale``; see its module).
 
     Each direction's recipe holds every setting,
@@ -132,9 +137,12 @@ def discover(
 
     from directrix.discover.checkpoint import Checkpoint, interrupted
     from directrix.discover.denoiser import frozen
+    from directrix.discover.drawing import Drawing
     from directrix.discover.run import run
+    from directrix.families import text_to_image
     from directrix.models import denoiser, facts
 
+    pipeline = text_to_image(pipeline)
     model = facts(pipeline)
     settings["guidance_scale"] = model.guidance_scale if guidance_scale is None else float(guidance_scale)
     settings["num_inference_steps"] = num_inference_steps or model.num_inference_steps
@@ -144,6 +152,14 @@ def discover(
             f"A negative prompt does nothing at guidance scale {settings['guidance_scale']:g}.",
             "a guidance scale above 1 for a concept with a negative prompt.",
             "guidance_scale=7.5, or whatever the model is used with.",
+        )
+    drawing = Drawing(pipeline, settings["guidance_scale"], settings["num_inference_steps"], call or {})
+    pictures = how.source == "images" and how.neutral_fraction < 1
+    if pictures and any(concept.anti for concept in group) and not drawing.halved:
+        raise ConceptError(
+            f"{type(pipeline).__name__} draws without an unconditional half here: nothing hears a negative prompt.",
+            "a model with guidance in two halves for pictures of a negative prompt.",
+            "method='difference', which looks at what the negative prompt itself changes.",
         )
     asked = {
         "method": method,
@@ -157,12 +173,24 @@ def discover(
         "scheduler": f"{type(pipeline.scheduler).__name__} {sorted(dict(pipeline.scheduler.config).items())}",
         "dtype": str(next(denoiser(pipeline).parameters()).dtype),
         "concepts": [asdict(concept) for concept in group],
+        **({"call": dict(call)} if call else {}),
     }
     saved = None if checkpoint is None else Checkpoint(checkpoint, asked)
     try:
         with frozen(pipeline):
             directions = run(
-                pipeline, group, how, settings, seed, site, separation, keep, saved, every, progress
+                pipeline,
+                group,
+                how,
+                settings,
+                seed,
+                site,
+                separation,
+                keep,
+                saved,
+                every,
+                progress,
+                dict(call or {}),
             )
     except KeyboardInterrupt:
         raise interrupted("preparing", saved) from None

@@ -7,14 +7,14 @@ works on, already scaled, with no decoding, image file and encoding between.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from directrix.discover.checkpoint import interrupted
+from directrix.discover.drawing import Drawing, quiet
 from directrix.discover.randomness import generator
 from directrix.errors import ModelError
 from directrix.progress import silent
@@ -42,7 +42,8 @@ class Draw:
 class Samples:
     """Images of N draws.
 
-    latents: float32 (N, c, h, w) on the CPU, on the scale that the denoiser works on.
+    latents: float32 (N, c, h, w), or (N, tokens, c) where the model packs them, on the CPU, on the scale that the
+        denoiser works on.
     concept, pair: int64 (N,), the place of each image's concept, and of its prompt pair in ``pairs``.
     evaluations: how often an image went through the denoiser to make them; seconds: how long that took.
     """
@@ -92,14 +93,16 @@ def collect(
     batch_size: int = 8,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
+    call: Mapping[str, Any] | None = None,
 ) -> Samples:
     """Draws the images of ``plan(concepts, images, neutral_fraction)``, ``batch_size`` at a time.
 
     An image's noise depends on the seed, its prompts and its number only, so a concept gets the same images
-    alone and beside others. Chunks found in the checkpoint are not drawn again. Raises InterruptedRun on
-    Ctrl-C, and ModelError if an image isn't finite.
+    alone and beside others. ``call`` is for the pipeline's own call. Chunks found in the checkpoint are not drawn
+    again. Raises InterruptedRun on Ctrl-C, and ModelError if an image isn't finite.
     """
     report = progress or silent
+    drawing = Drawing(pipeline, guidance_scale, num_inference_steps, call or {})
     draws = plan(concepts, images, neutral_fraction)
     chunks = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
     latents: list[Tensor] = []
@@ -111,9 +114,9 @@ def collect(
                 kept = checkpoint.load(name) if checkpoint else None
                 if kept is None:
                     started = time.perf_counter()
-                    drawn = _draw(pipeline, chunk, seed, guidance_scale, num_inference_steps)
+                    drawn = _draw(drawing, chunk, seed)
                     # Some schedulers run one step more than asked for; their timesteps tell.
-                    passes = len(pipeline.scheduler.timesteps) * (2 if guidance_scale > 1 else 1) * len(chunk)
+                    passes = len(pipeline.scheduler.timesteps) * (2 if drawing.halved else 1) * len(chunk)
                     kept = (
                         {"latents": drawn},
                         {"evaluations": passes, "seconds": time.perf_counter() - started},
@@ -137,16 +140,19 @@ def collect(
     )
 
 
-def _draw(pipeline: Any, draws: Sequence[Draw], seed: int, guidance_scale: float, steps: int) -> Tensor:
+def _draw(drawing: Drawing, draws: Sequence[Draw], seed: int) -> Tensor:
+    told = [place for place, draw in enumerate(draws) if draw.negative]
+    if 0 < len(told) < len(draws) and drawing.pipeline.config.get("force_zeros_for_empty_prompt"):
+        # Where nothing is told as zeros (SDXL), beside a negative prompt it would be told as an empty one.
+        others = [place for place in range(len(draws)) if place not in told]
+        parts = [_draw(drawing, [draws[place] for place in places], seed) for places in (told, others)]
+        return torch.cat(parts)[torch.tensor([*told, *others]).argsort()]
     negatives = [draw.negative or "" for draw in draws]
-    latents = pipeline(
+    latents = drawing.draw(
         [draw.prompt for draw in draws],
-        negative_prompt=negatives if any(negatives) else None,
-        generator=[generator(seed, "image", d.prompt, d.negative or "", d.number) for d in draws],
-        guidance_scale=guidance_scale,
-        num_inference_steps=steps,
-        output_type="latent",
-    ).images
+        [generator(seed, "image", d.prompt, d.negative or "", d.number) for d in draws],
+        negatives if any(negatives) else None,
+    )
     if not torch.isfinite(latents).all():
         raise ModelError(
             f"The model drew images that are not finite numbers, for {draws[0].prompt!r}.",
@@ -154,14 +160,3 @@ def _draw(pipeline: Any, draws: Sequence[Draw], seed: int, guidance_scale: float
             "load the model in float32 or bfloat16 (half precision overflows on some models).",
         )
     return latents.float().cpu()
-
-
-@contextmanager
-def quiet(pipeline: Any) -> Iterator[None]:
-    """Within, the pipeline draws no progress bar of its own; afterwards its setting is what it was."""
-    before = dict(getattr(pipeline, "_progress_bar_config", {}))
-    pipeline.set_progress_bar_config(**{**before, "disable": True})
-    try:
-        yield
-    finally:
-        pipeline.set_progress_bar_config(**before)

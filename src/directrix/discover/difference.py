@@ -23,6 +23,7 @@ from directrix.progress import silent
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from directrix.discover.conditioning import Conditioning
 
 # States that the line search looks at, for each concept.
 SEARCHED = 16
@@ -93,20 +94,21 @@ def mean_change(problem: Problem, pair: int) -> Tensor:
     if words.negative is not None:
         empty = trajectories.empty[place].mean(dim=0)
         folded = 1 - 1 / problem.guidance_scale
-        change = change + folded * (empty - _mean_output(problem, states, words.negative))
+        change = change + folded * (empty - _mean_output(problem, states, words.negative, negative=True))
     return change
 
 
-def _mean_output(problem: Problem, states: Tensor, prompt: str) -> Tensor:
-    """Mean of the site's output over states (N, S, c, h, w) under a prompt."""
+def _mean_output(problem: Problem, states: Tensor, prompt: str, negative: bool = False) -> Tensor:
+    """Mean of the site's output over states (N, S, c, h, w) under a prompt, or under a negative one."""
     import torch
 
     flat, times = _flat(states, problem.trajectories.timesteps)
-    embedding = problem.denoiser.encode([prompt])
+    denoiser = problem.denoiser
+    embedding = denoiser.unconditional([prompt]) if negative else denoiser.encode([prompt])
     total = torch.zeros(problem.trajectories.neutral.shape[-3:])
     for first in range(0, len(flat), problem.batch_size):
         part = flat[first : first + problem.batch_size]
-        output = problem.denoiser.site_output(
+        output = denoiser.site_output(
             part, times[first : first + len(part)], embedding.expand(len(part), -1, -1)
         )
         total = total + output.sum(dim=0).cpu()
@@ -149,13 +151,14 @@ def predictions(problem: Problem, pair: int, states: Tensor, timesteps: Tensor) 
     """The denoiser's plain prediction under y-, and the one that the vector should give in its place."""
     words = problem.trajectories.pairs[pair]
 
-    def predict(prompt: str) -> Tensor:
-        embedding = problem.denoiser.encode([prompt]).expand(len(states), -1, -1)
-        return problem.denoiser.predict(states, timesteps, embedding)
+    def predict(told: Conditioning) -> Tensor:
+        return problem.denoiser.predict(states, timesteps, told.expand(len(states), -1, -1))
 
-    plain = predict(words.neutral)
-    wanted = plain if words.target == words.neutral else predict(words.target)
+    denoiser = problem.denoiser
+    plain = predict(denoiser.encode([words.neutral]))
+    wanted = plain if words.target == words.neutral else predict(denoiser.encode([words.target]))
     if words.negative is not None:
         folded = 1 - 1 / problem.guidance_scale
-        wanted = wanted + folded * (predict("") - predict(words.negative))
+        empty = predict(denoiser.unconditional([None]))
+        wanted = wanted + folded * (empty - predict(denoiser.unconditional([words.negative])))
     return plain, wanted

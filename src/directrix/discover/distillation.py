@@ -28,6 +28,7 @@ from directrix.errors import DirectrixError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from directrix.discover.conditioning import Conditioning
     from directrix.discover.fitting import Batch
 
 
@@ -81,12 +82,12 @@ def distilled(problem: Problem, amplification: float) -> Callable[[Batch], Tenso
     positive = denoiser.encode([pair.target for pair in pairs])
     negative = unconditional = None
     if any(pair.negative for pair in pairs):
-        # For a pair without a negative prompt both are the empty one, and cancel.
-        negative = denoiser.encode([pair.negative or "" for pair in pairs])
-        unconditional = denoiser.encode([""] * len(pairs))
+        # For a pair without a negative prompt both are the same, and cancel.
+        negative = denoiser.unconditional([pair.negative for pair in pairs])
+        unconditional = denoiser.unconditional([None] * len(pairs))
 
     def target(batch: Batch) -> Tensor:
-        def predict(embeddings: Tensor) -> Tensor:
+        def predict(embeddings: Conditioning) -> Tensor:
             return denoiser.predict(batch.x_t, batch.timesteps, embeddings[batch.pair])
 
         answer = predict(positive)

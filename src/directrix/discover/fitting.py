@@ -29,9 +29,10 @@ from directrix.progress import silent
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from directrix.discover.conditioning import Conditioning
     from directrix.discover.follow import Trajectories
     from directrix.discover.problem import Problem
-    from directrix.discover.schedule import Schedule
+    from directrix.discover.schedule import Noising
 
 # Gradients of a mean over many elements underflow in float16; a power of two is undone without rounding.
 HALF_PRECISION_SCALE = 2.0**14
@@ -97,7 +98,7 @@ def draw_kept(trajectories: Trajectories, step: int, batch_size: int, seed: int)
     return Batch(nothing, nothing, trajectories.timesteps[at], states, concept, prompt)
 
 
-def draw_batch(samples: Samples, schedule: Schedule, step: int, batch_size: int, seed: int) -> Batch:
+def draw_batch(samples: Samples, schedule: Noising, step: int, batch_size: int, seed: int) -> Batch:
     """The batch of a step: a function of its arguments alone, on the CPU."""
     n = len(samples)
     orders: dict[int, Tensor] = {}
@@ -112,7 +113,7 @@ def draw_batch(samples: Samples, schedule: Schedule, step: int, batch_size: int,
     timesteps = torch.randint(schedule.timesteps, (batch_size,), generator=source)
     noise = torch.randn(x_0.shape, generator=source)
     x_t = schedule.noised(x_0, timesteps, noise)
-    return Batch(x_0, noise, timesteps, x_t, samples.concept[rows], samples.pair[rows])
+    return Batch(x_0, noise, schedule.told(timesteps), x_t, samples.concept[rows], samples.pair[rows])
 
 
 @dataclass(frozen=True)
@@ -222,9 +223,9 @@ def _step(
     state: State,
     batch: Batch,
     target: Callable[[Batch], Tensor],
-    neutral: Tensor,
+    neutral: Conditioning,
     keep_weight: float,
-    kept: Tensor,
+    kept: Conditioning,
 ) -> State:
     """One step of Adam, into a new state: an interrupt can't leave one half updated."""
     denoiser = problem.denoiser
@@ -266,7 +267,7 @@ def _step(
     )
 
 
-def _change(problem: Problem, step: int, vectors: Tensor, embeddings: Tensor) -> Tensor:
+def _change(problem: Problem, step: int, vectors: Tensor, embeddings: Conditioning) -> Tensor:
     """Mean square by which the vectors change the predictions under the kept prompts; embeddings: of all prompts."""
     denoiser, trajectories = problem.denoiser, problem.trajectories
     kept = draw_kept(trajectories, step, problem.batch_size, problem.seed).to(denoiser.device)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from directrix import _hooks
+from directrix import _hooks, activations
 from directrix.discover.checkpoint import interrupted
-from directrix.discover.collect import quiet
+from directrix.discover.denoiser import as_maps, check_output
+from directrix.discover.drawing import Drawing, named, quiet
 from directrix.discover.randomness import generator
-from directrix.errors import ModelError, SiteError
+from directrix.errors import ModelError
+from directrix.guidance import Guidance
 from directrix.progress import silent
 
 if TYPE_CHECKING:
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
 class Trajectories:
     """M neutral prompts, N trajectories of each, S steps.
 
-    states: float32 (M, N, S, c, h, w) on the CPU, as the denoiser is given them; timesteps: (S,).
+    states: float32 (M, N, S, c, h, w), or (M, N, S, tokens, c), on the CPU, as the denoiser is given them;
+        timesteps: (S,), as it is told them.
     neutral, empty: float32 (M, S, C, H, W), the site's output in the conditional and the unconditional half, mean over
-        the N; without guidance there is no unconditional half, and ``empty`` is the same as ``neutral``.
+        the N, and over the image's tokens as (C, 1, 1) where there are some; without guidance there is no
+        unconditional half, and ``empty`` is the same as ``neutral``.
     pairs: the prompt pairs of all concepts, in order; concept, prompt: each pair's concept, and its neutral prompt's
         place in M.
     prompts: the M prompts; kept: places among them of prompts that only stand for what must not change.
@@ -74,14 +78,16 @@ def follow(
     batch_size: int = 8,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
+    call: Mapping[str, Any] | None = None,
 ) -> Trajectories:
     """Draws ``images`` pictures of each concept's neutral prompts and records the way; a prompt's pairs share it.
 
-    keep: prompts that must not change; they are followed too. The concept with the most neutral prompts shares
-    ``images`` out among them, and every prompt of the run gets as many, at least one.
+    call: for the pipeline's own call. keep: prompts that must not change; they are followed too. The concept with
+    the most neutral prompts shares ``images`` out among them, and every prompt of the run gets as many, at least one.
 
     A trajectory depends on the seed, its prompt and its number only. Raises InterruptedRun on Ctrl-C, ModelError where
-    the model's states are not finite, SiteError where the site's output is no (C, H, W).
+    the model's states are not finite, SiteError where the site's output is neither (C, H, W) nor
+    (tokens, C).
     """
     pairs = tuple(pair for concept in concepts for pair in concept.pairs)
     neutral = list(dict.fromkeys(pair.neutral for pair in pairs))
@@ -89,6 +95,7 @@ def follow(
     most = max(len({pair.neutral for pair in concept.pairs}) for concept in concepts)
     images = max(1, images // most)
     report = progress or silent
+    drawing = Drawing(pipeline, guidance_scale, num_inference_steps, call or {})
     found: list[_Recording] = []
     try:
         with quiet(pipeline), report(len(prompts) * images, "Following") as bar:
@@ -100,7 +107,7 @@ def follow(
                     started = time.perf_counter()
                     for first in range(0, images, batch_size):
                         numbers = range(first, min(first + batch_size, images))
-                        recording.draw(pipeline, prompt, numbers, seed, guidance_scale, num_inference_steps)
+                        recording.draw(pipeline, prompt, numbers, seed, drawing)
                         bar.advance(len(numbers))
                     recording.seconds = time.perf_counter() - started
                     if checkpoint:
@@ -161,63 +168,63 @@ class _Recording:
         )
         return recording
 
-    def draw(
-        self,
-        pipeline: Any,
-        prompt: str,
-        numbers: Sequence[int],
-        seed: int,
-        guidance_scale: float,
-        steps: int,
-    ) -> None:
+    def draw(self, pipeline: Any, prompt: str, numbers: Sequence[int], seed: int, drawing: Drawing) -> None:
         asked: list[Tensor] = []
         times: list[Tensor] = []
-        answers: list[Tensor] = []
+        # A step's outputs: of its one batch, or of the conditional half and then perhaps of the other.
+        answers: list[list[Tensor]] = []
+        guidance = Guidance(pipeline)
+        network = self.denoiser.network
 
         def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-            sample = kwargs.get("sample", args[0] if args else None)
-            timestep = kwargs.get("timestep", args[1] if len(args) > 1 else None)
-            asked.append(torch.as_tensor(sample)[-len(numbers) :].float().cpu())
-            times.append(torch.as_tensor(timestep).flatten()[:1].cpu())
+            if guidance.now().layout == "unconditional":
+                return
+            given = named(network, args, kwargs)
+            asked.append(torch.as_tensor(next(iter(given.values())))[-len(numbers) :].float().cpu())
+            times.append(torch.as_tensor(given["timestep"]).flatten()[:1].cpu())
+            answers.append([])
 
         with (
-            _hooks.before_call(self.denoiser.network, see),
-            _hooks.read_output(self.denoiser.site_module, lambda h: answers.append(h.detach().float())),
+            guidance.watching(),
+            _hooks.before_call(network, see),
+            activations.read(pipeline, self.denoiser.site, lambda h: answers[-1].append(h.detach().float())),
         ):
-            pipeline(
-                [prompt] * len(numbers),
-                generator=[generator(seed, "image", prompt, "", number) for number in numbers],
-                guidance_scale=guidance_scale,
-                num_inference_steps=steps,
-                output_type="latent",
-            )
-        self._check(asked, answers)
-        halves = torch.stack(answers)
-        # Models with the guidance scale built in are asked once only, whatever the scale.
-        guided = halves.shape[1] == 2 * len(numbers)
-        neutral = halves[:, -len(numbers) :].sum(dim=1).cpu()
-        empty = halves[:, : len(numbers)].sum(dim=1).cpu() if guided else neutral
-        drawn, more = sum(map(len, self.states)), len(numbers)
+            drawing.draw([prompt] * len(numbers), [generator(seed, "image", prompt, "", n) for n in numbers])
+        self._check(asked, answers, len(numbers))
+        more = len(numbers)
+        conditional, other = zip(*(_halves(each, more, guidance) for each in answers), strict=True)
+        guided = any(each is not None for each in other)
+        mean_square = float(torch.stack(conditional).square().mean())
+        neutral = torch.stack([as_maps(each).sum(dim=0) for each in conditional]).cpu()
+        # A step without an unconditional half has nothing to be told apart from.
+        both = zip(conditional, other, strict=True)
+        empty = torch.stack([as_maps(a if b is None else b).sum(dim=0) for a, b in both]).cpu()
+        empty = empty if guided else neutral
+        drawn = sum(map(len, self.states))
         first = not self.states
-        mean_square = float(halves[:, -more:].square().mean())
         self.square = (self.square * drawn + mean_square * more) / (drawn + more)
         self.neutral = neutral if first else self.neutral + neutral
         self.empty = empty if first else self.empty + empty
         self.timesteps = torch.cat(times)
         self.states.append(torch.stack(asked, dim=1))
-        self.evaluations += len(numbers) * len(asked) * (2 if guided else 1)
+        self.evaluations += more * (len(asked) + sum(each is not None for each in other))
 
-    def _check(self, asked: Sequence[Tensor], answers: Sequence[Tensor]) -> None:
-        if len(answers) != len(asked) or answers[0].ndim != 4:
-            raise SiteError(
-                f"The site put out {len(answers)} tensors of shape {tuple(answers[0].shape) if answers else ()} in "
-                f"{len(asked)} passes.",
-                "a module that runs once in each pass and puts out (batch, channels, height, width).",
-                "the default site, the U-Net's mid block.",
-            )
+    def _check(self, asked: Sequence[Tensor], answers: Sequence[Sequence[Tensor]], rows: int) -> None:
+        outputs = [each for step in answers for each in step]
+        second_calls = sum(len(step) == 2 and len(step[1]) == rows for step in answers)
+        check_output(self.denoiser.site, outputs, len(asked) + second_calls)
         if not all(bool(torch.isfinite(state).all()) for state in asked):
             raise ModelError(
                 "The model's states are not finite numbers.",
                 "finite latents.",
                 "load the model in float32 or bfloat16 (half precision overflows on some models).",
             )
+
+
+def _halves(outputs: Sequence[Tensor], rows: int, guidance: Guidance) -> tuple[Tensor, Tensor | None]:
+    """The conditional half of a step's outputs, and the other if there is one."""
+    # Models with the guidance scale built in are asked once only, whatever the scale.
+    if len(outputs[0]) == rows:
+        return outputs[0], outputs[1] if len(outputs) == 2 else None
+    first, second = outputs[0][:rows], outputs[0][-rows:]
+    return (first, second) if guidance.now().layout == "conditional-unconditional" else (second, first)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from directrix.discover.collect import Samples
     from directrix.discover.denoiser import FrozenDenoiser
     from directrix.discover.follow import Trajectories
-    from directrix.discover.schedule import Schedule
+    from directrix.discover.schedule import Noising
     from directrix.progress import Progress
 
 
@@ -30,7 +30,7 @@ class Problem:
     """
 
     denoiser: FrozenDenoiser
-    schedule: Schedule
+    schedule: Noising
     data: Samples | Trajectories
     shape: tuple[int, int, int, int]
     guidance_scale: float

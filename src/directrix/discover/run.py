@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
 
-from directrix import sites
+from directrix import families, sites
 from directrix.direction import Direction
 from directrix.discover.collect import collect
-from directrix.discover.denoiser import FrozenDenoiser
+from directrix.discover.denoiser import FrozenDenoiser, as_maps
+from directrix.discover.drawing import Drawing
 from directrix.discover.fitting import draw_batch
 from directrix.discover.follow import follow
 from directrix.discover.problem import Problem
-from directrix.discover.schedule import Schedule
+from directrix.discover.schedule import FLOW, FlowSchedule, Schedule
 from directrix.errors import SiteError
 from directrix.models import facts
 from directrix.storage import library_version
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from directrix.discover.checkpoint import Checkpoint
     from directrix.discover.collect import Samples
     from directrix.discover.problem import Fit, Method
+    from directrix.discover.schedule import Noising
     from directrix.discover.separation import Separation
     from directrix.progress import Progress
 
@@ -52,12 +54,17 @@ def run(
     checkpoint: Checkpoint | None,
     checkpoint_every: int,
     progress: Progress | None,
+    call: Mapping[str, Any],
 ) -> list[Direction]:
     """The directions of the concepts, within ``frozen(pipeline)``; see ``discover``."""
     model = facts(pipeline)
-    site = sites.find(pipeline, site_name)
-    denoiser = FrozenDenoiser(pipeline, site)
-    schedule = Schedule.of(pipeline.scheduler, model.prediction_type)
+    site = sites.find(pipeline, site_name or model.site)
+    if site.layout == "channels-last":
+        # Tokens of the image are steered alike, so a map has nothing to hold.
+        separation = replace(separation, shape="channel")
+    how_to_draw = Drawing(pipeline, settings["guidance_scale"], settings["num_inference_steps"], call)
+    denoiser = FrozenDenoiser(pipeline, site, how_to_draw)
+    schedule = _schedule(pipeline, denoiser, model.prediction_type)
     drawing: dict[str, Any] = {
         "guidance_scale": settings["guidance_scale"],
         "num_inference_steps": settings["num_inference_steps"],
@@ -65,6 +72,7 @@ def run(
         "batch_size": settings["collection_batch_size"],
         "checkpoint": checkpoint,
         "progress": progress,
+        "call": call,
     }
     if how.source == "images":
         fraction = how.neutral_fraction
@@ -111,6 +119,7 @@ def run(
         "site_rms": size,
         "seed": seed,
         "learned_together": [concept.name for concept in concepts],
+        **({"call": dict(call)} if call else {}),
         "seconds": {"collecting": round(data.seconds, 2), "fitting": round(fit.seconds, 2)},
         "denoiser_evaluations": {
             "collecting": data.evaluations,
@@ -156,13 +165,21 @@ def _directions(
 
 
 def _site_output(
-    denoiser: FrozenDenoiser, samples: Samples, schedule: Schedule, seed: int
+    denoiser: FrozenDenoiser, samples: Samples, schedule: Noising, seed: int
 ) -> tuple[tuple[int, int, int], float]:
     """Shape (C, H, W) and root mean square of the site's output under the neutral prompts."""
     batch = draw_batch(samples, schedule, 0, min(SITE_IMAGES, len(samples)), seed)
     neutral = denoiser.encode([samples.pairs[i].neutral for i in batch.pair.tolist()])
-    h = denoiser.site_output(batch.x_t, batch.timesteps, neutral)
-    return (h.shape[1], h.shape[2], h.shape[3]), float(h.square().mean().sqrt())
+    h = denoiser.raw_output(batch.x_t, batch.timesteps, neutral)
+    _, channels, height, width = as_maps(h).shape
+    return (channels, height, width), float(h.square().mean().sqrt())
+
+
+def _schedule(pipeline: Any, denoiser: FrozenDenoiser, prediction_type: str) -> Noising:
+    if prediction_type != FLOW or not hasattr(pipeline, "transformer"):
+        return Schedule.of(pipeline.scheduler, prediction_type)
+    told = denoiser.first_question["timestep"]
+    return FlowSchedule.of(pipeline.scheduler, told, families.reversed_clock(pipeline))
 
 
 def _check_size(size: float) -> None:

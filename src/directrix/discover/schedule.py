@@ -5,12 +5,17 @@ With ``a_t`` the scheduler's ``alphas_cumprod[t]``, ``x_0`` a clean latent and `
     x_t     = sqrt(a_t) x_0 + sqrt(1 - a_t) eps
     epsilon : target = eps
     v       : target = sqrt(a_t) eps - sqrt(1 - a_t) x_0
+
+A flow-matching model has noise levels s in (0, 1] in place of a_t; those that its scheduler steps through are used::
+
+    x_t     = (1 - s) x_0 + s eps
+    target  = eps - x_0
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from directrix.errors import ModelError
 
@@ -18,6 +23,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
+FLOW = "flow_prediction"
+
+
+class Noising(Protocol):
+    """How images are noised and what the denoiser should answer; x_0 of any shape (N, ...)."""
+
+    @property
+    def timesteps(self) -> int:
+        """How many noise levels there are."""
+        ...
+
+    def noised(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """x_t, from x_0 and noise of that shape and levels (N,) in [0, timesteps)."""
+        ...
+
+    def target(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """What a perfect denoiser answers when it is told ``timesteps`` (N,)."""
+        ...
+
+    def told(self, timesteps: Tensor) -> Tensor:
+        """What the denoiser is told of the levels (N,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +63,7 @@ class Schedule:
             raise ModelError(
                 f"The model predicts {self.prediction_type!r}.",
                 f"one of {', '.join(PREDICTION_TYPES)}.",
-                "a model of the Stable Diffusion 1 or 2 family.",
+                "the scheduler that the model came with, or method='difference', which noises nothing.",
             )
 
     @classmethod
@@ -47,7 +74,7 @@ class Schedule:
             raise ModelError(
                 f"The scheduler {type(scheduler).__name__} has no alphas_cumprod, so images can't be noised.",
                 "a diffusion scheduler such as DDIM, PNDM, DPM-Solver++ or Euler.",
-                "set pipeline.scheduler to one of these; flow-matching models are not supported here.",
+                "set pipeline.scheduler to one of these, or to the one that the model came with.",
             )
         return cls(alphas_cumprod.detach().float().cpu(), prediction_type)
 
@@ -68,6 +95,62 @@ class Schedule:
         signal, sigma = self._scales(timesteps, x_0)
         return signal * noise - sigma * x_0
 
+    def told(self, timesteps: Tensor) -> Tensor:
+        """The timesteps themselves."""
+        return timesteps
+
     def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         alphas = self.alphas_cumprod.to(like.device)[timesteps].view(-1, *[1] * (like.ndim - 1))
         return alphas.sqrt(), (1 - alphas).sqrt()
+
+
+@dataclass(frozen=True)
+class FlowSchedule:
+    """The noise levels that a flow-matching pipeline steps through.
+
+    sigmas, times: float32 of shape (T,), the levels in (0, 1], and what the denoiser is told at each.
+    """
+
+    sigmas: Tensor
+    times: Tensor
+
+    @classmethod
+    def of(cls, scheduler: Any, told: Tensor, reversed_clock: bool = False) -> FlowSchedule:
+        """The levels of a scheduler that is at its first step, at which the denoiser was ``told`` its first time.
+
+        Raises ModelError where the denoiser's clock and the scheduler's have no plain relation.
+        """
+        steps = scheduler.timesteps.detach().float().cpu()
+        sigmas = scheduler.sigmas.detach().float().cpu()[: len(steps)]
+        length = float(scheduler.config.num_train_timesteps)
+        first = float(told.flatten()[0])
+        if reversed_clock:
+            times, expected = 1 - steps / length, float(1 - steps[0] / length)
+        else:
+            # Some are told t, some t / T, some another multiple of it.
+            times, expected = steps * (first / float(steps[0])), first
+        if len(sigmas) < len(steps) or abs(first - expected) > 1e-2:
+            raise ModelError(
+                f"The denoiser was told {first:g} at the scheduler's first step {float(steps[0]):g}.",
+                "a flow-matching scheduler whose steps the denoiser is told.",
+                "method='difference' or method='trajectory', which noise nothing.",
+            )
+        return cls(sigmas, times)
+
+    @property
+    def timesteps(self) -> int:
+        """How many levels there are."""
+        return len(self.sigmas)
+
+    def noised(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """(1 - s) x_0 + s noise, of the shape of both; timesteps: places (N,) in the levels."""
+        sigma = self.sigmas.to(x_0.device)[timesteps].view(-1, *[1] * (x_0.ndim - 1))
+        return (1 - sigma) * x_0 + sigma * noise
+
+    def target(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """The velocity from image to noise, the same at all levels."""
+        return noise - x_0
+
+    def told(self, timesteps: Tensor) -> Tensor:
+        """The time that the denoiser is told at each of the levels (N,)."""
+        return self.times[timesteps]

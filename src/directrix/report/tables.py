@@ -18,6 +18,7 @@ from typing import Any
 from directrix.errors import DirectrixError, OutputError, suggestion
 from directrix.metrics import Interval
 from directrix.report.evaluated import ROWS, evaluated_table
+from directrix.report.memory import full_size_table, plan_table
 from directrix.storage import write_atomically
 
 _BLOCK = re.compile(
@@ -169,12 +170,14 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "discovery": discovery_table,
     "directions": directions_table,
     "wording": wording_table,
+    "model": full_size_table,
+    "memory-plan": plan_table,
     **dict.fromkeys(ROWS, evaluated_table),
 }
 
 
 # Tables whose figures are part of another's file.
-FILES: Mapping[str, str] = {"directions": "discovery"}
+FILES: Mapping[str, str] = {"directions": "discovery", "memory-plan": "model"}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Mapping[str, Any]]]:

@@ -1,0 +1,216 @@
+"""What discovery and steering cost on a denoiser of true size, beside a plain forward of the same run.
+
+A discovery step is what the gradient methods do for one image: a forward with a vector added at the site, and the
+gradient of a loss by that vector, which is the only thing that needs one. A steered step is a forward with a direction
+added. All have batch 1 and no guidance, so each compares with one plain forward.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from directrix import models, sites
+from directrix.direction import Direction
+from directrix.discover.conditioning import Conditioning
+from directrix.discover.denoiser import FrozenDenoiser, frozen
+from directrix.progress import Progress, silent
+from directrix.report.allocation import peak_bytes
+from directrix.report.architecture import Architecture, architecture, weight_bytes
+from directrix.steer import steer
+
+MEGABYTE = 2**20
+TIMESTEP = 500
+PLAIN, STEERED, DISCOVERY, RECOMPUTED = "plain_step", "steered_step", "discovery_step", "checkpointed_step"
+
+
+def full_size(
+    name: str,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
+    *,
+    repeats: int = 3,
+    strengths: int = 20,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Builds a denoiser with random weights and measures it.
+
+    name: of an architecture (architectures.yaml). device: None for the GPU if there is one, else the CPU.
+    repeats: of each step, one after the other; seconds are medians. strengths: how many of them a compiled denoiser
+        is steered with, on small latents, while its graphs are counted; 0 to leave that out.
+
+    Returns for each step "seconds", "memory_mb" (weights and all, at the peak) and "activations_mb" (the peak beyond
+    the weights); "ratio" by the plain step, of seconds from the least to the largest; "graphs" and "recompilations".
+
+    Raises:
+        ModelError: there is no such architecture, or no room for its weights.
+    """
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = architecture(name)
+    pipeline = _Pipeline(chosen.network(where, dtype), where)
+    works = _works(pipeline, chosen, where, dtype)
+    with progress((repeats + 2) * len(works) + strengths, "Measuring") as bar:
+        peaks: dict[str, int] = {}
+        for step, work in works.items():
+            work()
+            bar.advance(1)
+            peaks[step] = peak_bytes(work, where)
+            bar.advance(1)
+        seconds: dict[str, list[float]] = {step: [] for step in works}
+        for _ in range(repeats):
+            for step, work in works.items():
+                seconds[step].append(_seconds(work, where))
+                bar.advance(1)
+        counted = _graphs(pipeline, chosen, where, dtype, strengths, bar) if strengths else {}
+    weights = weight_bytes(pipeline.network)
+    return {
+        "source": chosen.source,
+        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu",
+        "dtype": str(dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "repeats": repeats,
+        "weights_mb": round(weights / MEGABYTE, 1),
+        **{
+            step: {
+                "seconds": round(statistics.median(seconds[step]), 4),
+                "memory_mb": round((weights + peaks[step]) / MEGABYTE, 1),
+                "activations_mb": round(peaks[step] / MEGABYTE, 1),
+            }
+            for step in works
+        },
+        "ratio": {step: _ratio(step, seconds, peaks, weights) for step in works if step != PLAIN},
+        **counted,
+    }
+
+
+class _Pipeline:
+    """As much of a pipeline as steering and discovery ask for."""
+
+    def __init__(self, network: Any, device: torch.device) -> None:
+        self.network = network
+        self.components = {"denoiser": network}
+        self.device = device
+        setattr(self, "unet" if hasattr(network, "mid_block") else "transformer", network)
+
+    def __call__(self) -> None:
+        raise NotImplementedError
+
+
+def _works(
+    pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype
+) -> dict[str, Callable[[], None]]:
+    """The steps, in the order in which they take turns."""
+    site = sites.find(pipeline)
+    denoiser = FrozenDenoiser(pipeline, site)
+    state, told = chosen.state(device), chosen.conditioning(device, dtype)
+    times = torch.full((1,), TIMESTEP, device=device)
+    shape = (1, *_vector_shape(pipeline, chosen, site))
+    vector = torch.full(shape, 1e-3, device=device)
+    direction = Direction("any", vector[0].flatten(1)[:, 0], site, models.identity(pipeline))
+
+    def plain() -> None:
+        denoiser.predict(state, times, told)
+
+    def steered() -> None:
+        with steer(pipeline, {direction: 1.0}, guided=False):
+            denoiser.predict(state, times, told)
+
+    def discovery() -> None:
+        with frozen(pipeline):
+            _step(denoiser, state, times, told, vector)
+
+    def recomputed() -> None:
+        pipeline.network.enable_gradient_checkpointing()
+        try:
+            discovery()
+        finally:
+            pipeline.network.disable_gradient_checkpointing()
+
+    return {PLAIN: plain, STEERED: steered, DISCOVERY: discovery, RECOMPUTED: recomputed}
+
+
+def _step(denoiser: FrozenDenoiser, state: Tensor, times: Tensor, told: Conditioning, vector: Tensor) -> None:
+    asked = vector.clone().requires_grad_()
+    loss = denoiser.steered(state, times, told, asked).square().mean()
+    torch.autograd.grad(loss, asked)
+
+
+def _vector_shape(pipeline: _Pipeline, chosen: Architecture, site: sites.Site) -> tuple[int, int, int]:
+    if site.layout == "channels-last":
+        return site.channels, 1, 1
+    height, width = chosen.inputs["state"][-2:]
+    return site.channels, *sites.spatial_size(pipeline, site, height, width)
+
+
+def _graphs(
+    pipeline: _Pipeline,
+    chosen: Architecture,
+    device: torch.device,
+    dtype: torch.dtype,
+    strengths: int,
+    bar: Any,
+) -> dict[str, int]:
+    """How many graphs a compiled denoiser has, plain and steered, and how many more by other strengths.
+
+    Their number does not depend on the size of the latents, so these are small.
+    """
+    small = chosen.smaller()
+    state, told = small.state(device).to(dtype), small.conditioning(device, dtype)
+    arguments = {**told.arguments(), "timestep": torch.full((1,), TIMESTEP, device=device)}
+    site = sites.find(pipeline)
+    direction = Direction("any", torch.full((site.channels,), 1e-3), site, models.identity(pipeline))
+    counts = [0]
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        counts[-1] += 1
+        return graph.forward
+
+    torch._dynamo.reset()
+    network: Any = torch.compile(pipeline.network, backend=backend)
+    steps = [0.0, *(1 + place / strengths for place in range(strengths))]
+    for place, strength in enumerate(steps):
+        if place in (1, 2):
+            counts.append(0)
+        held = steer(pipeline, {direction: strength}, guided=False) if place else nullcontext()
+        with torch.no_grad(), held:
+            network(state, **arguments, return_dict=False)
+        bar.advance(1 if place else 0)
+    torch._dynamo.reset()
+    return {
+        "graphs": counts[0],
+        "graphs_steered": counts[1],
+        "strengths": strengths,
+        "recompilations": sum(counts[2:]),
+    }
+
+
+def _ratio(
+    step: str, seconds: Mapping[str, list[float]], peaks: Mapping[str, int], weights: int
+) -> dict[str, Any]:
+    times = [one / plain for one, plain in zip(seconds[step], seconds[PLAIN], strict=True)]
+    return {
+        "seconds": {
+            "value": round(statistics.median(times), 4),
+            "low": round(min(times), 4),
+            "high": round(max(times), 4),
+            "n": len(times),
+        },
+        "memory": round((weights + peaks[step]) / (weights + peaks[PLAIN]), 4),
+        "activations": round(peaks[step] / peaks[PLAIN], 4),
+    }
+
+
+def _seconds(work: Callable[[], None], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
