@@ -115,6 +115,22 @@ def test_only_the_conditional_rows_are_steered(family: Any):
         assert changed == conditional
 
 
+# The others share all their code with one of these.
+DIFFERENT = (
+    "sd2",
+    "sdxl",
+    "turbo",
+    "lcm",
+    "pixart-alpha",
+    "sd3",
+    "flux-dev",
+    "sana",
+    "lumina-next",
+    "lumina-2",
+)
+
+
+@pytest.mark.parametrize("family", DIFFERENT, indirect=True)
 @pytest.mark.parametrize("method", ["trajectory", "distillation", "reconstruction"])
 def test_every_method(family: Any, method: str):
     direction = found(family, method, steps=2, batch_size=2)
