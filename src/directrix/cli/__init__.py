@@ -17,6 +17,7 @@ from directrix.cli import (
     evaluate,
     explain,
     generate,
+    importing,
     inspect,
     policy,
     report,
@@ -27,7 +28,7 @@ from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
-    *(discover, generate, policy, explain, inspect, card),
+    *(discover, generate, policy, explain, inspect, card, importing),
     *(demo, benchmarks, evaluate, reproduce, report, bench, world),
 )
 EXIT_ERROR = 2

@@ -17,8 +17,12 @@ class ConceptFile(NamedTuple):
     strength: float | None
 
 
-def add_model(parser: argparse.ArgumentParser, default: str | None = "emoji") -> None:
-    """Add --model, --device and --dtype; without a default, the model is the one that a direction's file names."""
+def add_model(
+    parser: argparse.ArgumentParser,
+    default: str | None = "emoji",
+    otherwise: str = "the one that the file names",
+) -> None:
+    """Add --model, --device and --dtype; `otherwise` says which model it is without a default."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -26,7 +30,7 @@ def add_model(parser: argparse.ArgumentParser, default: str | None = "emoji") ->
         metavar="NAME",
         help="'emoji' (in the package), a diffusers folder, or a hub name such as "
         "CompVis/stable-diffusion-v1-4"
-        f" (default: {default or 'the one that the file names'})",
+        f" (default: {default or otherwise})",
     )
     group.add_argument("--device", metavar="NAME", help="as PyTorch names it (default: the fastest here)")
     group.add_argument(
