@@ -92,7 +92,7 @@ def file_name(name: str) -> str:
     return f"{plain or 'direction'}.safetensors"
 
 
-def _matrix(path: Path, shape: tuple[int, int, int], model: str) -> Tensor:
+def _matrix(path: Path, shape: tuple[int, ...], model: str) -> Tensor:
     """The one matrix (C*H*W, n) of the file."""
     state = _state(path)
     rows = math.prod(shape)

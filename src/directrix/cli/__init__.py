@@ -20,6 +20,7 @@ from directrix.cli import (
     importing,
     inspect,
     policy,
+    push,
     report,
     reproduce,
     world,
@@ -28,7 +29,7 @@ from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
-    *(discover, generate, policy, explain, inspect, card, importing),
+    *(discover, generate, policy, explain, inspect, card, importing, push),
     *(demo, benchmarks, evaluate, reproduce, report, bench, world),
 )
 EXIT_ERROR = 2

@@ -11,7 +11,9 @@ from directrix.errors import OutputError, StrengthError
 
 
 class ConceptFile(NamedTuple):
-    """A direction's file, and the strength asked for it; None is the default that the file holds."""
+    """A direction's file, here or on the hub (`direction_file` says where it lies), and the strength asked for it;
+    None is the default that the file holds.
+    """
 
     path: Path
     strength: float | None
@@ -48,6 +50,23 @@ def load_model(arguments: argparse.Namespace) -> Any:
 
     dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
     return models.load(arguments.model, arguments.device, dtype)
+
+
+def add_direction(parser: argparse.ArgumentParser, **more: Any) -> None:
+    """Add FILE, which is read with `direction_file`."""
+    parser.add_argument(
+        "files" if more else "file",
+        metavar="FILE",
+        help="a file written by `directrix discover`, or OWNER/NAME[@REVISION] on the hub",
+        **more,
+    )
+
+
+def direction_file(text: str | Path) -> Path:
+    """The direction's file that a path, or OWNER/NAME[@REVISION] on the hub, means. Raises HubError."""
+    from directrix import hub
+
+    return hub.locate(text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
