@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from directrix.generate import generate as generate
     from directrix.levelling import level as level
     from directrix.models import load as load
+    from directrix.pipelines import attach as attach
     from directrix.reproduce import reproduce as reproduce
     from directrix.steer import steer as steer
 
@@ -52,6 +53,7 @@ _HOME = {
     "calibrate": "calibration",
     "level": "levelling",
     "steer": "steer",
+    "attach": "pipelines",
     "generate": "generate",
     "Fair": "apply.fair",
     "fair": "apply.fair",
@@ -74,6 +76,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "calibrate",
     "level",
     "steer",
+    "attach",
     "generate",
     "Fair",
     "fair",

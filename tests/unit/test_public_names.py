@@ -14,6 +14,7 @@ NAMES = [
     "AttributeSet",
     "Direction",
     "steer",
+    "attach",
     "generate",
     "discover",
     "calibrate",
