@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from directrix.levelling import level as level
     from directrix.models import load as load
     from directrix.pipelines import attach as attach
+    from directrix.published import import_published as import_published
     from directrix.reproduce import reproduce as reproduce
     from directrix.steer import steer as steer
 
@@ -48,6 +49,7 @@ _HOME = {
     "PromptPair": "concept",
     "AttributeSet": "concept",
     "Direction": "direction",
+    "import_published": "published",
     "discover": "discover",
     "discover_attribute": "discover.attribute",
     "calibrate": "calibration",
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "PromptPair",
     "AttributeSet",
     "Direction",
+    "import_published",
     "discover",
     "discover_attribute",
     "calibrate",

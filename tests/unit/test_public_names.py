@@ -15,6 +15,7 @@ NAMES = [
     "Direction",
     "steer",
     "attach",
+    "import_published",
     "generate",
     "discover",
     "calibrate",
