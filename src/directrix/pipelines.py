@@ -347,8 +347,9 @@ class _Loaded:
                 "the one that they were loaded for.",
                 "unload_directions(), then load_direction(...) again.",
             )
-        for entry in self.entries.values() if images is not None else ():
-            _check_number(entry, images)
+        if images is not None:
+            for entry in self.entries.values():
+                _check_number(entry, images)
 
 
 def _check_number(entry: _Entry, images: int) -> None:
