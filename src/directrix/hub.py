@@ -76,7 +76,8 @@ def locate(
                 "owner/name on the Hugging Face hub.",
                 "leave the revision out.",
             )
-        return Path(text) / file if Path(text).is_dir() else Path(text)
+        inside = Path(text) / file
+        return inside if inside.is_file() else Path(text)
     revision = revision or found.revision
     from huggingface_hub import hf_hub_download
 

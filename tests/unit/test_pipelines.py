@@ -263,7 +263,14 @@ def test_classes(make_pipeline: Callable[..., Any], tmp_path: Path, woman: Direc
             wrong()
 
 
-@pytest.mark.parametrize("way", ["wrapped", "in place", "blocks"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("wrapped", marks=pytest.mark.slow),
+        pytest.param("in place", marks=pytest.mark.slow),
+        "blocks",
+    ],
+)
 def test_compiled_code_follows(attached: Any, woman: Direction, old: Direction, way: str):
     from torch._dynamo.testing import CompileCounter
 
