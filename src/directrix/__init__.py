@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from directrix.generate import generate as generate
     from directrix.levelling import level as level
     from directrix.models import load as load
+    from directrix.pipelines import attach as attach
+    from directrix.published import import_published as import_published
     from directrix.reproduce import reproduce as reproduce
     from directrix.steer import steer as steer
 
@@ -49,6 +51,7 @@ _HOME = {
     "PromptPair": "concept",
     "AttributeSet": "concept",
     "Direction": "direction",
+    "import_published": "published",
     "discover": "discover",
     "discover_attribute": "discover.attribute",
     "discover_things": "discover.things",
@@ -56,6 +59,7 @@ _HOME = {
     "calibrate": "calibration",
     "level": "levelling",
     "steer": "steer",
+    "attach": "pipelines",
     "generate": "generate",
     "Fair": "apply.fair",
     "fair": "apply.fair",
@@ -73,6 +77,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "PromptPair",
     "AttributeSet",
     "Direction",
+    "import_published",
     "discover",
     "discover_attribute",
     "discover_things",
@@ -80,6 +85,7 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "calibrate",
     "level",
     "steer",
+    "attach",
     "generate",
     "Fair",
     "fair",

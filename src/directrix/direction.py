@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
@@ -188,6 +188,74 @@ class Direction:
     def load(path: str | PathLike[str]) -> Direction:
         """Reads one safetensors file and checks all of it; see `directrix.storage.load`."""
         return importlib.import_module("directrix.storage").load(path)
+
+    @staticmethod
+    def from_pretrained(
+        source: str | PathLike[str],
+        revision: str | None = None,
+        *,
+        file: str = "direction.safetensors",
+        token: str | bool | None = None,
+    ) -> Direction:
+        """Reads a direction from the Hugging Face hub ("owner/name"), a folder or a file; see `directrix.hub.locate`.
+
+        Args:
+            source: "owner/name[@revision]", a folder that holds `file`, or a file.
+            revision: branch, tag or commit on the hub.
+            file: its name in the repository or folder.
+            token: for private repositories; None for the one that `hf auth login` kept.
+
+        Raises:
+            HubError: it is not there, or the hub cannot be reached.
+            DirectionFileError: the file is no direction, or is damaged.
+        """
+        return importlib.import_module("directrix.hub").load(source, revision, file=file, token=token)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        revision: str | None = None,
+        private: bool | None = None,
+        message: str | None = None,
+        token: str | bool | None = None,
+        license: str | None = None,
+        tags: Sequence[str] = (),
+        card: bool = True,
+        picture: bytes | None = None,
+    ) -> str:
+        """Puts the direction into a repository of the Hugging Face hub, with a model card.
+
+        Args:
+            repository: "owner/name"; made where there is none.
+            revision: branch to commit to, made where there is none; None for the main branch.
+            private: whether a repository that is made is private; None for the owner's default.
+            message: of the commit.
+            token: that may write; None for the one that `hf auth login` kept.
+            license, tags: for the model card.
+            card: whether README.md is written anew; else it stays as it is.
+            picture: PNG of the direction's card, which `directrix card` writes.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            HubError: no token, no right to write, or the hub cannot be reached.
+        """
+        page = None
+        if card:
+            made = importlib.import_module("directrix.report.hub_card").hub_card
+            page = made(self, repository, picture=picture is not None, license=license, tags=tags)
+        return importlib.import_module("directrix.hub").upload(
+            self,
+            repository,
+            page,
+            picture,
+            revision=revision,
+            private=private,
+            message=message,
+            token=token,
+        )
 
     def __add__(self, other: object) -> Direction:
         if not isinstance(other, Direction):

@@ -48,6 +48,10 @@ class DirectionFileError(DirectrixError):
     """A direction file is missing, damaged or something else altogether."""
 
 
+class HubError(DirectrixError):
+    """Something is not on the Hugging Face hub, may not be read or written there, or the hub cannot be reached."""
+
+
 class MismatchError(DirectrixError):
     """Things of different models, sites or shapes were brought together."""
 

@@ -1,7 +1,8 @@
 """The fingerprint of a denoiser: which structure and weights it has.
 
 It is taken from the sign bits of the weights, so it is the same in float32, float16 and bfloat16, but no two
-trained models share one.
+trained models share one. A direction that came without its model has "structure:" and a hash of the names and
+shapes alone, and fits every denoiser of that structure.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from directrix.errors import ModelError
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+STRUCTURE = "structure:"
 
 # Keyed by the denoiser: (state of its weights, fingerprint).
 _KNOWN: WeakKeyDictionary[Any, tuple[tuple[int, int], str]] = WeakKeyDictionary()
@@ -49,6 +52,34 @@ def fingerprint(network: nn.Module) -> str:
     _add_weights(digest, parameters)
     _KNOWN[network] = (state, digest.hexdigest())
     return digest.hexdigest()
+
+
+def structure(network: nn.Module) -> str:
+    """ "structure:" and the SHA-256 over every parameter's name and shape; the weights may be on the meta device.
+
+    All models that were trained from the same one share it: Stable Diffusion 1.1 to 1.5 and what people make of
+    them.
+    """
+    digest = hashlib.sha256()
+    own = {name: each for name, each in network.named_parameters() if not _is_added(network, name)}
+    for name, parameter in _base(own):
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+    return STRUCTURE + digest.hexdigest()
+
+
+def fits(known: str, network: nn.Module) -> bool:
+    """Whether a fingerprint is the network's: that of its weights, or of its structure where it is one.
+
+    Raises:
+        ModelError: the weights are asked for and not in memory.
+    """
+    return known == (structure(network) if known.startswith(STRUCTURE) else fingerprint(network))
+
+
+def shortened(known: str) -> str:
+    """A fingerprint for people: its first twelve digits, after "structure:" where it is one of a structure."""
+    kind, colon, digits = known.rpartition(":")
+    return f"{kind}{colon}{digits[:12]}"
 
 
 def weights_fingerprint(network: nn.Module) -> str:
@@ -85,9 +116,14 @@ def _has_image_prompts(network: Any) -> bool:
     return getattr(getattr(network, "config", None), "encoder_hid_dim_type", None) == "ip_image_proj"
 
 
-def _add_weights(digest: Any, parameters: dict[str, Any]) -> None:
+def _base(parameters: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Parameters by the names that they have without adapters, in a fixed order."""
     named = ((re.sub(r"\.base_layer\b", "", name), each) for name, each in parameters.items())
-    for name, parameter in sorted(named, key=lambda item: item[0]):
+    return sorted(named, key=lambda item: item[0])
+
+
+def _add_weights(digest: Any, parameters: dict[str, Any]) -> None:
+    for name, parameter in _base(parameters):
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
         digest.update(_sign_bits(parameter))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from directrix import _hooks, activations, families, models, sites
 from directrix.direction import Direction, Site
 from directrix.errors import DirectrixError, MismatchError, StrengthError
+from directrix.fingerprint import STRUCTURE, fits
 from directrix.guidance import Guidance
 from directrix.strength import Strength, checked, checked_branch, expand
 
@@ -167,17 +168,31 @@ class Steering:
 
 
 def check_model(pipeline: Any, directions: Iterable[Direction]) -> None:
-    """Raises MismatchError where a direction belongs to another model than the pipeline's."""
-    model = None
+    """Raises MismatchError where a direction belongs to another model than the pipeline's.
+
+    One that knows a structure only fits every model of it; see `directrix.fingerprint.fits`.
+    """
+    checked_already: set[str] = set()
     for each in directions:
-        model = model or models.identity(pipeline)
-        if each.model.fingerprint != model.fingerprint:
+        if each.model.fingerprint in checked_already or fits(
+            each.model.fingerprint, sites.denoiser(pipeline)
+        ):
+            checked_already.add(each.model.fingerprint)
+            continue
+        model = models.identity(pipeline)
+        if each.model.fingerprint.startswith(STRUCTURE):
             raise MismatchError(
-                f"The direction '{each.name}' belongs to the model '{each.model.name}' "
-                f"({each.model.fingerprint[:8]}), not to '{model.name}' ({model.fingerprint[:8]}).",
-                "a direction that was discovered with this very model.",
-                f"load '{each.model.name}', or discover '{each.name}' anew with this model.",
+                f"The direction '{each.name}' fits models of the structure of '{each.model.name}', which "
+                f"'{model.name}' is not.",
+                "a model with the same parameters, of the same shapes.",
+                f"load '{each.model.name}'.",
             )
+        raise MismatchError(
+            f"The direction '{each.name}' belongs to the model '{each.model.name}' "
+            f"({each.model.fingerprint[:8]}), not to '{model.name}' ({model.fingerprint[:8]}).",
+            "a direction that was discovered with this very model.",
+            f"load '{each.model.name}', or discover '{each.name}' anew with this model.",
+        )
 
 
 class Window:

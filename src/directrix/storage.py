@@ -66,7 +66,16 @@ def save(direction: Direction, path: str | PathLike[str]) -> None:
         OutputError: the file cannot be written.
         DirectionFileError: recipe or provenance hold values that JSON cannot.
     """
-    from safetensors.torch import save as to_bytes
+    write_atomically(path, to_bytes(direction))
+
+
+def to_bytes(direction: Direction) -> bytes:
+    """What the direction's file holds.
+
+    Raises:
+        DirectionFileError: recipe or provenance hold values that JSON cannot.
+    """
+    from safetensors.torch import save as serialised
 
     described = {
         "format": FORMAT_VERSION,
@@ -88,7 +97,7 @@ def save(direction: Direction, path: str | PathLike[str]) -> None:
             f"The recipe or provenance of '{direction.name}' cannot be stored: {error}.",
             "text, finite numbers, lists and dictionaries only.",
         ) from error
-    write_atomically(path, to_bytes({TENSOR_KEY: direction.tensor}, metadata={METADATA_KEY: text}))
+    return serialised({TENSOR_KEY: direction.tensor}, metadata={METADATA_KEY: text})
 
 
 def load(path: str | PathLike[str]) -> Direction:

@@ -14,6 +14,8 @@ NAMES = [
     "AttributeSet",
     "Direction",
     "steer",
+    "attach",
+    "import_published",
     "generate",
     "discover",
     "calibrate",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from directrix import storage
+from directrix import hub, storage
 from directrix.apply.naming import find, plain
 from directrix.direction import Direction
 from directrix.errors import DirectionFileError, PolicyError
@@ -107,7 +107,7 @@ def _listed(directions: Directions) -> list[Direction]:
     if isinstance(directions, str | Path):
         path = Path(directions)
         if not path.is_dir():
-            return [storage.load(path)]
+            return [hub.load(directions)]
         files = sorted(path.glob("*.safetensors"))
         if not files:
             raise DirectionFileError(

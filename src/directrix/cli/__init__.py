@@ -17,8 +17,10 @@ from directrix.cli import (
     evaluate,
     explain,
     generate,
+    importing,
     inspect,
     policy,
+    push,
     report,
     reproduce,
     sites,
@@ -28,7 +30,7 @@ from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
-    *(discover, generate, policy, explain, inspect, card, sites),
+    *(discover, generate, policy, explain, inspect, card, sites, importing, push),
     *(demo, benchmarks, evaluate, reproduce, report, bench, world),
 )
 EXIT_ERROR = 2

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from directrix.cli import options, terminal
+from directrix.errors import OutputError
 
 IMAGES_PER_PROMPT, SEED = 4, 2000
 
@@ -23,7 +24,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "is not measured again.",
         epilog="example: directrix card woman.safetensors",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="a file written by `directrix discover`")
+    options.add_direction(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -50,9 +51,27 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure where that is needed, keep the card in the file, and write page and picture."""
-    from directrix import storage
+    from directrix import hub, storage
 
-    direction = storage.load(arguments.file)
+    direction = storage.load(options.direction_file(arguments.file))
+    place = hub.place(arguments.file)
+    arguments.file = Path(arguments.file)
+    if place is not None:
+        # What was fetched is the hub's; the card's figures go into a copy.
+        folder = options.writable_folder(arguments.output or Path())
+        arguments.file = folder / f"{place.repository.rpartition('/')[2]}.safetensors"
+        if not arguments.file.exists():
+            storage.save(direction, arguments.file)
+        kept = storage.load(arguments.file)
+        if kept.digest() != direction.digest():
+            raise OutputError(
+                f"{arguments.file} is another direction than that of {place.repository}.",
+                "a folder without a file of that name.",
+                "-o DIR.",
+            )
+        direction = kept
+    elif arguments.file.is_dir():
+        arguments.file = options.direction_file(arguments.file)
     arguments.model = arguments.model or direction.model.name
     folder = options.writable_folder(arguments.output or arguments.file.parent)
     page, image = (folder / f"{arguments.file.stem}{ending}" for ending in (".md", ".png"))

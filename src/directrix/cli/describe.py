@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix.fingerprint import shortened
+
 if TYPE_CHECKING:
     from directrix.direction import Direction
 
@@ -32,7 +34,7 @@ def as_text(direction: Direction, path: Path) -> str:
     revision = f", revision {direction.model.revision}" if direction.model.revision else ""
     lines = [
         f"{direction.name}  ({path})",
-        f"  model      {direction.model.name}{revision}, fingerprint {direction.model.fingerprint[:12]}",
+        f"  model      {direction.model.name}{revision}, fingerprint {shortened(direction.model.fingerprint)}",
         f"  site       {direction.site.name}, {direction.site.channels} channels, {direction.site.layout}",
         f"  tensor     {shape}, norm {direction.norm():.3f}",
         f"  strengths  default {strengths.default:g}, sensible from {strengths.minimum:g} to "

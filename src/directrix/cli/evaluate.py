@@ -143,7 +143,9 @@ def _method(name: str, text: str) -> tuple[str, Any]:
 
         return name or path.stem, Policy.load(path)
     file = options.concept_file(text)
-    if not file.path.exists() and not file.path.suffix:
+    from directrix import hub
+
+    if not file.path.exists() and not file.path.suffix and hub.place(str(file.path)) is None:
         raise DirectrixError(
             f"There is no method '{text}'.",
             "'none', a policy's YAML file, or FILE[:STRENGTH].",
@@ -152,7 +154,7 @@ def _method(name: str, text: str) -> tuple[str, Any]:
     from directrix import storage
     from directrix.steer import Steering
 
-    direction = storage.load(file.path)
+    direction = storage.load(options.direction_file(file.path))
     strength = direction.strengths.default if file.strength is None else file.strength
     stem = file.path.stem if file.strength is None else f"{file.path.stem} {file.strength:g}"
     return name or stem, Steering({direction: strength})

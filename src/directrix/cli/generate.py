@@ -44,7 +44,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
         action="append",
         default=[],
         metavar="FILE[:STRENGTH]",
-        help="a direction's file and its strength (default: the file's own); may be given several times",
+        help="a direction's file, or OWNER/NAME[@REVISION] on the hub, and its strength (default: the file's own); may "
+        "be given several times",
     )
     parser.add_argument(
         "--policy",
@@ -94,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     strengths = {}
     for file in files:
-        direction = storage.load(file.path)
+        direction = storage.load(options.direction_file(file.path))
         strengths[direction] = direction.strengths.default if file.strength is None else file.strength
 
     from directrix import manifest

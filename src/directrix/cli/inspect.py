@@ -22,9 +22,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         description="Check a direction's file and say what it holds. Several files of one model are also "
         "compared.",
     )
-    parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="a file written by `directrix discover`"
-    )
+    options.add_direction(parser, nargs="+")
     options.add_json(parser)
     parser.set_defaults(run=run, after_interrupt="Nothing was changed.")
 
@@ -34,8 +32,8 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix import storage
     from directrix.cli import describe
 
-    directions = [storage.load(path) for path in arguments.files]
-    rows = list(zip(directions, arguments.files, strict=True))
+    directions = [storage.load(options.direction_file(text)) for text in arguments.files]
+    rows = list(zip(directions, map(Path, arguments.files), strict=True))
     data: dict[str, Any] = {"directions": [describe.as_json(*row) for row in rows]}
     text = "\n\n".join(describe.as_text(*row) for row in rows)
     if len(directions) > 1:

@@ -11,14 +11,20 @@ from directrix.errors import OutputError, StrengthError
 
 
 class ConceptFile(NamedTuple):
-    """A direction's file, and the strength asked for it; None is the default that the file holds."""
+    """A direction's file, here or on the hub (`direction_file` says where it lies), and the strength asked for it;
+    None is the default that the file holds.
+    """
 
     path: Path
     strength: float | None
 
 
-def add_model(parser: argparse.ArgumentParser, default: str | None = "emoji") -> None:
-    """Add --model, --device and --dtype; without a default, the model is the one that a direction's file names."""
+def add_model(
+    parser: argparse.ArgumentParser,
+    default: str | None = "emoji",
+    otherwise: str = "the one that the file names",
+) -> None:
+    """Add --model, --device and --dtype; `otherwise` says which model it is without a default."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -26,7 +32,7 @@ def add_model(parser: argparse.ArgumentParser, default: str | None = "emoji") ->
         metavar="NAME",
         help="'emoji' (in the package), a diffusers folder, or a hub name such as "
         "CompVis/stable-diffusion-v1-4"
-        f" (default: {default or 'the one that the file names'})",
+        f" (default: {default or otherwise})",
     )
     group.add_argument("--device", metavar="NAME", help="as PyTorch names it (default: the fastest here)")
     group.add_argument(
@@ -44,6 +50,23 @@ def load_model(arguments: argparse.Namespace) -> Any:
 
     dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
     return models.load(arguments.model, arguments.device, dtype)
+
+
+def add_direction(parser: argparse.ArgumentParser, **more: Any) -> None:
+    """Add FILE, which is read with `direction_file`."""
+    parser.add_argument(
+        "files" if more else "file",
+        metavar="FILE",
+        help="a file written by `directrix discover`, or OWNER/NAME[@REVISION] on the hub",
+        **more,
+    )
+
+
+def direction_file(text: str | Path) -> Path:
+    """The direction's file that a path, or OWNER/NAME[@REVISION] on the hub, means. Raises HubError."""
+    from directrix import hub
+
+    return hub.locate(text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

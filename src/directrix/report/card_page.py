@@ -7,20 +7,27 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from directrix.fingerprint import STRUCTURE, shortened
 from directrix.trial import Aim
 
 # Labels of an attribute that are listed by name; the others change less.
 LISTED = 5
 
 
-def markdown(card: Mapping[str, Any], file: str | None = None, picture: str | None = None) -> str:
+def markdown(
+    card: Mapping[str, Any],
+    file: str | None = None,
+    picture: str | None = None,
+    repository: str | None = None,
+) -> str:
     """Return the page of a card (see ``directrix.report.card.measure``).
 
-    file: name of the direction's file; picture: of its picture, relative to the page. None for the direction's own
-    name with the endings .safetensors and .png.
+    file: name of the direction's file; picture: of its picture, relative to the page, empty for none. None for the
+    direction's own name with the endings .safetensors and .png. repository: "owner/name", where the page is for the
+    hub.
     """
     file = file or f"{card['name']}.safetensors"
-    picture = picture or f"{card['name']}.png"
+    picture = f"{card['name']}.png" if picture is None else picture
     sections = (
         ("", _head(card, picture)),
         ("Strengths", _strengths(card)),
@@ -29,7 +36,7 @@ def markdown(card: Mapping[str, Any], file: str | None = None, picture: str | No
         ("Cost", _cost(card)),
         ("Recipe", _recipe(card)),
         ("The same again", _commands(card, file)),
-        ("Use", _use(card, file)),
+        ("Use", [use(card["model"]["name"], card["prompts"][0], file, repository)]),
         ("Limits", _limits(card)),
     )
     blocks = [block for title, lines in sections for block in ([f"## {title}"] if title else []) + lines]
@@ -58,10 +65,12 @@ def at(card: Mapping[str, Any], strength: float) -> Mapping[str, Any]:
 
 def _head(card: Mapping[str, Any], picture: str) -> list[str]:
     return [
-        f"# {_plain(card['name'])}: a direction for {_plain(card['model']['name'])}",
+        f"# {plain(card['name'])}: a direction for {plain(card['model']['name'])}",
         _sentence(card, _aim(card)) + " In brackets, here and below: the 95 % interval.",
-        f"![The same seeds from strength -1.5 to 1.5; below, effect and kept subjects](<{picture}>)",
-    ]
+    ] + (
+        [f"![The same seeds from strength -1.5 to 1.5; below, effect and kept subjects](<{picture}>)"]
+        * bool(picture)
+    )
 
 
 def _strengths(card: Mapping[str, Any]) -> list[str]:
@@ -82,7 +91,7 @@ def _strengths(card: Mapping[str, Any]) -> list[str]:
     )
     return [
         _table(("strength", "effect", "subject kept", "distance"), rows),
-        f"{pictures} pictures a strength, always of the same seeds. *Effect*: the judge ({_plain(card['judge'])}) sees "
+        f"{pictures} pictures a strength, always of the same seeds. *Effect*: the judge ({plain(card['judge'])}) sees "
         f"that {_aim(card)}. *Subject kept*: it sees the subject that the same seed has unsteered. *Distance*: root "
         f"mean square difference of the pixels, in 0..1, to the same seed unsteered. {rises}",
     ]
@@ -95,11 +104,11 @@ def _leakage(card: Mapping[str, Any]) -> list[str]:
         ranked = sorted(labels, key=lambda label: (-abs(labels[label]["value"]), label))
         for label in ranked[:LISTED]:
             shares = [f"{100 * side[attribute].get(label, 0.0):.0f} %" for side in (before, after)]
-            rows.append((_plain(attribute), _plain(label), *shares, _points(labels[label])))
+            rows.append((plain(attribute), plain(label), *shares, _points(labels[label])))
         if ranked[LISTED:]:
             most = 100 * abs(labels[ranked[LISTED]]["value"])
             others = f"{len(ranked) - LISTED} other label{'s' if len(ranked) > LISTED + 1 else ''}"
-            rows.append((_plain(attribute), others, "", "", f"at most {most:.1f} either way"))
+            rows.append((plain(attribute), others, "", "", f"at most {most:.1f} either way"))
     if not rows:
         return ["The judge knows no attribute but the one that is aimed at, so nothing can be said."]
     return [
@@ -133,7 +142,7 @@ def _cost(card: Mapping[str, Any]) -> list[str]:
     ]
     lines = [_table(("of the discovery", ""), rows)]
     if len(together) > 1:
-        lines.append(f"For {len(together)} concepts in one run: {', '.join(map(_plain, together))}.")
+        lines.append(f"For {len(together)} concepts in one run: {', '.join(map(plain, together))}.")
     return lines
 
 
@@ -142,16 +151,16 @@ def _recipe(card: Mapping[str, Any]) -> list[str]:
     concept = recipe.pop("concept", None) or {}
     recipe.pop("learned_together", None)
     found = [
-        f"- {_plain(key.replace('_', ' '))}: {_plain(value)}"
+        f"- {plain(key.replace('_', ' '))}: {plain(value)}"
         for key, value in recipe.items()
         if isinstance(value, str | int | float)
     ]
     for pair in concept.get("pairs", ()):
-        against = f", with the negative prompt {_code(pair['negative'])}" if pair.get("negative") else ""
-        found.append(f"- {_code(pair['target'])}{against}, next to {_code(pair['neutral'])}")
+        against = f", with the negative prompt {code(pair['negative'])}" if pair.get("negative") else ""
+        found.append(f"- {code(pair['target'])}{against}, next to {code(pair['neutral'])}")
     shape = " x ".join(map(str, card["shape"]))
-    found.append(f"- a tensor {shape} at {_code(card['site'])}")
-    prompts = "\n".join(f"- {_code(prompt)}" for prompt in card["prompts"])
+    found.append(f"- a tensor {shape} at {code(card['site'])}")
+    prompts = "\n".join(f"- {code(prompt)}" for prompt in card["prompts"])
     return [
         "\n".join(found),
         f"Measured with {card['images_per_prompt']} pictures of each of these prompts, "
@@ -167,16 +176,18 @@ def _commands(card: Mapping[str, Any], file: str) -> list[str]:
     return [f"```sh\n{command}\n{again}\n```"]
 
 
-def _use(card: Mapping[str, Any], file: str) -> list[str]:
+def use(model: str, prompt: str, file: str, repository: str | None = None) -> str:
+    """Return a block of Python that draws with a direction: of a file, or of a repository on the hub."""
+    read = f"load({_quoted(file)})" if repository is None else f"from_pretrained({_quoted(repository)})"
     lines = (
         "import directrix",
         "",
-        f"pipeline = directrix.load({_quoted(card['model']['name'])})",
-        f"direction = directrix.Direction.load({_quoted(file)})",
+        f"pipeline = directrix.load({_quoted(model)})",
+        f"direction = directrix.Direction.{read}",
         "with directrix.steer(pipeline, {direction: 1.0}):",
-        f"    image = pipeline({_quoted(card['prompts'][0])}).images[0]",
+        f"    image = pipeline({_quoted(prompt)}).images[0]",
     )
-    return ["```python\n" + "\n".join(lines) + "\n```"]
+    return "```python\n" + "\n".join(lines) + "\n```"
 
 
 def _limits(card: Mapping[str, Any]) -> list[str]:
@@ -187,9 +198,11 @@ def _limits(card: Mapping[str, Any]) -> list[str]:
         if len(card["shape"]) == 3
         else "- It has no height and width, so it fits pictures of any size."
     )
+    structural = model["fingerprint"].startswith(STRUCTURE)
+    only = "models of the structure of this one" if structural else "this model only"
     return [
-        f"- It works with this model only: {_plain(model['name'])}{revision}, fingerprint "
-        f"{_code(model['fingerprint'][:12])}.\n{size}\n"
+        f"- It works with {only}: {plain(model['name'])}{revision}, fingerprint "
+        f"{code(shortened(model['fingerprint']))}.\n{size}\n"
         "- The figures hold for these prompts, and are what the judge sees. It errs too, and it cannot see what it has "
         "no labels for.\n"
         "- The judge's categories are those of its training; they are no statement about people."
@@ -197,7 +210,7 @@ def _limits(card: Mapping[str, Any]) -> list[str]:
 
 
 def _aim(card: Mapping[str, Any]) -> str:
-    return _plain(Aim(**card["aim"]))
+    return plain(Aim(**card["aim"]))
 
 
 def _share(figure: Mapping[str, Any]) -> str:
@@ -214,7 +227,7 @@ def _points(figure: Mapping[str, Any]) -> str:
 def _spent(spent: Any) -> str:
     """A number, or numbers by what they were spent on."""
     if isinstance(spent, Mapping):
-        parts = [f"{_plain(key.replace('_', ' and '))} {value:,g}" for key, value in spent.items()]
+        parts = [f"{plain(key.replace('_', ' and '))} {value:,g}" for key, value in spent.items()]
         return ", ".join(parts) or "not recorded"
     return "not recorded" if spent is None else f"{spent:,g}"
 
@@ -224,7 +237,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
     """Text that Markdown leaves as it is, on one line."""
     words = " ".join(str(text).split())
     return "".join(f"\\{each}" if each in "\\`*_[]<>#|" else each for each in words)
@@ -235,6 +248,6 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _code(text: Any) -> str:
+def code(text: Any) -> str:
     words = " ".join(str(text).split())
     return f"``{words}``" if "`" in words else f"`{words}`"
