@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 from directrix import _hooks, hub, sites
 from directrix.direction import Direction, Site
 from directrix.errors import DirectrixError, MismatchError, StrengthError, suggestion
-from directrix.steer import check_fit, check_model, is_guided
+from directrix.guidance import is_guided
+from directrix.steer import check_fit, check_model
 from directrix.strength import Strength, checked
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ oneDNN and BLAS take for themselves are not in it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -25,7 +26,8 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
         work()
-    results = profile.profiler.kineto_results  # pyright: ignore
+    # Not in torch's type hints.
+    results: Any = profile.profiler.kineto_results  # pyright: ignore
     blocks = sorted(
         (event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]"
     )
