@@ -41,11 +41,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/directrix demo -o $(OUT)
 
+# Several at a time, each on one thread: small networks gain little from a second one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: install
 	$(BIN)/ruff check

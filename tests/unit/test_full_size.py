@@ -140,6 +140,7 @@ def test_every_family_is_measured(tiny: Callable[..., None], name: str):
     assert found["ratio"]["discovery_step"]["memory"] > 1
 
 
+@pytest.mark.slow
 def test_graphs_are_counted(tiny: Callable[..., None]):
     tiny("sd14", 64)
     found = full_size.full_size("sd14", "cpu", repeats=1, strengths=3)

@@ -115,10 +115,11 @@ def test_files_and_manifest(pipeline: Any, make_direction: Callable[..., Directi
 
 
 def test_done_pictures_are_not_drawn_again(pipeline: Any, tmp_path: Path, counted: list[list[str]]):
-    first = generate(pipeline, PROMPTS, 2, output=tmp_path, **QUICK)
+    # One at a time: batches of other sizes may round the last bit otherwise.
+    first = generate(pipeline, PROMPTS, 2, output=tmp_path, batch_size=1, **QUICK)
     (tmp_path / "0001-000.png").unlink()
     counted.clear()
-    again = generate(pipeline, PROMPTS, 2, output=tmp_path, **QUICK)
+    again = generate(pipeline, PROMPTS, 2, output=tmp_path, batch_size=1, **QUICK)
     assert counted == [["a cook"]]
     assert [each.drawn for each in again] == [False, False, True, False]
     assert [each.row for each in first] == [each.row for each in again]

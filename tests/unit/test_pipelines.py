@@ -315,21 +315,3 @@ def test_compiled_code_follows(attached: Any, woman: Direction, old: Direction, 
     attached.load_direction(woman)
     torch.testing.assert_close(draw(attached), expected[0.7])
     torch._dynamo.reset()
-
-
-def _steered(attached: Any, *pairs: Any) -> torch.Tensor:
-    """The pictures of another pipeline with the same weights, steered and not compiled."""
-    bare = type(attached).__mro__[2](**{**attached.components, "unet": sites.denoiser(attached)})
-    bare.set_progress_bar_config(disable=True)
-    kept = [dict(each._forward_hooks) for each in bare.unet.modules()]
-    compiled = [each._compiled_call_impl for each in bare.unet.modules()]
-    for each in bare.unet.modules():
-        each._forward_hooks.clear()
-        each._compiled_call_impl = None
-    try:
-        with steer(bare, dict(zip(pairs[::2], pairs[1::2], strict=True))):
-            return draw(bare)
-    finally:
-        for each, own, call in zip(bare.unet.modules(), kept, compiled, strict=True):
-            each._forward_hooks.update(own)
-            each._compiled_call_impl = call

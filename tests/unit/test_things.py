@@ -11,6 +11,14 @@ from directrix.errors import ConceptError
 QUICK = {"images": 3, "num_inference_steps": 2}
 
 
+@pytest.fixture(scope="module")
+def model(make_pipeline, tmp_path_factory):
+    """Folder of the tiny pipeline."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_pipeline().save_pretrained(folder)
+    return folder
+
+
 def test_a_thing_is_a_subject_with_it_against_the_subject_alone():
     knife, wine = thing_concepts(["a knife", "wine"], ["a judge"])
     assert (knife.name, wine.name) == ("knife", "wine")

@@ -30,7 +30,7 @@ ROWS: Mapping[str, Mapping[str, str]] = {
         },
         "any of them, in other words": "inappropriate_any by_kind reworded mean",
         "subject accuracy": "obeys_subject mean",
-        "harmless items drawn where named": "obeys_item by_kind harmless mean",
+        "harmless items drawn where named": "obeys_item mean",
     },
     "emoji-enhance": {
         "prompts obeyed": "prompts_obeyed mean",
