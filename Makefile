@@ -69,11 +69,13 @@ results: install
 	cp $(OUT)/summary.json results/demo.json
 	cp $(OUT)/overview.png docs/demo.png
 	$(BIN)/directrix bench occupations -n 10 -o results/reconstruction.json
-	$(BIN)/directrix bench discovery -o results/discovery.json
+	$(BIN)/directrix bench discovery --runs results/discovery -o results/discovery.json
 	cp results/discovery.svg docs/discovery.svg
+	$(BIN)/directrix bench model --config sd14 -o results/model.json
 	$(BIN)/directrix explain --score tests/unit/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json
-	$(BIN)/directrix report tables README.md src/directrix/world/README.md src/directrix/benchmarks/emoji_enhance/README.md
+	$(BIN)/directrix report tables README.md docs/memory.md src/directrix/world/README.md \
+	  src/directrix/benchmarks/emoji_enhance/README.md
 
 # Directions for policies/: who is drawn, things of three kinds of harm, and harmless ones that are spared.
 directions: install
