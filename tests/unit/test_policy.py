@@ -305,3 +305,23 @@ def test_the_starter_is_written_once_and_holds(
     del examples["enhance"]["phrases"]
     assert set(examples) == {"directions", "strengths", "attributes", "fair", "safe", "enhance", "steer"}
     assert Policy.of(examples, tmp_path).name == "policy: fair skin tone, age; safe weapon; enhance"
+
+
+def test_a_policy_of_things_removes_some_and_spares_others(
+    pipeline: Any, make_direction: Callable[..., Direction], tmp_path: Path
+):
+    pairs = [{"target": "a person with it", "neutral": "a person", "negative": None}]
+    for seed, name in enumerate(("knife", "axe", "book")):
+        thing = make_direction(name, seed).with_(recipe={"concept": {"name": name, "pairs": pairs}})
+        thing.save(tmp_path / "directions" / f"{name}.safetensors")
+    path = tmp_path / "policy.yaml"
+    text = "directions: [directions]\nsafe: {combine: removed, categories: {weapon: [knife, axe]}, spare: [book]}\n"
+    path.write_text(text)
+    policy = Policy.load(path)
+    assert "Never taken for any of it: book." in policy.lines()
+    same = Safe(tmp_path / "directions", "removed", {"weapon": ["knife", "axe"]}, spare=["book"])
+    drawn = [generate(pipeline, "a judge", 2, interventions=each, **QUICK) for each in (policy, same)]
+    assert np.array_equal(*([np.asarray(each.image) for each in records] for records in drawn))
+    path.write_text(text.replace("removed", "sum"))
+    with pytest.raises(PolicyError, match=r"safe > categories > weapon: .* draws its concept"):
+        Policy.load(path)

@@ -134,6 +134,10 @@ class Policy:
             if on:
                 how = f"; several at once: {self._safe.combine}" if len(on) > 1 else ""
                 told.append(f"Kept out of every image: {', '.join(on)}{how}.")
+            if self._safe.spare:
+                told.append(
+                    f"Never taken for any of it: {', '.join(each.name for each in self._safe.spare)}."
+                )
             if off and self.enhance:
                 told.append(f"Kept out where a prompt asks for it: {', '.join(off)}.")
             elif off:
