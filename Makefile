@@ -41,8 +41,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/directrix demo -o $(OUT)
 
-# Several at a time, each on one thread: small networks gain little from a second one.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# Several at a time, each on one thread: small networks gain little from a second one. The longest files first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
+  --no-loadscope-reorder tests/world tests
 
 test: install
 	$(PYTEST) -m "not slow"

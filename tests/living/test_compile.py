@@ -147,11 +147,8 @@ def test_compiled_in_place_while_steered(
     with steer(pipeline, {model.direction: 0.5}):
         pipeline.unet.compile(backend=graphs, fullgraph=True)
         assert torch.equal(draw(pipeline), model.steered)
-    made = graphs.count
     assert torch.equal(draw(pipeline), model.plain)
-    with steer(pipeline, {model.direction: -1.5}):
-        assert not torch.equal(draw(pipeline), model.steered)
-    assert graphs.count == made <= 3
+    assert graphs.count == 2
 
 
 def test_a_compiled_site(model: Compiled, make_pipeline: Callable[..., Any], draw: Callable[..., Any]):
