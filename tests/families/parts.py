@@ -123,3 +123,10 @@ def ready(pipeline: Any) -> Any:
     network.eval()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def is_newest() -> bool:
+    """Whether diffusers is the newest supported one or later, which has every family: nothing may be skipped there."""
+    import diffusers
+
+    return tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 42)
