@@ -1,5 +1,6 @@
 """The comparison of methods, at its smallest: figures by concept, costs, and going on where it stopped."""
 
+import json
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
@@ -103,9 +104,20 @@ def test_a_stopped_comparison_goes_on(compared, pipeline, monkeypatch):
     original = bench.discover
     monkeypatch.setattr(bench, "discover", lambda *a, **k: asked.append(k["seed"]) or original(*a, **k))
     again = compare(pipeline, folder)
-    assert asked == [1, 0]
+    assert asked == [1]
+    assert again["methods"]["difference"]["eight"] == found["methods"]["difference"]["eight"]
     for key in ("effect", "leakage", "preservation", "cosine_across_seeds"):
         assert again["methods"]["difference"][key] == found["methods"]["difference"][key]
+
+
+def test_seconds_of_another_machine_are_left_out(compared, pipeline):
+    folder, found = compared
+    note = folder / "reconstruction-1-woman.json"
+    row = json.loads(note.read_text(encoding="utf-8"))
+    note.write_text(json.dumps({**row, "seconds": None}), encoding="utf-8")
+    again = compare(pipeline, folder)["methods"]["reconstruction"]
+    assert (again["seconds"]["n"], again["effect"]["woman"]["n"]) == (1, 2 * len(OCCUPATIONS))
+    assert again["effect"] == found["methods"]["reconstruction"]["effect"]
 
 
 def test_the_table_has_a_row_for_each_method_and_says_what_is_saved(compared):

@@ -54,8 +54,9 @@ def discovery(
     """Compare the contenders; see the module. Returns what `results/discovery.json` holds.
 
     Args:
-        folder: keeps directions and their figures, so that a stopped run goes on where it stopped; what concepts cost
-            together is measured anew. MismatchError where it holds figures of another model or other settings.
+        folder: keeps directions and their figures, so that a stopped run goes on where it stopped. Seconds compare on
+            one machine only: a row that another one made has null there, and is left out of their means.
+            MismatchError where it holds figures of another model or other settings.
         eight: concepts of one neutral prompt, whose cost together is measured for each method but the first.
         by_budget: settings at rising cost that the first task's concept is found with, for the curve.
         images_of_directions: pictures of each prompt that the default's directions are tried on; see ``directions``.
@@ -96,7 +97,9 @@ def discovery(
         threads |= {row["threads"] for run in runs.values() for row in run.values()}
         methods[name] = _summary(runs, folder, name, tasks, gradient_cost)
         if name != PAPER:
-            methods[name]["eight"] = _together(pipeline, contender, eight, gradient_cost, progress)
+            methods[name]["eight"] = _together(
+                pipeline, folder / f"{name}-eight.json", contender, eight, gradient_cost, progress
+            )
     found = {
         "default": DEFAULT_METHOD,
         "seeds": list(seeds),
@@ -237,7 +240,7 @@ def _summary(
         **found,
         "evaluations": spread(totals),
         **{
-            key: spread([row[key] for row in every])
+            key: spread([row[key] for row in every if row[key] is not None])
             for key in ("seconds", "seconds_calibrating", "memory_mb")
         },
     }
@@ -263,17 +266,26 @@ def spread(values: Sequence[float]) -> dict[str, float | int]:
 
 
 def _together(
-    pipeline: Any, contender: Contender, concepts: Sequence[Concept], gradient_cost: float, progress: Progress
+    pipeline: Any,
+    note: Path,
+    contender: Contender,
+    concepts: Sequence[Concept],
+    gradient_cost: float,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """What it costs to find several concepts in one run, per concept."""
+    """What it costs to find several concepts in one run, per concept; kept in the file ``note``."""
+    if note.exists():
+        return json.loads(note.read_text(encoding="utf-8"))
     with measured() as cost:
         together = discover(
             pipeline, concepts, contender.method, seed=0, progress=progress, **contender.settings
         )
     each = len(concepts)
-    return {
+    found = {
         "concepts": each,
         "evaluations": round(total(together[0].recipe["denoiser_evaluations"], gradient_cost) / each, 1),
         "seconds": round(cost.seconds / each, 3),
         "memory_mb": round(cost.memory_mb, 1),
     }
+    write_atomically(note, (json.dumps(found) + "\n").encode())
+    return found
