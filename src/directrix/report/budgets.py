@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.discover import discover
 from directrix.metrics import bootstrap, pooled_mean
 from directrix.progress import Progress, labelled, silent
-from directrix.storage import write_atomically
+from directrix.report.kept import kept
 from directrix.trial import Aim, Trial
 
 if TYPE_CHECKING:
@@ -54,24 +54,23 @@ def budgets(
 
     trial: the pictures that are steered; the interval is a bootstrap over its prompts. folder: keeps every row.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for method, rows in methods.items():
-        found[method] = []
-        for index, settings in enumerate(rows):
-            note = folder / f"budget-{method}-{index}.json"
-            if not note.exists():
-                bars = labelled(progress, f"{method}, {settings}: ")
-                direction = discover(pipeline, concept, method, seed=0, progress=bars, **settings)
-                shown = [aim.shown(verdict) for verdict in trial.verdicts(direction, 1.0)]
-                each = len(shown) // len(trial.prompts)
-                clusters = {
-                    prompt: shown[i * each : (i + 1) * each] for i, prompt in enumerate(trial.prompts)
-                }
-                row = {
-                    **settings,
-                    "evaluations": total(direction.recipe["denoiser_evaluations"], gradient_cost),
-                    "effect": bootstrap(clusters, pooled_mean).as_dict(),
-                }
-                write_atomically(note, (json.dumps(row) + "\n").encode())
-            found[method].append(json.loads(note.read_text(encoding="utf-8")))
-    return found
+
+    def row(method: str, settings: Mapping[str, int]) -> dict[str, Any]:
+        bars = labelled(progress, f"{method}, {settings}: ")
+        direction = discover(pipeline, concept, method, seed=0, progress=bars, **settings)
+        shown = [aim.shown(verdict) for verdict in trial.verdicts(direction, 1.0)]
+        each = len(shown) // len(trial.prompts)
+        clusters = {prompt: shown[i * each : (i + 1) * each] for i, prompt in enumerate(trial.prompts)}
+        return {
+            **settings,
+            "evaluations": total(direction.recipe["denoiser_evaluations"], gradient_cost),
+            "effect": bootstrap(clusters, pooled_mean).as_dict(),
+        }
+
+    return {
+        method: [
+            kept(folder / f"budget-{method}-{index}.json", partial(row, method, settings))
+            for index, settings in enumerate(rows)
+        ]
+        for method, rows in methods.items()
+    }

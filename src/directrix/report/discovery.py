@@ -6,10 +6,10 @@ all twenty occupations at strength 1, and the same judge looks.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,9 @@ from directrix.progress import Progress, labelled, silent
 from directrix.report.budgets import BUDGETS, budgets, total
 from directrix.report.cost import cost_of_gradient, measured
 from directrix.report.directions import directions
+from directrix.report.kept import kept
 from directrix.report.leakage import largest
 from directrix.report.tasks import CONTENDERS, EIGHT, PAPER, TASKS, Contender, Task
-from directrix.storage import write_atomically
 from directrix.trial import SUBJECT, Trial, Verdicts
 from directrix.world.caption import with_article
 from directrix.world.vocabulary import OCCUPATIONS
@@ -97,8 +97,9 @@ def discovery(
         threads |= {row["threads"] for run in runs.values() for row in run.values()}
         methods[name] = _summary(runs, folder, name, tasks, gradient_cost)
         if name != PAPER:
-            methods[name]["eight"] = _together(
-                pipeline, folder / f"{name}-eight.json", contender, eight, gradient_cost, progress
+            methods[name]["eight"] = kept(
+                folder / f"{name}-eight.json",
+                partial(_together, pipeline, contender, eight, gradient_cost, progress),
             )
     found = {
         "default": DEFAULT_METHOD,
@@ -121,8 +122,11 @@ def discovery(
         progress=progress,
     )
     if images_of_directions:
-        found["directions"] = directions(
-            pipeline, judge, folder, images_per_prompt=images_of_directions, progress=progress
+        found["directions"] = kept(
+            folder / "directions.json",
+            lambda: directions(
+                pipeline, judge, folder, images_per_prompt=images_of_directions, progress=progress
+            ),
         )
     if PAPER in methods and DEFAULT_METHOD in methods:
         found["ratio"] = _ratio(methods)
@@ -161,13 +165,8 @@ def _run(
     progress: Progress,
 ) -> dict[str, Any]:
     """One contender from one seed: its labels and its cost by concept; its directions are kept in ``folder``."""
-    rows: dict[str, Any] = {}
-    for task in tasks:
-        stem = folder / f"{name}-{seed}-{task.concept.name.replace(' ', '-')}"
-        note = stem.with_suffix(".json")
-        if note.exists():
-            rows[task.concept.name] = json.loads(note.read_text(encoding="utf-8"))
-            continue
+
+    def row(task: Task, stem: Path) -> dict[str, Any]:
         bars = labelled(progress, f"{name}, seed {seed}, {task.concept.name}: ")
         # No checkpoint: what is written while it runs would be timed too.
         with measured() as cost:
@@ -184,7 +183,7 @@ def _run(
                 except NoEffectError:
                     seen = False
         here = trial(task.frame)
-        row = {
+        found = {
             **_labels(here.plain, here.verdicts(direction, 1.0), task, here),
             "effect_seen": seen,
             "evaluations": dict(raw.recipe["denoiser_evaluations"]),
@@ -194,8 +193,12 @@ def _run(
             "threads": torch.get_num_threads(),
         }
         storage.save(direction, stem.with_suffix(".safetensors"))
-        write_atomically(note, (json.dumps(row) + "\n").encode())
-        rows[task.concept.name] = row
+        return found
+
+    rows: dict[str, Any] = {}
+    for task in tasks:
+        stem = folder / f"{name}-{seed}-{task.concept.name.replace(' ', '-')}"
+        rows[task.concept.name] = kept(stem.with_suffix(".json"), partial(row, task, stem))
     return rows
 
 
@@ -266,26 +269,17 @@ def spread(values: Sequence[float]) -> dict[str, float | int]:
 
 
 def _together(
-    pipeline: Any,
-    note: Path,
-    contender: Contender,
-    concepts: Sequence[Concept],
-    gradient_cost: float,
-    progress: Progress,
+    pipeline: Any, contender: Contender, concepts: Sequence[Concept], gradient_cost: float, progress: Progress
 ) -> dict[str, Any]:
-    """What it costs to find several concepts in one run, per concept; kept in the file ``note``."""
-    if note.exists():
-        return json.loads(note.read_text(encoding="utf-8"))
+    """What it costs to find several concepts in one run, per concept."""
     with measured() as cost:
         together = discover(
             pipeline, concepts, contender.method, seed=0, progress=progress, **contender.settings
         )
     each = len(concepts)
-    found = {
+    return {
         "concepts": each,
         "evaluations": round(total(together[0].recipe["denoiser_evaluations"], gradient_cost) / each, 1),
         "seconds": round(cost.seconds / each, 3),
         "memory_mb": round(cost.memory_mb, 1),
     }
-    write_atomically(note, (json.dumps(found) + "\n").encode())
-    return found
