@@ -9,24 +9,22 @@ same seeds unsteered tell what else changed: a strength is sensible while at mos
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
-from directrix.concept import Concept, PromptPair
+from directrix.aims import aim_of, calibration_prompts, concept_of, judge_for, others_of
 from directrix.direction import Strengths
-from directrix.errors import ConceptError, DirectrixError, NoEffectError
-from directrix.generate import generate
-from directrix.metrics import Interval, fisher_test, proportion, sign_test
+from directrix.errors import DirectrixError, NoEffectError
+from directrix.metrics import sign_test
 from directrix.progress import Progress, silent
-from directrix.trial import SUBJECT, Aim, Step, Trial, shares
+from directrix.trial import SIGNIFICANCE, Aim, Step, Trial
 
 if TYPE_CHECKING:
+    from directrix.concept import Concept
     from directrix.direction import Direction
-    from directrix.judges import Judge, Verdict
+    from directrix.judges import Judge
 
 # At strength 1.0 this share of the pictures shows the concept.
 EFFECT = 0.98
@@ -40,135 +38,6 @@ LEAST, GREATEST = -6, 12
 SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
 # Fewer pictures than this of all prompts together could not show an effect beyond chance.
 PICTURES = 56
-# Prompts that say already what kind of picture they are of.
-_PICTURE = re.compile(
-    r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)\b", re.IGNORECASE
-)
-# Below this chance (were there no effect) an effect counts as seen.
-SIGNIFICANCE = 0.01
-
-
-def concept_of(direction: Direction) -> Concept:
-    """The concept that a direction was discovered for, from its recipe; ConceptError where it holds none."""
-    found = direction.recipe.get("concept")
-    if not isinstance(found, Mapping) or not found.get("pairs"):
-        raise ConceptError(
-            f"The direction '{direction.name}' does not say which prompts it was discovered with.",
-            "a direction that `discover` found.",
-            "give the concept: calibrate(..., concept=Concept.of(...)).",
-        )
-    return _concept(found)
-
-
-def others_of(direction: Direction) -> list[Concept]:
-    """The other values of the attribute that a direction was told apart from on the command line, from its recipe."""
-    return [_concept(found) for found in direction.recipe.get("others", ())]
-
-
-def _concept(found: Mapping[str, Any]) -> Concept:
-    return Concept(str(found["name"]), tuple(PromptPair(**pair) for pair in found["pairs"]))
-
-
-def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, Aim | None]:
-    """A judge that can see the concept, and what it should see, where that is known beforehand.
-
-    The emoji judge for the embedded model. Elsewhere CLIP zero-shot between the concept's words and the others' (the
-    neutral ones, where there are none), which also tells the subjects of ``subject_prompts`` apart.
-    """
-    if models.identity(pipeline).name == models.EMBEDDED:
-        from directrix.judges.emoji import EmojiJudge
-
-        return EmojiJudge.load(), None
-    from directrix.judges.clip import ClipJudge
-
-    pairs = concept.pairs
-    wanted = [pair.negative or pair.target for pair in pairs]
-    other = [pair.target for each in others for pair in each.pairs] or [pair.neutral for pair in pairs]
-    prompts = subject_prompts(pipeline, concept)
-    rest = f"not {concept.name}"
-    attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
-    if len(prompts) > 1:
-        attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
-    return ClipJudge.load(attributes=attributes), Aim("concept", concept.name, present=not concept.anti)
-
-
-def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
-    """``subject_prompts``, each as it is and as a photo: a few words more can change what a strength does."""
-    plain = subject_prompts(pipeline, concept)
-    return [*plain, *(f"a photo of {prompt}" for prompt in plain if not _PICTURE.match(prompt))]
-
-
-def subject_prompts(pipeline: Any, concept: Concept) -> list[str]:
-    """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
-    neutral = list(dict.fromkeys(pair.neutral for pair in concept.pairs))
-    subjects = models.facts(pipeline).subjects
-    others = [
-        re.sub(r"\ba person\b", subject, prompt)
-        for prompt in neutral
-        if re.search(r"\ba person\b", prompt)
-        for subject in subjects
-    ]
-    return list(dict.fromkeys([*neutral, *others]))
-
-
-def aim_of(
-    pipeline: Any,
-    concept: Concept,
-    judge: Judge,
-    *,
-    images: int = 24,
-    num_inference_steps: int | None = None,
-    seed: int = 0,
-) -> tuple[Aim, Interval, Interval]:
-    """What the judge sees more of under the target prompts than under the neutral ones, or less of.
-
-    Of all labels the one whose share rises most; for an anti-concept, the one whose share falls most. Also returns
-    that share under the neutral and under the target prompts: what the model itself makes of the words.
-
-    Raises NoEffectError where no share changes beyond chance: the model does not know the words, or the judge cannot
-    see what they change.
-    """
-    pairs = concept.pairs
-    each = max(1, images // len(pairs))
-    draw = partial(generate, pipeline, num_inference_steps=num_inference_steps, batch_size=16)
-    plain: list[Mapping[str, Verdict]] = []
-    told: list[Mapping[str, Verdict]] = []
-    for index, pair in enumerate(pairs):
-        # Pairs of one neutral prompt must not show the same pictures twice.
-        plain += judge.label([record.image for record in draw(pair.neutral, each, seed=seed + index)])
-        records = draw(pair.target, each, negative_prompt=pair.negative, seed=seed + index)
-        told += judge.label([record.image for record in records])
-    before, after = shares(plain), shares(told)
-    changes = {
-        (attribute, label): after[attribute].get(label, 0.0) - before[attribute].get(label, 0.0)
-        for attribute in before
-        for label in {*before[attribute], *after[attribute]}
-    }
-    if not changes:
-        raise NoEffectError(
-            f"The judge could score none of the {len(plain) + len(told)} pictures of '{concept.name}'.",
-            "pictures that it is sure of.",
-            "another judge.",
-        )
-    # Where something is kept out, what takes its place differs from picture to picture.
-    key = (
-        min(changes, key=lambda k: (changes[k], k))
-        if concept.anti
-        else max(changes, key=lambda k: (changes[k], k))
-    )
-    aim = Aim(*key, present=not concept.anti)
-    old, new = (proportion(sum(map(aim.shown, rows)), len(rows)) for rows in (plain, told))
-    if fisher_test(sum(map(aim.shown, told)), sum(map(aim.shown, plain)), len(plain)) > SIGNIFICANCE / len(
-        changes
-    ):
-        raise NoEffectError(
-            f"No effect of the concept '{concept.name}' can be seen: its own prompts change nothing that the judge "
-            f"knows beyond chance (at most '{aim}': {old.value:.2f} of {len(plain)} pictures with the neutral prompt, "
-            f"{new.value:.2f} with the target prompt).",
-            "a concept that the model draws and the judge sees, and that the neutral prompt leaves open.",
-            "other words, or a judge that knows the concept.",
-        )
-    return aim, old, new
 
 
 def calibrate(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from directrix import models
-from directrix.calibration import calibration_prompts, concept_of
+from directrix.aims import calibration_prompts, concept_of
 from directrix.errors import DirectrixError
 from directrix.progress import Progress, silent
 from directrix.trial import Aim, Trial, Verdicts

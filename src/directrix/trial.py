@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Verdicts = Sequence[Mapping[str, "Verdict"]]
 
 SUBJECT = "subject"
+# Below this chance (were there no effect) an effect counts as seen.
+SIGNIFICANCE = 0.01
 
 
 @dataclass(frozen=True)

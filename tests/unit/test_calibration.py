@@ -8,8 +8,9 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from directrix import calibration, trial
-from directrix.calibration import aim_of, calibrate, calibration_prompts, concept_of
+from directrix import aims, calibration, trial
+from directrix.aims import aim_of, calibration_prompts, concept_of
+from directrix.calibration import calibrate
 from directrix.concept import Concept
 from directrix.errors import ConceptError, NoEffectError
 from directrix.judges import Verdict
@@ -36,10 +37,11 @@ class Picture:
 class Model:
     """Stands in for `generate`: a picture shows a woman from a strength of its own on, and breaks from another one on.
 
-    reach: at strengths up to this, pictures turn one after the other; breaks: where the subject is lost.
+    reach: at strengths up to this, pictures turn one after the other; breaks: where the subject is lost; words: the
+    share of pictures that do what the prompt says, the first ones.
     """
 
-    def __init__(self, reach: float = 2.0, breaks: float = 1e9, words: bool = True) -> None:
+    def __init__(self, reach: float = 2.0, breaks: float = 1e9, words: float = 1.0) -> None:
         self.reach, self.breaks, self.words = reach, breaks, words
 
     def generate(self, pipeline, prompts, images_per_prompt=1, *, interventions=(), **settings):
@@ -56,7 +58,7 @@ class Model:
         n = len(images)
         rows = []
         for picture in images:
-            told = self.words and "woman" in picture.prompt
+            told = picture.place < self.words * n and "woman" in picture.prompt
             turned = picture.strength > 0 and picture.strength >= self.reach * (picture.place + 1) / n
             whole = abs(picture.strength) < self.breaks
             gender = "female" if told or turned else "male"
@@ -73,7 +75,7 @@ def model(monkeypatch):
     def use(**response):
         made = Model(**response)
         monkeypatch.setattr(trial, "generate", made.generate)
-        monkeypatch.setattr(calibration, "generate", made.generate)
+        monkeypatch.setattr(aims, "generate", made.generate)
         return made
 
     return use
@@ -157,7 +159,7 @@ def test_a_direction_without_effect_is_said_to_have_none(pipeline, direction, mo
 
 
 def test_a_concept_that_changes_nothing_is_said_to_be_unknown(pipeline, model):
-    judge = model(words=False)
+    judge = model(words=0.0)
     with pytest.raises(NoEffectError, match="own prompts change nothing"):
         aim_of(pipeline, WOMAN, judge)
 
@@ -165,6 +167,13 @@ def test_a_concept_that_changes_nothing_is_said_to_be_unknown(pipeline, model):
 def test_the_aim_is_what_the_prompts_change_most(pipeline, model):
     aim, before, after = aim_of(pipeline, WOMAN, model())
     assert aim == FEMALE and (before.value, after.value) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("words", "looked_at"), [(1.0, 24), (0.25, 48), (0.15, 96)])
+def test_more_pictures_are_drawn_where_few_leave_it_open(pipeline, model, words, looked_at):
+    aim, before, after = aim_of(pipeline, WOMAN, model(words=words))
+    assert aim == FEMALE and (before.n, after.n) == (looked_at, looked_at)
+    assert before.value == 0.0 and after.value == pytest.approx(words, abs=0.05)
 
 
 def test_a_trial_counts_every_picture_and_unscored_ones_as_not_showing(pipeline, direction, model):

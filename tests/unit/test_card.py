@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from directrix import calibration, models, storage
+from directrix import aims, models, storage
 from directrix.cli import main, parser
 from directrix.errors import ConceptError, DirectrixError, MismatchError
 from directrix.generate import generate
@@ -326,7 +326,7 @@ def at_hand(monkeypatch, pipeline, plain):
 
     monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(models, "facts", lambda each: with_few_steps(facts(each)))
-    monkeypatch.setattr(calibration, "judge_for", judge_for)
+    monkeypatch.setattr(aims, "judge_for", judge_for)
     return asked
 
 

@@ -112,7 +112,7 @@ def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path,
 
 
 def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_path, capsys, monkeypatch):
-    from directrix import calibration
+    from directrix import aims
     from directrix.judges import Verdict
 
     class Blind:
@@ -121,7 +121,7 @@ def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_pa
         def label(self, images):
             return [{"gender": Verdict("male", 1.0)} for _ in images]
 
-    monkeypatch.setattr(calibration, "judge_for", lambda *_: (Blind(), None))
+    monkeypatch.setattr(aims, "judge_for", lambda *_: (Blind(), None))
     output = tmp_path / "woman.safetensors"
     command = ["discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"]
     assert main([*command, "--images", "2", "-o", str(output)]) == 3
@@ -166,7 +166,7 @@ def test_an_attribute_has_its_own_prompts(model, tmp_path, capsys):
 
 
 def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, capsys, monkeypatch):
-    from directrix import calibration
+    from directrix import aims, calibration
     from directrix.errors import NoEffectError
 
     def calibrate(pipeline, direction, judge, **rest):
@@ -175,7 +175,7 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
         return direction.with_(provenance={**direction.provenance, "calibration": {"aim": MALE}})
 
     MALE = {"attribute": "gender", "label": "male", "present": True}
-    monkeypatch.setattr(calibration, "judge_for", lambda *_: (None, None))
+    monkeypatch.setattr(aims, "judge_for", lambda *_: (None, None))
     monkeypatch.setattr(calibration, "calibrate", calibrate)
     command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
     assert main([*command, "-o", str(tmp_path)]) == 3
@@ -337,6 +337,12 @@ def test_levelling_needs_calibrated_directions_of_another_attribute(model, tmp_p
     capsys.readouterr()
     assert main([*command, "--attribute", "gender", *level]) == 2
     assert "was not calibrated" in capsys.readouterr().err
+    things = ["--thing", "a cup", "--thing", "a book", "--no-calibration", "-o", str(tmp_path / "things")]
+    assert main([*command[:-2], *things]) == 0
+    capsys.readouterr()
+    # Things can lie beside the values of attributes, and nothing is levelled by them.
+    assert main([*command, "--attribute", "gender", "--level", str(tmp_path / "things")]) == 2
+    assert "no directions of another attribute" in capsys.readouterr().err
     assert main([*command, "--attribute", "skin tone", *level]) == 2
     assert "no directions of another attribute" in capsys.readouterr().err
     assert main([*command, "--attribute", "gender", *level, "--no-calibration"]) == 2

@@ -57,13 +57,13 @@ def test_unknown_model(refused, tmp_path):
 
 
 def test_a_judge_that_is_missing_is_told_before_the_discovery(refused, model, tmp_path, monkeypatch):
-    from directrix import calibration
+    from directrix import aims
     from directrix.errors import ModelError
 
     def missing(*_):
         raise ModelError("There is no CLIP here.")
 
-    monkeypatch.setattr(calibration, "judge_for", missing)
+    monkeypatch.setattr(aims, "judge_for", missing)
     command = ["discover", "--neutral", "a person", "--target", "a woman", "--model", model]
     said = refused(*command, "-o", tmp_path / "woman.safetensors")
     assert "There is no CLIP here" in said and "--no-calibration" in said

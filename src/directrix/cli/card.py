@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _measured(pipeline: Any, direction: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    from directrix.calibration import concept_of, judge_for, others_of
+    from directrix.aims import concept_of, judge_for, others_of
     from directrix.progress import bars
     from directrix.report import card as cards
 

@@ -67,7 +67,7 @@ def calibrated(pipeline: Any, direction: Direction, judged: tuple[Judge, Aim | N
 
 
 def levelling(folder: Path, names: Sequence[str]) -> dict[Direction, Aim]:
-    """The directions of a folder that are not of these names, each with what it was calibrated on.
+    """The values of other attributes in a folder, not those of these names, each with what it was calibrated on.
 
     Raises DirectionFileError where there are none, and StrengthError where one was not calibrated.
     """
@@ -79,7 +79,8 @@ def levelling(folder: Path, names: Sequence[str]) -> dict[Direction, Aim]:
     found = {}
     for name in catalogue.names:
         direction = catalogue.direction(name)
-        if name in names:
+        # What was not found beside other values is no value of an attribute, but a thing or a single concept.
+        if name in names or not direction.recipe.get("others"):
             continue
         measured = direction.provenance.get("calibration")
         if not measured:
@@ -116,7 +117,7 @@ def levelled(pipeline: Any, direction: Direction, others: Mapping[Direction, Aim
 
 def judge_of(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, Aim | None]:
     """Loaded before the discovery: what is missing should be told before the work, not after it."""
-    from directrix.calibration import judge_for
+    from directrix.aims import judge_for
     from directrix.errors import ModelError
 
     try:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
-from directrix.calibration import aim_of, calibration_prompts, concept_of
+from directrix.aims import aim_of, calibration_prompts, concept_of
 from directrix.errors import DirectrixError
 from directrix.generate import generate
 from directrix.progress import Progress, silent
