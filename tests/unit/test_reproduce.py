@@ -335,6 +335,16 @@ def test_settings_of_the_paper_are_the_methods_own():
         assert card[key] == paper.discovery[key]
 
 
+def test_what_is_judged_is_drawn_as_the_paper_draws_it(tmp_path, make_clip):
+    from directrix.reproduce import prepare
+
+    judges = [clip_judge(make_clip, "winobias")]
+    ready = prepare("winobias", tmp_path / "paper", judges=judges)
+    assert (ready.num_inference_steps, ready.discovery.num_inference_steps) == (50, 30)
+    quick = prepare("winobias", tmp_path / "quick", judges=judges, num_inference_steps=7)
+    assert (quick.num_inference_steps, quick.discovery.num_inference_steps) == (7, 7)
+
+
 def test_the_papers_own_settings_have_no_differences(make_direction):
     from directrix.reproduce.differences import differences
 
@@ -345,7 +355,7 @@ def test_the_papers_own_settings_have_no_differences(make_direction):
         "judge": "CLIP zero-shot",
         "checkpoint": "openai/clip-vit-base-patch32",
     }
-    drawing = {"scheduler": "PNDMScheduler", "dtype": "float32", "num_inference_steps": 30}
+    drawing = {"scheduler": "PNDMScheduler", "dtype": "float32", "num_inference_steps": 50}
     told = {
         "model": {"name": "stable-diffusion-v1-4"},
         "drawing": {**drawing, "guidance_scale": 7.5},
@@ -354,6 +364,10 @@ def test_the_papers_own_settings_have_no_differences(make_direction):
     }
     summary = {"prompts": 360, "provenance": told}
     assert differences(experiment, paper, summary, {"woman": woman}) == []
+    told["drawing"]["num_inference_steps"] = 30
+    (said,) = differences(experiment, paper, summary, {"woman": woman})
+    assert said == "denoising steps of the pictures 30; the paper: 50"
+    told["drawing"]["num_inference_steps"] = 50
     slow = woman.with_(recipe={**woman.recipe, "learning_rate": 0.01})
     told["judges"] = [{**judge, "checkpoint": "elsewhere"}]
     told["model"] = {"name": "other"}

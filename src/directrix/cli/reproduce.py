@@ -76,7 +76,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     drawing = parser.add_argument_group("drawing", "Of all pictures, those that are learned from too.")
     drawing.add_argument(
-        "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: 30, the paper's)"
+        "--steps",
+        type=options.positive_int,
+        metavar="N",
+        help="denoising steps (default: the paper's, 50, and 30 of those that are learned from)",
     )
     drawing.add_argument("--guidance-scale", type=float, metavar="X", help="default: 7.5, the paper's")
     drawing.add_argument("--batch-size", type=options.positive_int, default=8, metavar="N", help="default: 8")

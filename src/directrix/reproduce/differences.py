@@ -51,9 +51,9 @@ def _of_model(paper: Paper, told: Mapping[str, Any]) -> Iterable[str]:
     for key, value in (("scheduler", paper.scheduler), ("dtype", paper.dtype)):
         if drawing[key] != value:
             yield f"{key} {drawing[key]}; the paper: {value}"
-    for key in ("num_inference_steps", "guidance_scale"):
-        if drawing[key] != paper.discovery[key]:
-            yield f"{_WORDS[key]} of the pictures {drawing[key]:g}; the paper: {paper.discovery[key]:g}"
+    for key, wanted in paper.drawing.items():
+        if drawing[key] != wanted:
+            yield f"{_WORDS[key]} of the pictures {drawing[key]:g}; the paper: {wanted:g}"
 
 
 def _of_directions(paper: Paper, directions: Mapping[str, Direction]) -> Iterable[str]:

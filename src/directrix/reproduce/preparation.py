@@ -73,7 +73,8 @@ def prepare(
         images_of_discovery, steps_of_discovery, learning_rate: None for the method's own, which for the paper's
             method are the paper's, with the rate on the model's card.
         seed: of discovery and drawing.
-        num_inference_steps, guidance_scale: of all pictures, those that are learned from too; None for the paper's.
+        num_inference_steps, guidance_scale: of all pictures, those that are learned from too; None for the paper's,
+            which draws those with fewer steps than those that it judges.
         batch_size: pictures in one call of the pipeline.
 
     Raises:
@@ -94,7 +95,8 @@ def prepare(
         ("steps_of_discovery", steps_of_discovery),
     ):
         _whole(name, value)
-    paper = protocol.paper().discovery
+    published = protocol.paper()
+    paper = published.discovery
     names = list(chosen.concepts)
     if categories is not None:
         names = list(dict.fromkeys(find(each, chosen.categories, "category") for each in categories))
@@ -134,6 +136,7 @@ def prepare(
         discovery,
         images or chosen.images,
         reference,
+        num_inference_steps or published.drawing["num_inference_steps"],
         batch_size,
     )
 

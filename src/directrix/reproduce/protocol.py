@@ -62,13 +62,17 @@ class Published:
 
 @dataclass(frozen=True)
 class Paper:
-    """The paper's settings; ``discovery`` has the names that `discover` and a direction's recipe use."""
+    """The paper's settings; ``discovery`` has the names that `discover` and a direction's recipe use.
+
+    drawing: of the pictures that are judged, with the names that `evaluate` uses.
+    """
 
     name: str
     model: str
     scheduler: str
     dtype: str
     discovery: Mapping[str, Any]
+    drawing: Mapping[str, Any]
 
 
 def experiments() -> Mapping[str, Experiment]:

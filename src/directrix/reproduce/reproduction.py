@@ -45,6 +45,7 @@ class Reproduction:
         discovery: settings of the discoveries.
         images: pictures of each prompt.
         reference: a folder of pictures for FID and KID; None for the unsteered model with the next seed.
+        num_inference_steps: of the pictures that are judged.
         batch_size: pictures in one call of the pipeline.
     """
 
@@ -57,6 +58,7 @@ class Reproduction:
     discovery: Discovery
     images: int
     reference: str | Path | None
+    num_inference_steps: int
     batch_size: int
 
     def run(self, pipeline: Any, progress: Progress = silent) -> dict[str, Any]:
@@ -89,7 +91,7 @@ class Reproduction:
             self.discovery.seed,
             self.folder,
             reference=self.reference,
-            num_inference_steps=self.discovery.num_inference_steps,
+            num_inference_steps=self.num_inference_steps,
             guidance_scale=self.discovery.guidance_scale,
             batch_size=self.batch_size,
             progress=progress,
