@@ -58,7 +58,6 @@ class Guidance:
             # A U-Net's pipeline says all that there is to know.
             if sites.blocks(network):
                 stack.enter_context(_hooks.before_call(network, self._see))
-            if not hasattr(type(self._pipeline), "do_classifier_free_guidance"):
                 stack.enter_context(self._listening())
             yield
 
@@ -79,7 +78,7 @@ class Guidance:
     def _guided(self) -> bool:
         if self._given is not None:
             return self._given
-        if self._told is not None:
+        if self._told is not None and _declared(self._pipeline) is None:
             return self._told
         return is_guided(self._pipeline)
 
@@ -104,7 +103,7 @@ class Guidance:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """Pipelines that do not say whether they guide (PixArt) tell their own `encode_prompt`."""
+        """Pipelines that do not say whether they guide (PixArt, Lumina before diffusers 0.31) tell `encode_prompt`."""
         original = getattr(self._pipeline, "encode_prompt", None)
         own = "encode_prompt" in vars(self._pipeline)
         if original is None or self._layout == "two-calls":
@@ -137,11 +136,18 @@ def is_guided(pipeline: Any) -> bool:
             "a pipeline with `do_classifier_free_guidance`.",
             "guided=True or guided=False.",
         )
+    # None where the pipeline was never called: somebody calls the denoiser itself.
+    return bool(_declared(pipeline))
+
+
+def _declared(pipeline: Any) -> bool | None:
+    """What the pipeline says of its present call; None where it says nothing."""
+    if not hasattr(type(pipeline), "do_classifier_free_guidance"):
+        return None
     try:
         return bool(pipeline.do_classifier_free_guidance)
     except AttributeError:
-        # The pipeline was never called: somebody calls the denoiser itself.
-        return False
+        return None
 
 
 def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import CLIPImageProcessor
 
 from directrix import models
 from directrix.steer import steer
@@ -45,6 +46,8 @@ def add_ip_adapter(pipeline: Any) -> None:
                 keys[f"{place}.to_k_ip.weight"] = torch.randn(width, size)
                 keys[f"{place}.to_v_ip.weight"] = torch.randn(width, size)
     adapter = {"image_proj": projection, "ip_adapter": keys}
+    # Without one, diffusers 0.30 asks an image encoder for its size, which there is none of here.
+    pipeline.register_modules(feature_extractor=CLIPImageProcessor())
     pipeline.load_ip_adapter(adapter, subfolder=None, weight_name=None, image_encoder_folder=None)
 
 
