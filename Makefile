@@ -2,9 +2,10 @@
 # PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, to name an index with the PyTorch build you want, say.
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all check format results directions evaluations clean
+.PHONY: help install demo test test-all test-lowest check format results directions evaluations clean
 
-VENV := .venv
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PIP_ARGS ?=
@@ -17,6 +18,7 @@ help:
 	@echo "make demo       discover directions, draw and judge 240 pictures, write $(OUT)/index.html (minutes)"
 	@echo "make test       the quick tests"
 	@echo "make test-all   all tests, the slow ones too"
+	@echo "make test-lowest   the quick tests with the oldest versions of everything, in a .venv-lowest"
 	@echo "make check      ruff, pyright and the import contracts"
 	@echo "make directions make the directions of policies/ (half an hour on two cores)"
 	@echo "make evaluations   measure policies/ on their benchmarks (hours on two cores)"
@@ -24,7 +26,7 @@ help:
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@python="$(PYTHON)"; \
 	if [ -z "$$python" ]; then \
 	  for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -35,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 	fi; \
 	if [ -z "$$python" ]; then echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=..." >&2; exit 1; fi; \
 	if ! $(BIN)/python -c '' >/dev/null 2>&1; then echo "Making $(VENV) with $$python"; $$python -m venv $(VENV); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 demo: install
@@ -50,6 +52,9 @@ test: install
 
 test-all: install
 	$(PYTEST)
+
+test-lowest:
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 check: install
 	$(BIN)/ruff check
@@ -101,4 +106,4 @@ evaluations: install
 	$(BIN)/directrix report tables README.md docs/evaluation.md
 
 clean:
-	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lowest out build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

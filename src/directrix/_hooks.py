@@ -114,6 +114,7 @@ class _Port:
         self.number = next(_NUMBERS)
         self.among: dict[str, list[Callable[..., Any]]] = {CALL: [], INPUT: [], OUTPUT: []}
         self._handles: dict[str, Any] = {}
+        self._ids: dict[str, int] = {}
         self._classes: dict[tuple[type, ...], type] = {}
 
     @contextmanager
@@ -144,16 +145,29 @@ class _Port:
 
     def _fit(self, module: nn.Module) -> None:
         """Registers the hooks that are needed now, removes the others, and gives the module the class for them."""
-        makers = {CALL: self._before_call, INPUT: self._before, OUTPUT: self._after}
         for kind, among in self.among.items():
             if among and kind not in self._handles:
-                self._handles[kind] = makers[kind](module)
+                self._handles[kind] = self._registered(module, kind)
             elif not among and kind in self._handles:
                 self._handles.pop(kind).remove()
         plain = getattr(type(module), "_plain_class", type(module))
         wanted = self._class(plain) if self._handles else plain
         if type(module) is not wanted:
             module.__class__ = wanted
+
+    def _registered(self, module: nn.Module, kind: str) -> Any:
+        """The hook's handle. Each time under the number it had the first time: dynamo of torch 2.6 guards on it."""
+        from torch.utils.hooks import RemovableHandle
+
+        makers = {CALL: self._before_call, INPUT: self._before, OUTPUT: self._after}
+        following = RemovableHandle.next_id
+        RemovableHandle.next_id = self._ids.get(kind, following)
+        try:
+            handle = makers[kind](module)
+        finally:
+            RemovableHandle.next_id = max(following, RemovableHandle.next_id)
+        self._ids[kind] = handle.id
+        return handle
 
     def _class(self, plain: type) -> type:
         """A subclass that differs in nothing but that it is another one.
@@ -202,7 +216,8 @@ class _Port:
                 return None
             name = "sample" if "sample" in kwargs else "hidden_states"
             time = kwargs.get("timestep", args[1] if len(args) > 1 else None)
-            if isinstance(time, int | float):
+            # A tuple: dynamo of torch 2.6 knows no union of types.
+            if isinstance(time, (int, float)):
                 time = torch.full((), time)
             rest = (time, kwargs.get("encoder_attention_mask"), kwargs.get("skip_layers") is not None, number)
             if args:

@@ -272,6 +272,19 @@ def test_tables_are_written_from_results(tmp_path, comparisons):
     assert "| judge.gender | 0.99 [0.97, 0.99] | 2,000 |" in text and "| vae_psnr |" in text
 
 
+def test_checked_tables_fail_while_one_is_out_of_date(tmp_path, comparisons, capsys):
+    from directrix.cli import main
+
+    file = tmp_path / "README.md"
+    file.write_text(README)
+    (tmp_path / "demo.json").write_text(json.dumps(summary(comparisons)))
+    command = ["report", "tables", str(file), "--results", str(tmp_path)]
+    assert main([*command, "--check"]) == 2
+    said = capsys.readouterr()
+    assert f"out of date: {file}" in said.out and "1 of 1 files" in said.err and file.read_text() == README
+    assert main(command) == 0 and main([*command, "--check"]) == 0
+
+
 def test_tables_refuse_what_they_do_not_know(tmp_path):
     file = tmp_path / "README.md"
     file.write_text(README.replace("table demo", "table demos"))

@@ -30,7 +30,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--results", type=Path, metavar="DIR", help="tables: default: results")
     parser.add_argument(
-        "--check", action="store_true", help="tables: write nothing, only list the files that are out of date"
+        "--check",
+        action="store_true",
+        help="tables: write nothing, list the files that are out of date, and fail where there are any",
     )
     options.add_json(parser)
     parser.set_defaults(run=run, after_interrupt="Every file is whole: old or new.")
@@ -66,3 +68,9 @@ def _tables(arguments: argparse.Namespace) -> None:
     word = "out of date" if arguments.check else "written"
     text = "\n".join(f"{word}: {file}" for file in changed) or "every table is up to date"
     terminal.result(text, {word.replace(" ", "_"): changed}, arguments.json)
+    if arguments.check and changed:
+        raise DirectrixError(
+            f"{len(changed)} of {len(files)} files do not show what was measured last.",
+            "tables as they are written from the results.",
+            "the same command without --check.",
+        )

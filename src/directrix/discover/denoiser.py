@@ -64,11 +64,7 @@ def frozen(pipeline: Any) -> Iterator[None]:
 @contextmanager
 def _uncompiled() -> Iterator[None]:
     """Compiled networks run as they are written: gradients and recordings go through hooks that a graph hides."""
-    stance = getattr(torch.compiler, "set_stance", None)
-    if stance is None:  # before torch 2.6
-        yield
-        return
-    with stance("force_eager"):
+    with torch.compiler.set_stance("force_eager"):
         yield
 
 
