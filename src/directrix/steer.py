@@ -225,7 +225,8 @@ class Window:
         now = float(torch.as_tensor(timestep).flatten()[0])
         # Heun's method and its like ask twice within a step; both times are listed.
         steps = torch.unique_consecutive(torch.as_tensor(steps).detach().float().cpu())
-        if now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
+        known = bool((steps == now).any())
+        if not known and now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
             # Flow transformers are told the time in [0, 1].
             now *= float(getattr(scheduler.config, "num_train_timesteps", 1000))  # pyright: ignore
             if families.reversed_clock(self._pipeline):
