@@ -334,16 +334,19 @@ def test_compiled_code_follows(attached: Any, woman: Direction, old: Direction, 
     attached.enable_directions()
     draw(attached, guidance=3.0)
     assert counter.frame_count == compiled
-    # Another number of directions is another program, and is noticed.
+    # Another number of directions at a site is no other program.
     attached.load_direction(old, strength=0.5)
     torch.testing.assert_close(draw(attached), both)
+    assert counter.frame_count == compiled
     with pytest.raises(StrengthError, match="3 strengths"):
         attached.set_directions("woman", [1.0, 2.0, 3.0])
         draw(attached)
     attached.unload_directions()
     assert hooks(attached) == 0
     torch.testing.assert_close(draw(attached), plain)
-    # What was compiled without a hook is compiled again.
+    # What was compiled without a hook is another program, and the one with it is there still.
+    both_programs = counter.frame_count
     attached.load_direction(woman)
     torch.testing.assert_close(draw(attached), expected[0.7])
+    assert counter.frame_count == both_programs
     torch._dynamo.reset()
