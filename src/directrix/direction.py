@@ -18,40 +18,14 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from directrix.algebra import check_alike, derived
+from directrix.belonging import LAYOUTS, ModelIdentity, Site
 from directrix.errors import DirectrixError, MismatchError, StrengthError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LAYOUTS = ("channels-first", "channels-last")
-
-
-@dataclass(frozen=True)
-class Site:
-    """A place in a denoiser whose output is steered.
-
-    Args:
-        name: dotted name of the module inside the denoiser, such as "mid_block".
-        channels: number of channels C of its output.
-        layout: "channels-first" for (B, C, H, W) outputs, "channels-last" for (B, tokens, C).
-    """
-
-    name: str
-    channels: int
-    layout: str = "channels-first"
-
-    def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise MismatchError(f"The site's layout is '{self.layout}'.", f"one of {', '.join(LAYOUTS)}.")
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """Which model: its name, revision and the fingerprint of its denoiser. The fingerprint alone decides."""
-
-    name: str
-    revision: str
-    fingerprint: str
+__all__ = ["LAYOUTS", "Direction", "ModelIdentity", "Site", "Strengths"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +120,7 @@ class Direction:
         Raises:
             MismatchError: the other belongs to another model or site, or has another shape.
         """
-        self._check_like(other, "compare")
+        check_alike(self, other, "compare")
         a, b = self.tensor.double().flatten(), other.tensor.double().flatten()
         size = float(a.norm()) * float(b.norm())
         return max(-1.0, min(1.0, float(a @ b) / size)) if size else 0.0
@@ -164,20 +138,28 @@ class Direction:
         """The mean over height and width: a (C,) direction, free of the latent size."""
         if self.tensor.ndim == 1:
             return self
-        return self._derived(f"pooled({self.name})", self.tensor.mean(dim=(1, 2)), self.strengths, (self,))
+        return derived(f"pooled({self.name})", self.tensor.mean(dim=(1, 2)), self.strengths, self)
 
     def resized(self, height: int, width: int) -> Direction:
         """The direction for another size of activations, by bilinear interpolation: (C, height, width).
 
         A (C,) direction is repeated over space.
+
+        Raises:
+            MismatchError: a height or width below 1, or a site that has none.
         """
         from torch.nn.functional import interpolate
 
+        if height < 1 or width < 1:
+            raise MismatchError(
+                f"The direction '{self.name}' cannot be resized to {height} x {width}.",
+                "the height and width of activations, 1 or more.",
+            )
         if self.tensor.ndim == 1:
             tensor = self.tensor[:, None, None].expand(-1, height, width)
         else:
             tensor = interpolate(self.tensor[None], (height, width), mode="bilinear", align_corners=False)[0]
-        return self._derived(f"resized({self.name}, {height}, {width})", tensor, self.strengths, (self,))
+        return derived(f"resized({self.name}, {height}, {width})", tensor, self.strengths, self)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes one safetensors file; see `directrix.storage.save`."""
@@ -260,29 +242,27 @@ class Direction:
     def __add__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        self._check_like(other, "add")
-        return self._derived(
-            f"{self.name} + {other.name}", self.tensor + other.tensor, Strengths(), (self, other)
-        )
+        check_alike(self, other, "add")
+        return derived(f"{self.name} + {other.name}", self.tensor + other.tensor, Strengths(), self, other)
 
     def __sub__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        self._check_like(other, "subtract")
+        check_alike(self, other, "subtract")
         name = f"({other.name})" if " " in other.name else other.name
-        return self._derived(f"{self.name} - {name}", self.tensor - other.tensor, Strengths(), (self, other))
+        return derived(f"{self.name} - {name}", self.tensor - other.tensor, Strengths(), self, other)
 
     def __neg__(self) -> Direction:
         old = self.strengths
         mirrored = Strengths(old.default, -old.maximum, -old.minimum)
-        return self._derived(f"-{self._term()}", -self.tensor, mirrored, (self,))
+        return derived(f"-{self._term()}", -self.tensor, mirrored, self)
 
     def __mul__(self, factor: object) -> Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
         if not math.isfinite(factor):
             raise StrengthError(f"A direction cannot be multiplied by {factor}.", "a finite number.")
-        return self._derived(f"{factor:g} * {self._term()}", self.tensor * factor, Strengths(), (self,))
+        return derived(f"{factor:g} * {self._term()}", self.tensor * factor, Strengths(), self)
 
     __rmul__ = __mul__
 
@@ -293,47 +273,7 @@ class Direction:
             raise StrengthError(
                 f"A direction cannot be divided by {factor}.", "a finite number other than 0."
             )
-        return self._derived(f"{self._term()} / {factor:g}", self.tensor / factor, Strengths(), (self,))
+        return derived(f"{self._term()} / {factor:g}", self.tensor / factor, Strengths(), self)
 
     def _term(self) -> str:
         return f"({self.name})" if " " in self.name else self.name
-
-    def _derived(
-        self, expression: str, tensor: Tensor, strengths: Strengths, parents: tuple[Direction, ...]
-    ) -> Direction:
-        # A calibration does not survive arithmetic, so sums and multiples start with the standard strengths.
-        return replace(
-            self,
-            name=expression,
-            tensor=tensor,
-            strengths=strengths,
-            recipe={
-                "method": "algebra",
-                "expression": expression,
-                "parents": [dict(each.recipe) for each in parents],
-            },
-            provenance={"parents": [{"name": each.name, "digest": each.digest()} for each in parents]},
-        )
-
-    def _check_like(self, other: Direction, verb: str) -> None:
-        mine, theirs = tuple(self.tensor.shape), tuple(other.tensor.shape)
-        if self.model.fingerprint != other.model.fingerprint:
-            raise MismatchError(
-                f"Cannot {verb} '{self.name}' of the model '{self.model.name}' and "
-                f"'{other.name}' of '{other.model.name}'.",
-                "two directions of the same model.",
-                "discover both with the same model.",
-            )
-        if self.site != other.site:
-            raise MismatchError(
-                f"Cannot {verb} '{self.name}' at '{self.site.name}' and "
-                f"'{other.name}' at '{other.site.name}'.",
-                "two directions of the same site.",
-                "steer with both at once: steer(pipeline, {a: 1.0, b: 1.0}).",
-            )
-        if mine != theirs:
-            raise MismatchError(
-                f"Cannot {verb} '{self.name}' of shape {mine} and '{other.name}' of shape {theirs}.",
-                "two directions of the same shape.",
-                "resized(height, width) or pooled() on one of them.",
-            )

@@ -1,7 +1,7 @@
 """What is particular to a family of models, and cannot be read off its network.
 
 All else follows from structure: what a denoiser wants to be told is recorded while its pipeline draws (see
-``discover.asking``), and which tokens are the image's follows from the size of its input (see ``activations``).
+``discover.drawing``), and which tokens are the image's follows from the size of its input (see ``activations``).
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ in, or none. Some say so, some only pass it on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, NamedTuple
 
 from directrix import _hooks, families, sites
@@ -58,7 +59,8 @@ class Guidance:
             # A U-Net's pipeline says all that there is to know.
             if sites.blocks(network):
                 stack.enter_context(_hooks.before_call(network, self._see))
-                stack.enter_context(self._listening())
+            if sites.blocks(network) or not declares_guidance(self._pipeline):
+                stack.enter_context(_listening(self._pipeline, self._hear))
             yield
 
     def now(self) -> Call:
@@ -82,6 +84,11 @@ class Guidance:
             return self._told
         return is_guided(self._pipeline)
 
+    def _hear(self, told: bool | None) -> None:
+        """A drawing begins: its first call is no second one, even if it is about the state of the last drawing's."""
+        self._told = self._told if told is None else told
+        self._half, self._seen = "conditional", None
+
     def _see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         # A third call without some layers, of the conditional half alone (Stable Diffusion 3.5).
         self._partial = kwargs.get("skip_layers") is not None
@@ -92,45 +99,83 @@ class Guidance:
         # The second call of a step is about the very same state at the same time.
         again = self._half == "conditional" and self._seen is not None and _same(self._seen, (state, time))
         first = self._seen is None
-        declared = getattr(type(self._pipeline), "do_classifier_free_guidance", None) is not None
         self._alone = (
             not bool(self._pipeline.do_classifier_free_guidance)
-            if declared
+            if declares_guidance(self._pipeline)
             else not first and not again and self._half == "conditional"
         )
         self._half = "unconditional" if again else "conditional"
         self._seen = (state, time)
 
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Pipelines that do not say whether they guide (PixArt, Lumina before diffusers 0.31) tell `encode_prompt`."""
-        original = getattr(self._pipeline, "encode_prompt", None)
-        own = "encode_prompt" in vars(self._pipeline)
-        if original is None or self._layout == "two-calls":
-            yield
-            return
 
-        @wraps(original)
-        def listening(*args: Any, **kwargs: Any) -> Any:
-            given = kwargs.get("do_classifier_free_guidance", args[1] if len(args) > 1 else None)
-            self._told = given if isinstance(given, bool) else self._told
-            return original(*args, **kwargs)
+class _Ear:
+    """Stands in for a pipeline's `encode_prompt`, with which every drawing begins, and tells all who listen of it."""
 
-        self._pipeline.encode_prompt = listening
+    def __init__(self, original: Callable[..., Any], own: bool) -> None:
+        self.original, self.own = original, own
+        self.listeners: list[Callable[[bool | None], None]] = []
+        self._signature = inspect.signature(original)
+        update_wrapper(self, original)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        told = self._guided(args, kwargs)
+        for hear in tuple(self.listeners):
+            hear(told)
+        return self.original(*args, **kwargs)
+
+    def _guided(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool | None:
+        """What it is told about guidance; None where that is nothing."""
         try:
-            yield
-        finally:
-            if own:
-                self._pipeline.encode_prompt = original
+            told = self._signature.bind(*args, **kwargs).arguments.get("do_classifier_free_guidance")
+        except TypeError:
+            # The call itself will say what is wrong with it.
+            return None
+        return None if told is None else bool(told)
+
+
+@contextmanager
+def _listening(pipeline: Any, hear: Callable[[bool | None], None]) -> Iterator[None]:
+    """Within, `hear` is told when a drawing begins, and of its guidance what PixArt and its like tell nobody else.
+
+    Lumina's pipeline, before diffusers 0.31, declares its guidance and fails to say it.
+
+    Several may listen, and leave in any order: the last one takes the ear away.
+    """
+    if not hasattr(pipeline, "encode_prompt"):
+        yield
+        return
+    ear = pipeline.encode_prompt
+    if not isinstance(ear, _Ear):
+        ear = _Ear(ear, "encode_prompt" in vars(pipeline))
+        pipeline.encode_prompt = ear
+    ear.listeners.append(hear)
+    try:
+        yield
+    finally:
+        # By identity: bound methods are equal when their objects are.
+        del ear.listeners[next(place for place, each in enumerate(ear.listeners) if each is hear)]
+        if not ear.listeners and vars(pipeline).get("encode_prompt") is ear:
+            if ear.own:
+                pipeline.encode_prompt = ear.original
             else:
-                del self._pipeline.encode_prompt
+                del pipeline.encode_prompt
+
+
+def declares_guidance(pipeline: Any) -> bool:
+    """Whether the pipeline says by itself if it guides (`do_classifier_free_guidance`)."""
+    return hasattr(type(pipeline), "do_classifier_free_guidance")
+
+
+def tells_guidance(pipeline_class: type) -> bool:
+    """Whether a pipeline's guidance can be known: it declares it, or its `encode_prompt` can be listened to."""
+    return hasattr(pipeline_class, "do_classifier_free_guidance") or hasattr(pipeline_class, "encode_prompt")
 
 
 def is_guided(pipeline: Any) -> bool:
     """Whether the denoiser's batch holds both halves of guidance now; StrengthError where nobody can tell."""
     if families.guidance_layout(pipeline) == "none":
         return False
-    if not hasattr(type(pipeline), "do_classifier_free_guidance"):
+    if not declares_guidance(pipeline):
         raise StrengthError(
             f"{type(pipeline).__name__} does not say whether its batch holds both halves of guidance.",
             "a pipeline with `do_classifier_free_guidance`.",
@@ -142,7 +187,7 @@ def is_guided(pipeline: Any) -> bool:
 
 def _declared(pipeline: Any) -> bool | None:
     """What the pipeline says of its present call; None where it says nothing."""
-    if not hasattr(type(pipeline), "do_classifier_free_guidance"):
+    if not declares_guidance(pipeline):
         return None
     try:
         return bool(pipeline.do_classifier_free_guidance)

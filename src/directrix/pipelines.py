@@ -6,35 +6,28 @@
     pipeline("a firefighter")
     pipeline.unload_directions()
 
-At each site there is one hook for all directions. What it reads are tensors that are written in place:
-
-    h'[row] = h[row] + sum_i s_i[row % n_i] * direction_i      for the rows of the conditional half
-
-so that new strengths need neither another hook nor another compilation. Rows of strength 0 keep their bits.
+What is loaded is steered as `steer` does it, with one steering for all of it that stays open. New strengths open it
+anew, which a compiled model does not notice; strength 0 keeps the hooks and every bit of the pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from directrix import _hooks, hub, sites
-from directrix.direction import Direction, Site
+from directrix import hub, sites
+from directrix.direction import Direction
 from directrix.errors import DirectrixError, MismatchError, StrengthError, suggestion
-from directrix.guidance import is_guided
-from directrix.steer import check_fit, check_model
-from directrix.strength import Strength, checked
+from directrix.guidance import tells_guidance
+from directrix.steer import Steering, check_model
+from directrix.strength import Strength, checked, images_of
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Strengths per image have room for so many, and twice as many when that is not enough: a larger tensor means another
-# compilation.
-ROOM = 16
 
 
 class DirectionsMixin:
@@ -42,12 +35,10 @@ class DirectionsMixin:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if not any(
-            "do_classifier_free_guidance" in vars(each) for each in cls.__mro__ if each is not DirectionsMixin
-        ):
+        if not tells_guidance(cls):
             raise DirectrixError(
                 f"{cls.__name__} does not say whether its batch holds both halves of guidance.",
-                "a pipeline with `do_classifier_free_guidance`, such as Stable Diffusion's.",
+                "a pipeline with `do_classifier_free_guidance` or `encode_prompt`, such as Stable Diffusion's.",
                 "directrix.steer(pipeline, {direction: 1.0}, guided=True).",
             )
 
@@ -75,6 +66,8 @@ class DirectionsMixin:
         Raises:
             DirectrixError: the name is taken, or there is no such direction.
             MismatchError: it belongs to another model.
+            SiteError: the model lacks its site.
+            StrengthError: a strength that is no number, or a pipeline whose batches have three parts.
         """
         if not isinstance(direction, Direction):
             direction = hub.load(direction, revision, file=file, token=token)
@@ -88,7 +81,9 @@ class DirectionsMixin:
             )
         strength = checked(direction.strengths.default if strength is None else strength)
         check_model(self, [direction])
-        loaded.add(self, name, direction, strength)
+        # By its name here: a direction may be loaded twice, and errors call it what the user does.
+        entry = _Entry(direction.with_(name=name), strength)
+        loaded.steer(self, {**loaded.entries, name: entry}, loaded.enabled)
         return name
 
     def set_directions(
@@ -126,11 +121,12 @@ class DirectionsMixin:
             checked(entry.direction.strengths.default if each is None else each)
             for entry, each in zip(entries, given, strict=True)
         ]
-        for entry in loaded.entries.values():
-            entry.strength = 0.0
-        for entry, value in zip(entries, values, strict=True):
-            entry.strength = value
-        loaded.write()
+        given_by_name = dict(zip(known, values, strict=True))
+        changed = {
+            name: replace(entry, strength=given_by_name.get(name, 0.0))
+            for name, entry in loaded.entries.items()
+        }
+        loaded.steer(self, changed, loaded.enabled)
 
     def get_active_directions(self) -> list[str]:
         """Names of the directions whose strength is not 0; none while they are disabled."""
@@ -143,11 +139,13 @@ class DirectionsMixin:
 
     def disable_directions(self) -> None:
         """Switches all off without forgetting their strengths; pictures have the bits of no steering."""
-        _loaded(self).enable(False)
+        loaded = _loaded(self)
+        loaded.steer(self, loaded.entries, False)
 
     def enable_directions(self) -> None:
         """Switches them on again, at the strengths that they had."""
-        _loaded(self).enable(True)
+        loaded = _loaded(self)
+        loaded.steer(self, loaded.entries, True)
 
     def delete_directions(self, names: str | Sequence[str]) -> None:
         """Removes directions; the hook of a site goes with its last one.
@@ -159,20 +157,12 @@ class DirectionsMixin:
         known = [names] if isinstance(names, str) else list(names)
         for name in known:
             loaded.entry(name)
-        loaded.remove(dict.fromkeys(known))
+        kept = {name: entry for name, entry in loaded.entries.items() if name not in known}
+        loaded.steer(self, kept, loaded.enabled)
 
     def unload_directions(self) -> None:
-        """Removes all directions and every hook."""
-        loaded = _loaded(self)
-        loaded.remove(list(loaded.entries))
-        loaded.enabled = True
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        """As the pipeline has it. It asks before each call of its denoiser, and the hooks are told here."""
-        guided = super().do_classifier_free_guidance  # pyright: ignore[reportAttributeAccessIssue]
-        _loaded(self).tell(bool(guided))
-        return guided
+        """Removes all directions and every hook, also those on a denoiser that the pipeline no longer has."""
+        _loaded(self).steer(self, {}, True)
 
     def prepare_latents(self, *args: Any, **kwargs: Any) -> Any:
         """As the pipeline does; the number of strengths is checked against the number of images here."""
@@ -207,77 +197,52 @@ def attach(pipeline: Any) -> Any:
     return pipeline
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class _Entry:
-    """One direction, its strengths as they were asked for, and the tensors that the hook reads."""
+    """One direction, and its strengths as they were asked for."""
 
     direction: Direction
     strength: float | tuple[float, ...]
-    tensor: Tensor
-    strengths: Tensor
-    count: Tensor
-    written: int = 1
 
     @property
     def values(self) -> tuple[float, ...]:
         return self.strength if isinstance(self.strength, tuple) else (self.strength,)
 
-    def write(self, enabled: bool) -> None:
-        import torch
+    @property
+    def for_all(self) -> float | tuple[float, ...]:
+        """The strength, where a single number in a list counts for all images."""
+        first, *rest = self.values
+        return self.strength if rest else first
 
-        values = self.values if enabled else (0.0,)
-        if len(values) > len(self.strengths):
-            room = len(self.strengths)
-            while room < len(values):
-                room *= 2
-            self.strengths = torch.zeros(room, device=self.strengths.device)
-        self.strengths.zero_()
-        self.strengths[: len(values)] = torch.tensor(values, device=self.strengths.device)
-        self.count.fill_(len(values))
-        self.written = len(values)
+    def check(self, images: int) -> None:
+        """Raises StrengthError unless there is one strength, or one for each of the images."""
+        if len(self.values) not in (1, images):
+            raise StrengthError(
+                f"There are {len(self.values)} strengths of '{self.direction.name}' for {images} images.",
+                f"one number, or {images} (prompts times images per prompt).",
+                "set_directions with one strength per image: all images of the first prompt come first.",
+            )
 
 
-class _Sum:
-    """Adds all directions of one site to its output. torch.compile traces it, so its branches are few."""
+class _Standing(Steering):
+    """The steering of what is loaded, which names the direction whose strengths do not count the images."""
 
-    def __init__(self, pipeline: Any, guided: Tensor) -> None:
-        self.entries: list[_Entry] = []
-        self.guided = guided
-        self._pipeline = pipeline
+    def __init__(self, entries: Mapping[str, _Entry], enabled: bool) -> None:
+        super().__init__({each.direction: each.for_all if enabled else 0.0 for each in entries.values()})
 
-    def __call__(self, h: Tensor) -> Tensor:
-        import torch
-
-        if not torch.compiler.is_compiling():
-            # Whoever calls the denoiser itself did not ask the pipeline before.
-            guided = is_guided(self._pipeline)
-            for each in self.entries:
-                _check_number(each, h.shape[0] // (2 if guided else 1))
-        if self.guided.device != h.device:
-            self.guided = self.guided.to(h.device)
-        row = torch.arange(h.shape[0], device=h.device)
-        steered = (row >= h.shape[0] // 2) | ~self.guided
-        for each in self.entries:
-            check_fit(each.direction, h)
-            if each.tensor.device != h.device:
-                each.tensor, each.strengths, each.count = (
-                    kept.to(h.device) for kept in (each.tensor, each.strengths, each.count)
-                )
-            factors = torch.where(steered, each.strengths[row % each.count], 0.0)
-            factors = factors.reshape(-1, *[1] * (h.ndim - 1))
-            h = torch.where(factors != 0, h + (factors * each.tensor).to(h.dtype), h)
-        return h
+    def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
+        _Entry(direction, self.strengths[direction]).check(images_of(batch, guided, layout))
+        return super().rows(direction, batch, guided, layout)
 
 
 class _Loaded:
-    """The directions of one pipeline, and the hooks that add them."""
+    """The directions of one pipeline, and the steering with them that is open."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, _Entry] = {}
+        self.entries: Mapping[str, _Entry] = {}
         self.enabled = True
-        self._sums: dict[Site, tuple[_Sum, ExitStack]] = {}
+        self._open = ExitStack()
         self._network: Any = None
-        self._guided = False
 
     def entry(self, name: str) -> _Entry:
         if name not in self.entries:
@@ -286,59 +251,23 @@ class _Loaded:
             )
         return self.entries[name]
 
-    def add(
-        self, pipeline: Any, name: str, direction: Direction, strength: float | tuple[float, ...]
-    ) -> None:
-        import torch
+    def steer(self, pipeline: Any, entries: Mapping[str, _Entry], enabled: bool) -> None:
+        """Steers with these directions from now on; where that cannot be, an error leaves all as it was."""
+        if entries:
+            self.check(pipeline)
+        before = self.entries, self.enabled
+        self._open.close()
+        try:
+            self._steer(pipeline, entries, enabled)
+        except Exception:
+            self._steer(pipeline, *before)
+            raise
 
-        self.check(pipeline)
-        self._network = sites.denoiser(pipeline)
-        device = next(iter(self._network.parameters())).device
-        flat = direction.tensor.ndim == 1 and direction.site.layout == "channels-first"
-        tensor = direction.tensor[:, None, None] if flat else direction.tensor
-        count = torch.ones((), dtype=torch.long, device=device)
-        entry = _Entry(direction, strength, tensor.to(device), torch.zeros(ROOM, device=device), count)
-        entry.write(self.enabled)
-        if direction.site not in self._sums:
-            self._hook(pipeline, direction.site, device)
-        self._sums[direction.site][0].entries.append(entry)
-        self.entries[name] = entry
-
-    def _hook(self, pipeline: Any, site: Site, device: Any) -> None:
-        import torch
-
-        module = sites.module_of(pipeline, site)
-        added = _Sum(pipeline, torch.tensor(self._guided, device=device))
-        stack = ExitStack()
-        stack.enter_context(_hooks.edit_output(module, added))
-        self._sums[site] = added, stack
-        if _is_compiled(pipeline, self._network):
-            # What was compiled without the hook would go on without it.
-            torch.compiler.reset()
-
-    def remove(self, names: Iterable[str]) -> None:
-        for name in names:
-            entry = self.entries.pop(name)
-            added, stack = self._sums[entry.direction.site]
-            # Compiled code may hold on to the sum, never to a direction in it.
-            added.entries.remove(entry)
-            if not added.entries:
-                stack.close()
-                del self._sums[entry.direction.site]
-
-    def write(self) -> None:
-        for entry in self.entries.values():
-            entry.write(self.enabled)
-
-    def enable(self, enabled: bool) -> None:
-        self.enabled = enabled
-        self.write()
-
-    def tell(self, guided: bool) -> None:
-        if guided != self._guided:
-            self._guided = guided
-            for added, _ in self._sums.values():
-                added.guided.fill_(guided)
+    def _steer(self, pipeline: Any, entries: Mapping[str, _Entry], enabled: bool) -> None:
+        if entries:
+            self._network = sites.denoiser(pipeline)
+            self._open.enter_context(_Standing(entries, enabled).opened(pipeline))
+        self.entries, self.enabled = entries, enabled
 
     def check(self, pipeline: Any, images: int | None = None) -> None:
         """Raises where the denoiser is another than the one with the hooks, or strengths do not count the images."""
@@ -348,25 +277,9 @@ class _Loaded:
                 "the one that they were loaded for.",
                 "unload_directions(), then load_direction(...) again.",
             )
-        if images is not None:
+        if images is not None and self.enabled:
             for entry in self.entries.values():
-                _check_number(entry, images)
-
-
-def _check_number(entry: _Entry, images: int) -> None:
-    if entry.written not in (1, images):
-        raise StrengthError(
-            f"There are {entry.written} strengths of '{entry.direction.name}' for {images} images.",
-            f"one number, or {images} (prompts times images per prompt).",
-            "set_directions with one strength per image: all images of the first prompt come first.",
-        )
-
-
-def _is_compiled(pipeline: Any, network: Any) -> bool:
-    held = (getattr(pipeline, name, None) for name in ("unet", "transformer"))
-    return any(hasattr(each, "_orig_mod") for each in held) or any(
-        getattr(each, "_compiled_call_impl", None) is not None for each in network.modules()
-    )
+                entry.check(images)
 
 
 def _loaded(pipeline: Any) -> _Loaded:

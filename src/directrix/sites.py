@@ -218,15 +218,18 @@ def _halved(size: int, sampler: Any) -> int:
 
 
 def _module(network: nn.Module, name: str) -> nn.Module:
+    try:
+        if name:
+            return network.get_submodule(name)
+    except AttributeError:
+        pass
     names = [each for each, _ in network.named_modules() if each]
-    if name not in names:
-        shown = [each for each in names if each.count(".") <= 1 and "norm" not in each and "act" not in each]
-        raise SiteError(
-            f"{type(network).__name__} has no module '{name}'.",
-            "the dotted name of one of its modules.",
-            suggestion(name, shown[:40]),
-        )
-    return network.get_submodule(name)
+    shown = [each for each in names if each.count(".") <= 1 and "norm" not in each and "act" not in each]
+    raise SiteError(
+        f"{type(network).__name__} has no module '{name}'.",
+        "the dotted name of one of its modules.",
+        suggestion(name, shown[:40]),
+    )
 
 
 def _output(network: Any, module: Any, name: str) -> tuple[int, str]:

@@ -151,6 +151,12 @@ class Steering:
     def applied(self, pipeline: Any) -> Iterator[Any]:
         """Steers the pipeline within the context; the hooks are gone afterwards, also after an exception."""
         check_model(pipeline, self.strengths)
+        with self.opened(pipeline):
+            yield pipeline
+
+    @contextmanager
+    def opened(self, pipeline: Any) -> Iterator[None]:
+        """As `applied`, for directions that are known to belong to the pipeline's model."""
         by_site: dict[Site, list[Direction]] = {}
         for each in self.strengths:
             by_site.setdefault(each.site, []).append(each)
@@ -164,7 +170,11 @@ class Steering:
             for site, directions in by_site.items():
                 added = _Added(self, guidance, directions, window)
                 stack.enter_context(activations.edit(pipeline, site, added))
-            yield pipeline
+            yield
+
+    def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
+        """The direction's strength in each row of the denoiser's batch, float32 (batch,); see `strength.expand`."""
+        return expand(self.strengths[direction], batch, guided, self.branch, layout)
 
 
 def check_model(pipeline: Any, directions: Iterable[Direction]) -> None:
@@ -225,7 +235,8 @@ class Window:
         now = float(torch.as_tensor(timestep).flatten()[0])
         # Heun's method and its like ask twice within a step; both times are listed.
         steps = torch.unique_consecutive(torch.as_tensor(steps).detach().float().cpu())
-        if now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
+        known = bool((steps == now).any())
+        if not known and now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
             # Flow transformers are told the time in [0, 1].
             now *= float(getattr(scheduler.config, "num_train_timesteps", 1000))  # pyright: ignore
             if families.reversed_clock(self._pipeline):
@@ -267,9 +278,7 @@ class _Added:
         if key not in self._kept:
             found = []
             for each in self._directions:
-                rows = expand(
-                    self._steering.strengths[each], h.shape[0], guided, self._steering.branch, layout
-                )
+                rows = self._steering.rows(each, h.shape[0], guided, layout)
                 if rows is None:
                     continue
                 check_fit(each, h)

@@ -67,6 +67,23 @@ def checked_branch(branch: str) -> Branch:
     )
 
 
+def images_of(batch: int, guided: bool, layout: str = LAYOUTS[0]) -> int:
+    """How many images the denoiser's batch of so many rows is about; the arguments are those of `expand`.
+
+    Raises:
+        StrengthError: both halves of guidance are in the batch, and its rows are no even number.
+    """
+    if not guided or layout not in ("unconditional-conditional", "conditional-unconditional"):
+        return batch
+    if batch % 2:
+        raise StrengthError(
+            f"A guided batch of {batch} rows has no two equal halves.",
+            "an even number of rows.",
+            "guided=False if the denoiser is called without guidance.",
+        )
+    return batch // 2
+
+
 def expand(
     strength: Strength, batch: int, guided: bool, branch: str, layout: str = LAYOUTS[0]
 ) -> Tensor | None:
@@ -89,20 +106,13 @@ def expand(
 
     branch = checked_branch(branch)
     values = checked(strength)
-    whole = guided and layout in ("unconditional-conditional", "conditional-unconditional")
-    if whole and batch % 2:
-        raise StrengthError(
-            f"A guided batch of {batch} rows has no two equal halves.",
-            "an even number of rows.",
-            "guided=False if the denoiser is called without guidance.",
-        )
+    images = images_of(batch, guided, layout)
     if not guided and branch == "unconditional":
         raise StrengthError(
             "branch='unconditional' was asked for, but these images are drawn without guidance.",
             "a guidance scale above 1.",
             "branch='conditional', which is the whole batch here.",
         )
-    images = batch // 2 if whole else batch
     if isinstance(values, tuple) and len(values) != images:
         raise StrengthError(
             f"There are {len(values)} strengths for a batch of {images} images.",
@@ -115,7 +125,7 @@ def expand(
     rows = torch.tensor(each, dtype=torch.float32)
     if not guided:
         return rows
-    if not whole:
+    if images == batch:
         return rows if branch in (layout, "both") else None
     none = torch.zeros_like(rows)
     halves = [rows if branch != "conditional" else none, rows if branch != "unconditional" else none]

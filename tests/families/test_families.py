@@ -16,6 +16,7 @@ from directrix.discover.denoiser import FrozenDenoiser, frozen
 from directrix.discover.drawing import Drawing
 from directrix.discover.follow import follow
 from directrix.errors import MismatchError
+from directrix.pipelines import attach
 from directrix.steer import steer
 
 WOMAN = Concept.of("woman", "a woman", "a person")
@@ -64,6 +65,25 @@ def test_a_batch_draws_what_singles_draw(family: Any):
     with steer(family.pipeline, {direction: strengths[1]}):
         single = family.draw(PROMPTS[1:], [2], **one)
     torch.testing.assert_close(single[0], batch[1], rtol=1e-2, atol=1e-2)
+
+
+def test_directions_that_stay_draw_what_steer_draws(family: Any):
+    direction, pipeline = random_direction(family), family.pipeline
+    plain = family.draw(PROMPTS, [1, 2])
+    with steer(pipeline, {direction: [1.5, 0.0]}):
+        expected = family.draw(PROMPTS, [1, 2])
+    own = type(pipeline)
+    try:
+        attach(pipeline)
+        pipeline.load_direction(direction, strength=[1.5, 0.0])
+        assert torch.equal(family.draw(PROMPTS, [1, 2]), expected)
+        pipeline.disable_directions()
+        assert torch.equal(family.draw(PROMPTS, [1, 2]), plain)
+        pipeline.unload_directions()
+    finally:
+        pipeline.__class__ = own
+    assert hooks(pipeline) == 0 and "encode_prompt" not in vars(pipeline)
+    assert not torch.equal(expected[0], plain[0]) and torch.equal(expected[1], plain[1])
 
 
 def test_what_is_replayed_is_what_the_pipeline_asked(family: Any):

@@ -12,8 +12,11 @@ from directrix import _hooks, activations, families, models, sites
 from directrix.concept import Concept
 from directrix.direction import Direction
 from directrix.discover import discover
-from directrix.discover.search import search_sites
-from directrix.errors import ConceptError, SiteError, StrengthError
+from directrix.discover.denoiser import FrozenDenoiser, frozen
+from directrix.discover.drawing import Drawing
+from directrix.discover.follow import follow
+from directrix.discover.search import search_sites, spread
+from directrix.errors import ConceptError, DirectrixError, SiteError, StrengthError
 from directrix.steer import steer
 
 WOMAN = Concept.of("woman", "a woman", "a person")
@@ -175,6 +178,64 @@ def test_search_ranks_by_effect(of: Any):
     json.dumps([each.as_dict() for each in ranked])
     with pytest.raises(SiteError, match="no sites"):
         search_sites(family.pipeline, WOMAN, [], **settings)
+
+
+@pytest.mark.parametrize("name", ["sd1", "pixart-alpha", "flux-dev"])
+def test_search_measures_what_it_says(of: Any, name: str):
+    """Site by site, as its module's formulas say, from the direction that discovery finds there."""
+    family = of(name)
+    pipeline, call = family.pipeline, dict(family.call)
+    settings = {"guidance_scale": family.scale, "num_inference_steps": 2, "call": call}
+    names = [sites.find(pipeline).name, sites.listed(pipeline)[-1].name]
+    ranked = {each.site.name: each for each in search_sites(pipeline, WOMAN, names, images=1, **settings)}
+    drawing = Drawing(pipeline, family.scale, 2, call)
+    for each in names:
+        vector = discover(pipeline, WOMAN, site=each, images=1, **settings).tensor
+        with frozen(pipeline), torch.no_grad():
+            denoiser = FrozenDenoiser(pipeline, sites.find(pipeline, each), drawing)
+            seen = follow(pipeline, denoiser, [WOMAN], 1, seed=1, **settings)
+            states, times = seen.states[0, 0], seen.timesteps
+            neutral, target = (denoiser.encode([told]).expand(2) for told in ("a person", "a woman"))
+            plain, wanted = (denoiser.predict(states, times, told) for told in (neutral, target))
+            added = (vector if vector.ndim == 3 else vector[:, None, None])[None]
+            moved = denoiser.steered(states, times, neutral, added)
+        relative = float(vector.square().mean().sqrt()) / seen.size
+        reach = 1 - float((wanted - moved).square().sum() / (wanted - plain).square().sum())
+        assert ranked[each].reach == pytest.approx(reach, rel=1e-3, abs=1e-4)
+        assert ranked[each].relative == pytest.approx(relative, rel=1e-3)
+
+
+def test_search_draws_twice_however_many_sites_there_are(of: Any, monkeypatch: pytest.MonkeyPatch):
+    family = of("sd1")
+    drawn: list[Any] = []
+    draw = Drawing.draw
+    monkeypatch.setattr(Drawing, "draw", lambda self, *rest: drawn.append(rest) or draw(self, *rest))
+    names = [each.name for each in sites.listed(family.pipeline)][:4]
+    ranked = search_sites(family.pipeline, WOMAN, [*names, names[0]], images=1, num_inference_steps=2)
+    assert len(ranked) == 4 and len(drawn) == 2
+
+
+def test_search_hears_negative_prompts(of: Any):
+    family = of("sd1")
+    anti = Concept.of("unarmed", neutral="a person", negative="a weapon")
+    settings = {"images": 1, "num_inference_steps": 2}
+    (found,) = search_sites(family.pipeline, anti, ["mid_block"], **settings)
+    assert found.relative > 0 and found.reach != 0
+    with pytest.raises(ConceptError, match="does nothing at guidance scale 1"):
+        search_sites(family.pipeline, anti, ["mid_block"], guidance_scale=1.0, **settings)
+    for wrong in ({"images": 0}, {"num_inference_steps": 0}, {"images": True}):
+        with pytest.raises(DirectrixError, match=f"{next(iter(wrong))} is"):
+            search_sites(family.pipeline, WOMAN, ["mid_block"], **{**settings, **wrong})
+
+
+def test_sites_are_spread_over_the_model_with_the_default_among_them(of: Any):
+    for name in ("sd1", "sd3", "flux-dev"):
+        pipeline = of(name).pipeline
+        every = [each.name for each in sites.listed(pipeline) if not each.name.endswith(".heads")]
+        for count in range(1, len(every) + 2):
+            some = spread(pipeline, count)
+            assert len(some) == min(count, len(every)) == len(set(some))
+            assert sites.find(pipeline).name in some and some == [each for each in every if each in some]
 
 
 def test_a_concept_without_an_effect_ranks_nothing(of: Any):

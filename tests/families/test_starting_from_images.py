@@ -95,6 +95,10 @@ def test_a_negative_prompt_is_told_to_the_half_that_hears_it(of: Any):
 
 
 def test_arguments_that_a_discovery_decides_are_refused(of: Any):
-    for wrong in ("prompt", "hieght"):
+    words = ("prompt", "negative_prompt_embeds", "prompt_embeds")
+    for wrong in (*words, "hieght", "num_images_per_prompt", "return_dict", "self"):
         with pytest.raises(ModelError, match=wrong):
             discover(of("sd1").pipeline, WOMAN, call={wrong: 1}, **SETTINGS)
+    for wrong in ("prompt_2", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"):
+        with pytest.raises(ModelError, match=f"cannot be given '{wrong}'"):
+            discover(of("sdxl").pipeline, WOMAN, call={wrong: 1}, **SETTINGS)

@@ -15,7 +15,7 @@ from directrix.discover import follow as follow_module
 from directrix.discover.denoiser import FrozenDenoiser, frozen
 from directrix.discover.follow import follow
 from directrix.discover.separation import Separation, truncated, without
-from directrix.errors import ConceptError, DirectrixError, InterruptedRun
+from directrix.errors import ConceptError, DirectrixError, InterruptedRun, ModelError
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 MAN = Concept.of("man", "a man", "a person")
@@ -107,6 +107,15 @@ def test_trajectory_lowers_the_loss_of_the_closed_form(pipeline):
     settings = {**SETTINGS, "images": 6, "steps": 60, "learning_rate": 0.02}
     direction = discover(pipeline, WOMAN, "trajectory", closed_form=False, **settings)
     assert direction.recipe["loss"]["last"] < 0.9 * direction.recipe["loss"]["first"]
+
+
+def test_a_model_that_cannot_be_noised_can_be_followed(make_pipeline):
+    pipeline = make_pipeline("sample")
+    for method in ("difference", "trajectory"):
+        steps = {"steps": 2} if method == "trajectory" else {}
+        assert discover(pipeline, WOMAN, method, **SETTINGS, **steps).norm() > 0
+    with pytest.raises(ModelError, match="method='difference', which noises nothing"):
+        discover(pipeline, WOMAN, "reconstruction", **SETTINGS)
 
 
 def test_an_interrupted_discovery_goes_on_from_its_trajectories(pipeline, tmp_path, monkeypatch):

@@ -59,6 +59,13 @@ def test_algebra():
     assert (a - (a + b)).name == "a - (a + b)"
 
 
+@pytest.mark.parametrize("size", [(0, 4), (4, -1)])
+def test_a_size_that_is_none_is_refused(size: tuple[int, int]):
+    for direction in (make(), make().pooled()):
+        with pytest.raises(MismatchError, match="cannot be resized"):
+            direction.resized(*size)
+
+
 def test_negation_mirrors_the_strengths():
     assert (-make(strengths=Strengths(1.0, -0.5, 2.0))).strengths == Strengths(1.0, -2.0, 0.5)
 

@@ -140,6 +140,37 @@ def test_every_family_is_measured(tiny: Callable[..., None], name: str):
     assert found["ratio"]["discovery_step"]["memory"] > 1
 
 
+def test_what_many_steps_share_is_not_timed(tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch):
+    """A run opens its hooks and freezes the model once, so neither is part of a step."""
+    tiny("sd14")
+    timing: list[bool] = [False]
+    opened: dict[str, list[bool]] = {"steer": [], "frozen": []}
+    seconds = full_size._seconds
+
+    def watched(name: str) -> None:
+        original = getattr(full_size, name)
+
+        def entering(*args: Any, **options: Any) -> Any:
+            opened[name].append(timing[0])
+            return original(*args, **options)
+
+        monkeypatch.setattr(full_size, name, entering)
+
+    def timed(*args: Any) -> float:
+        timing[0] = True
+        try:
+            return seconds(*args)
+        finally:
+            timing[0] = False
+
+    watched("steer")
+    watched("frozen")
+    monkeypatch.setattr(full_size, "_seconds", timed)
+    found = full_size.full_size("sd14", "cpu", repeats=2, strengths=0)
+    assert opened == {"steer": [False] * 3, "frozen": [False] * 6}
+    assert found["repeats"] == 2
+
+
 @pytest.mark.slow
 def test_graphs_are_counted(tiny: Callable[..., None]):
     tiny("sd14", 64)

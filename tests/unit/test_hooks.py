@@ -29,7 +29,10 @@ def test_all_are_gone_after_an_exception():
         _hooks.read_output(module, lambda h: None),
         _hooks.before_call(module, lambda a, k: None),
     ):
+        assert type(module) is not nn.Identity and type(module).__name__ == "Identity"
         raise RuntimeError
+    # The class is what a compiled graph is told by.
+    assert type(module) is nn.Identity
     assert not module._forward_hooks
     assert not module._forward_pre_hooks
 

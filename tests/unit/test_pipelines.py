@@ -12,9 +12,9 @@ import torch
 
 import directrix
 from directrix import sites
-from directrix.direction import Direction, Strengths
-from directrix.errors import DirectrixError, MismatchError, StrengthError
-from directrix.pipelines import ROOM, DirectionsMixin, attach, with_directions
+from directrix.direction import Direction, Site, Strengths
+from directrix.errors import DirectrixError, MismatchError, SiteError, StrengthError
+from directrix.pipelines import DirectionsMixin, attach, with_directions
 from directrix.steer import steer
 
 
@@ -122,6 +122,38 @@ def test_names_are_handled_as_those_of_adapters(
     attached.unload_directions()
 
 
+def test_a_direction_may_be_loaded_twice(attached: Any, woman: Direction):
+    with steer(attached, {woman: 1.0}):
+        expected = draw(attached)
+    attached.load_direction(woman, strength=0.5)
+    attached.load_direction(woman, name="again", strength=0.5)
+    torch.testing.assert_close(draw(attached), expected)
+    attached.set_directions("again", [1.0, 0.0])
+    with pytest.raises(StrengthError, match="2 strengths of 'again' for 1 images"):
+        draw(attached)
+
+
+@pytest.mark.parametrize("site", ["attn1.heads", "attn2.heads.1"])
+def test_heads_are_steered_before_they_are_mixed(attached: Any, woman: Direction, site: str):
+    place = sites.find(attached, f"mid_block.attentions.0.transformer_blocks.0.{site}")
+    heads = woman.with_(site=place, tensor=torch.linspace(-9, 9, place.channels))
+    with steer(attached, {heads: 1.0}):
+        expected = draw(attached)
+    plain = draw(attached)
+    attached.load_direction(heads, strength=1.0)
+    assert torch.equal(draw(attached), expected) and not torch.equal(expected, plain)
+
+
+def test_what_cannot_be_loaded_changes_nothing(attached: Any, woman: Direction):
+    attached.load_direction(woman)
+    steered = draw(attached)
+    nowhere = woman.with_(site=Site("nowhere", 32))
+    with pytest.raises(SiteError, match="no module 'nowhere'"):
+        attached.load_direction(nowhere, name="nowhere")
+    assert attached.get_list_directions() == ["woman"]
+    assert torch.equal(draw(attached), steered)
+
+
 @pytest.mark.parametrize(
     ("names", "strengths"),
     [
@@ -145,7 +177,7 @@ def test_strengths_that_make_no_sense_change_nothing(
 
 
 def test_one_strength_per_image(attached: Any, woman: Direction):
-    many = ["a judge"] * (ROOM + 1)
+    many = ["a judge"] * 17
     attached.load_direction(woman, strength=[0.0, 1.0, 2.0, 0.0])
     several = draw(attached, ["a judge", "a cook"], num_images_per_prompt=2)
     with pytest.raises(StrengthError, match="4 strengths of 'woman' for 3 images"):
@@ -155,11 +187,11 @@ def test_one_strength_per_image(attached: Any, woman: Direction):
     draw(attached, ["a judge"] * 3)
     attached.enable_directions()
     assert [torch.equal(*pair) for pair in zip(several, plain, strict=True)] == [True, False, False, True]
-    attached.set_directions("woman", [0.0] * ROOM + [1.0])
+    attached.set_directions("woman", [0.0] * 16 + [1.0])
     same = draw(attached, many, num_inference_steps=1)
     attached.set_directions("woman", 0.0)
     plain = draw(attached, many, num_inference_steps=1)
-    assert [torch.equal(*pair) for pair in zip(same, plain, strict=True)] == [True] * ROOM + [False]
+    assert [torch.equal(*pair) for pair in zip(same, plain, strict=True)] == [True] * 16 + [False]
 
 
 def test_it_adds_to_steer(attached: Any, woman: Direction, old: Direction):
@@ -302,16 +334,19 @@ def test_compiled_code_follows(attached: Any, woman: Direction, old: Direction, 
     attached.enable_directions()
     draw(attached, guidance=3.0)
     assert counter.frame_count == compiled
-    # Another number of directions is another program, and is noticed.
+    # Another number of directions at a site is no other program.
     attached.load_direction(old, strength=0.5)
     torch.testing.assert_close(draw(attached), both)
+    assert counter.frame_count == compiled
     with pytest.raises(StrengthError, match="3 strengths"):
         attached.set_directions("woman", [1.0, 2.0, 3.0])
         draw(attached)
     attached.unload_directions()
     assert hooks(attached) == 0
     torch.testing.assert_close(draw(attached), plain)
-    # What was compiled without a hook is compiled again.
+    # What was compiled without a hook is another program, and the one with it is there still.
+    both_programs = counter.frame_count
     attached.load_direction(woman)
     torch.testing.assert_close(draw(attached), expected[0.7])
+    assert counter.frame_count == both_programs
     torch._dynamo.reset()

@@ -43,3 +43,16 @@ def test_sites_are_ranked(model: list[str], capsys: pytest.CaptureFixture[str]):
 def test_half_a_request_is_refused(model: list[str], words: list[str], message: str, capsys: Any):
     assert main(["sites", *model, *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_site_that_a_card_names_is_listed_as_the_default(
+    model: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    from directrix import models
+
+    inner = "up_blocks.0.resnets.0"
+    monkeypatch.setattr(models, "cards", lambda: {"tiny": {"site": inner}})
+    assert main(["sites", *model, "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["sites"]}
+    assert [name for name, row in rows.items() if row["default"]] == [inner]
+    assert rows[inner]["shape"] == [32] and rows["mid_block"]["shape"] == [32, 4, 4]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from directrix.cli import options, terminal
 
@@ -41,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         message=arguments.message,
         license=arguments.license,
         card=not arguments.no_card,
-        picture=Path(picture).read_bytes() if picture.is_file() else None,
+        picture=picture.read_bytes() if picture.is_file() else None,
     )
     terminal.result(
         f"{arguments.file} is in {arguments.repository}: {url}",

@@ -62,11 +62,14 @@ def run(arguments: argparse.Namespace) -> None:
 
     from directrix import models, sites
 
-    default = models.facts(pipeline).site or sites.find(pipeline).name
-    model = models.identity(pipeline).name
+    facts = models.facts(pipeline)
+    default, model = sites.find(pipeline, facts.site).name, facts.identity.name
     if not ranking:
         found = sites.listed(pipeline)
-        rows = [_row(pipeline, each, default) for each in found]
+        if default not in [each.name for each in found]:
+            # A card may name one that is no block.
+            found.insert(0, sites.find(pipeline, default))
+        rows = [_row(pipeline, each, default, facts.latent_shape) for each in found]
         terminal.result(_listing(model, rows), {"model": model, "sites": rows}, arguments.json)
         return
 
@@ -88,12 +91,13 @@ def run(arguments: argparse.Namespace) -> None:
     terminal.result(_ranking(ranked, default), data, arguments.json)
 
 
-def _row(pipeline: Any, site: Site, default: str) -> dict[str, Any]:
-    from directrix import models, sites
+def _row(pipeline: Any, site: Site, default: str, latents: tuple[int, int, int]) -> dict[str, Any]:
+    """What is listed of a site; its shape is that of one image's activations: (C, H, W), or (C,) of each token."""
+    from directrix import sites
 
-    shape: list[int | None] = [site.channels]
-    if site.layout == "channels-first":
-        _, height, width = models.facts(pipeline).latent_shape
+    shape = [site.channels]
+    if site.layout == "channels-first" and site.name.count(".") <= 1:
+        _, height, width = latents
         shape += sites.spatial_size(pipeline, site, height, width)
     return {
         "name": site.name,

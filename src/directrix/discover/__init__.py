@@ -147,12 +147,7 @@ def discover(
     settings["guidance_scale"] = model.guidance_scale if guidance_scale is None else float(guidance_scale)
     settings["num_inference_steps"] = num_inference_steps or model.num_inference_steps
     settings["learning_rate"] = learning_rate
-    if any(concept.anti for concept in group) and not settings["guidance_scale"] > 1:
-        raise ConceptError(
-            f"A negative prompt does nothing at guidance scale {settings['guidance_scale']:g}.",
-            "a guidance scale above 1 for a concept with a negative prompt.",
-            "guidance_scale=7.5, or whatever the model is used with.",
-        )
+    check_negatives(group, settings["guidance_scale"])
     drawing = Drawing(pipeline, settings["guidance_scale"], settings["num_inference_steps"], call or {})
     pictures = how.source == "images" and how.neutral_fraction < 1
     if pictures and any(concept.anti for concept in group) and not drawing.halved:
@@ -195,6 +190,16 @@ def discover(
     except KeyboardInterrupt:
         raise interrupted("preparing", saved) from None
     return directions if several else directions[0]
+
+
+def check_negatives(concepts: Sequence[Concept], guidance_scale: float) -> None:
+    """Raises ConceptError where a concept has a negative prompt, and there is no guidance to hear it."""
+    if any(concept.anti for concept in concepts) and not guidance_scale > 1:
+        raise ConceptError(
+            f"A negative prompt does nothing at guidance scale {guidance_scale:g}.",
+            "a guidance scale above 1 for a concept with a negative prompt.",
+            "guidance_scale=7.5, or whatever the model is used with.",
+        )
 
 
 def _preserved(preserve: Any) -> tuple[list[Concept], list[str]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,16 @@ class FrozenDenoiser:
         self.forward_backward = 0
         self._pipeline = pipeline
         self._drawing = Drawing(pipeline, 1.0, 2) if drawing is None else drawing
+
+    def at(self, site: Site) -> FrozenDenoiser:
+        """The same at another site, with counts of its own; what was learned of the pipeline's questions is shared.
+
+        Raises SiteError where the model has no such site.
+        """
+        sites.module_of(self._pipeline, site)
+        other = copy(self)
+        other.site, other.forward, other.forward_backward = site, 0, 0
+        return other
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Conditioning:

@@ -8,6 +8,7 @@ denoiser is kept, and the call ends there.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,15 +24,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# What a discovery decides by itself.
-_OWN = (
-    "prompt",
-    "negative_prompt",
-    "generator",
-    "guidance_scale",
-    "num_inference_steps",
-    "output_type",
-    "latents",
+# What a discovery decides by itself: what is told, in words or embedded, to whichever text encoder; how many pictures
+# there are; and what comes back.
+_OWN = re.compile(
+    r"(negative_)?(pooled_)?prompt.*|generator|guidance_scale|num_inference_steps|num_images_per_prompt|latents"
+    r"|output_type|return_dict|self"
 )
 
 
@@ -39,7 +36,10 @@ _OWN = (
 class Drawing:
     """A text-to-image pipeline and what it is always called with.
 
+    guidance_scale: 0 or more. num_inference_steps: 1 or more.
     call: further arguments of the pipeline's call, such as height, width or max_sequence_length.
+
+    Raises ModelError for one that the call has not, or that a discovery decides.
     """
 
     pipeline: Any
@@ -50,11 +50,11 @@ class Drawing:
     def __post_init__(self) -> None:
         known = families.parameters(self.pipeline)
         for name in self.call:
-            if name in _OWN or name not in known:
+            if _OWN.fullmatch(name) or name not in known:
                 raise ModelError(
                     f"The call of {type(self.pipeline).__name__} cannot be given '{name}' here.",
                     "an argument of its own that a discovery does not decide.",
-                    f"one of {', '.join(sorted(known - {*_OWN, 'self'}))}.",
+                    f"one of {', '.join(sorted(each for each in known if not _OWN.fullmatch(each)))}.",
                 )
 
     @property
@@ -69,7 +69,10 @@ class Drawing:
         generators: Sequence[torch.Generator],
         negatives: Sequence[str] | None = None,
     ) -> Tensor:
-        """The latents of a picture a prompt, as the denoiser works on them."""
+        """The latents of a picture a prompt, as the denoiser works on them: (N, c, h, w), or packed (N, tokens, c).
+
+        generators: one a prompt. negatives: one a prompt, or None for no negative prompts.
+        """
         return self._called(prompts, negatives, self.guidance_scale, generator=list(generators)).images
 
     def question(
@@ -82,6 +85,8 @@ class Drawing:
         """The arguments that the denoiser's call number ``call`` of a drawing is given, by name.
 
         halved: with both halves of guidance, if the pipeline has any; without, a row a prompt.
+
+        Raises ModelError where a drawing has fewer calls.
         """
         network = denoiser(self.pipeline)
         scale = self.guidance_scale if halved or families.embeds_guidance(self.pipeline) else 1.0

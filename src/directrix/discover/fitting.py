@@ -60,7 +60,7 @@ class Batch:
 def batch_of(problem: Problem, step: int) -> Batch:
     """The batch of a step, from whatever the problem learns from."""
     if isinstance(problem.data, Samples):
-        return draw_batch(problem.data, problem.schedule, step, problem.batch_size, problem.seed)
+        return draw_batch(problem.data, problem.noising, step, problem.batch_size, problem.seed)
     return draw_states(problem.data, step, problem.batch_size, problem.seed)
 
 

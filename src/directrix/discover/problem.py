@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Problem:
     """The frozen model, what is learned from, and the size of what is to be found.
 
+    schedule: how images are noised, for a method of images.
     data: images, or the model's own trajectories, as the method's ``source`` says.
     shape: (K, C, H, W), one vector for each of K concepts at the site; (K, C, 1, 1) where it is to be free of place.
     guidance_scale: of the images, and of the pictures the directions are meant for.
@@ -30,7 +31,7 @@ class Problem:
     """
 
     denoiser: FrozenDenoiser
-    schedule: Noising
+    schedule: Noising | None
     data: Samples | Trajectories
     shape: tuple[int, int, int, int]
     guidance_scale: float
@@ -42,6 +43,12 @@ class Problem:
     checkpoint_every: int = 100
     progress: Progress | None = None
     separation: Separation = field(default_factory=Separation)
+
+    @property
+    def noising(self) -> Noising:
+        """How images are noised, for a method of images."""
+        assert self.schedule is not None
+        return self.schedule
 
     @property
     def samples(self) -> Samples:

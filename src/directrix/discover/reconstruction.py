@@ -43,7 +43,7 @@ class Reconstruction:
         from directrix.discover.fitting import Batch, minimise
 
         def target(batch: Batch) -> Any:
-            return problem.schedule.target(batch.x_0, batch.timesteps, batch.noise)
+            return problem.noising.target(batch.x_0, batch.timesteps, batch.noise)
 
         return minimise(problem, target, initial_scale=self.initial_scale, average=self.average)
 

@@ -64,7 +64,7 @@ def run(
         separation = replace(separation, shape="channel")
     how_to_draw = Drawing(pipeline, settings["guidance_scale"], settings["num_inference_steps"], call)
     denoiser = FrozenDenoiser(pipeline, site, how_to_draw)
-    schedule = _schedule(pipeline, denoiser, model.prediction_type)
+    schedule: Noising | None = None
     drawing: dict[str, Any] = {
         "guidance_scale": settings["guidance_scale"],
         "num_inference_steps": settings["num_inference_steps"],
@@ -75,6 +75,7 @@ def run(
         "call": call,
     }
     if how.source == "images":
+        schedule = _schedule(pipeline, denoiser, model.prediction_type)
         fraction = how.neutral_fraction
         data = collect(pipeline, concepts, settings["images"], neutral_fraction=fraction, **drawing)
         shape, size = _site_output(denoiser, data, schedule, seed)
@@ -82,7 +83,7 @@ def run(
         data = follow(pipeline, denoiser, concepts, settings["images"], keep=keep, **drawing)
         channels, height, width = data.neutral.shape[-3:]
         shape, size = (channels, height, width), data.size
-    _check_size(size)
+    check_size(size)
     if separation.shape == "channel":
         shape = (shape[0], 1, 1)
     rate = settings["learning_rate"]
@@ -182,7 +183,8 @@ def _schedule(pipeline: Any, denoiser: FrozenDenoiser, prediction_type: str) -> 
     return FlowSchedule.of(pipeline.scheduler, told, families.reversed_clock(pipeline))
 
 
-def _check_size(size: float) -> None:
+def check_size(size: float) -> None:
+    """Raises SiteError unless the root mean square of a site's output is finite and above 0."""
     if not 0 < size < float("inf"):
         raise SiteError(
             f"The site's output has a root mean square of {size}.",

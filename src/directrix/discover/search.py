@@ -8,6 +8,8 @@ large a push::
     relative   = |s c| / rms(h)                                      sizes per channel, as root mean squares
     effect     = reach / relative
 
+Under a negative prompt p is the prediction that its guidance would give the conditional half (see ``difference``).
+
 A site of large effect does much with little, and a reach near 1 says that hardly anything but the site matters. Both
 are measured on a few states of the model's own trajectories.
 """
@@ -16,15 +18,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from directrix import sites
 from directrix.errors import ConceptError, DirectrixError, SiteError
 from directrix.progress import silent
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from directrix.concept import Concept
     from directrix.direction import Site
+    from directrix.discover.conditioning import Conditioning
+    from directrix.discover.denoiser import FrozenDenoiser
+    from directrix.discover.follow import Trajectories
+    from directrix.discover.problem import Problem
     from directrix.progress import Progress
 
 # Blocks to try where none are named, spread over the depth of the model.
@@ -66,42 +74,50 @@ def search_sites(
 ) -> list[Ranked]:
     """Ranks sites by what a concept's direction does there; the greatest effect comes first.
 
+    Trajectories are drawn twice, once to find the directions of all sites and once to measure them.
+
     Args:
         candidates: names of sites; None for up to eight blocks spread over the model, the default site among them.
         images: trajectories to measure on, 1 or more.
-        num_inference_steps, guidance_scale: None for the model's own.
+        num_inference_steps: 1 or more; None for the model's own.
+        guidance_scale: None for the model's own.
         call: further arguments of the pipeline's call (see `discover`).
 
     Raises:
         SiteError: no candidates, one that the model lacks, or whose activations cannot be steered.
-        ConceptError: the concept changes nothing at any site.
-        DirectrixError: no images.
+        ConceptError: the concept changes nothing at any site, or has a negative prompt that nothing hears.
+        DirectrixError: no images, or no steps.
     """
-    from directrix.discover import discover
-    from directrix.discover.denoiser import frozen
+    from directrix.discover import check_negatives
+    from directrix.discover.denoiser import FrozenDenoiser, frozen
+    from directrix.discover.drawing import Drawing
+    from directrix.discover.follow import follow_at
     from directrix.families import text_to_image
     from directrix.models import facts
 
-    if isinstance(images, bool) or not isinstance(images, int) or images < 1:
-        raise DirectrixError(f"images is {images!r}.", "a whole number of at least 1.")
+    for setting, value in (("images", images), ("num_inference_steps", num_inference_steps)):
+        unset = setting == "num_inference_steps" and value is None
+        if not unset and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise DirectrixError(f"{setting} is {value!r}.", "a whole number of at least 1.")
     pipeline = text_to_image(pipeline)
     model = facts(pipeline)
-    names = list(candidates) if candidates is not None else spread(pipeline)
+    names = list(dict.fromkeys(candidates)) if candidates is not None else spread(pipeline)
     if not names:
         raise SiteError("There are no sites to rank.", "names of sites, or None for the model's blocks.")
-    settings: dict[str, Any] = {
-        "images": images,
-        "num_inference_steps": num_inference_steps or model.num_inference_steps,
-        "guidance_scale": model.guidance_scale if guidance_scale is None else guidance_scale,
-        "seed": seed,
-        "call": call,
-    }
-    ranked: list[Ranked] = []
-    with (progress or silent)(len(names), "Trying sites") as bar:
-        for name in names:
-            direction = discover(pipeline, concept, "difference", site=name, **settings)
-            with frozen(pipeline):
-                ranked.append(_measured(pipeline, concept, direction, settings))
+    scale = model.guidance_scale if guidance_scale is None else float(guidance_scale)
+    check_negatives([concept], scale)
+    drawing = Drawing(pipeline, scale, num_inference_steps or model.num_inference_steps, call or {})
+    places = [sites.find(pipeline, name) for name in names]
+    with frozen(pipeline), (progress or silent)(len(names), "Trying sites") as bar:
+        first = FrozenDenoiser(pipeline, places[0], drawing)
+        # What is measured is measured on other trajectories than those that the directions are found on.
+        found, measured = (
+            follow_at(pipeline, places, drawing, [concept], images, each) for each in (seed, seed + 1)
+        )
+        goals = _goals(_problem(first, measured[0], scale))
+        ranked: list[Ranked] = []
+        for place, known, seen in zip(places, found, measured, strict=True):
+            ranked.append(_ranked(_problem(first.at(place), known, scale), seen.size, goals))
             bar.advance(1)
     if all(each.relative == 0 for each in ranked):
         raise ConceptError(
@@ -113,45 +129,80 @@ def search_sites(
 
 
 def spread(pipeline: Any, count: int = TRIED) -> list[str]:
-    """Names of up to ``count`` blocks, evenly over the model, with the default site among them."""
+    """Names of up to ``count`` blocks (1 or more), evenly over the model, with the default site among them."""
+    from directrix.models import facts
+
     names = [each.name for each in sites.listed(pipeline) if not each.name.endswith(".heads")]
-    default = sites.find(pipeline).name
-    if len(names) > count:
-        names = [names[round(place * (len(names) - 1) / (count - 1))] for place in range(count)]
-    return names if default in names else [default, *names]
+    default = sites.find(pipeline, facts(pipeline).site).name
+    # A card may name one that is no block.
+    names = names if default in names else [default, *names]
+    if len(names) <= count:
+        return names
+    places = [round(place * (len(names) - 1) / max(1, count - 1)) for place in range(count)]
+    wanted = names.index(default)
+    places[min(range(count), key=lambda number: abs(places[number] - wanted))] = wanted
+    return [names[place] for place in places]
 
 
-def _measured(pipeline: Any, concept: Concept, direction: Any, settings: Mapping[str, Any]) -> Ranked:
+class _Goal(NamedTuple):
+    """A batch of states, float32 (N, ...), their times (N,), what is told of the neutral prompt (N rows), and the
+    predictions of that and of what steering should give, float32 of the states' shape."""
+
+    states: Tensor
+    times: Tensor
+    told: Conditioning
+    plain: Tensor
+    wanted: Tensor
+
+
+def _problem(denoiser: FrozenDenoiser, seen: Trajectories, guidance_scale: float) -> Problem:
+    """The one concept of the trajectories, as the closed form wants to have it."""
+    from directrix.discover.difference import Difference
+    from directrix.discover.problem import Problem
+
+    channels, height, width = seen.neutral.shape[-3:]
+    batch = Difference.defaults.batch_size
+    return Problem(denoiser, None, seen, (1, channels, height, width), guidance_scale, 0.0, 0, batch)
+
+
+def _goals(problem: Problem) -> list[_Goal]:
+    """What is the same at every site."""
+    from directrix.discover.difference import predictions
+
+    seen, denoiser = problem.trajectories, problem.denoiser
+    goals: list[_Goal] = []
+    for pair, words in enumerate(seen.pairs):
+        of_pair = seen.states[seen.prompt[pair]]
+        told = denoiser.encode([words.neutral])
+        parts = (
+            each.split(problem.batch_size)
+            for each in (of_pair.flatten(0, 1), seen.timesteps.repeat(len(of_pair)))
+        )
+        for states, times in zip(*parts, strict=True):
+            plain, wanted = predictions(problem, pair, states, times)
+            goals.append(_Goal(states, times, told.expand(len(states)), plain, wanted))
+    return goals
+
+
+def _ranked(problem: Problem, size: float, goals: Sequence[_Goal]) -> Ranked:
+    """What the closed form's direction does at the problem's site, whose output has the root mean square ``size``."""
     import torch
 
-    from directrix.discover.denoiser import FrozenDenoiser
-    from directrix.discover.drawing import Drawing
-    from directrix.discover.follow import follow
+    from directrix.discover.difference import Difference
+    from directrix.discover.run import check_size
 
-    call = settings["call"] or {}
-    drawing = Drawing(pipeline, settings["guidance_scale"], settings["num_inference_steps"], call)
-    denoiser = FrozenDenoiser(pipeline, direction.site, drawing)
-    # Other trajectories than those that the direction was found on.
-    how = {key: settings[key] for key in ("guidance_scale", "num_inference_steps", "call")}
-    seen = follow(pipeline, denoiser, [concept], settings["images"], seed=settings["seed"] + 1, **how)
-    vector = direction.tensor if direction.tensor.ndim == 3 else direction.tensor[:, None, None]
+    site = problem.denoiser.site
+    check_size(size)
+    (vector,) = Difference().fit(problem).vectors
     left = way = whole = 0.0
-    for place, words in enumerate(seen.pairs):
-        states = seen.states[seen.prompt[place]]
-        flat, times = states.flatten(0, 1), seen.timesteps.repeat(len(states))
-        told = denoiser.encode([words.neutral]).expand(len(flat))
-        wanted = denoiser.predict(flat, times, denoiser.encode([words.target]).expand(len(flat)))
+    for goal in goals:
         with torch.no_grad():
-            moved = denoiser.steered(flat, times, told, vector[None])
-        left += float((wanted - moved).square().sum())
-        whole += float(wanted.square().sum())
-        way += float((wanted - denoiser.predict(flat, times, told)).square().sum())
-    if seen.size <= 0:
-        raise SiteError(
-            f"The site '{direction.site.name}' puts out zeros only.", "activations.", "another site."
-        )
+            moved = problem.denoiser.steered(goal.states, goal.times, goal.told, vector[None])
+        left += float((goal.wanted - moved).square().sum())
+        way += float((goal.wanted - goal.plain).square().sum())
+        whole += float(goal.wanted.square().sum())
     if way <= ROUNDING * whole:
-        return Ranked(direction.site, 0.0, 0.0, 0.0)
-    relative = float(vector.square().mean().sqrt()) / seen.size
+        return Ranked(site, 0.0, 0.0, 0.0)
+    relative = float(vector.square().mean().sqrt()) / size
     reach = 1 - left / way
-    return Ranked(direction.site, reach, relative, reach / relative if relative > 0 else 0.0)
+    return Ranked(site, reach, relative, reach / relative if relative > 0 else 0.0)

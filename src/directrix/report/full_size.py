@@ -2,16 +2,17 @@
 
 A discovery step is what the gradient methods do for one image: a forward with a vector added at the site, and the
 gradient of a loss by that vector, which is the only thing that needs one. A steered step is a forward with a direction
-added. All have batch 1 and no guidance, so each compares with one plain forward.
+added. All have batch 1 and no guidance, so each compares with one plain forward. What is done once for many steps
+(freezing the model, recognising it, opening hooks) is done before the clock starts.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,14 +59,16 @@ def full_size(
     with progress((repeats + 2) * len(works) + strengths, "Measuring") as bar:
         peaks: dict[str, int] = {}
         for step, work in works.items():
-            work()
-            bar.advance(1)
-            peaks[step] = peak_bytes(work, where)
-            bar.advance(1)
+            with work.held():
+                work.run()
+                bar.advance(1)
+                peaks[step] = peak_bytes(work.run, where)
+                bar.advance(1)
         seconds: dict[str, list[float]] = {step: [] for step in works}
         for _ in range(repeats):
             for step, work in works.items():
-                seconds[step].append(_seconds(work, where))
+                with work.held():
+                    seconds[step].append(_seconds(work.run, where))
                 bar.advance(1)
         counted = _graphs(pipeline, chosen, where, dtype, strengths, bar) if strengths else {}
     weights = weight_bytes(pipeline.network)
@@ -89,6 +92,13 @@ def full_size(
     }
 
 
+class _Work(NamedTuple):
+    """One step's work, and what a run of many such steps holds open around them."""
+
+    run: Callable[[], None]
+    held: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
 class _Pipeline:
     """As much of a pipeline as steering and discovery ask for."""
 
@@ -104,7 +114,7 @@ class _Pipeline:
 
 def _works(
     pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype
-) -> dict[str, Callable[[], None]]:
+) -> dict[str, _Work]:
     """The steps, in the order in which they take turns."""
     site = sites.find(pipeline)
     denoiser = FrozenDenoiser(pipeline, site)
@@ -117,22 +127,24 @@ def _works(
     def plain() -> None:
         denoiser.predict(state, times, told)
 
-    def steered() -> None:
-        with steer(pipeline, {direction: 1.0}, guided=False):
-            denoiser.predict(state, times, told)
-
     def discovery() -> None:
-        with frozen(pipeline):
-            _step(denoiser, state, times, told, vector)
+        _step(denoiser, state, times, told, vector)
 
-    def recomputed() -> None:
+    @contextmanager
+    def recomputing() -> Iterator[None]:
         pipeline.network.enable_gradient_checkpointing()
         try:
-            discovery()
+            with frozen(pipeline):
+                yield
         finally:
             pipeline.network.disable_gradient_checkpointing()
 
-    return {PLAIN: plain, STEERED: steered, DISCOVERY: discovery, RECOMPUTED: recomputed}
+    return {
+        PLAIN: _Work(plain),
+        STEERED: _Work(plain, lambda: steer(pipeline, {direction: 1.0}, guided=False)),
+        DISCOVERY: _Work(discovery, lambda: frozen(pipeline)),
+        RECOMPUTED: _Work(discovery, recomputing),
+    }
 
 
 def _step(denoiser: FrozenDenoiser, state: Tensor, times: Tensor, told: Conditioning, vector: Tensor) -> None:
@@ -172,16 +184,18 @@ def _graphs(
         return graph.forward
 
     torch._dynamo.reset()
-    network: Any = torch.compile(pipeline.network, backend=backend)
-    steps = [0.0, *(1 + place / strengths for place in range(strengths))]
-    for place, strength in enumerate(steps):
-        if place in (1, 2):
-            counts.append(0)
-        held = steer(pipeline, {direction: strength}, guided=False) if place else nullcontext()
-        with torch.no_grad(), held:
-            network(state, **arguments, return_dict=False)
-        bar.advance(1 if place else 0)
-    torch._dynamo.reset()
+    try:
+        network: Any = torch.compile(pipeline.network, backend=backend)
+        steps = [0.0, *(1 + place / strengths for place in range(strengths))]
+        for place, strength in enumerate(steps):
+            if place in (1, 2):
+                counts.append(0)
+            held = steer(pipeline, {direction: strength}, guided=False) if place else nullcontext()
+            with torch.no_grad(), held:
+                network(state, **arguments, return_dict=False)
+            bar.advance(1 if place else 0)
+    finally:
+        torch._dynamo.reset()
     return {
         "graphs": counts[0],
         "graphs_steered": counts[1],
