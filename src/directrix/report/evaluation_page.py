@@ -174,7 +174,8 @@ def _cell(figure: Figure | None, difference: Figure | None, *, named: bool = Fal
 
 
 def _interval(figure: Figure, sign: bool = False) -> str:
-    return f"[{number(figure['low'], sign)}, {number(figure['high'], sign)}]"
+    # Where a narrow page breaks a line, it is not inside an interval.
+    return f"[{number(figure['low'], sign)},&nbsp;{number(figure['high'], sign)}]"
 
 
 def number(value: float, sign: bool = False) -> str:
