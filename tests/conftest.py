@@ -114,14 +114,27 @@ def make_pipeline(tokenizer_folder: Path) -> Callable[..., Any]:
     return lambda prediction_type="epsilon", seed=0: build_pipeline(tokenizer_folder, prediction_type, seed)
 
 
+def _image_processor() -> Any:
+    """The class of image processors that needs no torchvision; transformers 4 has no other."""
+    import transformers
+
+    return getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
+
+
+@pytest.fixture(scope="session")
+def image_processor() -> Any:
+    """Makes CLIP's image processor."""
+    return _image_processor()
+
+
 def build_clip(tokenizer_folder: Path, end_mark: int | None = None) -> tuple[Any, Any, Any]:
     """A random CLIPModel for 16 x 16 pixels, 24 tokens and 8 features, its tokenizer and its image processor."""
     import torch
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
     # No length of its own, as some checkpoints have it: the model's must do.
     tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
-    processor = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    processor = _image_processor()(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     towers = {
         "hidden_size": 32,
         "intermediate_size": 64,

@@ -137,7 +137,7 @@ class _Ear:
 def _listening(pipeline: Any, hear: Callable[[bool | None], None]) -> Iterator[None]:
     """Within, `hear` is told when a drawing begins, and of its guidance what PixArt and its like tell nobody else.
 
-    Lumina's pipeline, before diffusers 0.31, declares its guidance and fails to say it.
+    In diffusers 0.31 Lumina declares its guidance too, and fails when it is asked.
 
     Several may listen, and leave in any order: the last one takes the ear away.
     """

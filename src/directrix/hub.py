@@ -167,6 +167,10 @@ def _explained(error: Exception, where: Place, file: str | None) -> HubError:
 
     By the names of its classes: their homes, and which of them are network errors, differ between versions.
     """
+    cause = error.__cause__
+    # Older clients say that a file is not in the cache, because of what the hub answered.
+    if type(error).__name__ == "LocalEntryNotFoundError" and getattr(cause, "response", None) is not None:
+        error = cause if isinstance(cause, Exception) else error
     kinds = {each.__name__ for each in type(error).__mro__}
     name = f"'{where.repository}'"
     status = getattr(getattr(error, "response", None), "status_code", None)

@@ -188,13 +188,15 @@ def test_a_folder_loads_in_single_precision(folder: Path, pictures: list[Image.I
     [
         ("config.json", "config"),
         ("model.safetensors", "model.safetensors"),
-        ("tokenizer.json", "tokenizer has 2 tokens"),
-        ("preprocessor_config.json", "image processor"),
+        ("tokenizer.json", "tokenizer"),
+        ("preprocessor_config.json", "(image processor|preprocessor_config)"),
     ],
 )
 def test_a_folder_that_lacks_a_file_is_refused(folder: Path, tmp_path: Path, name: str, why: str) -> None:
     broken = shutil.copytree(folder, tmp_path / "broken")
-    (broken / name).unlink()
+    # transformers 4 keeps a tokenizer in other files as well.
+    for each in (name, *(("vocab.json", "merges.txt") if "tokenizer" in name else ())):
+        (broken / each).unlink(missing_ok="tokenizer" in name)
     # Weights in a pickle are no weights.
     (broken / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ModelError, match=f"{why}.* Expected: .* Try: "):

@@ -25,10 +25,10 @@ def model(make_pipeline, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def clip(tokenizer_folder, tmp_path_factory):
+def clip(tokenizer_folder, tmp_path_factory, image_processor):
     """Folder of a random CLIP for 16 x 16 pixels, 8 features."""
     import torch
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
     towers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
@@ -49,7 +49,7 @@ def clip(tokenizer_folder, tmp_path_factory):
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.data.normal_(std=0.2)
-    processor = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    processor = image_processor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     for part in (model, tokenizer, processor):
         part.save_pretrained(folder)
     return folder

@@ -176,7 +176,11 @@ def _read(source: str, lookup: dict[str, Any]) -> tuple[Any, Any, Any]:
     # transformers 5 has a class of its own for PIL; only its pixels are the same with and without torchvision.
     processor: Any = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
     image_processor = processor.from_pretrained(source, **lookup)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **lookup)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **lookup)
+    except TypeError as error:
+        # transformers 4, where files are missing.
+        raise ValueError("its tokenizer's files are not all there.") from error
     loaded: Any = transformers.CLIPModel.from_pretrained(
         source, use_safetensors=True, output_loading_info=True, **lookup
     )

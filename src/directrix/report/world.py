@@ -123,7 +123,7 @@ def judge_figures(judge: EmojiJudge, renders: Renders) -> dict[str, Interval]:
 def clip_figures(renders: Renders) -> dict[str, Interval]:
     """Zero-shot accuracy of the embedded CLIPModel on held-out renders."""
     folder = world.clip_path()
-    model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
+    model = CLIPModel.from_pretrained(folder).float().eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     pictures = _pictures(renders)
     features = torch.cat(

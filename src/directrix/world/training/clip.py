@@ -76,8 +76,9 @@ def build(
     model = CLIPModel(
         CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128)
     )
-    # Plain attention: its backward pass is faster on a CPU than the fused one.
-    model.set_attn_implementation("eager")
+    # Plain attention: its backward pass is faster on a CPU than the fused one. Older transformers cannot be asked.
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")
     return model
 
 

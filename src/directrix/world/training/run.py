@@ -88,7 +88,7 @@ def _tokenizer(config: Config, folder: Path) -> CLIPTokenizer:
 def _clip(config: Config, folder: Path, art: Art, tokens: CLIPTokenizer, progress: Progress) -> CLIPModel:
     done = folder / "clip_model"
     if done.exists():
-        return CLIPModel.from_pretrained(done, dtype=torch.float32)
+        return CLIPModel.from_pretrained(done).float()
     part = config.clip
     torch.manual_seed(INITIAL_SEED)
     model = clip.build(tokens, config.text_width, config.text_layers, config.vision_layers)
@@ -108,7 +108,7 @@ def _sight(
     """The same CLIP with a better vision tower; the text tower, all that the U-Net sees of it, does not change."""
     done = folder / "sight_model"
     if done.exists():
-        return CLIPModel.from_pretrained(done, dtype=torch.float32)
+        return CLIPModel.from_pretrained(done).float()
     part = config.sight
     batches = clip.HardBatches(part.count, part.data_seed, art, progress, clip.SIGHT_GROUPS)
     clip.sharpen(clip_model, tokens, batches, part.schedule, part.seed, folder / "sight_run", progress)
