@@ -1,5 +1,6 @@
 """Training the embedded model at its smallest: every stage runs, a killed run goes on, diffusers loads the result."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -55,6 +56,28 @@ def test_the_clip_folder_is_an_ordinary_clip_model(trained: Path) -> None:
     tokens = CLIPTokenizer.from_pretrained(trained / "clip")(["a woman"], return_tensors="pt")
     scores = model(pixel_values=torch.zeros(1, 3, 64, 64), **tokens).logits_per_image
     assert scores.shape == (1, 1) and torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_older_transformers_find_every_part(trained: Path, shipped: bool) -> None:
+    """They look for these names; what they miss they draw at random, and only warn."""
+    from safetensors.torch import load_file
+
+    from directrix import world
+
+    pipeline, clip_folder = (
+        (world.path(), world.clip_path()) if shipped else (trained / "pipeline", trained / "clip")
+    )
+    names = load_file(pipeline / "text_encoder" / "model.safetensors")
+    assert names and all(name.startswith("text_model.") for name in names)
+    for folder in (pipeline / "tokenizer", clip_folder):
+        assert (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+        if not (folder / "tokenizer.json").exists():
+            continue
+        model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+        assert json.loads((folder / "vocab.json").read_text(encoding="utf-8")) == model["vocab"]
+        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        assert [line.split(" ") for line in lines[1:]] == [list(pair) for pair in model["merges"]]
 
 
 def test_done_stages_are_not_done_again(trained: Path, drawings: Path) -> None:

@@ -225,6 +225,7 @@ def assemble(
     pipeline.to(torch.float16).save_pretrained(folder / PIPELINE)
     clip_model.half().save_pretrained(folder / CLIP_FOLDER)
     tokens.save_pretrained(folder / CLIP_FOLDER)
+    _for_older_readers(folder)
     CLIPImageProcessor(
         size={"shortest_edge": 64}, crop_size=64, image_mean=[0.5] * 3, image_std=[0.5] * 3
     ).save_pretrained(folder / CLIP_FOLDER)
@@ -243,3 +244,17 @@ def assemble(
     }
     save_file(state, folder / JUDGE_FILE, {"judge": json.dumps(settings)})
     return folder
+
+
+def _for_older_readers(folder: Path) -> None:
+    """Names and files by which transformers 4 finds what 5 wrote; 5 reads both.
+
+    Where it does not find a tensor it draws one at random and only warns.
+    """
+    encoder = folder / PIPELINE / "text_encoder" / "model.safetensors"
+    tensors = load_file(encoder)
+    prefix = "text_model."
+    named = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in tensors.items()}
+    save_file(named, encoder, {"format": "pt"})
+    for place in (folder / PIPELINE / "tokenizer", folder / CLIP_FOLDER):
+        tokenizer.write_parts(place)

@@ -1,7 +1,7 @@
 """The tokenizer: a CLIP byte-level BPE whose merges are learned from the world's captions and takes any text."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -38,8 +38,7 @@ def build(captions: Iterable[str], folder: Path, length: int) -> CLIPTokenizer:
     symbols = [*alphabet, *(letter + "</w>" for letter in alphabet)]
     symbols += [name for name in ("".join(merge.split(" ")) for merge in merges) if name not in set(symbols)]
     vocabulary = {symbol: index for index, symbol in enumerate([*dict.fromkeys(symbols), START, END])}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+    _write(folder, vocabulary, merges)
     return CLIPTokenizer(
         str(folder / "vocab.json"),
         str(folder / "merges.txt"),
@@ -49,6 +48,27 @@ def build(captions: Iterable[str], folder: Path, length: int) -> CLIPTokenizer:
         pad_token=END,
         model_max_length=length,
     )
+
+
+def write_parts(folder: Path) -> None:
+    """Write the ``vocab.json`` and ``merges.txt`` of the ``tokenizer.json`` that is there, for transformers 4.
+
+    That itself writes these two, and no ``tokenizer.json``.
+    """
+    whole = folder / "tokenizer.json"
+    if not whole.exists():
+        return
+    model = json.loads(whole.read_text(encoding="utf-8"))["model"]
+    _write(
+        folder,
+        model["vocab"],
+        [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]],
+    )
+
+
+def _write(folder: Path, vocabulary: Mapping[str, int], merges: Sequence[str]) -> None:
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
 
 
 def _pattern():
