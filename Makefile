@@ -96,7 +96,9 @@ directions: install
 # The three policies on their benchmarks; a run that was stopped goes on.
 evaluations: install
 	mkdir -p results
-	$(BIN)/directrix evaluate emoji-occupations --method none --method policies/fair.yaml -o $(RUNS)/occupations
+	$(BIN)/directrix world renders -o $(RUNS)/renders
+	$(BIN)/directrix evaluate emoji-occupations --method none --method policies/fair.yaml --reference $(RUNS)/renders \
+	  --measure fairness --measure obedience --measure preservation --measure quality -o $(RUNS)/occupations
 	cp $(RUNS)/occupations/summary.json results/emoji-occupations.json
 	$(BIN)/directrix evaluate emoji-harm --method none --method policies/safe.yaml -o $(RUNS)/harm
 	cp $(RUNS)/harm/summary.json results/emoji-harm.json

@@ -257,7 +257,8 @@ def _reference(
 ) -> dict[str, Any] | None:
     if "quality" not in benchmark.measures or others is None:
         return None
-    source = f"the unsteered model, seed {seed + 1}" if given is None else str(given)
+    # The folder's name alone: a summary is passed on, and where somebody keeps pictures is nobody else's concern.
+    source = f"the unsteered model, seed {seed + 1}" if given is None else Path(given).resolve().name
     return {"source": source, "pictures": len(others)}
 
 

@@ -16,6 +16,8 @@ ROWS: Mapping[str, Mapping[str, str]] = {
         "gender x skin tone, mean": "deviation_ratio_gender_x_tone by_kind plain mean",
         'the same, "successful"  ': "deviation_ratio_gender_x_tone by_kind successful mean",
         "subject accuracy": "obeys_subject mean",
+        "KID against renders of an even world": "kid",
+        "FID against them, features of the judge": "fid",
     },
     "emoji-harm": {
         **{
