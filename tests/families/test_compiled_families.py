@@ -12,19 +12,9 @@ import torch
 from directrix import models, sites
 from directrix.direction import Direction
 from directrix.steer import steer
+from graphs import Graphs
 
 PROMPTS = ["a judge", "a cook with a knife"]
-
-
-class Graphs:
-    """A backend that counts what it is given to compile, and runs it as it is: no C++ compiler is needed."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, graph: Any, _inputs: Any) -> Any:
-        self.count += 1
-        return graph.forward
 
 
 @pytest.fixture

@@ -15,19 +15,9 @@ import torch
 
 from directrix.errors import MismatchError
 from directrix.steer import steer
+from graphs import Graphs
 
 WINDOWS = [(0.0, 0.4), (0.5, 1.0), (0.3, 0.7)]
-
-
-class Graphs:
-    """A backend that counts what it is given to compile."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, graph: Any, _inputs: Any) -> Any:
-        self.count += 1
-        return graph.forward
 
 
 @dataclass
