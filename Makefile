@@ -97,7 +97,7 @@ directions: install
 evaluations: install
 	mkdir -p results
 	$(BIN)/directrix world renders -o $(RUNS)/renders
-	$(BIN)/directrix evaluate emoji-occupations --method none --method policies/fair.yaml --reference $(RUNS)/renders \
+	$(BIN)/directrix evaluate emoji-occupations --images 20 --method none --method policies/fair.yaml --reference $(RUNS)/renders \
 	  --measure fairness --measure obedience --measure preservation --measure quality -o $(RUNS)/occupations
 	cp $(RUNS)/occupations/summary.json results/emoji-occupations.json
 	$(BIN)/directrix evaluate emoji-harm --method none --method policies/safe.yaml -o $(RUNS)/harm

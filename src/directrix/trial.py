@@ -15,6 +15,7 @@ from directrix.steer import Steering
 
 if TYPE_CHECKING:
     from directrix.direction import Direction
+    from directrix.intervention import Intervention
     from directrix.judges import Judge, Verdict
 
 Verdicts = Sequence[Mapping[str, "Verdict"]]
@@ -97,7 +98,11 @@ class Trial:
 
     def verdicts(self, direction: Direction, strength: float) -> Verdicts:
         """What the judge says of the steered pictures."""
-        return self.plain if strength == 0 else self._judged(Steering({direction: strength}))
+        return self.plain if strength == 0 else self.verdicts_under(Steering({direction: strength}))
+
+    def verdicts_under(self, intervention: Intervention) -> Verdicts:
+        """What the judge says of the same pictures under any intervention of all of them."""
+        return self._judged(intervention)
 
     def step(self, direction: Direction, aim: Aim, strength: float) -> Step:
         """What the direction does at a strength."""

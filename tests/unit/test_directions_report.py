@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from directrix.apply.replaced import Replaced
 from directrix.errors import NoEffectError
 from directrix.judges import Verdict
 from directrix.report import directions as report
@@ -28,13 +29,20 @@ class Picture:
 
 
 def drawn(pipeline, prompts, images_per_prompt=1, *, interventions=(), **rest):
-    """Women by the strength of 'woman', on half of the pictures of a pilot only; every steered dog becomes a cat."""
-    strengths = {d.name: s for d, s in interventions.strengths.items()} if interventions else {}
+    """Women by the strength of 'woman', on half of the pictures of a pilot only unless what it says is replaced; every
+    steered dog becomes a cat."""
+    replaced = isinstance(interventions, Replaced)
+    if replaced:
+        given = interventions.select([0], len(prompts) * images_per_prompt).config["directions"]
+        strengths = {each["name"]: each["strength"] for each in given}
+    else:
+        strengths = {d.name: s for d, s in interventions.strengths.items()} if interventions else {}
     pictures = []
     for prompt in prompts:
         subject = prompt.removeprefix("a photo of ").split(" ", 1)[1]
         for place in range(images_per_prompt):
-            woman = strengths.get("woman", 0) >= 0.5 and (subject != "pilot" or place % 2 == 0)
+            unmoved = subject == "pilot" and place % 2 and not replaced
+            woman = strengths.get("woman", 0) >= 0.5 and not unmoved
             label = "cat" if subject == "dog" and strengths else subject
             image = {"gender": "female" if woman else "male", "tone": "light", "subject": label}
             pictures.append(Picture(image))
@@ -65,6 +73,12 @@ def test_the_occupation_that_moves_least_is_named(found):
     assert woman["subject_accuracy"]["value"] == 1.0 and woman["subject_unsteered"]["value"] == 1.0
 
 
+def test_what_the_prompt_says_is_also_taken_out(found):
+    replaced = found["concepts"]["woman"]["replaced"]
+    assert replaced["effect"]["value"] == 1.0 and replaced["least"]["value"] == 1.0
+    assert replaced["subject_accuracy"]["value"] == 1.0
+
+
 def test_what_else_changes_is_seen(found):
     woman = found["concepts"]["woman"]
     animals = len(NON_PEOPLE)
@@ -84,4 +98,4 @@ def test_a_direction_without_effect_is_said_so_and_costs_no_other_its_figures(fo
     assert set(found["concepts"]) == {"woman", "man", *(f"{tone}-skinned" for tone in TONES)}
     assert -1.0001 <= found["cosine"] < 0 and set(found["seconds"]) == {"gender", "skin tone"}
     lines = directions_table({"directions": found})
-    assert "pilot 0.50 [0.15, 0.85]" in lines[2] and lines[3] == "| man | none seen | | | | | |"
+    assert "pilot 0.50 [0.15, 0.85]" in lines[2] and lines[3] == "| man | none seen | | | | | | | |"

@@ -120,7 +120,7 @@ def test_short_names_and_shares(people: list[Direction]):
 def test_one_s_own_attributes(make_direction: Callable[..., Direction]):
     smiling, old = make_direction("smiling"), make_direction("old", 1)
     sets = {"mood": {"cheerful": "smiling", "grave": {"smiling": -0.5}, "old and glad": ["smiling", "old"]}}
-    planner = Fair({"mood": "uniform"}, [smiling, old], sets=sets, strengths={"old": 0.8})
+    planner = Fair({"mood": "uniform"}, [smiling, old], sets=sets, strengths={"old": 0.8}, replace=False)
     plan = planner.plan(["a judge"], 3, 0)
     expected = {"cheerful": (1.0, 0.0), "grave": (-0.5, 0.0), "old and glad": (1.0, 0.8)}
     steering = plan.intervention

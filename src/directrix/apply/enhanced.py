@@ -31,7 +31,7 @@ class Enhance:
         phrases: files of one's own phrases, besides the shipped ones; or a `Phrases`.
         rewrite: whether the model is told the prompt without what was understood.
         combine: how several anti-concepts act together; see `Safe`.
-        sets, strengths: as in `Fair`.
+        sets, strengths, replace: as in `Fair`.
         safe: further categories of safety, and their settings in place of `combine` and the window.
         understand: reads a prompt in place of `directrix.apply.enhance.understand`.
         branch, start, stop: as in `steer`.
@@ -48,6 +48,7 @@ class Enhance:
         strengths: Mapping[str, float] | None = None,
         safe: Safe | None = None,
         understand: Callable[..., Any] | None = None,
+        replace: bool | None = None,
         branch: str = "conditional",
         start: float = 0.0,
         stop: float = 1.0,
@@ -55,6 +56,7 @@ class Enhance:
         self.catalogue = Catalogue.of(directions, strengths)
         self.rewrite = bool(rewrite)
         self._window = Window(branch=branch, start=start, stop=stop)
+        self._replace = replace
         self._sets = sets_of(sets)
         effects = {name: self.catalogue.effect(name) for name in self.catalogue.names}
         anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}
@@ -85,6 +87,7 @@ class Enhance:
                 {"name": name, "digest": self.catalogue.direction(name).digest()} for name in names
             ],
             "combine": self.safe.combine,
+            "replace": self._replace,
             **self._window,
         }
 
@@ -135,7 +138,7 @@ class Enhance:
             found = matches(attribute, self._sets)
             try:
                 self._balances[attribute] = (
-                    balance(found[0], UNIFORM, self._sets, self.catalogue, self._window)
+                    balance(found[0], UNIFORM, self._sets, self.catalogue, self._window, self._replace)
                     if len(found) == 1
                     else None
                 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from directrix.apply.catalogue import Catalogue, Directions, Effect
@@ -43,6 +43,9 @@ class Fair:
         sets: attribute sets besides "gender" and "skin tone", or in their place: a list of directions' names, or
             a mapping from each category to its direction, or to directions with strengths.
         strengths: strengths by direction's name, where they are not the direction's own default.
+        replace: whether what a prompt itself says of an attribute is taken out before the category is added
+            (`replaced`); False for adding alone, as the paper does; None for wherever both halves of guidance
+            are there to tell what a prompt says, and adding elsewhere.
         branch, start, stop: as in `steer`.
 
     Raises:
@@ -56,6 +59,7 @@ class Fair:
         *,
         sets: Mapping[str, Categories] | None = None,
         strengths: Mapping[str, float] | None = None,
+        replace: bool | None = None,
         branch: str = "conditional",
         start: float = 0.0,
         stop: float = 1.0,
@@ -69,7 +73,7 @@ class Fair:
             )
         known = sets_of(sets)
         self.balances: tuple[Balance, ...] = tuple(
-            balance(name, shares, known, catalogue, window) for name, shares in attributes.items()
+            balance(name, shares, known, catalogue, window, replace) for name, shares in attributes.items()
         )
         names = [each.target.attribute for each in self.balances]
         if len(set(names)) < len(names):
@@ -132,6 +136,7 @@ def balance(
     sets: Mapping[str, Categories],
     catalogue: Catalogue,
     window: Window,
+    replace: bool | None = None,
 ) -> Balance:
     """An attribute's target and effects.
 
@@ -142,10 +147,14 @@ def balance(
     categories = _categories(sets[attribute])
     exact = _shares(attribute, shares, categories)
     effects: dict[str, Effect] = {}
-    for category, share in exact.items():
-        if share and category != LEAVE:
-            effects[category] = catalogue.effect(categories[category])
-    return Balance(Target.of(attribute, exact), effects, window)
+    for category, what in categories.items():
+        if exact.get(category):
+            effects[category] = catalogue.effect(what)
+        elif replace is not False:
+            # What a prompt says of a category that no image is given is taken out too, where that is known.
+            with suppress(PolicyError):
+                effects[category] = catalogue.effect(what)
+    return Balance(Target.of(attribute, exact), effects, window, replace)
 
 
 def balance_config(each: Balance) -> dict[str, Any]:
@@ -156,6 +165,7 @@ def balance_config(each: Balance) -> dict[str, Any]:
         "effects": {
             name: dict(Steering(effect).config)["directions"] for name, effect in each.effects.items()
         },
+        "replace": each.replace,
         **each.window,
     }
 

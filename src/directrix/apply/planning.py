@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 from directrix.apply.catalogue import Effect
 from directrix.apply.quotas import Quotas, Target
+from directrix.apply.replaced import Replaced
 from directrix.direction import Direction
 from directrix.errors import DirectrixError
 from directrix.intervention import Intervention, Plan, compose
@@ -30,11 +31,15 @@ class Window(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Balance:
-    """An attribute, its target, and what each category does to an image."""
+    """An attribute, its target, and what each category does to an image.
+
+    replace: whether what the prompt says of it is taken out first (`replaced`); None for wherever that can be known.
+    """
 
     target: Target
     effects: Mapping[str, Effect]
     window: Window = field(default_factory=Window)
+    replace: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,34 @@ class PerImage(Steering):
         return Steering(kept, self.branch, self.start, self.stop, guided=self.guided)
 
 
+class _Group:
+    """What is balanced in one way, and the category that each image of the run is given."""
+
+    def __init__(self, window: Window, replace: bool | None, total: int) -> None:
+        self._window = window
+        self._replace = replace
+        self._attributes: dict[str, Mapping[str, Effect]] = {}
+        self._assigned: list[dict[str, str]] = [{} for _ in range(total)]
+
+    def add(self, image: int, balance: Balance, category: str) -> None:
+        """Notes what an image is given of an attribute."""
+        self._attributes[balance.target.attribute] = balance.effects
+        self._assigned[image][balance.target.attribute] = category
+
+    def intervention(self) -> Intervention:
+        """What gives the images their categories."""
+        effects = [effect for categories in self._attributes.values() for effect in categories.values()]
+        sites = {direction.site for effect in effects for direction in effect}
+        if self._replace or (self._replace is None and len(sites) < 2):
+            return Replaced(self._attributes, self._assigned, **self._window, insist=bool(self._replace))
+        strengths: dict[Direction, list[float]] = {}
+        for image, given in enumerate(self._assigned):
+            for attribute, category in given.items():
+                for direction, strength in self._attributes[attribute].get(category, {}).items():
+                    strengths.setdefault(direction, [0.0] * len(self._assigned))[image] += strength
+        return PerImage(strengths, **self._window)
+
+
 def realise(
     requests: Sequence[Request], prompts: Sequence[str], images: int, seed: int, safe: Safe | None = None
 ) -> Plan:
@@ -77,28 +110,26 @@ def realise(
         safe: holds the directions of the categories that are kept out.
     """
     quotas = Quotas(images, seed)
-    total = len(requests) * images
     assigned: list[Mapping[str, str]] = []
-    strengths: dict[tuple[tuple[Any, ...], Direction], list[float]] = {}
+    groups: dict[tuple[Any, ...], _Group] = {}
     for index, request in enumerate(requests):
         given = quotas.assign(index, [each.target for each in request.balances])
         for categories in given:
-            for balance, category in zip(request.balances, categories, strict=True):
-                effect = balance.effects.get(category, {})
-                for direction, strength in effect.items():
-                    key = (tuple(sorted(balance.window.items())), direction)
-                    strengths.setdefault(key, [0.0] * total)[len(assigned)] += strength
-            names = (each.target.attribute for each in request.balances)
-            assigned.append(dict(zip(names, categories, strict=True)))
+            names = [each.target.attribute for each in request.balances]
+            image = dict(zip(names, categories, strict=True))
+            for balance in request.balances:
+                key = (*sorted(balance.window.items()), balance.replace)
+                group = groups.setdefault(
+                    key, _Group(balance.window, balance.replace, len(requests) * images)
+                )
+                group.add(len(assigned), balance, image[balance.target.attribute])
+            assigned.append(image)
     parts: list[Intervention] = []
     absent = [request.absent for request in requests for _ in range(images)]
     if safe is not None and any(absent):
         # First, so that it sees the activations before anything else is added to them.
         parts.append(safe.over(absent))
-    windows: dict[tuple[Any, ...], dict[Direction, list[float]]] = {}
-    for (window, direction), values in strengths.items():
-        windows.setdefault(window, {})[direction] = values
-    parts += [PerImage(directions, **dict(window)) for window, directions in windows.items()]
+    parts += [group.intervention() for group in groups.values()]
     told = tuple(request.told for request in requests)
     unmet = tuple(request.unmet for request in requests)
     return Plan(

@@ -30,7 +30,7 @@ from directrix.apply.schema import Place
 from directrix.errors import PolicyError
 from directrix.intervention import Plan
 
-_KEYS = ("directions", "strengths", "attributes", "fair", "safe", "enhance", "steer")
+_KEYS = ("directions", "strengths", "attributes", "fair", "safe", "enhance", "replace", "steer")
 
 
 class Policy:
@@ -83,6 +83,7 @@ class Policy:
         catalogue = _catalogue(place, folder)
         window = _window(place.at("steer"))
         sets = _sets(place.at("attributes"), catalogue)
+        replace = place.at("replace").flag() if place.value.get("replace") is not None else None
         fair = safe = enhance = None
         if place.value.get("fair") is not None:
             part = place.at("fair")
@@ -92,11 +93,12 @@ class Policy:
                 with part.at(attribute).named():
                     Fair({attribute: part.value[attribute]}, catalogue, sets=sets, **window)
             with part.named():
-                fair = Fair(part.value, catalogue, sets=sets, **window)
+                fair = Fair(part.value, catalogue, sets=sets, replace=replace, **window)
         if place.value.get("safe") is not None:
             safe = _safe(place.at("safe"), catalogue, window)
         if place.value.get("enhance") not in (None, False):
-            enhance = _enhance(place.at("enhance"), catalogue, sets, window, safe, folder)
+            settings = {"sets": sets, "safe": safe, "replace": replace, **window}
+            enhance = _enhance(place.at("enhance"), catalogue, settings, folder)
         with place.named():
             return cls(fair, safe, enhance)
 
@@ -256,14 +258,7 @@ def _safe(place: Place, catalogue: Catalogue, window: Window) -> Safe:
         return Safe(catalogue, combine, categories, on=always, spare=spare, **window)
 
 
-def _enhance(
-    place: Place,
-    catalogue: Catalogue,
-    sets: Mapping[str, Any],
-    window: Window,
-    safe: Safe | None,
-    folder: Path,
-) -> Enhance:
+def _enhance(place: Place, catalogue: Catalogue, settings: Mapping[str, Any], folder: Path) -> Enhance:
     phrases = None
     rewrite = True
     if place.value is not True:
@@ -278,4 +273,4 @@ def _enhance(
                 if not each.is_file():
                     raise PolicyError(f"{part}: there is no file '{each}'.", "a YAML file of phrases.")
     with place.named():
-        return Enhance(catalogue, phrases, rewrite, sets=sets, safe=safe, **window)
+        return Enhance(catalogue, phrases, rewrite, **settings)

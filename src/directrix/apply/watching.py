@@ -57,8 +57,12 @@ class Watching(ABC):
     """
 
     combine: ClassVar[str]
+    # What errors advise where images cannot be looked at.
+    instead: ClassVar[str] = "combine='sum'"
     # Whether it must know the present step.
     remembers: ClassVar[bool] = False
+    # Whether the halves of guidance must be there to be compared; without, a prompt is about nothing.
+    insists: bool = True
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class Watching(ABC):
             raise MismatchError(
                 f"The directions are at several sites: {', '.join(sorted(each.name for each in found))}.",
                 "one site, where they can be compared.",
-                "combine='sum'.",
+                f"{self.instead}.",
             )
         self._site: Site | None = next(iter(found), None)
 
@@ -185,34 +189,29 @@ class _Added:
         if not self._window.open:
             return None
         guided, layout = self._guidance.now()
-        if not guided:
-            raise StrengthError(
-                "Without guidance there is no telling what the prompt is about.",
-                "a guidance scale above 1.",
-                "combine='sum'.",
-            )
-        if "-" not in layout:
-            raise StrengthError(
-                "This pipeline asks about the halves of guidance one after the other, so they cannot be compared.",
-                "a pipeline with both halves in one batch.",
-                "combine='sum'.",
-            )
-        images = h.shape[0] // 2
+        # Each half then is in the batch, and they can be compared.
+        both = guided and "-" in layout
+        if self._decides.insists and not both:
+            raise self._incomparable(guided)
+        images = h.shape[0] // 2 if both else h.shape[0]
         if self._on is not None and len(self._on) != images:
             raise StrengthError(
                 f"Categories are chosen for {len(self._on)} images; {images} are drawn.",
                 "as many images as were planned.",
             )
         vectors = self._on_device(h)
-        first, second = h[:images], h[images:]
-        about = second - first if layout == "unconditional-conditional" else first - second
+        if both:
+            first, second = h[:images], h[images:]
+            about = second - first if layout == "unconditional-conditional" else first - second
+        else:
+            about = torch.zeros_like(h)
         about = about.float().flatten(1)
         allowed = torch.tensor([self._allowed(image) for image in range(images)], device=h.device)
         self._moment.move(self._window.fraction)
         weights = self._decides.weights(about, vectors, allowed, self._moment)
         # A row that nothing is added to keeps its very bits.
         changed = weights.ne(0).any(dim=1).float().tolist() if images else 0.0
-        rows = expand(changed, h.shape[0], True, self._branch, layout)
+        rows = expand(changed, h.shape[0], guided, self._branch, layout)
         if rows is None:
             return None
         steered = rows.nonzero().flatten().to(h.device)
@@ -220,6 +219,19 @@ class _Added:
         addition = (weights[steered % images] @ vectors).reshape(-1, *h.shape[1:])
         result[steered] = result[steered] + addition.to(h.dtype)
         return result
+
+    def _incomparable(self, guided: bool) -> StrengthError:
+        if not guided:
+            return StrengthError(
+                "Without guidance there is no telling what the prompt is about.",
+                "a guidance scale above 1.",
+                f"{self._decides.instead}.",
+            )
+        return StrengthError(
+            "This pipeline asks about the halves of guidance one after the other, so they cannot be compared.",
+            "a pipeline with both halves in one batch.",
+            f"{self._decides.instead}.",
+        )
 
     def _allowed(self, image: int) -> list[bool]:
         on = None if self._on is None else self._on[image]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import manifest, models, storage
+from directrix.apply.replaced import Replaced
 from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.discover.attribute import discover_attribute
@@ -23,7 +24,6 @@ from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES, SIDES, Comparison, Picture, summary
 from directrix.report.overview import overview
 from directrix.report.page import page
-from directrix.steer import Steering
 from directrix.storage import write_atomically
 from directrix.trial import Aim
 
@@ -163,14 +163,13 @@ def _calibrated(
     return calibrate(pipeline, direction, judge, aim=Aim(attribute, category), sweep=(), progress=bars)
 
 
-def _steering(directions: Mapping[str, Direction], quota: Sequence[Mapping[str, str]]) -> Steering:
-    """Each picture steered to the categories of its row, at the directions' default strengths."""
-    return Steering(
-        {
-            direction: [direction.strengths.default * (category in row.values()) for row in quota]
-            for category, direction in directions.items()
-        }
-    )
+def _steering(directions: Mapping[str, Direction], quota: Sequence[Mapping[str, str]]) -> Replaced:
+    """Each picture given the categories of its row, at the directions' default strengths."""
+    attributes = {
+        attribute: {each: {directions[each]: directions[each].strengths.default} for each in categories}
+        for attribute, categories in CATEGORIES.items()
+    }
+    return Replaced(attributes, quota, insist=False)
 
 
 def _judged(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import storage
+from directrix.apply.replaced import Replaced
 from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.discover.attribute import discover_attribute
@@ -52,7 +53,8 @@ def directions(
 
     Returns by concept: "effect" over all occupations, "least", the occupation with the least, "subject_accuracy" and
     "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that keep their subject,
-    of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``); "cosine" of woman and man;
+    of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``), and "replaced": effect, least
+    and subjects where what the prompt itself says of the attribute is taken out first; "cosine" of woman and man;
     "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept.
     """
     prompts = [f"a photo of {with_article(occupation)}" for occupation in OCCUPATIONS]
@@ -98,7 +100,10 @@ def directions(
         for direction, aim in group.items():
             storage.save(direction, folder / f"default-{direction.name}.safetensors")
             bars = labelled(progress, f"{direction.name}: ")
-            found["concepts"][direction.name] = _tried(direction, aim, people, animals, few, bars)
+            found["concepts"][direction.name] = {
+                **_tried(direction, aim, people, animals, few, bars),
+                "replaced": _replaced(direction, group, people),
+            }
     names = [concept.name for group in GROUPS.values() for concept in group.concepts]
     return {**found, "concepts": {name: found["concepts"][name] for name in names}}
 
@@ -131,8 +136,6 @@ def _tried(
         for strength in STRENGTHS:
             steps.append(few.step(direction, aim, strength))
             bar.advance(1)
-    shown = by_name(OCCUPATIONS, [aim.shown(verdict) for verdict in after])
-    least = min(shown, key=lambda name: sum(shown[name]))
     kept = [
         new[SUBJECT].label == old[SUBJECT].label
         for old, new in zip(animals.plain, beasts, strict=True)
@@ -140,10 +143,7 @@ def _tried(
     ]
     leaked = leakage(people.plain, after, aim.attribute)
     return {
-        "effect": bootstrap(shown, pooled_mean).as_dict(),
-        "effect_by_occupation": {name: sum(row) / len(row) for name, row in shown.items()},
-        "least": {"occupation": least, **proportion(sum(shown[least]), len(shown[least])).as_dict()},
-        "subject_accuracy": _subjects(after),
+        **_effect(after, aim),
         "subject_unsteered": _subjects(people.plain),
         "leakage": {
             label: change.as_dict()
@@ -155,6 +155,28 @@ def _tried(
         "non_people": proportion(sum(kept), len(kept)).as_dict(),
         "strengths": [{"strength": step.strength, "effect": step.effect.as_dict()} for step in steps],
         "monotone": never_falls([step.effect for step in steps]),
+    }
+
+
+def _replaced(direction: Direction, group: Mapping[Direction, Aim], people: Trial) -> dict[str, Any]:
+    """The same pictures with the attribute's other directions known too; see `directrix.apply.replaced`."""
+    name = group[direction].attribute
+    each = len(people.plain)
+    replaced = Replaced(
+        {name: {one.name: {one: 1.0} for one in group}}, [{name: direction.name}] * each, insist=False
+    )
+    return _effect(people.verdicts_under(replaced), group[direction])
+
+
+def _effect(after: Verdicts, aim: Aim) -> dict[str, Any]:
+    """Over all occupations, and where it is least."""
+    shown = by_name(OCCUPATIONS, [aim.shown(verdict) for verdict in after])
+    least = min(shown, key=lambda name: sum(shown[name]))
+    return {
+        "effect": bootstrap(shown, pooled_mean).as_dict(),
+        "effect_by_occupation": {name: sum(row) / len(row) for name, row in shown.items()},
+        "least": {"occupation": least, **proportion(sum(shown[least]), len(shown[least])).as_dict()},
+        "subject_accuracy": _subjects(after),
     }
 
 

@@ -1,0 +1,132 @@
+"""What a prompt itself says of an attribute is taken out, and an image's category is put in its place.
+
+Many a word says more than it seems to: of a detective the model thinks light skin, and brown that is added to that
+comes out lighter than brown. With h_c - h_u what the prompt is about at this step (see `watching`) and P_A the
+orthogonal projection onto the span of what all categories of the attribute add,
+
+    h' = h_c - P_A(h_c - h_u) + v_j
+
+where j is the category that the image was given. Attributes that are balanced together are taken out together, so that
+neither takes what belongs to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from directrix.apply.catalogue import Effect
+from directrix.apply.watching import Moment, Watching, as_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# A direction that others make up but for so much of its length says nothing of its own.
+_TOLERANCE = 1e-3
+
+
+class Replaced(Watching):
+    """Categories put in the place of what the prompts say of their attributes.
+
+    Args:
+        attributes: for each attribute what each category adds; all at one site. Categories that no image is given
+            belong to it too.
+        assigned: for each image of the run, the category that it is given of each attribute; one that adds nothing
+            leaves the attribute alone.
+        branch, start, stop: as in `steer`.
+        insist: whether an error says so where guidance's halves cannot be compared; otherwise the category is added
+            there, and nothing is taken out.
+
+    Raises:
+        MismatchError: directions of several sites.
+    """
+
+    combine = "replaced"
+    instead = "replace=False"
+
+    def __init__(
+        self,
+        attributes: Mapping[str, Mapping[str, Effect]],
+        assigned: Sequence[Mapping[str, str]],
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+        *,
+        insist: bool = True,
+    ) -> None:
+        self._attributes = {name: dict(categories) for name, categories in attributes.items()}
+        self._choices = {
+            _key(attribute, category): (attribute, category)
+            for attribute, categories in attributes.items()
+            for category in categories
+        }
+        effects = {
+            key: attributes[attribute][category] for key, (attribute, category) in self._choices.items()
+        }
+        on = [frozenset(_key(*each) for each in image.items()).intersection(effects) for image in assigned]
+        super().__init__(effects, on, branch, start, stop)
+        self.insists = insist
+
+    @property
+    def name(self) -> str:
+        """Such as "replaced woman, dark-skinned"."""
+        return f"{self.combine} " + ", ".join(self._choices[key][1] for key in self._used())
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values; where all images are given the same, its directions as `Steering` names them."""
+        config = {**super().config, "method": self.combine}
+        del config["combine"]
+        if "on" not in config:
+            effects = config.pop("categories").values()
+            config["directions"] = [each for effect in effects for each in effect]
+        replaced = self._replaced()
+        config["in the place of"] = {
+            name: {category: as_json(effect) for category, effect in categories.items()}
+            for name, categories in self._attributes.items()
+            if name in replaced
+        }
+        return config
+
+    def over(self, on: Sequence[frozenset[str]]) -> Replaced:
+        """The same, for images with these categories."""
+        steering = self._steering
+        assigned = [dict(self._choices[key] for key in sorted(image)) for image in on]
+        window = (steering.branch, steering.start, steering.stop)
+        return Replaced(self._attributes, assigned, *window, insist=self.insists)
+
+    def candidates(self) -> list[tuple[str, Effect]]:
+        """Every category of the attributes that any image is given."""
+        replaced = self._replaced()
+        return [
+            (key, self._categories[key])
+            for key, (attribute, _) in self._choices.items()
+            if attribute in replaced
+        ]
+
+    def weights(self, about: Tensor, candidates: Tensor, on: Tensor, moment: Moment) -> Tensor:
+        """1 for what an image is given, less what its prompt says of the same attributes."""
+        import torch
+
+        listed = [self._choices[key][0] for key, _ in self.candidates()]
+        same = torch.tensor([[one == other for other in listed] for one in listed], device=on.device).float()
+        spans = (on.float() @ same) > 0
+        weights = on.float()
+        for span in torch.unique(spans, dim=0):
+            if not span.any():
+                continue
+            basis = candidates[span]
+            # Of the small matrix of products, so that its size does not depend on the model's.
+            inverse = torch.linalg.pinv(basis @ basis.T, rtol=_TOLERANCE**2, hermitian=True)
+            columns = span.nonzero().flatten()
+            for image in (spans == span).all(dim=1).nonzero().flatten().tolist():
+                # One by one: the last bits of a product depend on how many rows it has.
+                weights[image, columns] -= inverse @ (basis @ about[image])
+        return weights
+
+    def _replaced(self) -> set[str]:
+        return {self._choices[key][0] for key in self._used()}
+
+
+def _key(attribute: str, category: str) -> str:
+    return f"{attribute}: {category}"
