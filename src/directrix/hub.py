@@ -217,8 +217,17 @@ def _explained(error: Exception, where: Place, file: str | None) -> HubError:
         )
     lines = str(error).strip().splitlines()
     first = lines[0].rstrip(".") if lines else type(error).__name__
+    if status is None:
+        # No answer of the hub's at all: a full disk, or a file that may not be written.
+        return HubError(
+            f"What the hub has of {name} could not be fetched or kept: {first}.",
+            "a connection, and a cache that can be written.",
+            "HF_HOME=DIR for a cache elsewhere.",
+        )
     return HubError(
-        f"The hub says no for {name}: {first}.", "owner/name on the Hugging Face hub.", "again later."
+        f"The hub answers {status} for {name}: {first}.",
+        "owner/name on the Hugging Face hub.",
+        "again later.",
     )
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +16,7 @@ from directrix.direction import ModelIdentity
 from directrix.errors import DirectrixError, ModelError, suggestion
 from directrix.families import guidance_layout
 from directrix.fingerprint import fingerprint
+from directrix.loading import dtype_argument, from_pretrained
 from directrix.sites import denoiser
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def load(
 
     name = str(name)
     folder, shown = _located(name)
-    options: dict[str, Any] = {_dtype_argument(): dtype or torch.float32, "use_safetensors": True}
+    options: dict[str, Any] = {dtype_argument(): dtype or torch.float32, "use_safetensors": True}
     if folder is not None:
         stored = {
             path.name
@@ -103,7 +102,8 @@ def load(
             options["variant"] = "fp16"
     if revision is not None:
         options["revision"] = revision
-    pipeline = _from_pretrained(name, folder, options)
+    advice = suggestion(name, cards()) if folder is None else "copy or download the folder again."
+    pipeline = from_pretrained(name, folder, options, advice)
     target = _best_device() if device is None else device
     try:
         pipeline = pipeline.to(target)
@@ -211,65 +211,6 @@ def _located(name: str) -> tuple[Path | None, str]:
             suggestion(name, cards()),
         )
     return None, name
-
-
-def _from_pretrained(name: str, folder: Path | None, options: dict[str, Any]) -> Any:
-    with _quiet():
-        from diffusers import DiffusionPipeline
-
-    source = name if folder is None else str(folder)
-    lookup = {key: options[key] for key in ("revision",) if key in options}
-    try:
-        with _quiet():
-            index = dict(DiffusionPipeline.load_config(source, **lookup))  # pyright: ignore
-            for part in ("safety_checker", "feature_extractor", "image_encoder"):
-                if part in index:
-                    # Judging pictures is the judges' job; a blacked-out picture would falsify every figure.
-                    options[part] = None
-            if "requires_safety_checker" in index:
-                options["requires_safety_checker"] = False
-            return DiffusionPipeline.from_pretrained(source, **options)
-    except Exception as error:
-        # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"The model '{name}' cannot be loaded: {first}",
-            "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
-            "be reached.",
-            suggestion(name, cards()) if folder is None else "copy or download the folder again.",
-        ) from error
-
-
-def _dtype_argument() -> str:
-    # diffusers renamed `torch_dtype` to `dtype`; each version warns about, or ignores, the other's word.
-    from diffusers.utils import deprecation_utils
-
-    return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
-
-
-def _is_of_use(record: logging.LogRecord) -> bool:
-    return "requires torchvision" not in record.getMessage()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Switches the loaders' own progress bars off for a moment, and advice on image processors that go unused."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    loggers = [each for each in (diffusers_logging, transformers_logging) if each.is_progress_bar_enabled()]
-    for each in loggers:
-        each.disable_progress_bar()
-    handlers = list(logging.getLogger("transformers").handlers)
-    for handler in handlers:
-        handler.addFilter(_is_of_use)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.removeFilter(_is_of_use)
-        for each in loggers:
-            each.enable_progress_bar()
 
 
 def _best_device() -> torch.device:

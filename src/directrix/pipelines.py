@@ -20,10 +20,11 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from directrix import hub, sites
+from directrix.compatibility import check_model
 from directrix.direction import Direction
 from directrix.errors import DirectrixError, MismatchError, StrengthError, suggestion
 from directrix.guidance import tells_guidance
-from directrix.steer import Steering, check_model
+from directrix.steer import Steering
 from directrix.strength import Strength, checked, images_of
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ are not touched, so strength 0 gives the very bits of an unsteered run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from directrix import _hooks, activations, families, models, sites
+from directrix import _hooks, activations, families, sites
+from directrix.compatibility import check_fit, check_model
 from directrix.direction import Direction, Site
-from directrix.errors import DirectrixError, MismatchError, StrengthError
-from directrix.fingerprint import STRUCTURE, fits
+from directrix.errors import DirectrixError, StrengthError
 from directrix.guidance import Guidance
 from directrix.strength import Strength, checked, checked_branch, expand
 
@@ -177,34 +177,6 @@ class Steering:
         return expand(self.strengths[direction], batch, guided, self.branch, layout)
 
 
-def check_model(pipeline: Any, directions: Iterable[Direction]) -> None:
-    """Raises MismatchError where a direction belongs to another model than the pipeline's.
-
-    One that knows a structure only fits every model of it; see `directrix.fingerprint.fits`.
-    """
-    checked_already: set[str] = set()
-    for each in directions:
-        if each.model.fingerprint in checked_already or fits(
-            each.model.fingerprint, sites.denoiser(pipeline)
-        ):
-            checked_already.add(each.model.fingerprint)
-            continue
-        model = models.identity(pipeline)
-        if each.model.fingerprint.startswith(STRUCTURE):
-            raise MismatchError(
-                f"The direction '{each.name}' fits models of the structure of '{each.model.name}', which "
-                f"'{model.name}' is not.",
-                "a model with the same parameters, of the same shapes.",
-                f"load '{each.model.name}'.",
-            )
-        raise MismatchError(
-            f"The direction '{each.name}' belongs to the model '{each.model.name}' "
-            f"({each.model.fingerprint[:8]}), not to '{model.name}' ({model.fingerprint[:8]}).",
-            "a direction that was discovered with this very model.",
-            f"load '{each.model.name}', or discover '{each.name}' anew with this model.",
-        )
-
-
 class Window:
     """Follows the denoiser's calls and knows whether the present step is steered."""
 
@@ -296,24 +268,3 @@ def _broadcast(direction: Direction, device: torch.device) -> Tensor:
     if tensor.ndim == 1 and direction.site.layout == "channels-first":
         return tensor[:, None, None]
     return tensor
-
-
-def check_fit(direction: Direction, h: Tensor) -> None:
-    """Raises MismatchError where a direction does not fit the site's output h, of shape (batch, ...)."""
-    name, site = direction.name, direction.site
-    shape, here = tuple(direction.tensor.shape), tuple(h.shape[1:])
-    channels = here[0] if site.layout == "channels-first" else here[-1]
-    if channels != shape[0]:
-        raise MismatchError(
-            f"The direction '{name}' has {shape[0]} channels, '{site.name}' has {channels}.",
-            "a direction of this model and site.",
-            "discover it anew.",
-        )
-    if len(shape) == 3 and shape != here:
-        size = f"{here[1]} x {here[2]}"
-        raise MismatchError(
-            f"The direction '{name}' was found at {shape[1]} x {shape[2]} activations; these images have "
-            f"{size} at '{site.name}'.",
-            "images of the size that the direction was found with.",
-            f"that height and width, direction.resized({here[1]}, {here[2]}), or direction.pooled().",
-        )

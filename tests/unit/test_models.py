@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from directrix import models
 from directrix.errors import ModelError
@@ -131,6 +132,22 @@ def test_damaged_folders(folder: Path, tmp_path: Path):
     for name in ("cut", "index", "class"):
         with pytest.raises(ModelError, match="cannot be loaded"):
             models.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_model_whose_files_lack_a_tensor(folder: Path, tmp_path: Path, part: str):
+    """Its loader would draw the tensor at random and go on."""
+    copy = tmp_path / "less"
+    shutil.copytree(folder, copy)
+    file = next((copy / part).glob("*.safetensors"))
+    tensors = load_file(file)
+    dropped = min(tensors, key=lambda name: ("norm" not in name, name))
+    del tensors[dropped]
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack 1 of its tensors|keys are missing") as caught:
+        models.load(str(copy), "cpu")
+    assert caught.value.remedy
+    assert models.load(str(folder), "cpu") is not None
 
 
 def test_unknown_device(folder: Path):

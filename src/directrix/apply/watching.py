@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from directrix import _hooks, activations, sites
 from directrix.apply.catalogue import Effect
+from directrix.compatibility import check_fit, check_model
 from directrix.direction import Site
 from directrix.errors import MismatchError, StrengthError
 from directrix.guidance import Guidance
-from directrix.steer import Steering, Window, check_fit, check_model
+from directrix.steer import Steering, Window
 from directrix.strength import expand
 
 if TYPE_CHECKING:

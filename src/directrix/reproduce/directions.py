@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from directrix import storage
 from directrix.apply.catalogue import Catalogue
+from directrix.compatibility import check_model
 from directrix.discover import discover
 from directrix.discover.methods import method_class
 from directrix.errors import MismatchError
 from directrix.models import denoiser, identity
 from directrix.progress import Progress, labelled
-from directrix.steer import check_model
 
 if TYPE_CHECKING:
     from directrix.concept import Concept
