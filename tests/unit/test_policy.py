@@ -195,6 +195,7 @@ def test_a_file_and_the_command_line(
     assert capsys.readouterr().out.splitlines() == [
         "Every prompt's images are spread over gender: woman 50.0%, man 25.0%, leave 25.0%.",
         "Kept out of every image: weapon.",
+        "What a prompt itself says of what is balanced is taken out first, wherever guidance tells it.",
     ]
     assert main(["policy", str(folder / "policy.yaml"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["policy"] == policy.config

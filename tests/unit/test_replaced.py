@@ -180,5 +180,11 @@ def test_a_policy_says_whether(people: list[Direction]):
     assert isinstance(of(), Replaced) and not of().insists
     assert isinstance(of(replace=True), Replaced) and of(replace=True).insists
     assert isinstance(of(replace=False), Steering)
+
+    def told(replace: bool) -> str:
+        policy = Policy.of({"directions": people, "fair": {"gender": "uniform"}, "replace": replace})
+        return " ".join(policy.lines())
+
+    assert told(True).endswith("is taken out first.") and "taken out" not in told(False)
     with pytest.raises(PolicyError, match="replace is text"):
         of(replace="yes")

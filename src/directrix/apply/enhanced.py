@@ -56,7 +56,7 @@ class Enhance:
         self.catalogue = Catalogue.of(directions, strengths)
         self.rewrite = bool(rewrite)
         self._window = Window(branch=branch, start=start, stop=stop)
-        self._replace = replace
+        self.replace = replace
         self._sets = sets_of(sets)
         effects = {name: self.catalogue.effect(name) for name in self.catalogue.names}
         anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}
@@ -87,7 +87,7 @@ class Enhance:
                 {"name": name, "digest": self.catalogue.direction(name).digest()} for name in names
             ],
             "combine": self.safe.combine,
-            "replace": self._replace,
+            "replace": self.replace,
             **self._window,
         }
 
@@ -138,7 +138,7 @@ class Enhance:
             found = matches(attribute, self._sets)
             try:
                 self._balances[attribute] = (
-                    balance(found[0], UNIFORM, self._sets, self.catalogue, self._window, self._replace)
+                    balance(found[0], UNIFORM, self._sets, self.catalogue, self._window, self.replace)
                     if len(found) == 1
                     else None
                 )

@@ -144,10 +144,15 @@ class Policy:
                 told.append(f"Kept out where a prompt asks for it: {', '.join(off)}.")
             elif off:
                 told.append(f"Never kept out, because 'enhance' is off: {', '.join(off)}.")
+        asked = self.enhance.attributes() if self.enhance else []
+        if asked:
+            told.append(f"Balanced where a prompt asks for it: {', '.join(asked)}.")
+        ways = {each.replace for each in self.fair.balances} if self.fair else set()
+        ways |= {self.enhance.replace} if self.enhance and asked else set()
+        if ways - {False}:
+            where = "" if True in ways else ", wherever guidance tells it"
+            told.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
         if self.enhance:
-            names = self.enhance.attributes()
-            if names:
-                told.append(f"Balanced where a prompt asks for it: {', '.join(names)}.")
             told.append(
                 "The model is told each prompt without what was understood of it."
                 if self.enhance.rewrite
