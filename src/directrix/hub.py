@@ -218,7 +218,13 @@ def _explained(error: Exception, where: Place, file: str | None) -> HubError:
     lines = str(error).strip().splitlines()
     first = lines[0].rstrip(".") if lines else type(error).__name__
     if status is None:
-        # No answer of the hub's at all: a full disk, or a file that may not be written.
+        # No answer of the hub's at all: a full disk, a name that is none, or a file that may not be written.
+        if file is None:
+            return HubError(
+                f"Nothing could be sent to {name}: {first}.",
+                "owner/name on the Hugging Face hub.",
+                "again later.",
+            )
         return HubError(
             f"What the hub has of {name} could not be fetched or kept: {first}.",
             "a connection, and a cache that can be written.",

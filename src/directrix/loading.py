@@ -52,7 +52,7 @@ def from_pretrained(name: str, folder: Path | None, options: dict[str, Any], adv
     if missing:
         # Loaders draw them at random and go on: pictures of noise, other ones each time.
         raise ModelError(
-            f"The files of the model '{name}' lack {len(missing)} of its tensors, such as '{missing[0]}'.",
+            f"The files of the model '{name}' lack tensors, such as '{missing[0]}'.",
             "a pipeline whose files hold every tensor, by the names that the installed diffusers and transformers "
             "know.",
             "copy or download the files again, or save the pipeline anew with the versions that it was made with.",
@@ -89,10 +89,11 @@ def _newly_made() -> Iterator[list[str]]:
     found: list[str] = []
 
     def note(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
+        # Transformers colours its table in a terminal, and folds layers into one row: "layers.{0, 1}.weight".
+        text = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage())
         listed = re.findall(r"newly initialized: \[(.*?)\]", text, re.DOTALL)
         names = re.findall(r"'([^']+)'", " ".join(listed)) + re.findall(
-            r"^(\S+) +\| MISSING", text, re.MULTILINE
+            r"^(\S.*?) +\| MISSING", text, re.MULTILINE
         )
         found.extend(each for each in names if each not in found)
         return not names

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from directrix import activations
-from directrix.apply.fair import Fair
+from directrix.apply.fair import Fair, fair
 from directrix.apply.policy import Policy
 from directrix.apply.replaced import Replaced
-from directrix.apply.watching import Moment
+from directrix.apply.watching import Moment, _Added
 from directrix.direction import Direction
 from directrix.errors import MismatchError, PolicyError, StrengthError
 from directrix.generate import generate
+from directrix.guidance import Call
 from directrix.intervention import Plan, compose
 from directrix.steer import Steering
 
@@ -109,6 +110,21 @@ def test_weights_put_any_image_where_its_category_is(
     assert not weights[-1].any()
 
 
+@pytest.mark.parametrize("factor", [1.0, 1e3])
+def test_directions_of_very_different_sizes(make_direction: Callable[..., Direction], factor: float):
+    """A short direction that another nearly makes up is still one of its own."""
+    long = make_direction("light", 1)
+    short = long.with_(tensor=(long.tensor + 0.05 * make_direction("dark", 2).tensor) / factor, name="dark")
+    attributes = {"tone": {"light": {long: 1.0}, "dark": {short: 1.0}}}
+    candidates = torch.stack([long.tensor.flatten(), short.tensor.flatten()])
+    about = torch.randn(1, candidates.shape[1], generator=torch.Generator().manual_seed(0))
+    replaced = Replaced(attributes, [{"tone": "dark"}])
+    weights = replaced.weights(about, candidates, torch.tensor([[False, True]]), Moment())
+    gap = about[0] + weights[0] @ candidates - candidates[1]
+    units = candidates / candidates.norm(dim=1, keepdim=True)
+    assert (units @ gap).abs().max() < 1e-2 * about.norm()
+
+
 def test_an_image_alone_is_decided_as_in_a_batch(make_direction: Callable[..., Direction]):
     directions = [make_direction(name, seed) for seed, name in enumerate(TONES)]
     attributes = {"skin tone": {each.name: {each: 1.0} for each in directions}}
@@ -146,14 +162,73 @@ def test_directions_of_several_sites(make_direction: Callable[..., Direction]):
     plan = Fair({"gender": "uniform"}, [woman, man]).plan(["a judge"], 2, 0)
     assert isinstance(plan.intervention, Steering)
     with pytest.raises(MismatchError, match="replace=False"):
-        Fair({"gender": "uniform"}, [woman, man], replace=True).plan(["a judge"], 2, 0)
+        Fair({"gender": "uniform"}, [woman, man], replace=True)
+    # One that no image is given does not count.
+    alone = Fair({"gender": {"woman": 1.0}}, [woman, man]).plan(["a judge"], 2, 0)
+    assert isinstance(alone.intervention, Replaced) and len(alone.intervention.candidates()) == 1
+
+
+@pytest.mark.parametrize("branch", ["unconditional", "both"])
+def test_only_the_conditional_half_can_be_rid_of_what_the_prompt_says(people: list[Direction], branch: str):
+    plan = Fair({"gender": "uniform"}, people, branch=branch).plan(["a judge"], 2, 0)
+    assert isinstance(plan.intervention, Steering) and plan.intervention.branch == branch
+    with pytest.raises(StrengthError, match="branch='conditional'"):
+        Fair({"gender": "uniform"}, people, branch=branch, replace=True)
+
+
+def test_a_category_that_adds_nothing_leaves_the_attribute_alone(pipeline: Any, people: list[Direction]):
+    moods = {"mood": {"cheerful": "woman", "as it is": {"woman": 0.0}}}
+    shares: dict[str | None, float] = {"cheerful": 0.5, "as it is": 0.5}
+    plan, records, _ = drawn(pipeline, Fair({"mood": shares}, people, sets=moods), 4)
+    plain = generate(pipeline, ["a judge"], 4, **QUICK)
+    for assigned, one, other in zip(plan.assigned, records, plain, strict=True):
+        same = np.array_equal(np.asarray(one.image), np.asarray(other.image))
+        assert same or assigned["mood"] == "cheerful"
+
+
+def test_names_that_look_alike_when_joined(make_direction: Callable[..., Direction]):
+    one, other = make_direction("one", 1), make_direction("other", 2)
+    attributes = {"a": {"b: c": {one: 1.0}}, "a: b": {"c": {other: 1.0}}}
+    config = Replaced(attributes, [{"a": "b: c"}]).config
+    assert [each["name"] for each in config["directions"]] == ["one"]
+
+
+def test_a_further_call_about_the_conditional_half_is_as_the_last(people: list[Direction]):
+    """Stable Diffusion 3.5 asks a third time, without some layers, and compares with the conditional half."""
+
+    class Calls:
+        call = Call(True, "unconditional-conditional")
+
+        def now(self) -> Call:
+            return self.call
+
+    woman = people[0]
+    replaced = Replaced({"gender": {each.name: {each: 1.0} for each in people[:2]}}, [{"gender": "woman"}])
+    guidance = Calls()
+    window = type("Window", (), {"open": True, "fraction": 0.0})()
+    edit = _Added(replaced, replaced.candidates(), guidance, replaced._on, "conditional", window)  # type: ignore[arg-type]
+    h = torch.randn(2, *woman.tensor.shape, generator=torch.Generator().manual_seed(0))
+    both = edit(h)
+    guidance.call = Call(True, "conditional")
+    third = edit(h[1:])
+    assert both is not None and third is not None
+    assert torch.equal(third[0], both[1]) and not torch.equal(third[0], h[1] + woman.tensor)
+
+
+def test_the_one_line_call_can_add_as_the_paper_does(pipeline: Any, people: list[Direction]):
+    """The manifest says which way it was."""
+    for replace, method in ((False, "steer"), (None, "replaced")):
+        records = fair(
+            pipeline, ["a judge"], {"gender": "uniform"}, 2, directions=people, replace=replace, **QUICK
+        )
+        assert {each.row["interventions"][0]["method"] for each in records} == {method}
 
 
 def test_a_category_that_nobody_is_given_is_taken_out_too(people: list[Direction]):
     shares: dict[str | None, float] = {"light": 0.5, "dark": 0.5}
     whole = Fair({"skin tone": shares}, people).plan(["a judge"], 2, 0).intervention
     assert isinstance(whole, Replaced)
-    assert [name for name, _ in whole.candidates()] == [f"skin tone: {tone}" for tone in TONES]
+    assert [next(iter(effect)).name for _, effect in whole.candidates()] == list(TONES)
     # One that has no direction is not asked for.
     fewer = Fair({"skin tone": shares}, [each for each in people if "brown" not in each.name])
     part = fewer.plan(["a judge"], 2, 0).intervention
@@ -177,8 +252,8 @@ def test_a_policy_says_whether(people: list[Direction]):
         policy = Policy.of({"directions": people, "fair": {"gender": "uniform"}, "enhance": True, **settings})
         return policy.plan(["a judge"], 2, 0).intervention
 
-    assert isinstance(of(), Replaced) and not of().insists
-    assert isinstance(of(replace=True), Replaced) and of(replace=True).insists
+    assert isinstance(of(), Replaced) and not of().config["insist"]
+    assert isinstance(of(replace=True), Replaced) and of(replace=True).config["insist"]
     assert isinstance(of(replace=False), Steering)
 
     def told(replace: bool) -> str:
@@ -186,5 +261,7 @@ def test_a_policy_says_whether(people: list[Direction]):
         return " ".join(policy.lines())
 
     assert told(True).endswith("is taken out first.") and "taken out" not in told(False)
+    with pytest.raises(PolicyError, match="replace is true, but nothing is balanced"):
+        Policy.of({"directions": people, "safe": {"categories": {"w": {"woman": -1.0}}}, "replace": True})
     with pytest.raises(PolicyError, match="replace is text"):
         of(replace="yes")

@@ -131,7 +131,11 @@ class Enhance:
 
     def attributes(self) -> list[str]:
         """The attributes that can be balanced: every category has its direction."""
-        return [name for name in self._sets if self._balance(name)]
+        return [each.target.attribute for each in self.balances()]
+
+    def balances(self) -> list[Balance]:
+        """What a prompt may have balanced."""
+        return [found for name in self._sets if (found := self._balance(name))]
 
     def _balance(self, attribute: str) -> Balance | None:
         if attribute not in self._balances:

@@ -17,12 +17,14 @@ from directrix.apply.catalogue import Catalogue, Directions, Effect
 from directrix.apply.naming import find, matches, plain
 from directrix.apply.planning import LEAVE, Balance, Request, Window, realise, unplanned
 from directrix.apply.quotas import Target
+from directrix.apply.replaced import Replaced
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
 from directrix.errors import PolicyError
 from directrix.intervention import Intervention, Plan
 from directrix.steer import Steering
 
 if TYPE_CHECKING:
+    from directrix.direction import Direction
     from directrix.manifest import Record
 
 UNIFORM = "uniform"
@@ -50,6 +52,7 @@ class Fair:
 
     Raises:
         PolicyError: unknown names, missing directions, or shares that do not sum to 1.
+        MismatchError, StrengthError: `replace` with directions of several sites, or with another branch.
     """
 
     def __init__(
@@ -78,6 +81,9 @@ class Fair:
         names = [each.target.attribute for each in self.balances]
         if len(set(names)) < len(names):
             raise PolicyError(f"The attributes are {', '.join(attributes)}.", "each attribute once.")
+        if replace:
+            # Raises where it can't be done, before anything is drawn.
+            Replaced({each.target.attribute: each.effects for each in self.balances}, (), **window)
 
     @property
     def name(self) -> str:
@@ -105,6 +111,9 @@ def fair(
     images: int = 1,
     *,
     directions: Directions,
+    sets: Mapping[str, Categories] | None = None,
+    strengths: Mapping[str, float] | None = None,
+    replace: bool | None = None,
     interventions: Sequence[Intervention] | Intervention = (),
     **settings: Any,
 ) -> list[Record]:
@@ -112,13 +121,13 @@ def fair(
 
     Args:
         pipeline, prompts: as in `generate`.
-        attributes, directions: as in `Fair`.
+        attributes, directions, sets, strengths, replace: as in `Fair`.
         images: pictures of each prompt.
         interventions: further ones, applied after this one.
         settings: whatever else `generate` takes.
     """
     others = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
-    planner = Fair(attributes, directions)
+    planner = Fair(attributes, directions, sets=sets, strengths=strengths, replace=replace)
     # By name: drawing lies above this layer.
     draw = importlib.import_module("directrix.generate").generate
     return draw(pipeline, prompts, images, interventions=(planner, *others), **settings)
@@ -147,14 +156,25 @@ def balance(
     categories = _categories(sets[attribute])
     exact = _shares(attribute, shares, categories)
     effects: dict[str, Effect] = {}
+    given = {
+        name: catalogue.effect(categories[name]) for name, share in exact.items() if share and name != LEAVE
+    }
     for category, what in categories.items():
-        if exact.get(category):
-            effects[category] = catalogue.effect(what)
-        elif replace is not False:
+        if category in given:
+            effects[category] = given[category]
+        elif category != LEAVE and replace is not False:
             # What a prompt says of a category that no image is given is taken out too, where that is known.
             with suppress(PolicyError):
-                effects[category] = catalogue.effect(what)
+                effect = catalogue.effect(what)
+                if _alike([each for one in (*given.values(), effect) for each in one]):
+                    effects[category] = effect
     return Balance(Target.of(attribute, exact), effects, window, replace)
+
+
+def _alike(directions: Sequence[Direction]) -> bool:
+    """Whether directions are of one model, site and size."""
+    kinds = {(each.model.fingerprint, each.site, tuple(each.tensor.shape)) for each in directions}
+    return len(kinds) < 2
 
 
 def balance_config(each: Balance) -> dict[str, Any]:

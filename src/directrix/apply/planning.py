@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
@@ -69,6 +69,16 @@ class PerImage(Steering):
         return Steering(kept, self.branch, self.start, self.stop, guided=self.guided)
 
 
+def replaces(attributes: Iterable[Mapping[str, Effect]], replace: bool | None, window: Window) -> bool:
+    """Whether what prompts say of these attributes is taken out: as asked for, or by itself where that can be done."""
+    if replace is not None:
+        return replace
+    sites = {
+        direction.site for categories in attributes for effect in categories.values() for direction in effect
+    }
+    return len(sites) < 2 and window.get("branch", "conditional") == "conditional"
+
+
 class _Group:
     """What is balanced in one way, and the category that each image of the run is given."""
 
@@ -85,9 +95,7 @@ class _Group:
 
     def intervention(self) -> Intervention:
         """What gives the images their categories."""
-        effects = [effect for categories in self._attributes.values() for effect in categories.values()]
-        sites = {direction.site for effect in effects for direction in effect}
-        if self._replace or (self._replace is None and len(sites) < 2):
+        if replaces(self._attributes.values(), self._replace, self._window):
             return Replaced(self._attributes, self._assigned, **self._window, insist=bool(self._replace))
         strengths: dict[Direction, list[float]] = {}
         for image, given in enumerate(self._assigned):

@@ -24,7 +24,7 @@ from directrix.apply import schema
 from directrix.apply.catalogue import Catalogue
 from directrix.apply.enhanced import Enhance
 from directrix.apply.fair import Fair
-from directrix.apply.planning import Request, Window, realise, unplanned
+from directrix.apply.planning import Request, Window, realise, replaces, unplanned
 from directrix.apply.safe import COMBINATIONS, DEFAULT, Safe
 from directrix.apply.schema import Place
 from directrix.errors import PolicyError
@@ -99,6 +99,12 @@ class Policy:
         if place.value.get("enhance") not in (None, False):
             settings = {"sets": sets, "safe": safe, "replace": replace, **window}
             enhance = _enhance(place.at("enhance"), catalogue, settings, folder)
+        if replace and fair is None and enhance is None:
+            raise PolicyError(
+                f"{place.at('replace')} is true, but nothing is balanced.",
+                "fair or enhance.",
+                "leave it out.",
+            )
         with place.named():
             return cls(fair, safe, enhance)
 
@@ -147,9 +153,12 @@ class Policy:
         asked = self.enhance.attributes() if self.enhance else []
         if asked:
             told.append(f"Balanced where a prompt asks for it: {', '.join(asked)}.")
-        ways = {each.replace for each in self.fair.balances} if self.fair else set()
-        ways |= {self.enhance.replace} if self.enhance and asked else set()
-        if ways - {False}:
+        balances = (
+            *(self.fair.balances if self.fair else ()),
+            *(self.enhance.balances() if self.enhance else ()),
+        )
+        ways = {each.replace for each in balances if replaces([each.effects], each.replace, each.window)}
+        if ways:
             where = "" if True in ways else ", wherever guidance tells it"
             told.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
         if self.enhance:

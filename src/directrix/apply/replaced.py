@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.apply.catalogue import Effect
 from directrix.apply.watching import Moment, Watching, as_json
+from directrix.errors import StrengthError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A direction that others make up but for so much of its length says nothing of its own.
+# A direction that others make up, but for so much of its length, says nothing of its own.
 _TOLERANCE = 1e-3
 
 
@@ -33,16 +34,18 @@ class Replaced(Watching):
             belong to it too.
         assigned: for each image of the run, the category that it is given of each attribute; one that adds nothing
             leaves the attribute alone.
-        branch, start, stop: as in `steer`.
+        branch: "conditional", the half that guidance multiplies what the prompt says in.
+        start, stop: as in `steer`.
         insist: whether an error says so where guidance's halves cannot be compared; otherwise the category is added
             there, and nothing is taken out.
 
     Raises:
         MismatchError: directions of several sites.
+        StrengthError: another branch.
     """
 
     combine = "replaced"
-    instead = "replace=False"
+    instead = "replace=False, in a policy `replace: false`"
 
     def __init__(
         self,
@@ -54,18 +57,25 @@ class Replaced(Watching):
         *,
         insist: bool = True,
     ) -> None:
+        if branch != "conditional":
+            raise StrengthError(
+                f"What a prompt says can't be taken out of the half '{branch}'.",
+                "branch='conditional'.",
+                f"{self.instead}.",
+            )
         self._attributes = {name: dict(categories) for name, categories in attributes.items()}
         self._choices = {
             _key(attribute, category): (attribute, category)
             for attribute, categories in attributes.items()
             for category in categories
         }
-        effects = {
-            key: attributes[attribute][category] for key, (attribute, category) in self._choices.items()
-        }
-        on = [frozenset(_key(*each) for each in image.items()).intersection(effects) for image in assigned]
+        effects = {key: attributes[attribute][name] for key, (attribute, name) in self._choices.items()}
+        acting = {key for key, effect in effects.items() if any(effect.values())}
+        on = [frozenset(_key(*each) for each in image.items()) & acting for image in assigned]
         super().__init__(effects, on, branch, start, stop)
-        self.insists = insist
+        self._insist = insist
+        # By the attributes that are balanced together: what turns products with their categories into weights.
+        self._inverses: dict[tuple[Any, ...], Tensor] = {}
 
     @property
     def name(self) -> str:
@@ -75,10 +85,19 @@ class Replaced(Watching):
     @property
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values; where all images are given the same, its directions as `Steering` names them."""
-        config = {**super().config, "method": self.combine}
-        del config["combine"]
-        if "on" not in config:
-            effects = config.pop("categories").values()
+        steering = self._steering
+        config: dict[str, Any] = {
+            "method": self.combine,
+            "branch": steering.branch,
+            "start": steering.start,
+            "stop": steering.stop,
+            "insist": self._insist,
+        }
+        on = self._on or ()
+        if len(set(on)) > 1:
+            config["assigned"] = [dict(self._choices[key] for key in sorted(image)) for image in on]
+        else:
+            effects = [as_json(self._categories[key]) for key in self._used()]
             config["directions"] = [each for effect in effects for each in effect]
         replaced = self._replaced()
         config["in the place of"] = {
@@ -93,7 +112,7 @@ class Replaced(Watching):
         steering = self._steering
         assigned = [dict(self._choices[key] for key in sorted(image)) for image in on]
         window = (steering.branch, steering.start, steering.stop)
-        return Replaced(self._attributes, assigned, *window, insist=self.insists)
+        return Replaced(self._attributes, assigned, *window, insist=self._insist)
 
     def candidates(self) -> list[tuple[str, Effect]]:
         """Every category of the attributes that any image is given."""
@@ -109,24 +128,40 @@ class Replaced(Watching):
         import torch
 
         listed = [self._choices[key][0] for key, _ in self.candidates()]
-        same = torch.tensor([[one == other for other in listed] for one in listed], device=on.device).float()
-        spans = (on.float() @ same) > 0
+        same = torch.tensor([[one == other for other in listed] for one in listed])
+        given = on.cpu()
+        spans = (given.float() @ same.float()) > 0
         weights = on.float()
-        for span in torch.unique(spans, dim=0):
-            if not span.any():
-                continue
-            basis = candidates[span]
-            # Of the small matrix of products, so that its size does not depend on the model's.
-            inverse = torch.linalg.pinv(basis @ basis.T, rtol=_TOLERANCE**2, hermitian=True)
-            columns = span.nonzero().flatten()
-            for image in (spans == span).all(dim=1).nonzero().flatten().tolist():
+        for image, span in enumerate(spans.tolist()):
+            if any(span):
+                inverse = self._inverse(span, candidates)
                 # One by one: the last bits of a product depend on how many rows it has.
-                weights[image, columns] -= inverse @ (basis @ about[image])
+                weights[image] -= inverse @ (candidates @ about[image])
         return weights
+
+    def unseen(self, on: Tensor) -> Tensor | None:
+        """The category alone, unless that is not enough."""
+        return None if self._insist else on.float()
+
+    def _inverse(self, span: Sequence[bool], candidates: Tensor) -> Tensor:
+        """float32 (n, n): from the products of all candidates with what is projected to its weights in the span."""
+        import torch
+
+        key = (*span, candidates.shape[1], candidates.device)
+        if key not in self._inverses:
+            # Small, so the CPU does it, in a precision and by a method that not every accelerator has.
+            basis = candidates.detach().cpu().double()
+            lengths = basis.norm(dim=1).clamp_min(1e-12) / torch.tensor(span).double()
+            basis = basis / lengths[:, None]
+            inverse = torch.linalg.pinv(basis @ basis.T, rtol=_TOLERANCE**2, hermitian=True)
+            inverse = inverse / lengths[:, None] / lengths
+            self._inverses[key] = inverse.float().to(candidates.device)
+        return self._inverses[key]
 
     def _replaced(self) -> set[str]:
         return {self._choices[key][0] for key in self._used()}
 
 
 def _key(attribute: str, category: str) -> str:
-    return f"{attribute}: {category}"
+    # No name holds the separator.
+    return f"{attribute}\0{category}"

@@ -1,9 +1,10 @@
 """Interventions that look before they add: at each step, what is this image's prompt about?
 
-Let h_c and h_u be the activations at the site under the prompt and without it. Their difference is what the prompt is
-about at this step. Both halves of guidance are in one batch, so looking costs no further pass; without guidance there
-is no h_u, and an error says so. What is added is h + sum_j w_j c_j, of candidates c_j that all have one site, with
-weights w that a subclass decides for each image (`aligned`, `removed`).
+Let h_c and h_u be the activations at the site under the prompt and without it (or under the negative prompt). Their
+difference is what the prompt is about at this step; whatever was added before counts as the prompt's. Both halves of
+guidance are in one batch, so looking costs no further pass; where they are not, there is nothing to compare, and an
+error says so unless the subclass can do without. What is added is h + sum_j w_j c_j, of candidates c_j that all have
+one site, with weights w that a subclass decides for each image (`aligned`, `removed`, `replaced`).
 """
 
 from __future__ import annotations
@@ -62,8 +63,6 @@ class Watching(ABC):
     instead: ClassVar[str] = "combine='sum'"
     # Whether it must know the present step.
     remembers: ClassVar[bool] = False
-    # Whether the halves of guidance must be there to be compared; without, a prompt is about nothing.
-    insists: bool = True
 
     def __init__(
         self,
@@ -149,9 +148,13 @@ class Watching(ABC):
     def weights(self, about: Tensor, candidates: Tensor, on: Tensor, moment: Moment) -> Tensor:
         """How much of each candidate an image gets.
 
-        about: h_c - h_u, float32 (images, D); candidates: (n, D); on: bool (images, n). Returns (images, n), 0 where a
-        candidate is not on.
+        about: h_c - h_u, float32 (images, D); candidates: (n, D); on: bool (images, n), which of them may act in an
+        image. Returns (images, n), 0 in all of an image that none is on in.
         """
+
+    def unseen(self, on: Tensor) -> Tensor | None:
+        """The same where the halves cannot be compared; None where that is an error."""
+        return None
 
     def _used(self) -> list[str]:
         on = set(self._categories) if self._on is None else {name for each in self._on for name in each}
@@ -183,6 +186,8 @@ class _Added:
         self._window = window
         self._vectors: Tensor | None = None
         self._moment = Moment()
+        # Of the last call that both halves were in.
+        self._weights: Tensor | None = None
 
     def __call__(self, h: Tensor) -> Tensor | None:
         import torch
@@ -192,8 +197,6 @@ class _Added:
         guided, layout = self._guidance.now()
         # Each half then is in the batch, and they can be compared.
         both = guided and "-" in layout
-        if self._decides.insists and not both:
-            raise self._incomparable(guided)
         images = h.shape[0] // 2 if both else h.shape[0]
         if self._on is not None and len(self._on) != images:
             raise StrengthError(
@@ -201,15 +204,21 @@ class _Added:
                 "as many images as were planned.",
             )
         vectors = self._on_device(h)
-        if both:
-            first, second = h[:images], h[images:]
-            about = second - first if layout == "unconditional-conditional" else first - second
-        else:
-            about = torch.zeros_like(h)
-        about = about.float().flatten(1)
         allowed = torch.tensor([self._allowed(image) for image in range(images)], device=h.device)
-        self._moment.move(self._window.fraction)
-        weights = self._decides.weights(about, vectors, allowed, self._moment)
+        weights = None
+        if both:
+            first, second = h[:images].float(), h[images:].float()
+            about = second - first if layout == "unconditional-conditional" else first - second
+            self._moment.move(self._window.fraction)
+            weights = self._decides.weights(about.flatten(1), vectors, allowed, self._moment)
+            self._weights = weights
+        elif guided and layout == "conditional" and self._weights is not None:
+            # A further call of the same step, about the conditional half alone (Stable Diffusion 3.5).
+            weights = self._weights
+        if weights is None:
+            weights = self._decides.unseen(allowed)
+        if weights is None:
+            raise self._incomparable(guided)
         # A row that nothing is added to keeps its very bits.
         changed = weights.ne(0).any(dim=1).float().tolist() if images else 0.0
         rows = expand(changed, h.shape[0], guided, self._branch, layout)
@@ -225,7 +234,7 @@ class _Added:
         if not guided:
             return StrengthError(
                 "Without guidance there is no telling what the prompt is about.",
-                "a guidance scale above 1.",
+                "a model with guidance, and a guidance scale above 1.",
                 f"{self._decides.instead}.",
             )
         return StrengthError(
