@@ -16,15 +16,22 @@ Figure = Mapping[str, Any]
 
 
 def figures(
-    summary: Mapping[str, Any], benchmark: Benchmark, columns: Mapping[str, Column], method: str | None = None
+    summary: Mapping[str, Any],
+    benchmark: Benchmark,
+    columns: Mapping[str, Column],
+    instead: Mapping[str, str],
 ) -> dict[str, Figure]:
     """{"value", "low", "high", "n"} by column; columns that were not measured are left out.
 
     Args:
-        method: take all from this method; None for each column's own.
+        instead: by a column's method, the one to take its figure from in its place.
     """
     found = {
-        title: _figure(summary["methods"][method or column.method].get(column.metric), benchmark, column)
+        title: _figure(
+            summary["methods"][instead.get(column.method, column.method)].get(column.metric),
+            benchmark,
+            column,
+        )
         for title, column in columns.items()
     }
     return {title: each for title, each in found.items() if each is not None}

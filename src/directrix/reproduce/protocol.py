@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Experiment:
     columns: Mapping[str, Column]
     prompts: int
     details: Mapping[str, Column]
+    beyond: Mapping[str, str] = field(default_factory=dict)
+    ours_beyond: str = ""
     categories: Sequence[str] = ()
     judged_by: Sequence[Mapping[str, Any]] = ()
     real_pictures: bool = False

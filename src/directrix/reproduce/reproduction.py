@@ -152,7 +152,7 @@ class Reproduction:
         }
 
     def _rows(self, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Published rows first, then ours, unsteered and steered."""
+        """Published rows first, then ours: unsteered, steered as the paper does, and with what goes beyond it."""
         published = [
             {
                 "name": row.name,
@@ -167,13 +167,19 @@ class Reproduction:
         pictures = f"{images} picture" + "s" * (images > 1)
         source = f"this run: {model}, {summary['prompts']:,} prompts x {pictures}"
         columns = {**self.experiment.columns, **self.experiment.details}
+        rows: dict[str, Mapping[str, str]] = {
+            "ours, unsteered": dict.fromkeys(self.experiment.methods, NONE),
+            self.experiment.ours: {},
+        }
+        if self.experiment.beyond:
+            rows[self.experiment.ours_beyond] = self.experiment.beyond
         ours = [
             {
                 "name": name,
                 "source": source,
                 "ours": True,
-                "figures": figures(summary, self.benchmark, columns, method),
+                "figures": figures(summary, self.benchmark, columns, instead),
             }
-            for name, method in (("ours, unsteered", NONE), (self.experiment.ours, None))
+            for name, instead in rows.items()
         ]
         return [*published, *ours]
