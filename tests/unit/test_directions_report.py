@@ -1,5 +1,6 @@
 """The default method's directions, tried on every occupation, on animals and at nine strengths."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -62,7 +63,13 @@ def found(pipeline, tmp_path, monkeypatch):
     original = report.discover_attribute
     monkeypatch.setattr(report, "discover_attribute", lambda *a, **k: original(*a, **{**k, **settings}))
     found = report.directions(pipeline, Reader(), tmp_path, images_per_prompt=4)
-    assert [path.name for path in tmp_path.iterdir()] == ["default-woman.safetensors"]
+    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {"calibrated-woman", "default-woman"}
+    # What is kept is not measured again.
+    monkeypatch.setattr("directrix.trial.generate", None)
+    monkeypatch.setattr(report, "calibrate", None)
+    assert report.directions(pipeline, Reader(), tmp_path, images_per_prompt=4) == json.loads(
+        json.dumps(found)
+    )
     return found
 
 

@@ -7,7 +7,8 @@ this has seen: all occupations at strength 1, subjects that are no people, and n
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from directrix.levelling import level
 from directrix.metrics import bootstrap, pooled_mean, proportion
 from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES
+from directrix.report.kept import kept
 from directrix.report.leakage import leakage, never_falls
 from directrix.trial import SUBJECT, Aim, Trial, Verdicts
 from directrix.world.caption import with_article
@@ -47,7 +49,7 @@ def directions(
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Find, calibrate and try them; the directions are kept in ``folder``.
+    """Find, calibrate and try them; ``folder`` keeps the directions and every part of the figures.
 
     images_per_prompt: of each occupation at strength 1; of the subjects that are no people, as many.
 
@@ -57,11 +59,7 @@ def directions(
     and subjects where what the prompt itself says of the attribute is taken out first; "cosine" of woman and man;
     "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept.
     """
-    prompts = [f"a photo of {with_article(occupation)}" for occupation in OCCUPATIONS]
-    others = [f"a photo of {with_article(name)}" for name in NON_PEOPLE]
-    people = Trial(pipeline, judge, prompts, images_per_prompt, seed=seed + 500)
-    animals = Trial(pipeline, judge, others, images_per_prompt, seed=seed + 500)
-    few = Trial(pipeline, judge, prompts, IMAGES_BY_STRENGTH, seed=seed + 501)
+    trials = _Trials(pipeline, judge, images_per_prompt, seed)
     found: dict[str, Any] = {
         "concepts": {},
         "seconds": {},
@@ -70,64 +68,123 @@ def directions(
     }
     calibrated: dict[str, dict[Direction, Aim]] = {}
     for attribute, group in GROUPS.items():
-        started = time.perf_counter()
-        raw = discover_attribute(pipeline, group, seed=seed, progress=progress)
-        found["seconds"][group.name] = round(time.perf_counter() - started, 2)
-        if len(raw) == 2:
-            found["cosine"] = round(raw[0].cosine(raw[1]), 4)
+        note = kept(
+            folder / f"calibrated-{attribute}.json",
+            partial(_calibrated, pipeline, judge, folder, attribute, seed, progress),
+        )
+        found["seconds"][group.name] = note["seconds"]
+        found |= {key: note[key] for key in ("cosine",) if key in note}
         calibrated[attribute] = {}
-        for direction, label in zip(raw, CATEGORIES[attribute], strict=True):
-            aim = Aim(attribute, label)
-            bars = labelled(progress, f"{direction.name}: ")
-            started = time.perf_counter()
-            try:
-                direction = calibrate(pipeline, direction, judge, aim=aim, progress=bars)
-            except NoEffectError as error:
-                found["concepts"][direction.name] = {"no_effect": str(error)}
+        for concept, label in zip(group.concepts, CATEGORIES[attribute], strict=True):
+            each = note["concepts"][concept.name]
+            if "no_effect" in each:
+                found["concepts"][concept.name] = each
                 continue
-            found["seconds_calibrating"][direction.name] = round(time.perf_counter() - started, 2)
-            calibrated[attribute][direction] = aim
+            found["seconds_calibrating"][concept.name] = each["seconds"]
+            direction = storage.load(_file(folder, "calibrated", concept.name))
+            calibrated[attribute][direction] = Aim(attribute, label)
     for attribute, by in LEVELLED.items():
-        if calibrated[by]:
-            calibrated[attribute] = dict(
-                _levelled(pipeline, each, aim, calibrated[by], judge, found, progress)
-                for each, aim in calibrated[attribute].items()
+        if not calibrated[by]:
+            continue
+        levelled: dict[Direction, Aim] = {}
+        for direction, aim in calibrated[attribute].items():
+            note = kept(
+                folder / f"levelled-{direction.name}.json",
+                partial(_levelled, pipeline, direction, calibrated[by], judge, folder, progress),
             )
+            found["seconds_levelling"][direction.name] = note["seconds"]
+            levelled[storage.load(_file(folder, "levelled", direction.name))] = aim
+        calibrated[attribute] = levelled
     if len(calibrated["gender"]) == 2:
         one, other = calibrated["gender"]
         found["cosine"] = round(one.cosine(other), 4)
     for group in calibrated.values():
         for direction, aim in group.items():
-            storage.save(direction, folder / f"default-{direction.name}.safetensors")
+            storage.save(direction, _file(folder, "default", direction.name))
             bars = labelled(progress, f"{direction.name}: ")
-            found["concepts"][direction.name] = {
-                **_tried(direction, aim, people, animals, few, bars),
-                "replaced": _replaced(direction, group, people),
-            }
+            found["concepts"][direction.name] = kept(
+                folder / f"tried-{direction.name}.json", partial(_tried, direction, aim, group, trials, bars)
+            )
     names = [concept.name for group in GROUPS.values() for concept in group.concepts]
     return {**found, "concepts": {name: found["concepts"][name] for name in names}}
+
+
+class _Trials:
+    """What directions are tried on, drawn when first asked for."""
+
+    def __init__(self, pipeline: Any, judge: Judge, images_per_prompt: int, seed: int) -> None:
+        self._trial = partial(Trial, pipeline, judge)
+        self._images = images_per_prompt
+        self._seed = seed + 500
+
+    @cached_property
+    def people(self) -> Trial:
+        """All occupations."""
+        return self._trial(_photos(OCCUPATIONS), self._images, seed=self._seed)
+
+    @cached_property
+    def animals(self) -> Trial:
+        """Subjects that are no people."""
+        return self._trial(_photos(NON_PEOPLE), self._images, seed=self._seed)
+
+    @cached_property
+    def few(self) -> Trial:
+        """A few of each occupation, for many strengths."""
+        return self._trial(_photos(OCCUPATIONS), IMAGES_BY_STRENGTH, seed=self._seed + 1)
+
+
+def _photos(names: Iterable[str]) -> list[str]:
+    return [f"a photo of {with_article(name)}" for name in names]
+
+
+def _file(folder: Path, stage: str, name: str) -> Path:
+    return folder / f"{stage}-{name}.safetensors"
+
+
+def _calibrated(
+    pipeline: Any, judge: Judge, folder: Path, attribute: str, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """The seconds that all values of an attribute take, and each its calibration; files hold the directions."""
+    group = GROUPS[attribute]
+    started = time.perf_counter()
+    raw = discover_attribute(pipeline, group, seed=seed, progress=progress)
+    found: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 2), "concepts": {}}
+    if len(raw) == 2:
+        found["cosine"] = round(raw[0].cosine(raw[1]), 4)
+    for direction, label in zip(raw, CATEGORIES[attribute], strict=True):
+        bars = labelled(progress, f"{direction.name}: ")
+        started = time.perf_counter()
+        try:
+            direction = calibrate(pipeline, direction, judge, aim=Aim(attribute, label), progress=bars)
+        except NoEffectError as error:
+            found["concepts"][direction.name] = {"no_effect": str(error)}
+            continue
+        found["concepts"][direction.name] = {"seconds": round(time.perf_counter() - started, 2)}
+        storage.save(direction, _file(folder, "calibrated", direction.name))
+    return found
 
 
 def _levelled(
     pipeline: Any,
     direction: Direction,
-    aim: Aim,
     others: Mapping[Direction, Aim],
     judge: Judge,
-    found: dict[str, Any],
+    folder: Path,
     progress: Progress,
-) -> tuple[Direction, Aim]:
+) -> dict[str, Any]:
+    """The seconds that it takes; a file holds the direction."""
     started = time.perf_counter()
     bars = labelled(progress, f"{direction.name}: ")
     direction = level(pipeline, direction, others, judge, progress=bars)
-    found["seconds_levelling"][direction.name] = round(time.perf_counter() - started, 2)
-    return direction, aim
+    storage.save(direction, _file(folder, "levelled", direction.name))
+    return {"seconds": round(time.perf_counter() - started, 2)}
 
 
 def _tried(
-    direction: Direction, aim: Aim, people: Trial, animals: Trial, few: Trial, progress: Progress
+    direction: Direction, aim: Aim, group: Mapping[Direction, Aim], trials: _Trials, progress: Progress
 ) -> dict[str, Any]:
-    with progress(len(STRENGTHS) + 2, "Trying") as bar:
+    people, animals, few = trials.people, trials.animals, trials.few
+    with progress(len(STRENGTHS) + 3, "Trying") as bar:
         after = people.verdicts(direction, 1.0)
         bar.advance(1)
         beasts = animals.verdicts(direction, 1.0)
@@ -136,6 +193,8 @@ def _tried(
         for strength in STRENGTHS:
             steps.append(few.step(direction, aim, strength))
             bar.advance(1)
+        replaced = _replaced(direction, group, people)
+        bar.advance(1)
     kept = [
         new[SUBJECT].label == old[SUBJECT].label
         for old, new in zip(animals.plain, beasts, strict=True)
@@ -155,6 +214,7 @@ def _tried(
         "non_people": proportion(sum(kept), len(kept)).as_dict(),
         "strengths": [{"strength": step.strength, "effect": step.effect.as_dict()} for step in steps],
         "monotone": never_falls([step.effect for step in steps]),
+        "replaced": replaced,
     }
 
 

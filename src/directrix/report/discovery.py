@@ -122,11 +122,8 @@ def discovery(
         progress=progress,
     )
     if images_of_directions:
-        found["directions"] = kept(
-            folder / "directions.json",
-            lambda: directions(
-                pipeline, judge, folder, images_per_prompt=images_of_directions, progress=progress
-            ),
+        found["directions"] = directions(
+            pipeline, judge, folder, images_per_prompt=images_of_directions, progress=progress
         )
     if PAPER in methods and DEFAULT_METHOD in methods:
         found["ratio"] = _ratio(methods)
