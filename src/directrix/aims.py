@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What the words of a concept change is asked after so many rounds of pictures.
 LOOKS = (1, 2, 4)
+# Shares that differ by no more are about the same.
+ABOUT = 0.1
 # Prompts that say already what kind of picture they are of.
 _PICTURE = re.compile(
     r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)\b", re.IGNORECASE
@@ -89,6 +91,17 @@ def subject_prompts(pipeline: Any, concept: Concept) -> list[str]:
     return list(dict.fromkeys([*neutral, *others]))
 
 
+def _most(changes: Mapping[tuple[str, str], float]) -> tuple[str, str]:
+    """The label that rises most; a subject that rises about as much is what makes the others rise.
+
+    Where a person becomes a dog, whatever is judged of persons goes too.
+    """
+    best = max(changes, key=lambda key: (changes[key], key))
+    subjects = {key: rise for key, rise in changes.items() if key[0] == SUBJECT}
+    subject = max(subjects, key=lambda key: (subjects[key], key), default=best)
+    return subject if changes[subject] >= changes[best] - ABOUT else best
+
+
 def aim_of(
     pipeline: Any,
     concept: Concept,
@@ -100,8 +113,9 @@ def aim_of(
 ) -> tuple[Aim, Interval, Interval]:
     """What the judge sees more of under the target prompts than under the neutral ones, or less of.
 
-    Of all labels the one whose share rises most; for an anti-concept, the one whose share falls most. Also returns
-    that share under the neutral and under the target prompts: what the model itself makes of the words.
+    Of all labels the one whose share rises most, a subject before what goes with it; for an anti-concept, the one whose
+    share falls most. Also returns that share under the neutral and under the target prompts: what the model itself
+    makes of the words.
 
     images: of the neutral and of the target prompts, in all; two and four times as many where that leaves it open.
 
@@ -135,11 +149,7 @@ def aim_of(
                 "another judge.",
             )
         # Where something is kept out, what takes its place differs from picture to picture.
-        key = (
-            min(changes, key=lambda k: (changes[k], k))
-            if concept.anti
-            else max(changes, key=lambda k: (changes[k], k))
-        )
+        key = min(changes, key=lambda k: (changes[k], k)) if concept.anti else _most(changes)
         aim = Aim(*key, present=not concept.anti)
         shown = [sum(map(aim.shown, rows)) for rows in (plain, told)]
         chance = fisher_test(shown[1], shown[0], len(plain))

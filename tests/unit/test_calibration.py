@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import scipy.stats
@@ -167,6 +168,27 @@ def test_a_concept_that_changes_nothing_is_said_to_be_unknown(pipeline, model):
 def test_the_aim_is_what_the_prompts_change_most(pipeline, model):
     aim, before, after = aim_of(pipeline, WOMAN, model())
     assert aim == FEMALE and (before.value, after.value) == (0.0, 1.0)
+
+
+def test_a_subject_that_changes_is_the_aim_and_not_what_goes_with_it(pipeline, model):
+    """A dog has no gender, and "none" is seen as often as the dog."""
+
+    class Kennel(Model):
+        def label(self, images) -> list[Mapping[str, Verdict]]:
+            dogs = ["dog" in picture.prompt for picture in images]
+            return [
+                {
+                    "gender": Verdict("none" if dog else "male", 1.0),
+                    "subject": Verdict("dog" if dog and place else "person", 1.0),
+                    "tone": Verdict("none" if dog else "light", 1.0),
+                }
+                for place, dog in enumerate(dogs)
+            ]
+
+    model()
+    judge: Any = Kennel()
+    aim, before, after = aim_of(pipeline, Concept.of("dog", "a dog", "a person"), judge)
+    assert aim == Aim("subject", "dog") and before.value == 0.0 and after.value > 0.9
 
 
 @pytest.mark.parametrize(("words", "looked_at"), [(1.0, 24), (0.25, 48), (0.15, 96)])
