@@ -84,6 +84,7 @@ def test_what_the_prompt_says_is_also_taken_out(found):
     replaced = found["concepts"]["woman"]["replaced"]
     assert replaced["effect"]["value"] == 1.0 and replaced["least"]["value"] == 1.0
     assert replaced["subject_accuracy"]["value"] == 1.0
+    assert set(replaced["leakage"]) == {"light"} and replaced["leakage"]["light"]["value"] == 0.0
 
 
 def test_what_else_changes_is_seen(found):
@@ -105,4 +106,4 @@ def test_a_direction_without_effect_is_said_so_and_costs_no_other_its_figures(fo
     assert set(found["concepts"]) == {"woman", "man", *(f"{tone}-skinned" for tone in TONES)}
     assert -1.0001 <= found["cosine"] < 0 and set(found["seconds"]) == {"gender", "skin tone"}
     lines = directions_table({"directions": found})
-    assert "pilot 0.50 [0.15, 0.85]" in lines[2] and lines[3] == "| man | none seen | | | | | | | |"
+    assert "pilot 0.50 [0.15, 0.85]" in lines[2] and lines[3] == "| man | none seen | | | | | | | | |"

@@ -112,9 +112,9 @@ def test_weights_put_any_image_where_its_category_is(
 
 @pytest.mark.parametrize("factor", [1.0, 1e3])
 def test_directions_of_very_different_sizes(make_direction: Callable[..., Direction], factor: float):
-    """A short direction that another nearly makes up is still one of its own."""
+    """A short direction counts as much as a long one."""
     long = make_direction("light", 1)
-    short = long.with_(tensor=(long.tensor + 0.05 * make_direction("dark", 2).tensor) / factor, name="dark")
+    short = long.with_(tensor=(long.tensor + make_direction("dark", 2).tensor) / factor, name="dark")
     attributes = {"tone": {"light": {long: 1.0}, "dark": {short: 1.0}}}
     candidates = torch.stack([long.tensor.flatten(), short.tensor.flatten()])
     about = torch.randn(1, candidates.shape[1], generator=torch.Generator().manual_seed(0))
@@ -166,6 +166,24 @@ def test_directions_of_several_sites(make_direction: Callable[..., Direction]):
     # One that no image is given does not count.
     alone = Fair({"gender": {"woman": 1.0}}, [woman, man]).plan(["a judge"], 2, 0)
     assert isinstance(alone.intervention, Replaced) and len(alone.intervention.candidates()) == 1
+
+
+def test_what_opposites_were_levelled_by_is_left_to_the_prompt(make_direction: Callable[..., Direction]):
+    """A little of a skin tone in woman and man alike must not take the prompt's skin tone out."""
+    axis, tone = make_direction("axis", 1), make_direction("tone", 2)
+    across = tone.tensor.flatten() - axis.tensor.flatten() * (
+        (tone.tensor.flatten() @ axis.tensor.flatten()) / axis.tensor.square().sum()
+    )
+    shared = 0.04 * across.reshape(axis.tensor.shape)
+    woman = axis.with_(tensor=axis.tensor + shared, name="woman")
+    man = axis.with_(tensor=shared - axis.tensor, name="man")
+    candidates = torch.stack([woman.tensor.flatten(), man.tensor.flatten()])
+    about = (0.5 * axis.tensor.flatten() + across)[None]
+    replaced = Replaced({"gender": {"woman": {woman: 1.0}, "man": {man: 1.0}}}, [{"gender": "man"}])
+    weights = replaced.weights(about, candidates, torch.tensor([[False, True]]), Moment())
+    after = about[0] + weights[0] @ candidates
+    assert float(after @ across / across.square().sum()) == pytest.approx(1.04, abs=0.01)
+    assert float(after @ candidates[1] / candidates[1].square().sum()) == pytest.approx(1.0, abs=0.06)
 
 
 @pytest.mark.parametrize("branch", ["unconditional", "both"])

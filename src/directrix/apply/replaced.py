@@ -22,8 +22,9 @@ from directrix.errors import StrengthError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A direction that others make up, but for so much of its length, says nothing of its own.
-_TOLERANCE = 1e-3
+# What directions of unit length share with no other but for so much is not the attribute: two opposites that were
+# levelled by other attributes' directions differ from exact ones by a little of these.
+_TOLERANCE = 0.1
 
 
 class Replaced(Watching):

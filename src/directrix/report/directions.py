@@ -200,17 +200,10 @@ def _tried(
         for old, new in zip(animals.plain, beasts, strict=True)
         if old[SUBJECT].label in NON_PEOPLE
     ]
-    leaked = leakage(people.plain, after, aim.attribute)
     return {
         **_effect(after, aim),
         "subject_unsteered": _subjects(people.plain),
-        "leakage": {
-            label: change.as_dict()
-            for attribute in CATEGORIES
-            if attribute != aim.attribute
-            for label, change in leaked[attribute].items()
-            if label in CATEGORIES[attribute]
-        },
+        "leakage": _leaked(people, after, aim.attribute),
         "non_people": proportion(sum(kept), len(kept)).as_dict(),
         "strengths": [{"strength": step.strength, "effect": step.effect.as_dict()} for step in steps],
         "monotone": never_falls([step.effect for step in steps]),
@@ -225,7 +218,20 @@ def _replaced(direction: Direction, group: Mapping[Direction, Aim], people: Tria
     replaced = Replaced(
         {name: {one.name: {one: 1.0} for one in group}}, [{name: direction.name}] * each, insist=False
     )
-    return _effect(people.verdicts_under(replaced), group[direction])
+    after = people.verdicts_under(replaced)
+    return {**_effect(after, group[direction]), "leakage": _leaked(people, after, name)}
+
+
+def _leaked(people: Trial, after: Verdicts, attribute: str) -> dict[str, Any]:
+    """The changes of the labels of the other attribute."""
+    leaked = leakage(people.plain, after, attribute)
+    return {
+        label: change.as_dict()
+        for other in CATEGORIES
+        if other != attribute
+        for label, change in leaked[other].items()
+        if label in CATEGORIES[other]
+    }
 
 
 def _effect(after: Verdicts, aim: Aim) -> dict[str, Any]:

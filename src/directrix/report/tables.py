@@ -133,23 +133,29 @@ def directions_table(figures: Mapping[str, Any]) -> list[str]:
     lines = [
         "| direction at strength 1.0 | effect over 20 occupations | least of them | subject accuracy (unsteered) | "
         "largest change of another attribute | non-people kept | rises with strength | effect, replaced | "
-        "least of them, replaced |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "least of them, replaced | largest change, replaced |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in figures["directions"]["concepts"].items():
         if "no_effect" in row:
-            lines.append(f"| {name} | none seen | | | | | | | |")
+            lines.append(f"| {name} | none seen | | | | | | | | |")
             continue
         least = f"{row['least']['occupation']} {_interval(row['least'])}"
         replaced = row["replaced"]
-        label, change = max(row["leakage"].items(), key=lambda item: abs(item[1]["value"]))
         lines.append(
             f"| {name} | {_interval(row['effect'])} | {least} | {_interval(row['subject_accuracy'])} "
-            f"({row['subject_unsteered']['value']:.2f}) | {label} {_signed(change)} | {_interval(row['non_people'])} | "
+            f"({row['subject_unsteered']['value']:.2f}) | {_largest(row)} | {_interval(row['non_people'])} | "
             f"{'yes' if row['monotone'] else 'no'} | {_interval(replaced['effect'])} | "
-            f"{replaced['least']['occupation']} {_interval(replaced['least'])} |"
+            f"{replaced['least']['occupation']} {_interval(replaced['least'])} | "
+            f"{_largest(replaced)} |"
         )
     return lines
+
+
+def _largest(row: Mapping[str, Any]) -> str:
+    """The label of another attribute whose share changes most."""
+    label, change = max(row["leakage"].items(), key=lambda item: abs(item[1]["value"]))
+    return f"{label} {_signed(change)}"
 
 
 def wording_table(figures: Mapping[str, Any]) -> list[str]:
