@@ -155,10 +155,10 @@ def balance(
     attribute = find(attribute, sets, "attribute")
     categories = _categories(sets[attribute])
     exact = _shares(attribute, shares, categories)
-    effects: dict[str, Effect] = {}
     given = {
         name: catalogue.effect(categories[name]) for name, share in exact.items() if share and name != LEAVE
     }
+    effects: dict[str, Effect] = {}
     for category, what in categories.items():
         if category in given:
             effects[category] = given[category]

@@ -152,6 +152,7 @@ class Replaced(Watching):
         if key not in self._inverses:
             # Small, so the CPU does it, in a precision and by a method that not every accelerator has.
             basis = candidates.detach().cpu().double()
+            # Beside an infinite length, what is not in the span is nothing.
             lengths = basis.norm(dim=1).clamp_min(1e-12) / torch.tensor(span).double()
             basis = basis / lengths[:, None]
             inverse = torch.linalg.pinv(basis @ basis.T, rtol=_TOLERANCE**2, hermitian=True)

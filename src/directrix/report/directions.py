@@ -55,9 +55,9 @@ def directions(
 
     Returns by concept: "effect" over all occupations, "least", the occupation with the least, "subject_accuracy" and
     "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that keep their subject,
-    of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``), and "replaced": effect, least
-    and subjects where what the prompt itself says of the attribute is taken out first; "cosine" of woman and man;
-    "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept.
+    of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``), and "replaced": effect, least,
+    subjects and leakage where what the prompt itself says of the attribute is taken out first; "cosine" of woman and
+    man; "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept.
     """
     trials = _Trials(pipeline, judge, images_per_prompt, seed)
     found: dict[str, Any] = {
@@ -73,7 +73,8 @@ def directions(
             partial(_calibrated, pipeline, judge, folder, attribute, seed, progress),
         )
         found["seconds"][group.name] = note["seconds"]
-        found |= {key: note[key] for key in ("cosine",) if key in note}
+        if "cosine" in note:
+            found["cosine"] = note["cosine"]
         calibrated[attribute] = {}
         for concept, label in zip(group.concepts, CATEGORIES[attribute], strict=True):
             each = note["concepts"][concept.name]
