@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from directrix.discover.things import discover_things as discover_things
     from directrix.errors import DirectrixError as DirectrixError
     from directrix.evaluate import evaluate as evaluate
+    from directrix.gauge import Gauge as Gauge
+    from directrix.gauging import fit_gauge as fit_gauge
     from directrix.generate import generate as generate
     from directrix.levelling import level as level
     from directrix.models import load as load
@@ -58,6 +60,8 @@ _HOME = {
     "search_sites": "discover.search",
     "calibrate": "calibration",
     "level": "levelling",
+    "Gauge": "gauge",
+    "fit_gauge": "gauging",
     "steer": "steer",
     "attach": "pipelines",
     "generate": "generate",
@@ -84,6 +88,8 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "search_sites",
     "calibrate",
     "level",
+    "Gauge",
+    "fit_gauge",
     "steer",
     "attach",
     "generate",

@@ -184,6 +184,8 @@ class Window:
         self.whole = start == 0 and stop == 1
         self.open = self.whole
         self.fraction = 0.0
+        # In the scheduler's units; None before the first call that was seen.
+        self.timestep: float | None = None
         self._pipeline = pipeline
         self._start = start
         self._stop = stop
@@ -213,6 +215,7 @@ class Window:
             now *= float(getattr(scheduler.config, "num_train_timesteps", 1000))  # pyright: ignore
             if families.reversed_clock(self._pipeline):
                 now = float(getattr(scheduler.config, "num_train_timesteps", 1000)) - now  # pyright: ignore
+        self.timestep = now
         return int((steps - now).abs().argmin()) / len(steps)
 
 

@@ -106,4 +106,14 @@ def test_a_direction_without_effect_is_said_so_and_costs_no_other_its_figures(fo
     assert set(found["concepts"]) == {"woman", "man", *(f"{tone}-skinned" for tone in TONES)}
     assert -1.0001 <= found["cosine"] < 0 and set(found["seconds"]) == {"gender", "skin tone"}
     lines = directions_table({"directions": found})
-    assert "pilot 0.50 [0.15, 0.85]" in lines[2] and lines[3] == "| man | none seen | | | | | | | | |"
+    assert lines[2].startswith("| woman | added | ") and "pilot 0.50 [0.15, 0.85]" in lines[2]
+    assert lines[3].startswith("| woman | replaced | ") and "1.00 [0.51, 1.00]" in lines[3]
+    assert lines[4] == "| man | none seen | | | | | | |"
+    assert {line.count("|") for line in lines} == {9}
+
+
+def test_what_is_held_has_its_row(found):
+    woman = found["concepts"]["woman"]
+    held = {**woman["replaced"], "effect": {"value": 0.75, "low": 0.5, "high": 0.9, "n": 80}}
+    lines = directions_table({"directions": {"concepts": {"woman": {**woman, "held": held}}}})
+    assert lines[4].startswith("| woman | held | 0.75 [0.50, 0.90] |") and lines[4].count("|") == 9

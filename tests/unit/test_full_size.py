@@ -167,8 +167,11 @@ def test_what_many_steps_share_is_not_timed(tiny: Callable[..., None], monkeypat
     watched("frozen")
     monkeypatch.setattr(full_size, "_seconds", timed)
     found = full_size.full_size("sd14", "cpu", repeats=2, strengths=0)
-    assert opened == {"steer": [False] * 3, "frozen": [False] * 6}
+    # Once to count memory, then before each of the steps that are timed.
+    assert opened == {"steer": [False] * (1 + 2 * full_size.PAIRS), "frozen": [False] * 6}
     assert found["repeats"] == 2
+    ratios = {step: ratio["seconds"]["n"] for step, ratio in found["ratio"].items()}
+    assert ratios == {"steered_step": 2 * full_size.PAIRS, "discovery_step": 2, "checkpointed_step": 2}
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from directrix.metrics import (
     deviation_ratio,
     jackknife,
     mean_deviation_ratio,
+    median,
     proportion,
 )
 
@@ -189,3 +190,26 @@ def test_jackknife_of_a_mean_is_the_textbook_standard_error():
     assert found.high - found.value == pytest.approx(1.959964 * error, rel=1e-6)
     with pytest.raises(DirectrixError, match="jackknife"):
         jackknife({"one": [1.0]}, mean)
+
+
+@given(values=st.lists(st.floats(-100, 100), min_size=1, max_size=60))
+def test_a_median_s_interval_holds_it_and_is_of_the_values(values):
+    found = median(values)
+    assert found.low <= found.value <= found.high and {found.low, found.high} <= set(values)
+    assert found.n == len(values)
+    if len(values) < 6:
+        assert (found.low, found.high) == (min(values), max(values))
+
+
+def test_a_median_s_interval_covers_it_as_often_as_it_says():
+    """Of skewed values too; the places are those of the sign test (Conover, Practical Nonparametric Statistics)."""
+    assert [median(range(n))[1:3] for n in (6, 10, 20, 40)] == [(0, 5), (1, 8), (5, 14), (13, 26)]
+    random = np.random.default_rng(0)
+    draws = random.exponential(size=(2000, 15))
+    held = [found.low <= math.log(2) <= found.high for found in map(median, draws.tolist())]
+    assert 0.94 <= np.mean(held) <= 0.99
+
+
+def test_a_median_of_nothing():
+    with pytest.raises(DirectrixError, match="no values"):
+        median([])

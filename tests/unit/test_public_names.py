@@ -19,6 +19,8 @@ NAMES = [
     "generate",
     "discover",
     "calibrate",
+    "Gauge",
+    "fit_gauge",
     "Fair",
     "fair",
     "Safe",

@@ -223,7 +223,7 @@ def test_a_further_call_about_the_conditional_half_is_as_the_last(people: list[D
     woman = people[0]
     replaced = Replaced({"gender": {each.name: {each: 1.0} for each in people[:2]}}, [{"gender": "woman"}])
     guidance = Calls()
-    window = type("Window", (), {"open": True, "fraction": 0.0})()
+    window = type("Window", (), {"open": True, "fraction": 0.0, "timestep": None})()
     edit = _Added(replaced, replaced.candidates(), guidance, replaced._on, "conditional", window)  # type: ignore[arg-type]
     h = torch.randn(2, *woman.tensor.shape, generator=torch.Generator().manual_seed(0))
     both = edit(h)

@@ -16,6 +16,7 @@ from typing import Any
 
 from directrix.apply.catalogue import Catalogue, Directions, keeps_out
 from directrix.apply.fair import UNIFORM, Categories, balance, sets_of
+from directrix.apply.gauges import Hold, gauges_of
 from directrix.apply.naming import matches
 from directrix.apply.planning import Balance, Request, Window, realise, unplanned
 from directrix.apply.safe import DEFAULT, Safe, category_of
@@ -31,7 +32,7 @@ class Enhance:
         phrases: files of one's own phrases, besides the shipped ones; or a `Phrases`.
         rewrite: whether the model is told the prompt without what was understood.
         combine: how several anti-concepts act together; see `Safe`.
-        sets, strengths, replace: as in `Fair`.
+        sets, strengths, replace, hold: as in `Fair`.
         safe: further categories of safety, and their settings in place of `combine` and the window.
         understand: reads a prompt in place of `directrix.apply.enhance.understand`.
         branch, start, stop: as in `steer`.
@@ -49,6 +50,7 @@ class Enhance:
         safe: Safe | None = None,
         understand: Callable[..., Any] | None = None,
         replace: bool | None = None,
+        hold: Hold = (),
         branch: str = "conditional",
         start: float = 0.0,
         stop: float = 1.0,
@@ -58,6 +60,7 @@ class Enhance:
         self._window = Window(branch=branch, start=start, stop=stop)
         self.replace = replace
         self._sets = sets_of(sets)
+        self._gauges = gauges_of(hold, self._sets, replace)
         effects = {name: self.catalogue.effect(name) for name in self.catalogue.names}
         anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}
         base = safe or Safe([], combine, {}, **self._window)
@@ -88,6 +91,7 @@ class Enhance:
             ],
             "combine": self.safe.combine,
             "replace": self.replace,
+            **({"held": [each.digest() for each in self._gauges]} if self._gauges else {}),
             **self._window,
         }
 
@@ -142,7 +146,15 @@ class Enhance:
             found = matches(attribute, self._sets)
             try:
                 self._balances[attribute] = (
-                    balance(found[0], UNIFORM, self._sets, self.catalogue, self._window, self.replace)
+                    balance(
+                        found[0],
+                        UNIFORM,
+                        self._sets,
+                        self.catalogue,
+                        self._window,
+                        self.replace,
+                        self._gauges,
+                    )
                     if len(found) == 1
                     else None
                 )

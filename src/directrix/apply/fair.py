@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from directrix.apply.catalogue import Catalogue, Directions, Effect
+from directrix.apply.gauges import Hold, gauge_for, gauges_of
+from directrix.apply.held import Held
 from directrix.apply.naming import find, matches, plain
 from directrix.apply.planning import LEAVE, Balance, Request, Window, realise, unplanned
 from directrix.apply.quotas import Target
@@ -25,6 +27,7 @@ from directrix.steer import Steering
 
 if TYPE_CHECKING:
     from directrix.direction import Direction
+    from directrix.gauge import Gauge
     from directrix.manifest import Record
 
 UNIFORM = "uniform"
@@ -48,11 +51,13 @@ class Fair:
         replace: whether what a prompt itself says of an attribute is taken out before the category is added
             (`replaced`); False for adding alone, as the paper does; None for wherever both halves of guidance
             are there to tell what a prompt says, and adding elsewhere.
+        hold: gauges, or their files, by which the categories of their attributes are held (`held`).
         branch, start, stop: as in `steer`.
 
     Raises:
-        PolicyError: unknown names, missing directions, or shares that do not sum to 1.
-        MismatchError, StrengthError: `replace` with directions of several sites, or with another branch.
+        PolicyError: unknown names, missing directions, shares that do not sum to 1, or a gauge of no attribute.
+        DirectionFileError: a gauge that cannot be read.
+        MismatchError, StrengthError: `replace` or `hold` with directions of several sites, or with another branch.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Fair:
         sets: Mapping[str, Categories] | None = None,
         strengths: Mapping[str, float] | None = None,
         replace: bool | None = None,
+        hold: Hold = (),
         branch: str = "conditional",
         start: float = 0.0,
         stop: float = 1.0,
@@ -75,8 +81,10 @@ class Fair:
                 "There are no attributes to balance.", "attributes and targets.", '{"gender": "uniform"}.'
             )
         known = sets_of(sets)
+        gauges = gauges_of(hold, known, replace)
         self.balances: tuple[Balance, ...] = tuple(
-            balance(name, shares, known, catalogue, window, replace) for name, shares in attributes.items()
+            balance(name, shares, known, catalogue, window, replace, gauges)
+            for name, shares in attributes.items()
         )
         names = [each.target.attribute for each in self.balances]
         if len(set(names)) < len(names):
@@ -84,6 +92,9 @@ class Fair:
         if replace:
             # Raises where it can't be done, before anything is drawn.
             Replaced({each.target.attribute: each.effects for each in self.balances}, (), **window)
+        held = {each.target.attribute: each.gauge for each in self.balances if each.gauge is not None}
+        if held:
+            Held({each.target.attribute: each.effects for each in self.balances}, (), **window, gauges=held)
 
     @property
     def name(self) -> str:
@@ -114,6 +125,7 @@ def fair(
     sets: Mapping[str, Categories] | None = None,
     strengths: Mapping[str, float] | None = None,
     replace: bool | None = None,
+    hold: Hold = (),
     interventions: Sequence[Intervention] | Intervention = (),
     **settings: Any,
 ) -> list[Record]:
@@ -121,13 +133,13 @@ def fair(
 
     Args:
         pipeline, prompts: as in `generate`.
-        attributes, directions, sets, strengths, replace: as in `Fair`.
+        attributes, directions, sets, strengths, replace, hold: as in `Fair`.
         images: pictures of each prompt.
         interventions: further ones, applied after this one.
         settings: whatever else `generate` takes.
     """
     others = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
-    planner = Fair(attributes, directions, sets=sets, strengths=strengths, replace=replace)
+    planner = Fair(attributes, directions, sets=sets, strengths=strengths, replace=replace, hold=hold)
     # By name: drawing lies above this layer.
     draw = importlib.import_module("directrix.generate").generate
     return draw(pipeline, prompts, images, interventions=(planner, *others), **settings)
@@ -146,6 +158,7 @@ def balance(
     catalogue: Catalogue,
     window: Window,
     replace: bool | None = None,
+    gauges: Sequence[Gauge] = (),
 ) -> Balance:
     """An attribute's target and effects.
 
@@ -168,7 +181,7 @@ def balance(
                 effect = catalogue.effect(what)
                 if _alike([each for one in (*given.values(), effect) for each in one]):
                     effects[category] = effect
-    return Balance(Target.of(attribute, exact), effects, window, replace)
+    return Balance(Target.of(attribute, exact), effects, window, replace, gauge_for(attribute, gauges))
 
 
 def _alike(directions: Sequence[Direction]) -> bool:
@@ -186,6 +199,7 @@ def balance_config(each: Balance) -> dict[str, Any]:
             name: dict(Steering(effect).config)["directions"] for name, effect in each.effects.items()
         },
         "replace": each.replace,
+        **({} if each.gauge is None else {"held": each.gauge.digest()}),
         **each.window,
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 from directrix.apply.catalogue import Effect
+from directrix.apply.held import Held
 from directrix.apply.quotas import Quotas, Target
 from directrix.apply.replaced import Replaced
 from directrix.direction import Direction
@@ -16,6 +17,7 @@ from directrix.steer import Steering
 
 if TYPE_CHECKING:
     from directrix.apply.safe import Safe
+    from directrix.gauge import Gauge
 
 # The category of the images that are left as they are.
 LEAVE = "leave"
@@ -34,12 +36,14 @@ class Balance:
     """An attribute, its target, and what each category does to an image.
 
     replace: whether what the prompt says of it is taken out first (`replaced`); None for wherever that can be known.
+    gauge: holds its categories (`held`).
     """
 
     target: Target
     effects: Mapping[str, Effect]
     window: Window = field(default_factory=Window)
     replace: bool | None = None
+    gauge: Gauge | None = None
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,20 @@ class _Group:
         self._window = window
         self._replace = replace
         self._attributes: dict[str, Mapping[str, Effect]] = {}
+        self._gauges: dict[str, Gauge] = {}
         self._assigned: list[dict[str, str]] = [{} for _ in range(total)]
 
     def add(self, image: int, balance: Balance, category: str) -> None:
         """Notes what an image is given of an attribute."""
         self._attributes[balance.target.attribute] = balance.effects
+        if balance.gauge is not None:
+            self._gauges[balance.target.attribute] = balance.gauge
         self._assigned[image][balance.target.attribute] = category
 
     def intervention(self) -> Intervention:
         """What gives the images their categories."""
+        if self._gauges:
+            return Held(self._attributes, self._assigned, **self._window, gauges=self._gauges)
         if replaces(self._attributes.values(), self._replace, self._window):
             return Replaced(self._attributes, self._assigned, **self._window, insist=bool(self._replace))
         strengths: dict[Direction, list[float]] = {}

@@ -30,7 +30,7 @@ from directrix.apply.schema import Place
 from directrix.errors import PolicyError
 from directrix.intervention import Plan
 
-_KEYS = ("directions", "strengths", "attributes", "fair", "safe", "enhance", "replace", "steer")
+_KEYS = ("directions", "strengths", "attributes", "fair", "safe", "enhance", "replace", "hold", "steer")
 
 
 class Policy:
@@ -84,6 +84,7 @@ class Policy:
         window = _window(place.at("steer"))
         sets = _sets(place.at("attributes"), catalogue)
         replace = place.at("replace").flag() if place.value.get("replace") is not None else None
+        hold = _gauges(place.at("hold"), folder)
         fair = safe = enhance = None
         if place.value.get("fair") is not None:
             part = place.at("fair")
@@ -93,18 +94,18 @@ class Policy:
                 with part.at(attribute).named():
                     Fair({attribute: part.value[attribute]}, catalogue, sets=sets, **window)
             with part.named():
-                fair = Fair(part.value, catalogue, sets=sets, replace=replace, **window)
+                fair = Fair(part.value, catalogue, sets=sets, replace=replace, hold=hold, **window)
         if place.value.get("safe") is not None:
             safe = _safe(place.at("safe"), catalogue, window)
         if place.value.get("enhance") not in (None, False):
-            settings = {"sets": sets, "safe": safe, "replace": replace, **window}
+            settings = {"sets": sets, "safe": safe, "replace": replace, "hold": hold, **window}
             enhance = _enhance(place.at("enhance"), catalogue, settings, folder)
-        if replace and fair is None and enhance is None:
-            raise PolicyError(
-                f"{place.at('replace')} is true, but nothing is balanced.",
-                "fair or enhance.",
-                "leave it out.",
-            )
+        given = {"replace": replace is not None and f"is {str(replace).lower()}", "hold": hold and "is given"}
+        for key, said in given.items():
+            if said and fair is None and enhance is None:
+                raise PolicyError(
+                    f"{place.at(key)} {said}, but nothing is balanced.", "fair or enhance.", "leave it out."
+                )
         with place.named():
             return cls(fair, safe, enhance)
 
@@ -161,6 +162,9 @@ class Policy:
         if ways:
             where = "" if True in ways else ", wherever guidance tells it"
             told.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
+        held = dict.fromkeys(each.target.attribute for each in balances if each.gauge is not None)
+        if held:
+            told.append(f"Pictures that drift are brought back, by a gauge of {', '.join(held)}.")
         if self.enhance:
             told.append(
                 "The model is told each prompt without what was understood of it."
@@ -181,6 +185,12 @@ class Policy:
 def starter() -> str:
     """A policy to begin with, as YAML with comments."""
     return resources.files("directrix.apply").joinpath("starter.yaml").read_text(encoding="utf-8")
+
+
+def _gauges(place: Place, folder: Path) -> list[Any]:
+    given = place.value
+    listed = [] if given is None else given if isinstance(given, list) else [given]
+    return [folder / each if isinstance(each, str) else each for each in listed]
 
 
 def _catalogue(place: Place, folder: Path) -> Catalogue:

@@ -110,10 +110,7 @@ class Replaced(Watching):
 
     def over(self, on: Sequence[frozenset[str]]) -> Replaced:
         """The same, for images with these categories."""
-        steering = self._steering
-        assigned = [dict(self._choices[key] for key in sorted(image)) for image in on]
-        window = (steering.branch, steering.start, steering.stop)
-        return Replaced(self._attributes, assigned, *window, insist=self._insist)
+        return Replaced(self._attributes, self._given(on), *self._window(), insist=self._insist)
 
     def candidates(self) -> list[tuple[str, Effect]]:
         """Every category of the attributes that any image is given."""
@@ -159,6 +156,12 @@ class Replaced(Watching):
             inverse = inverse / lengths[:, None] / lengths
             self._inverses[key] = inverse.float().to(candidates.device)
         return self._inverses[key]
+
+    def _given(self, on: Sequence[frozenset[str]]) -> list[dict[str, str]]:
+        return [dict(self._choices[key] for key in sorted(image)) for image in on]
+
+    def _window(self) -> tuple[str, float, float]:
+        return self._steering.branch, self._steering.start, self._steering.stop
 
     def _replaced(self) -> set[str]:
         return {self._choices[key][0] for key in self._used()}

@@ -34,9 +34,15 @@ SPARED = ""
 
 @dataclass
 class Moment:
-    """Where the drawing of a batch is. fraction: of the steps, in [0, 1); kept: whatever is to outlast a step."""
+    """Where the drawing of a batch is.
+
+    fraction: of the steps, in [0, 1). timestep: in the scheduler's units, where an intervention asked to know the
+    step. without: h_u, the half without the prompt, float32 (images, D). kept: whatever is to outlast a step.
+    """
 
     fraction: float = 0.0
+    timestep: float | None = None
+    without: Tensor | None = None
     kept: dict[str, Tensor] = field(default_factory=dict)
 
     def move(self, fraction: float) -> None:
@@ -210,6 +216,8 @@ class _Added:
             first, second = h[:images].float(), h[images:].float()
             about = second - first if layout == "unconditional-conditional" else first - second
             self._moment.move(self._window.fraction)
+            self._moment.timestep = self._window.timestep
+            self._moment.without = (first if layout == "unconditional-conditional" else second).flatten(1)
             weights = self._decides.weights(about.flatten(1), vectors, allowed, self._moment)
             self._weights = weights
         elif guided and layout == "conditional" and self._weights is not None:

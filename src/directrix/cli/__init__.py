@@ -16,6 +16,7 @@ from directrix.cli import (
     discover,
     evaluate,
     explain,
+    gauge,
     generate,
     importing,
     inspect,
@@ -30,7 +31,7 @@ from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
-    *(discover, generate, policy, explain, inspect, card, sites, importing, push),
+    *(discover, gauge, generate, policy, explain, inspect, card, sites, importing, push),
     *(demo, benchmarks, evaluate, reproduce, report, bench, world),
 )
 EXIT_ERROR = 2

@@ -25,6 +25,7 @@ from directrix.metrics.intervals import (
     clustered_share,
     jackknife,
     mean_over_clusters,
+    median,
     pooled_mean,
     proportion,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "mean_deviation_ratio",
     "mean_over_clusters",
     "mean_over_groups",
+    "median",
     "obedience",
     "paired_difference",
     "paired_reduction",

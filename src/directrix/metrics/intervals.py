@@ -13,6 +13,7 @@ once; any other function is called for each.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -71,6 +72,24 @@ def proportion(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
     low = 0.0 if successes == 0 else min(max(0.0, centre - half), share)
     high = 1.0 if successes == n else max(min(1.0, centre + half), share)
     return Interval(share, low, high, n)
+
+
+def median(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Return the median with its interval of order statistics, which assumes nothing of how values are spread.
+
+    Where there are too few values for the confidence (5 or fewer, for 0.95), the ends are the least and the largest.
+    Raises DirectrixError where there are none, unless 0 < confidence < 1.
+    """
+    _check_confidence(confidence)
+    if not values:
+        raise DirectrixError(
+            "The median of no values was asked for.", "a value or more.", "see why nothing was measured."
+        )
+    ordered, n = sorted(values), len(values)
+    # The chance that fewer than k + 1 of n values are below the median, on either side.
+    outside = np.cumsum([math.comb(n, k) / 2**n for k in range(n // 2 + 1)])
+    k = max(int(np.searchsorted(outside, (1 - confidence) / 2, side="right")) - 1, 0)
+    return Interval(statistics.median(ordered), ordered[k], ordered[n - 1 - k], n)
 
 
 @dataclass(frozen=True)

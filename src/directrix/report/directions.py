@@ -7,26 +7,27 @@ this has seen: all occupations at strength 1, subjects that are no people, and n
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import storage
-from directrix.apply.replaced import Replaced
 from directrix.calibration import calibrate
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.discover.attribute import discover_attribute
 from directrix.errors import NoEffectError
+from directrix.gauge import SUFFIX, Gauge
+from directrix.gauging import fit_gauge
 from directrix.levelling import level
-from directrix.metrics import bootstrap, pooled_mean, proportion
 from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES
 from directrix.report.kept import kept
-from directrix.report.leakage import leakage, never_falls
-from directrix.trial import SUBJECT, Aim, Trial, Verdicts
+from directrix.report.trying import Trials, held, tried
+from directrix.trial import Aim
 from directrix.world.caption import with_article
-from directrix.world.vocabulary import NON_PEOPLE, OCCUPATIONS
+from directrix.world.vocabulary import OCCUPATIONS
 
 if TYPE_CHECKING:
     from directrix.direction import Direction
@@ -35,9 +36,8 @@ if TYPE_CHECKING:
 GROUPS: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}
 # What else shifts is put back by the directions of this attribute; tones hardly shift the genders.
 LEVELLED = {"gender": "tone"}
-STRENGTHS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
-# Pictures of each occupation at each of the strengths.
-IMAGES_BY_STRENGTH = 2
+# Categories that drift although what prompts say of them is taken out.
+GAUGED = ("tone",)
 
 
 def directions(
@@ -56,15 +56,18 @@ def directions(
     Returns by concept: "effect" over all occupations, "least", the occupation with the least, "subject_accuracy" and
     "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that keep their subject,
     of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``), and "replaced": effect, least,
-    subjects and leakage where what the prompt itself says of the attribute is taken out first; "cosine" of woman and
-    man; "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept.
+    subjects and leakage where what the prompt itself says of the attribute is taken out first, and for tones "held",
+    the same where a gauge brings back what drifts, fitted on other pictures of the same occupations; "cosine" of woman
+    and man; "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept,
+    "seconds_gauging" of each attribute that has a gauge.
     """
-    trials = _Trials(pipeline, judge, images_per_prompt, seed)
+    trials = Trials(pipeline, judge, images_per_prompt, seed)
     found: dict[str, Any] = {
         "concepts": {},
         "seconds": {},
         "seconds_calibrating": {},
         "seconds_levelling": {},
+        "seconds_gauging": {},
     }
     calibrated: dict[str, dict[Direction, Aim]] = {}
     for attribute, group in GROUPS.items():
@@ -104,38 +107,25 @@ def directions(
             storage.save(direction, _file(folder, "default", direction.name))
             bars = labelled(progress, f"{direction.name}: ")
             found["concepts"][direction.name] = kept(
-                folder / f"tried-{direction.name}.json", partial(_tried, direction, aim, group, trials, bars)
+                folder / f"tried-{direction.name}.json", partial(tried, direction, aim, group, trials, bars)
+            )
+    for attribute in GAUGED:
+        group = calibrated[attribute]
+        if len(group) < len(CATEGORIES[attribute]):
+            continue
+        file = folder / f"gauge-{attribute}{SUFFIX}"
+        note = kept(
+            folder / f"gauged-{attribute}.json",
+            partial(_gauged, pipeline, judge, attribute, group, file, progress),
+        )
+        found["seconds_gauging"][attribute] = note["seconds"]
+        gauge = Gauge.load(file)
+        for direction in group:
+            found["concepts"][direction.name]["held"] = kept(
+                folder / f"held-{direction.name}.json", partial(held, direction, group, gauge, trials)
             )
     names = [concept.name for group in GROUPS.values() for concept in group.concepts]
     return {**found, "concepts": {name: found["concepts"][name] for name in names}}
-
-
-class _Trials:
-    """What directions are tried on, drawn when first asked for."""
-
-    def __init__(self, pipeline: Any, judge: Judge, images_per_prompt: int, seed: int) -> None:
-        self._trial = partial(Trial, pipeline, judge)
-        self._images = images_per_prompt
-        self._seed = seed + 500
-
-    @cached_property
-    def people(self) -> Trial:
-        """All occupations."""
-        return self._trial(_photos(OCCUPATIONS), self._images, seed=self._seed)
-
-    @cached_property
-    def animals(self) -> Trial:
-        """Subjects that are no people."""
-        return self._trial(_photos(NON_PEOPLE), self._images, seed=self._seed)
-
-    @cached_property
-    def few(self) -> Trial:
-        """A few of each occupation, for many strengths."""
-        return self._trial(_photos(OCCUPATIONS), IMAGES_BY_STRENGTH, seed=self._seed + 1)
-
-
-def _photos(names: Iterable[str]) -> list[str]:
-    return [f"a photo of {with_article(name)}" for name in names]
 
 
 def _file(folder: Path, stage: str, name: str) -> Path:
@@ -181,79 +171,19 @@ def _levelled(
     return {"seconds": round(time.perf_counter() - started, 2)}
 
 
-def _tried(
-    direction: Direction, aim: Aim, group: Mapping[Direction, Aim], trials: _Trials, progress: Progress
+def _gauged(
+    pipeline: Any,
+    judge: Judge,
+    attribute: str,
+    group: Mapping[Direction, Aim],
+    file: Path,
+    progress: Progress,
 ) -> dict[str, Any]:
-    people, animals, few = trials.people, trials.animals, trials.few
-    with progress(len(STRENGTHS) + 3, "Trying") as bar:
-        after = people.verdicts(direction, 1.0)
-        bar.advance(1)
-        beasts = animals.verdicts(direction, 1.0)
-        bar.advance(1)
-        steps = []
-        for strength in STRENGTHS:
-            steps.append(few.step(direction, aim, strength))
-            bar.advance(1)
-        replaced = _replaced(direction, group, people)
-        bar.advance(1)
-    kept = [
-        new[SUBJECT].label == old[SUBJECT].label
-        for old, new in zip(animals.plain, beasts, strict=True)
-        if old[SUBJECT].label in NON_PEOPLE
-    ]
-    return {
-        **_effect(after, aim),
-        "subject_unsteered": _subjects(people.plain),
-        "leakage": _leaked(people, after, aim.attribute),
-        "non_people": proportion(sum(kept), len(kept)).as_dict(),
-        "strengths": [{"strength": step.strength, "effect": step.effect.as_dict()} for step in steps],
-        "monotone": never_falls([step.effect for step in steps]),
-        "replaced": replaced,
+    """The seconds that a gauge takes; the file holds it. The trials' prompts are longer, and their seeds others."""
+    started = time.perf_counter()
+    prompts = [with_article(name) for name in OCCUPATIONS]
+    directions = {
+        each.with_(strengths=replace(each.strengths, default=1.0)): aim for each, aim in group.items()
     }
-
-
-def _replaced(direction: Direction, group: Mapping[Direction, Aim], people: Trial) -> dict[str, Any]:
-    """The same pictures with the attribute's other directions known too; see `directrix.apply.replaced`."""
-    name = group[direction].attribute
-    each = len(people.plain)
-    replaced = Replaced(
-        {name: {one.name: {one: 1.0} for one in group}}, [{name: direction.name}] * each, insist=False
-    )
-    after = people.verdicts_under(replaced)
-    return {**_effect(after, group[direction]), "leakage": _leaked(people, after, name)}
-
-
-def _leaked(people: Trial, after: Verdicts, attribute: str) -> dict[str, Any]:
-    """The changes of the labels of the other attribute."""
-    leaked = leakage(people.plain, after, attribute)
-    return {
-        label: change.as_dict()
-        for other in CATEGORIES
-        if other != attribute
-        for label, change in leaked[other].items()
-        if label in CATEGORIES[other]
-    }
-
-
-def _effect(after: Verdicts, aim: Aim) -> dict[str, Any]:
-    """Over all occupations, and where it is least."""
-    shown = by_name(OCCUPATIONS, [aim.shown(verdict) for verdict in after])
-    least = min(shown, key=lambda name: sum(shown[name]))
-    return {
-        "effect": bootstrap(shown, pooled_mean).as_dict(),
-        "effect_by_occupation": {name: sum(row) / len(row) for name, row in shown.items()},
-        "least": {"occupation": least, **proportion(sum(shown[least]), len(shown[least])).as_dict()},
-        "subject_accuracy": _subjects(after),
-    }
-
-
-def by_name(names: Sequence[str], values: Sequence[bool]) -> dict[str, list[bool]]:
-    """The values in equal stretches, one a name, in order."""
-    each = len(values) // len(names)
-    return {name: list(values[i * each : (i + 1) * each]) for i, name in enumerate(names)}
-
-
-def _subjects(verdicts: Verdicts) -> dict[str, float | int]:
-    each = len(verdicts) // len(OCCUPATIONS)
-    right = [verdict[SUBJECT].label == OCCUPATIONS[place // each] for place, verdict in enumerate(verdicts)]
-    return bootstrap(by_name(OCCUPATIONS, right), pooled_mean).as_dict()
+    fit_gauge(pipeline, attribute, directions, judge, prompts, progress=progress).save(file)
+    return {"seconds": round(time.perf_counter() - started, 2)}

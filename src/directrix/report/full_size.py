@@ -21,6 +21,7 @@ from directrix import models, sites
 from directrix.direction import Direction
 from directrix.discover.conditioning import Conditioning
 from directrix.discover.denoiser import FrozenDenoiser, frozen
+from directrix.metrics import median
 from directrix.progress import Progress, silent
 from directrix.report.allocation import peak_bytes
 from directrix.report.architecture import Architecture, architecture, weight_bytes
@@ -28,6 +29,8 @@ from directrix.steer import steer
 
 MEGABYTE = 2**20
 TIMESTEP = 500
+# A steered step costs so little that one pair of steps shows only the noise of a machine.
+PAIRS = 5
 PLAIN, STEERED, DISCOVERY, RECOMPUTED = "plain_step", "steered_step", "discovery_step", "checkpointed_step"
 
 
@@ -43,11 +46,13 @@ def full_size(
     """Builds a denoiser with random weights and measures it.
 
     name: of an architecture (architectures.yaml). device: None for the GPU if there is one, else the CPU.
-    repeats: of each step, one after the other; seconds are medians. strengths: how many of them a compiled denoiser
+    repeats: of each step with a gradient, each after `PAIRS` pairs of a plain and a steered step, of which either
+        comes first in turn; seconds are medians. strengths: how many of them a compiled denoiser
         is steered with, on small latents, while its graphs are counted; 0 to leave that out.
 
     Returns for each step "seconds", "memory_mb" (weights and all, at the peak) and "activations_mb" (the peak beyond
-    the weights); "ratio" by the plain step, of seconds from the least to the largest; "graphs" and "recompilations".
+    the weights); "ratio" by the plain step, of seconds with the median's interval (`metrics.median`); "graphs" and
+    "recompilations".
 
     Raises:
         ModelError: there is no such architecture, or no room for its weights.
@@ -56,7 +61,7 @@ def full_size(
     chosen = architecture(name)
     pipeline = _Pipeline(chosen.network(where, dtype), where)
     works = _works(pipeline, chosen, where, dtype)
-    with progress((repeats + 2) * len(works) + strengths, "Measuring") as bar:
+    with progress(2 * len(works) + repeats * (2 * PAIRS + len(works) - 2) + strengths, "Measuring") as bar:
         peaks: dict[str, int] = {}
         for step, work in works.items():
             with work.held():
@@ -65,11 +70,10 @@ def full_size(
                 peaks[step] = peak_bytes(work.run, where)
                 bar.advance(1)
         seconds: dict[str, list[float]] = {step: [] for step in works}
-        for _ in range(repeats):
-            for step, work in works.items():
-                with work.held():
-                    seconds[step].append(_seconds(work.run, where))
-                bar.advance(1)
+        for step in _turns(repeats):
+            with works[step].held():
+                seconds[step].append(_seconds(works[step].run, where))
+            bar.advance(1)
         counted = _graphs(pipeline, chosen, where, dtype, strengths, bar) if strengths else {}
     weights = weight_bytes(pipeline.network)
     return {
@@ -110,6 +114,14 @@ class _Pipeline:
 
     def __call__(self) -> None:
         """Takes nothing and draws nothing: only the denoiser is there."""
+
+
+def _turns(repeats: int) -> Iterator[str]:
+    """The steps in the order in which they are timed."""
+    for _ in range(repeats):
+        for pair in range(PAIRS):
+            yield from (PLAIN, STEERED) if pair % 2 else (STEERED, PLAIN)
+        yield from (DISCOVERY, RECOMPUTED)
 
 
 def _works(
@@ -207,14 +219,13 @@ def _graphs(
 def _ratio(
     step: str, seconds: Mapping[str, list[float]], peaks: Mapping[str, int], weights: int
 ) -> dict[str, Any]:
-    times = [one / plain for one, plain in zip(seconds[step], seconds[PLAIN], strict=True)]
+    plain = seconds[PLAIN]
+    if step != STEERED:
+        # One for each repeat: the median of the plain steps that came just before.
+        plain = [statistics.median(plain[place : place + PAIRS]) for place in range(0, len(plain), PAIRS)]
+    times = [one / other for one, other in zip(seconds[step], plain, strict=True)]
     return {
-        "seconds": {
-            "value": round(statistics.median(times), 4),
-            "low": round(min(times), 4),
-            "high": round(max(times), 4),
-            "n": len(times),
-        },
+        "seconds": median(times).as_dict(),
         "memory": round((weights + peaks[step]) / (weights + peaks[PLAIN]), 4),
         "activations": round(peaks[step] / peaks[PLAIN], 4),
     }

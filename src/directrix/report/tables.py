@@ -129,26 +129,27 @@ def discovery_table(figures: Mapping[str, Any]) -> list[str]:
 
 
 def directions_table(figures: Mapping[str, Any]) -> list[str]:
-    """Return one row for each of the default method's directions, from `directrix bench discovery --json`."""
+    """Return the default method's directions, in each way that they act, from `directrix bench discovery --json`."""
     lines = [
-        "| direction at strength 1.0 | effect over 20 occupations | least of them | subject accuracy (unsteered) | "
-        "largest change of another attribute | non-people kept | rises with strength | effect, replaced | "
-        "least of them, replaced | largest change, replaced |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| direction, strength 1.0 | is | effect over 20 occupations | least of them | subject accuracy (unsteered) | "
+        "largest change of another attribute | non-people kept | rises with strength |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in figures["directions"]["concepts"].items():
         if "no_effect" in row:
-            lines.append(f"| {name} | none seen | | | | | | | | |")
+            lines.append(f"| {name} | none seen | | | | | | |")
             continue
-        least = f"{row['least']['occupation']} {_interval(row['least'])}"
-        replaced = row["replaced"]
-        lines.append(
-            f"| {name} | {_interval(row['effect'])} | {least} | {_interval(row['subject_accuracy'])} "
-            f"({row['subject_unsteered']['value']:.2f}) | {_largest(row)} | {_interval(row['non_people'])} | "
-            f"{'yes' if row['monotone'] else 'no'} | {_interval(replaced['effect'])} | "
-            f"{replaced['least']['occupation']} {_interval(replaced['least'])} | "
-            f"{_largest(replaced)} |"
-        )
+        monotone = "yes" if row["monotone"] else "no"
+        for way, acting in (("added", row), ("replaced", row["replaced"]), ("held", row.get("held"))):
+            if acting is None:
+                continue
+            least = f"{acting['least']['occupation']} {_interval(acting['least'])}"
+            more = f"{_interval(row['non_people'])} | {monotone}" if acting is row else "|"
+            lines.append(
+                f"| {name} | {way} | {_interval(acting['effect'])} | {least} | "
+                f"{_interval(acting['subject_accuracy'])} ({row['subject_unsteered']['value']:.2f}) | "
+                f"{_largest(acting)} | {more} |"
+            )
     return lines
 
 

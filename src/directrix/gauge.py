@@ -1,0 +1,181 @@
+"""Where a picture is on its way to one of an attribute's categories, read off the half of guidance without a prompt.
+
+The activations of that half, h_u, know nothing of the prompt: what they tell is told by the picture itself, as far as
+it is drawn. At each timestep t a linear reading gives a number a category,
+
+    r = W_t (h_u - m_t)
+
+and the pictures that come out as category j read `readings[t, j]` in the mean. How far a picture is from there says
+where it drifts (`directrix.apply.held`). A gauge is fitted by `directrix.gauging`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix.direction import ModelIdentity, Site
+from directrix.errors import DirectionFileError, DirectrixError, MismatchError
+from directrix.storage import library_version, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIX = ".gauge"
+FORMAT_VERSION = 1
+METADATA_KEY = "directrix-gauge"
+_TENSORS = ("timesteps", "centres", "weights", "readings")
+
+
+@dataclass(frozen=True, eq=False)
+class Gauge:
+    """Readings of one attribute, for one model and size of images.
+
+    Args:
+        attribute: such as "skin tone".
+        categories: K names, as the attribute's directions have them.
+        site, model: where and of what is read.
+        timesteps: (T,), falling, in the scheduler's units; before the first of them nothing can be read.
+        centres: m_t, (T, D). weights: W_t, (T, K, D). D counts all of an image's activations at the site.
+        readings: (T, K, K): what pictures of each category (rows) read in the mean.
+        provenance: how it was fitted.
+
+    Raises:
+        DirectrixError: tensors whose shapes do not go together.
+    """
+
+    attribute: str
+    categories: tuple[str, ...]
+    site: Site
+    model: ModelIdentity
+    timesteps: Tensor
+    centres: Tensor
+    weights: Tensor
+    readings: Tensor
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        steps, kinds = len(self.timesteps), len(self.categories)
+        size = self.centres.shape[-1]
+        shapes = {
+            "centres": (steps, size),
+            "weights": (steps, kinds, size),
+            "readings": (steps, kinds, kinds),
+        }
+        found = {name: tuple(getattr(self, name).shape) for name in shapes}
+        if not steps or found != shapes:
+            raise DirectrixError(
+                f"The tensors of the gauge of '{self.attribute}' have the shapes {found}.", f"{shapes}."
+            )
+
+    @property
+    def size(self) -> int:
+        """How many activations of an image it reads."""
+        return self.weights.shape[-1]
+
+    def drift(self, state: Tensor, category: str, timestep: float) -> Tensor | None:
+        """What is read of a picture, less what pictures of the category read: float32 (K,).
+
+        None where the timestep is none that anything can be read at.
+
+        Args:
+            state: h_u of one image, (D,).
+
+        Raises:
+            MismatchError: activations of another size.
+        """
+        if state.numel() != self.size:
+            raise MismatchError(
+                f"The gauge of '{self.attribute}' reads {self.size} activations; these images have "
+                f"{state.numel()} at '{self.site.name}'.",
+                "images of the size that it was fitted with.",
+                "that height and width, or a gauge fitted at this size.",
+            )
+        at = self._nearest(timestep)
+        if at is None:
+            return None
+        device = state.device
+        weights, centre = self.weights[at].float().to(device), self.centres[at].float().to(device)
+        wanted = self.readings[at, self.categories.index(category)].float().to(device)
+        return weights @ (state.float() - centre) - wanted
+
+    def digest(self) -> str:
+        """A hash of all that it reads by."""
+        told = hashlib.sha256(json.dumps(self._described(), sort_keys=True, default=str).encode())
+        for name in _TENSORS:
+            told.update(getattr(self, name).float().contiguous().numpy().tobytes())
+        return told.hexdigest()[:16]
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it to one safetensors file, in half precision.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        from safetensors.torch import save as serialised
+
+        tensors = {name: getattr(self, name).half().contiguous() for name in _TENSORS}
+        tensors["timesteps"] = self.timesteps.float()
+        text = json.dumps({**self._described(), "provenance": dict(self.provenance)}, ensure_ascii=False)
+        write_atomically(Path(path), serialised(tensors, metadata={METADATA_KEY: text}))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Gauge:
+        """Read one.
+
+        Raises:
+            DirectionFileError: missing, damaged, of a newer format, or something else altogether.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        try:
+            with safe_open(str(path), framework="pt", device="cpu") as file:
+                text = (file.metadata() or {})[METADATA_KEY]
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+            told = json.loads(text)
+            if told["format"] > FORMAT_VERSION:
+                raise DirectionFileError(
+                    f"'{path}' has format {told['format']}, of Directrix {told['library']}.",
+                    f"format {FORMAT_VERSION} or lower.",
+                    "upgrade: pip install -U directrix.",
+                )
+            return cls(
+                told["attribute"],
+                tuple(told["categories"]),
+                Site(**told["site"]),
+                ModelIdentity(**told["model"]),
+                **tensors,
+                provenance=told["provenance"],
+            )
+        except DirectionFileError:
+            raise
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, DirectrixError) as error:
+            raise DirectionFileError(
+                f"'{path}' is no gauge that can be read: {error}.",
+                "a whole file that `directrix gauge` wrote.",
+                "check the path, or fit the gauge anew.",
+            ) from error
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT_VERSION,
+            "library": library_version(),
+            "attribute": self.attribute,
+            "categories": list(self.categories),
+            "site": asdict(self.site),
+            "model": asdict(self.model),
+        }
+
+    def _nearest(self, timestep: float) -> int | None:
+        distances = (self.timesteps - timestep).abs()
+        at = int(distances.argmin())
+        steps = (self.timesteps[:-1] - self.timesteps[1:]).abs()
+        spacing = float(steps.max()) if len(steps) else 0.0
+        # Half a step beyond the ends; rounding of timesteps may put one exactly there.
+        return at if float(distances[at]) <= max(spacing / 2, 1e-3) + 0.5 else None
