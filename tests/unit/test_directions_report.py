@@ -41,9 +41,11 @@ def drawn(pipeline, prompts, images_per_prompt=1, *, interventions=(), **rest):
     pictures = []
     for prompt in prompts:
         subject = prompt.removeprefix("a photo of ").split(" ", 1)[1]
+        said = subject.startswith("female ")
+        subject = subject.removeprefix("female ")
         for place in range(images_per_prompt):
             unmoved = subject == "pilot" and place % 2 and not replaced
-            woman = strengths.get("woman", 0) >= 0.5 and not unmoved
+            woman = (strengths.get("woman", 0) >= 0.5 and not unmoved) or (said and subject != "cook")
             label = "cat" if subject == "dog" and strengths else subject
             image = {"gender": "female" if woman else "male", "tone": "light", "subject": label}
             pictures.append(Picture(image))
@@ -87,6 +89,12 @@ def test_what_the_prompt_says_is_also_taken_out(found):
     assert set(replaced["leakage"]) == {"light"} and replaced["leakage"]["light"]["value"] == 0.0
 
 
+def test_what_the_model_makes_of_the_words_alone(found):
+    told = found["concepts"]["woman"]["told"]
+    assert told["least"] == {"occupation": "cook", "value": 0.0, "low": 0.0, "high": 0.4899, "n": 4}
+    assert told["effect"]["value"] == pytest.approx((len(OCCUPATIONS) - 1) / len(OCCUPATIONS))
+
+
 def test_what_else_changes_is_seen(found):
     woman = found["concepts"]["woman"]
     animals = len(NON_PEOPLE)
@@ -108,7 +116,8 @@ def test_a_direction_without_effect_is_said_so_and_costs_no_other_its_figures(fo
     lines = directions_table({"directions": found})
     assert lines[2].startswith("| woman | added | ") and "pilot 0.50 [0.15, 0.85]" in lines[2]
     assert lines[3].startswith("| woman | replaced | ") and "1.00 [0.51, 1.00]" in lines[3]
-    assert lines[4] == "| man | none seen | | | | | | |"
+    assert lines[4].startswith("| woman | told in words | ") and "cook 0.00" in lines[4]
+    assert lines[5] == "| man | none seen | | | | | | |"
     assert {line.count("|") for line in lines} == {9}
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from directrix import trial
+from directrix.apply.replaced import Replaced
 from directrix.errors import DirectrixError, MismatchError
 from directrix.judges import Verdict
 from directrix.levelling import MOST, level
@@ -40,8 +41,16 @@ class World:
 
     def generate(self, pipeline, prompts, images_per_prompt=1, *, interventions=(), **settings):
         strengths = getattr(interventions, "strengths", {})
+        replaced = isinstance(interventions, Replaced)
+        if replaced:
+            self.known = {next(iter(effect)).name for _, effect in interventions.candidates()}
+            [strengths] = {
+                id(effect): effect for key, effect in interventions.candidates() if "woman" in key
+            }.values()
         total = sum((d.tensor * s for d, s in strengths.items()), torch.zeros(32, 4, 4))
         gender, light = float(total[0, 0, 0]), float(total[1, 0, 0])
+        # In the place of what prompts say it leaks three times as much.
+        gender *= 3 if replaced else 1
         count = len(prompts) * images_per_prompt
         self.drawn += 1
         return [Picture(gender, light, place / count) for place in range(count)]
@@ -89,6 +98,28 @@ def test_a_shift_is_put_back_by_the_directions_of_what_shifted(pipeline, along, 
     assert float(found.tensor[0, 0, 0]) == 1.0
     assert float(found.tensor[1, 0, 0]) == pytest.approx(-0.3, abs=0.05)
     assert found.name == "woman" and found.strengths == woman.strengths
+
+
+def test_a_direction_that_stands_in_the_prompt_s_place_is_levelled_for_both_ways(pipeline, along, world):
+    world.leak = 0.1
+    woman, man, light = along("woman", 0), along("man", 0, -1.0), along("light", 1)
+    found = level(pipeline, woman, {light: LIGHT}, world, prompts=PROMPTS, among=[woman, man])
+    told = found.provenance["levelled"]
+    assert world.known == {"woman", "man"}
+    # Added it shifts by .1 and replaced by .3: what is best for both leaves a tenth, one way or the other.
+    assert told["before"][str(LIGHT)] == pytest.approx(0.3, abs=0.01)
+    assert abs(told["after"][str(LIGHT)]) == pytest.approx(0.1, abs=0.02)
+    assert float(found.tensor[1, 0, 0]) == pytest.approx(-0.2, abs=0.02)
+
+
+def test_so_little_that_it_may_be_chance_is_left_alone(pipeline, along, world):
+    world.leak = 0.02
+    woman, light = along("woman", 0), along("light", 1)
+    found = level(pipeline, woman, {light: LIGHT}, world, prompts=PROMPTS)
+    assert torch.equal(found.tensor, woman.tensor) and found.provenance["levelled"]["added"] == {"light": 0.0}
+    assert found.provenance["levelled"]["before"][str(LIGHT)] == pytest.approx(0.02, abs=0.005)
+    # Unsteered and steered; no probe was drawn.
+    assert world.drawn == 2
 
 
 def test_nothing_is_added_where_nothing_shifts(pipeline, along, world):

@@ -7,7 +7,7 @@ this has seen: all occupations at strength 1, subjects that are no people, and n
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from directrix.levelling import level
 from directrix.progress import Progress, labelled, silent
 from directrix.report.comparison import CATEGORIES
 from directrix.report.kept import kept
-from directrix.report.trying import Trials, held, tried
+from directrix.report.trying import Trials, held, replaced, told, tried
 from directrix.trial import Aim
 from directrix.world.caption import with_article
 from directrix.world.vocabulary import OCCUPATIONS
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from directrix.judges import Judge
 
 GROUPS: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}
-# What else shifts is put back by the directions of this attribute; tones hardly shift the genders.
-LEVELLED = {"gender": "tone"}
+# What else shifts is put back by the directions of this attribute.
+LEVELLED = {"gender": "tone", "tone": "gender"}
+# Levelled also for being put in the place of what prompts say, where tones shift the genders most.
+IN_PLACE = ("tone",)
 # Categories that drift although what prompts say of them is taken out.
 GAUGED = ("tone",)
 
@@ -57,9 +59,10 @@ def directions(
     "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that keep their subject,
     of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``), and "replaced": effect, least,
     subjects and leakage where what the prompt itself says of the attribute is taken out first, and for tones "held",
-    the same where a gauge brings back what drifts, fitted on other pictures of the same occupations; "cosine" of woman
-    and man; "seconds" of the discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept,
-    "seconds_gauging" of each attribute that has a gauge.
+    the same where a gauge brings back what drifts, fitted on other pictures of the same occupations; "told", the same
+    where nothing is steered and the prompt says it ("a female judge"); "cosine" of woman and man; "seconds" of the
+    discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept, "seconds_gauging" of each
+    attribute that has a gauge.
     """
     trials = Trials(pipeline, judge, images_per_prompt, seed)
     found: dict[str, Any] = {
@@ -94,7 +97,16 @@ def directions(
         for direction, aim in calibrated[attribute].items():
             note = kept(
                 folder / f"levelled-{direction.name}.json",
-                partial(_levelled, pipeline, direction, calibrated[by], judge, folder, progress),
+                partial(
+                    _levelled,
+                    pipeline,
+                    direction,
+                    calibrated[by],
+                    list(calibrated[attribute]) if attribute in IN_PLACE else [],
+                    judge,
+                    folder,
+                    progress,
+                ),
             )
             found["seconds_levelling"][direction.name] = note["seconds"]
             levelled[storage.load(_file(folder, "levelled", direction.name))] = aim
@@ -107,7 +119,14 @@ def directions(
             storage.save(direction, _file(folder, "default", direction.name))
             bars = labelled(progress, f"{direction.name}: ")
             found["concepts"][direction.name] = kept(
-                folder / f"tried-{direction.name}.json", partial(tried, direction, aim, group, trials, bars)
+                folder / f"tried-{direction.name}.json", partial(tried, direction, aim, trials, bars)
+            )
+            found["concepts"][direction.name]["replaced"] = kept(
+                folder / f"replaced-{direction.name}.json", partial(replaced, direction, group, trials)
+            )
+            found["concepts"][direction.name]["told"] = kept(
+                folder / f"told-{direction.name}.json",
+                partial(told, GROUPS[aim.attribute], direction.name, aim, trials),
             )
     for attribute in GAUGED:
         group = calibrated[attribute]
@@ -159,6 +178,7 @@ def _levelled(
     pipeline: Any,
     direction: Direction,
     others: Mapping[Direction, Aim],
+    among: Sequence[Direction],
     judge: Judge,
     folder: Path,
     progress: Progress,
@@ -166,7 +186,7 @@ def _levelled(
     """The seconds that it takes; a file holds the direction."""
     started = time.perf_counter()
     bars = labelled(progress, f"{direction.name}: ")
-    direction = level(pipeline, direction, others, judge, progress=bars)
+    direction = level(pipeline, direction, others, judge, among=among, progress=bars)
     storage.save(direction, _file(folder, "levelled", direction.name))
     return {"seconds": round(time.perf_counter() - started, 2)}
 

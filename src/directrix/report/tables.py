@@ -140,7 +140,12 @@ def directions_table(figures: Mapping[str, Any]) -> list[str]:
             lines.append(f"| {name} | none seen | | | | | | |")
             continue
         monotone = "yes" if row["monotone"] else "no"
-        for way, acting in (("added", row), ("replaced", row["replaced"]), ("held", row.get("held"))):
+        for way, acting in (
+            ("added", row),
+            ("replaced", row["replaced"]),
+            ("held", row.get("held")),
+            ("told in words", row["told"]),
+        ):
             if acting is None:
                 continue
             least = f"{acting['least']['occupation']} {_interval(acting['least'])}"

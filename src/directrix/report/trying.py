@@ -16,6 +16,7 @@ from directrix.world.caption import with_article
 from directrix.world.vocabulary import NON_PEOPLE, OCCUPATIONS
 
 if TYPE_CHECKING:
+    from directrix.concept import AttributeSet, Concept
     from directrix.direction import Direction
     from directrix.gauge import Gauge
     from directrix.judges import Judge
@@ -39,6 +40,11 @@ class Trials:
         """All occupations."""
         return self._trial(_photos(OCCUPATIONS), self._images, seed=self._seed)
 
+    def told(self, concept: Concept) -> Trial:
+        """The same pictures with the concept said in the prompt: "a female judge"."""
+        prompts = [f"a photo of {pair.target}" for pair in concept.pairs[-len(OCCUPATIONS) :]]
+        return self._trial(prompts, self._images, seed=self._seed)
+
     @cached_property
     def animals(self) -> Trial:
         """Subjects that are no people."""
@@ -54,15 +60,10 @@ def _photos(names: Iterable[str]) -> list[str]:
     return [f"a photo of {with_article(name)}" for name in names]
 
 
-def tried(
-    direction: Direction, aim: Aim, group: Mapping[Direction, Aim], trials: Trials, progress: Progress
-) -> dict[str, Any]:
-    """What it does at strength 1 and at nine others, added, and at strength 1 in the place of what prompts say.
-
-    group: all directions of its attribute.
-    """
+def tried(direction: Direction, aim: Aim, trials: Trials, progress: Progress) -> dict[str, Any]:
+    """What it does where it is added, at strength 1 and at nine others."""
     people, animals, few = trials.people, trials.animals, trials.few
-    with progress(len(STRENGTHS) + 3, "Trying") as bar:
+    with progress(len(STRENGTHS) + 2, "Trying") as bar:
         after = people.verdicts(direction, 1.0)
         bar.advance(1)
         beasts = animals.verdicts(direction, 1.0)
@@ -71,8 +72,6 @@ def tried(
         for strength in STRENGTHS:
             steps.append(few.step(direction, aim, strength))
             bar.advance(1)
-        replaced = _replaced(direction, group, people)
-        bar.advance(1)
     kept = [
         new[SUBJECT].label == old[SUBJECT].label
         for old, new in zip(animals.plain, beasts, strict=True)
@@ -85,22 +84,29 @@ def tried(
         "non_people": proportion(sum(kept), len(kept)).as_dict(),
         "strengths": [{"strength": step.strength, "effect": step.effect.as_dict()} for step in steps],
         "monotone": never_falls([step.effect for step in steps]),
-        "replaced": replaced,
     }
 
 
-def _replaced(direction: Direction, group: Mapping[Direction, Aim], people: Trial) -> dict[str, Any]:
-    """The same pictures with the attribute's other directions known too; see `directrix.apply.replaced`."""
-    name = group[direction].attribute
+def replaced(direction: Direction, group: Mapping[Direction, Aim], trials: Trials) -> dict[str, Any]:
+    """The same pictures with all directions of the attribute known (``group``); see `directrix.apply.replaced`."""
+    people, name = trials.people, group[direction].attribute
     attributes, assigned = _assigned(direction, group, people)
     after = people.verdicts_under(Replaced(attributes, assigned, insist=False))
     return {**_effect(after, group[direction]), "leakage": _leaked(people, after, name)}
 
 
+def told(group: AttributeSet, name: str, aim: Aim, trials: Trials) -> dict[str, Any]:
+    """What comes out where nothing is steered and the prompt says it in words: what the model itself makes of them."""
+    subjects = group.among([with_article(each) for each in OCCUPATIONS])
+    concept = next(each for each in subjects.concepts if each.name == name)
+    after = trials.told(concept).plain
+    return {**_effect(after, aim), "leakage": _leaked(trials.people, after, aim.attribute)}
+
+
 def held(
     direction: Direction, group: Mapping[Direction, Aim], gauge: Gauge, trials: Trials
 ) -> dict[str, Any]:
-    """As `_replaced`, with what drifts brought back."""
+    """As ``replaced``, with what drifts brought back."""
     people, name = trials.people, group[direction].attribute
     attributes, assigned = _assigned(direction, group, people)
     after = people.verdicts_under(Held(attributes, assigned, gauges={name: gauge}))
