@@ -120,7 +120,7 @@ def iterate(
     call = {
         "num_inference_steps": num_inference_steps or facts.num_inference_steps,
         "guidance_scale": facts.guidance_scale if guidance_scale is None else float(guidance_scale),
-        **_size(pipeline, facts.latent_shape, height, width),
+        **models.image_size(pipeline, height, width),
     }
     folder = None if output is None else Path(output)
     known: dict[str, dict[str, Any]] = {}
@@ -155,16 +155,6 @@ def iterate(
     finally:
         if folder is not None:
             manifest.write(folder, manifest.read(folder))
-
-
-def _size(
-    pipeline: Any, latent_shape: tuple[int, int, int], height: int | None, width: int | None
-) -> dict[str, int | None]:
-    if height is None and width is None:
-        return {"height": None, "width": None}
-    # Given one side only, diffusers would silently ignore it.
-    scale = pipeline.vae_scale_factor
-    return {"height": height or latent_shape[1] * scale, "width": width or latent_shape[2] * scale}
 
 
 def _draw(

@@ -225,3 +225,15 @@ def _best_device() -> torch.device:
 
 def _number(value: Any, otherwise: float) -> float:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
+
+
+def image_size(pipeline: Any, height: int | None, width: int | None) -> dict[str, int | None]:
+    """Both sides in pixels where one is given, the other being the model's own; None for both where none is.
+
+    Given one side only, diffusers would silently ignore it.
+    """
+    if height is None and width is None:
+        return {"height": None, "width": None}
+    _, rows, columns = facts(pipeline).latent_shape
+    scale = pipeline.vae_scale_factor
+    return {"height": height or rows * scale, "width": width or columns * scale}

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from directrix import activations, models, sites
+from directrix.concept import Concept
 from directrix.direction import Direction
+from directrix.discover.denoiser import FrozenDenoiser, frozen
+from directrix.discover.follow import follow
 from directrix.families import parameters
 from directrix.steer import steer
 from families.parts import is_newest
@@ -95,6 +98,35 @@ def test_a_third_call_without_some_layers_is_conditional(of: Any):
         [bool((a != b).any()) for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)
     ]
     assert changed == [[False, False, True, False], [True, False]] * 2
+
+
+def test_a_third_call_is_no_step_of_a_trajectory(of: Any):
+    family = of("sd3")
+    pipeline = family.pipeline
+    if "skip_guidance_layers" not in parameters(pipeline):
+        assert not is_newest()
+        pytest.skip("this version of diffusers skips no layers")
+    concepts = [Concept.of("woman", "a woman", "a person")]
+    skipping = {
+        "skip_guidance_layers": [1],
+        "skip_layer_guidance_start": -1.0,
+        "skip_layer_guidance_stop": 2.0,
+    }
+
+    def followed(call: Any) -> Any:
+        denoiser = FrozenDenoiser(pipeline, sites.find(pipeline))
+        with frozen(pipeline):
+            return follow(
+                pipeline, denoiser, concepts, 2, guidance_scale=5.0, num_inference_steps=3, call=call
+            )
+
+    plain, skipped = followed(None), followed(skipping)
+    assert len(skipped.timesteps) == len(plain.timesteps) == 3
+    assert skipped.states.shape == plain.states.shape and skipped.evaluations == plain.evaluations
+    # Both start from the same noise, and see the same there.
+    assert torch.equal(skipped.states[:, :, 0], plain.states[:, :, 0])
+    assert torch.allclose(skipped.neutral[:, 0], plain.neutral[:, 0], atol=1e-5)
+    assert not torch.equal(skipped.states[:, :, 1], plain.states[:, :, 1])
 
 
 @pytest.mark.parametrize("start", [0.0, 0.5])

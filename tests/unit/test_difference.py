@@ -121,7 +121,7 @@ def test_a_model_that_cannot_be_noised_can_be_followed(make_pipeline):
 def test_an_interrupted_discovery_goes_on_from_its_trajectories(pipeline, tmp_path, monkeypatch):
     concept = Concept.of("woman", ["a woman", "a female dog"], ["a person", "a dog"])
     whole = discover(pipeline, concept, "difference", **SETTINGS)
-    original, drawn = follow_module._Recording.draw, []
+    original, drawn = follow_module.Recording.draw, []
 
     def stopping(self, pipeline, prompt, *rest):
         drawn.append(prompt)
@@ -129,7 +129,7 @@ def test_an_interrupted_discovery_goes_on_from_its_trajectories(pipeline, tmp_pa
             raise KeyboardInterrupt
         original(self, pipeline, prompt, *rest)
 
-    monkeypatch.setattr(follow_module._Recording, "draw", stopping)
+    monkeypatch.setattr(follow_module.Recording, "draw", stopping)
     with pytest.raises(InterruptedRun, match="a dog"):
         discover(pipeline, concept, "difference", checkpoint=tmp_path, **SETTINGS)
     resumed = discover(pipeline, concept, "difference", checkpoint=tmp_path, **SETTINGS)

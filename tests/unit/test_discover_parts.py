@@ -158,3 +158,12 @@ def test_checkpoint_keeps_bits_and_deletes_only_its_own(tmp_path):
     (folder / "mine.safetensors").touch()
     checkpoint.delete()
     assert [path.name for path in folder.iterdir()] == ["mine.safetensors"]
+
+
+def test_one_side_of_an_image_is_enough(pipeline):
+    """diffusers ignores a height without a width."""
+    from directrix.discover.drawing import Drawing
+
+    drawing = Drawing(pipeline, 2.0, 1, {"height": 32})
+    latents = drawing.draw(["a judge"], [torch.Generator().manual_seed(0)])
+    assert latents.shape[-2:] == (16, 8)

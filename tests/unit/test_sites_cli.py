@@ -37,6 +37,25 @@ def test_sites_are_ranked(model: list[str], capsys: pytest.CaptureFixture[str]):
     assert ranked[0]["effect"] >= ranked[1]["effect"]
 
 
+def test_other_sizes_of_images(model: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: Any):
+    assert main(["sites", *model, "--height", "32", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["sites"]}
+    assert rows["mid_block"]["shape"] == [32, 8, 4]
+    from directrix.discover import recording
+
+    seen = []
+    original = recording.Recording.draw
+
+    def draw(*arguments: Any) -> None:
+        original(*arguments)
+        seen.append(tuple(arguments[0].states[-1].shape[-2:]))
+
+    monkeypatch.setattr(recording.Recording, "draw", draw)
+    words = ["--rank", "--target", "a woman", "--neutral", "a person", "--steps", "2", "--images", "1"]
+    assert main(["sites", *model, *words, "--site", "mid_block", "--width", "32", "--json"]) == 0
+    assert set(seen) == {(8, 16)}
+
+
 @pytest.mark.parametrize(
     ("words", "message"), [(["--rank"], "for a concept"), (["--target", "a woman"], "--rank")]
 )

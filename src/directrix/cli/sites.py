@@ -41,6 +41,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
     )
+    for side in ("height", "width"):
+        parser.add_argument(
+            f"--{side}",
+            type=options.positive_int,
+            metavar="PIXELS",
+            help="of the images (default: the model's)",
+        )
     parser.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
     options.add_model(parser)
     options.add_json(parser)
@@ -64,12 +71,17 @@ def run(arguments: argparse.Namespace) -> None:
 
     facts = models.facts(pipeline)
     default, model = sites.find(pipeline, facts.site).name, facts.identity.name
+    size = models.image_size(pipeline, arguments.height, arguments.width)
     if not ranking:
+        latents = facts.latent_shape
+        if size["height"] and size["width"]:
+            scale = pipeline.vae_scale_factor
+            latents = (latents[0], size["height"] // scale, size["width"] // scale)
         found = sites.listed(pipeline)
         if default not in [each.name for each in found]:
             # A card may name one that is no block.
             found.insert(0, sites.find(pipeline, default))
-        rows = [_row(pipeline, each, default, facts.latent_shape) for each in found]
+        rows = [_row(pipeline, each, default, latents) for each in found]
         terminal.result(_listing(model, rows), {"model": model, "sites": rows}, arguments.json)
         return
 
@@ -85,6 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
         images=arguments.images,
         num_inference_steps=arguments.steps,
         seed=arguments.seed,
+        call=size if size["height"] else None,
         progress=bars,
     )
     data = {"model": model, "default": default, "ranked": [each.as_dict() for each in ranked]}

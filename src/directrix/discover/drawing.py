@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from directrix import _hooks, families
 from directrix.discover.randomness import generator
 from directrix.errors import ModelError
-from directrix.models import facts
+from directrix.models import facts, image_size
 from directrix.sites import denoiser
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ class Drawing:
         **more: Any,
     ) -> Any:
         call = dict(self.call)
+        if "height" in call or "width" in call:
+            call |= image_size(self.pipeline, call.get("height"), call.get("width"))
         if plain and "true_cfg_scale" in call:
             call["true_cfg_scale"] = 1.0
         negative = None if negatives is None else list(negatives)

@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from directrix import _hooks, activations, families
 from directrix.discover.checkpoint import interrupted
-from directrix.discover.denoiser import as_maps, check_output
-from directrix.discover.drawing import Drawing, named, quiet
-from directrix.discover.randomness import generator
-from directrix.errors import ModelError
-from directrix.guidance import Guidance
+from directrix.discover.drawing import Drawing, quiet
+from directrix.discover.recording import Recording
 from directrix.progress import silent
-from directrix.sites import denoiser as denoiser_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,14 +124,14 @@ def _followed(
     most = max(len({pair.neutral for pair in concept.pairs}) for concept in concepts)
     images = max(1, images // most)
     report = progress or silent
-    found: list[_Recording] = []
+    found: list[Recording] = []
     try:
         with quiet(pipeline), report(len(prompts) * images, "Following") as bar:
             for index, prompt in enumerate(prompts):
                 name = f"trajectory-{index:05d}"
                 kept = checkpoint.load(name) if checkpoint else None
                 if kept is None:
-                    recording = _Recording(sites)
+                    recording = Recording(sites)
                     started = time.perf_counter()
                     for first in range(0, images, batch_size):
                         numbers = range(first, min(first + batch_size, images))
@@ -148,7 +142,7 @@ def _followed(
                         tensors, facts = recording.kept()
                         checkpoint.save(name, tensors, **facts)
                 else:
-                    recording = _Recording.of(sites, *kept)
+                    recording = Recording.of(sites, *kept)
                     bar.advance(images)
                 found.append(recording)
     except KeyboardInterrupt:
@@ -173,128 +167,3 @@ def _followed(
         )
         for of_site in outputs
     ]
-
-
-class _Outputs:
-    """What one site puts out along one prompt's trajectories.
-
-    neutral, empty: (S, C, H, W), sums over the images; square: mean square in the conditional half.
-    """
-
-    def __init__(self, site: Site) -> None:
-        self.neutral = self.empty = torch.zeros(0)
-        self.square = 0.0
-        self._site = site
-        self._now: list[Tensor] = []
-        # Of the present batch, one a step: sums over the images, and mean squares.
-        self._conditional: list[Tensor] = []
-        self._other: list[Tensor] = []
-        self._squares: list[Tensor] = []
-
-    def see(self, h: Tensor) -> None:
-        self._now.append(h.detach().float())
-
-    def end_step(self, rows: int, passes: int, conditional_first: bool) -> bool:
-        """Sums up a step, so that what was seen in it need not be kept; whether it had an unconditional half.
-
-        rows: images in the batch; passes: calls of the denoiser, one or two.
-        """
-        outputs, self._now = self._now, []
-        check_output(self._site, outputs, passes)
-        conditional, other = _halves(outputs, rows, conditional_first)
-        self._squares.append(conditional.square().mean())
-        self._conditional.append(as_maps(conditional).sum(dim=0).cpu())
-        # A step without an unconditional half has nothing to be told apart from.
-        self._other.append(self._conditional[-1] if other is None else as_maps(other).sum(dim=0).cpu())
-        return other is not None
-
-    def end_batch(self, rows: int, drawn: int) -> None:
-        """Adds a batch of so many images to those drawn before."""
-        neutral, empty = torch.stack(self._conditional), torch.stack(self._other)
-        mean_square = float(torch.stack(self._squares).mean())
-        self._conditional, self._other, self._squares = [], [], []
-        self.square = (self.square * drawn + mean_square * rows) / (drawn + rows)
-        self.neutral = self.neutral + neutral if drawn else neutral
-        self.empty = self.empty + empty if drawn else empty
-
-
-class _Recording:
-    """What is seen of one prompt's trajectories, at one site or several."""
-
-    def __init__(self, sites: Sequence[Site]) -> None:
-        self.sites = sites
-        self.outputs = [_Outputs(site) for site in sites]
-        self.states: list[Tensor] = []
-        self.timesteps = torch.zeros(0)
-        self.evaluations = 0
-        self.seconds = 0.0
-
-    def kept(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """As a checkpoint holds it."""
-        (outputs,) = self.outputs
-        tensors = {"timesteps": self.timesteps, "neutral": outputs.neutral, "empty": outputs.empty}
-        facts = {"square": outputs.square, "evaluations": self.evaluations, "seconds": self.seconds}
-        return {"states": torch.cat(self.states), **tensors}, facts
-
-    @classmethod
-    def of(cls, sites: Sequence[Site], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> _Recording:
-        """As a checkpoint held it."""
-        recording = cls(sites)
-        (outputs,) = recording.outputs
-        recording.states, recording.timesteps = [tensors["states"]], tensors["timesteps"]
-        outputs.neutral, outputs.empty, outputs.square = tensors["neutral"], tensors["empty"], facts["square"]
-        recording.evaluations, recording.seconds = facts["evaluations"], facts["seconds"]
-        return recording
-
-    def draw(self, pipeline: Any, prompt: str, numbers: Sequence[int], seed: int, drawing: Drawing) -> None:
-        asked: list[Tensor] = []
-        times: list[Tensor] = []
-        guidance = Guidance(pipeline)
-        network = denoiser_of(pipeline)
-        rows = len(numbers)
-        first = families.guidance_layout(pipeline) == "conditional-unconditional"
-        passes = 0
-
-        def end_step() -> None:
-            other = [each.end_step(rows, passes, first) for each in self.outputs]
-            self.evaluations += rows * (2 if any(other) else 1)
-
-        def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-            nonlocal passes
-            if guidance.now().layout == "unconditional":
-                passes += 1
-                return
-            if asked:
-                end_step()
-            passes = 1
-            given = named(network, args, kwargs)
-            asked.append(torch.as_tensor(next(iter(given.values())))[-rows:].float().cpu())
-            times.append(torch.as_tensor(given["timestep"]).flatten()[:1].cpu())
-
-        with ExitStack() as stack:
-            stack.enter_context(guidance.watching())
-            stack.enter_context(_hooks.before_call(network, see))
-            for site, outputs in zip(self.sites, self.outputs, strict=True):
-                stack.enter_context(activations.read(pipeline, site, outputs.see))
-            drawing.draw([prompt] * rows, [generator(seed, "image", prompt, "", n) for n in numbers])
-        end_step()
-        if not all(bool(torch.isfinite(state).all()) for state in asked):
-            raise ModelError(
-                "The model's states are not finite numbers.",
-                "finite latents.",
-                "load the model in float32 or bfloat16 (half precision overflows on some models).",
-            )
-        drawn = sum(map(len, self.states))
-        for each in self.outputs:
-            each.end_batch(rows, drawn)
-        self.timesteps = torch.cat(times)
-        self.states.append(torch.stack(asked, dim=1))
-
-
-def _halves(outputs: Sequence[Tensor], rows: int, conditional_first: bool) -> tuple[Tensor, Tensor | None]:
-    """The conditional half of a step's outputs, and the other if there is one."""
-    # Models with the guidance scale built in are asked once only, whatever the scale.
-    if len(outputs[0]) == rows:
-        return outputs[0], outputs[1] if len(outputs) == 2 else None
-    first, second = outputs[0][:rows], outputs[0][-rows:]
-    return (first, second) if conditional_first else (second, first)
