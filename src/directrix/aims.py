@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
-from directrix.concept import Concept, PromptPair
+from directrix.concept import AttributeSet, Concept, PromptPair
 from directrix.errors import ConceptError, NoEffectError
 from directrix.generate import generate
 from directrix.metrics import Interval, fisher_test, proportion
@@ -70,6 +70,19 @@ def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge,
     if len(prompts) > 1:
         attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
     return ClipJudge.load(attributes=attributes), Aim("concept", concept.name, present=not concept.anti)
+
+
+def judge_of_values(pipeline: Any, attribute: AttributeSet) -> tuple[Judge, list[Aim] | None]:
+    """A judge that tells all values of an attribute apart, and what it should see of each, as `judge_for` has it."""
+    if models.identity(pipeline).name == models.EMBEDDED:
+        from directrix.judges.emoji import EmojiJudge
+
+        return EmojiJudge.load(), None
+    from directrix.judges.clip import ClipJudge
+
+    values = {each.name: [pair.target for pair in each.pairs] for each in attribute.concepts}
+    judge = ClipJudge.load(attributes={attribute.name: values})
+    return judge, [Aim(attribute.name, name) for name in values]
 
 
 def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:

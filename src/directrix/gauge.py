@@ -5,16 +5,19 @@ it is drawn. At each timestep t a linear reading gives a number a category,
 
     r = W_t (h_u - m_t)
 
-and the pictures that come out as category j read `readings[t, j]` in the mean. How far a picture is from there says
-where it drifts (`directrix.apply.held`). A gauge is fitted by `directrix.gauging`.
+and new pictures that come out as category j read `readings[t, j]` in the mean. How far a picture is from there says
+where it drifts (`directrix.apply.held`). A gauge is fitted by `directrix.gauging`, without a negative prompt: one that
+is given while drawing is in h_u, and what it says is read as the picture's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,20 +42,21 @@ class Gauge:
     Args:
         attribute: such as "skin tone".
         categories: K names, as the attribute's directions have them.
-        site, model: where and of what is read.
-        timesteps: (T,), falling, in the scheduler's units; before the first of them nothing can be read.
-        centres: m_t, (T, D). weights: W_t, (T, K, D). D counts all of an image's activations at the site.
+        site, model: where and of what is read. shape: of one image's activations there, D in all.
+        timesteps: (T,), falling, in the scheduler's units; far from all of them nothing can be read.
+        centres: m_t, (T, D). weights: W_t, (T, K, D).
         readings: (T, K, K): what pictures of each category (rows) read in the mean.
         provenance: how it was fitted.
 
     Raises:
-        DirectrixError: tensors whose shapes do not go together.
+        DirectrixError: tensors whose shapes do not go together, or that are not finite.
     """
 
     attribute: str
     categories: tuple[str, ...]
     site: Site
     model: ModelIdentity
+    shape: tuple[int, ...]
     timesteps: Tensor
     centres: Tensor
     weights: Tensor
@@ -61,7 +65,7 @@ class Gauge:
 
     def __post_init__(self) -> None:
         steps, kinds = len(self.timesteps), len(self.categories)
-        size = self.centres.shape[-1]
+        size = math.prod(self.shape)
         shapes = {
             "centres": (steps, size),
             "weights": (steps, kinds, size),
@@ -72,11 +76,10 @@ class Gauge:
             raise DirectrixError(
                 f"The tensors of the gauge of '{self.attribute}' have the shapes {found}.", f"{shapes}."
             )
-
-    @property
-    def size(self) -> int:
-        """How many activations of an image it reads."""
-        return self.weights.shape[-1]
+        if not all(bool(getattr(self, name).isfinite().all()) for name in _TENSORS):
+            raise DirectrixError(
+                f"The gauge of '{self.attribute}' holds numbers that are not finite.", "finite activations."
+            )
 
     def drift(self, state: Tensor, category: str, timestep: float) -> Tensor | None:
         """What is read of a picture, less what pictures of the category read: float32 (K,).
@@ -84,15 +87,15 @@ class Gauge:
         None where the timestep is none that anything can be read at.
 
         Args:
-            state: h_u of one image, (D,).
+            state: h_u of one image, of the gauge's shape.
 
         Raises:
-            MismatchError: activations of another size.
+            MismatchError: activations of another shape.
         """
-        if state.numel() != self.size:
+        if tuple(state.shape) != self.shape:
             raise MismatchError(
-                f"The gauge of '{self.attribute}' reads {self.size} activations; these images have "
-                f"{state.numel()} at '{self.site.name}'.",
+                f"The gauge of '{self.attribute}' reads activations of shape {self.shape}; those of these images have "
+                f"{tuple(state.shape)} at '{self.site.name}'.",
                 "images of the size that it was fitted with.",
                 "that height and width, or a gauge fitted at this size.",
             )
@@ -100,28 +103,41 @@ class Gauge:
         if at is None:
             return None
         device = state.device
-        weights, centre = self.weights[at].float().to(device), self.centres[at].float().to(device)
-        wanted = self.readings[at, self.categories.index(category)].float().to(device)
-        return weights @ (state.float() - centre) - wanted
+        weights, centre = self.weights[at].to(device), self.centres[at].to(device)
+        wanted = self.readings[at, self.categories.index(category)].to(device)
+        return weights @ (state.flatten().float() - centre) - wanted
 
     def digest(self) -> str:
-        """A hash of all that it reads by."""
-        told = hashlib.sha256(json.dumps(self._described(), sort_keys=True, default=str).encode())
+        """Sixteen hexadecimal digits that stand for all that it reads by; names are not among it."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        told = hashlib.sha256(f"{self.site}|{self.model.fingerprint}|{self.shape}".encode())
         for name in _TENSORS:
             told.update(getattr(self, name).float().contiguous().numpy().tobytes())
         return told.hexdigest()[:16]
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it to one safetensors file, in half precision.
+        """Write it to one safetensors file.
 
         Raises:
             OutputError: the file cannot be written.
         """
         from safetensors.torch import save as serialised
 
-        tensors = {name: getattr(self, name).half().contiguous() for name in _TENSORS}
-        tensors["timesteps"] = self.timesteps.float()
-        text = json.dumps({**self._described(), "provenance": dict(self.provenance)}, ensure_ascii=False)
+        tensors = {name: getattr(self, name).float().contiguous() for name in _TENSORS}
+        described = {
+            "format": FORMAT_VERSION,
+            "library": library_version(),
+            "attribute": self.attribute,
+            "categories": list(self.categories),
+            "site": asdict(self.site),
+            "model": asdict(self.model),
+            "shape": list(self.shape),
+            "provenance": dict(self.provenance),
+        }
+        text = json.dumps(described, ensure_ascii=False)
         write_atomically(Path(path), serialised(tensors, metadata={METADATA_KEY: text}))
 
     @classmethod
@@ -150,6 +166,7 @@ class Gauge:
                 tuple(told["categories"]),
                 Site(**told["site"]),
                 ModelIdentity(**told["model"]),
+                tuple(told["shape"]),
                 **tensors,
                 provenance=told["provenance"],
             )
@@ -162,20 +179,12 @@ class Gauge:
                 "check the path, or fit the gauge anew.",
             ) from error
 
-    def _described(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT_VERSION,
-            "library": library_version(),
-            "attribute": self.attribute,
-            "categories": list(self.categories),
-            "site": asdict(self.site),
-            "model": asdict(self.model),
-        }
-
     def _nearest(self, timestep: float) -> int | None:
-        distances = (self.timesteps - timestep).abs()
-        at = int(distances.argmin())
-        steps = (self.timesteps[:-1] - self.timesteps[1:]).abs()
-        spacing = float(steps.max()) if len(steps) else 0.0
-        # Half a step beyond the ends; rounding of timesteps may put one exactly there.
-        return at if float(distances[at]) <= max(spacing / 2, 1e-3) + 0.5 else None
+        times = self.timesteps.tolist()
+        at = min(range(len(times)), key=lambda place: abs(times[place] - timestep))
+        if times[-1] <= timestep <= times[0]:
+            return at
+        # Half a step beyond the ends, and a little for timesteps that are rounded.
+        beside = times[1] if at == 0 and len(times) > 1 else times[at - 1]
+        room = abs(times[at] - beside) / 2 + 1e-3 * max(times)
+        return at if abs(times[at] - timestep) <= room else None

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psutil
 
 from directrix import _hooks, activations, models, sites
 from directrix.aims import calibration_prompts, concept_of
 from directrix.apply.held import Held
 from directrix.apply.replaced import Replaced
-from directrix.errors import DirectrixError
+from directrix.errors import DirectrixError, suggestion
 from directrix.gauge import Gauge
 from directrix.generate import generate
 from directrix.guidance import Guidance
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 BEGIN = 0.15
 # Of the activations' mean square: a reading of few pictures must not hang on single activations.
 RIDGE = 1.0
+# Steps are left out at which pictures that the fit has not seen read less than this above others' in their category.
+LEAST = 0.1
+# Activations below this are kept in half precision.
+HALF = 3e4
 
 
 def fit_gauge(
@@ -48,6 +54,8 @@ def fit_gauge(
     images_per_prompt: int = 12,
     rounds: int = 2,
     num_inference_steps: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
     seed: int = 5000,
     batch_size: int = 16,
     progress: Progress = silent,
@@ -58,11 +66,12 @@ def fit_gauge(
         the judge sees where it acts.
     prompts: that pictures are drawn of; None for ``calibration_prompts``. A gauge reads subjects well that it has
         seen: give those that will be drawn. images_per_prompt: of each prompt, category and round.
-    num_inference_steps: None for the model's own.
+    num_inference_steps: 2 or more; None for the model's own. height, width: in pixels; None for the model's own.
 
     Raises:
-        DirectrixError: fewer than two directions, numbers below 1, aims of several attributes, a category that never
-            came out, or a model without both halves of guidance in one batch.
+        DirectrixError: fewer than two directions, numbers below 1, aims of several attributes or of one that the judge
+            does not know, a category that never came out or cannot be told apart, a model without both halves of
+            guidance in one batch, or too little memory for the activations.
     """
     if len(directions) < 2 or images_per_prompt < 1 or rounds < 1:
         raise DirectrixError(
@@ -70,6 +79,8 @@ def fit_gauge(
             "two directions or more, an image and a round.",
             "the directions of all the attribute's categories.",
         )
+    if num_inference_steps is not None and num_inference_steps < 2:
+        raise DirectrixError("There is one step, of which nothing can be read.", "2 or more.", "more steps.")
     if len({aim.attribute for aim in directions.values()}) > 1:
         raise DirectrixError(
             "The directions were calibrated on several attributes.", "directions of one attribute."
@@ -79,7 +90,9 @@ def fit_gauge(
     effects = {each.name: {each: each.strengths.default} for each in directions}
     states: list[Tensor] = []
     shown: list[int] = []
-    timesteps: list[float] = []
+    aims = list(directions.values())
+    # Pictures that are still to be drawn.
+    ahead = rounds * len(names) * len(listed) * images_per_prompt
     found: Gauge | None = None
     with progress(rounds * len(names), "Gauging") as bar:
         for turn in range(rounds):
@@ -90,28 +103,37 @@ def fit_gauge(
                     if found is None
                     else Held({attribute: effects}, assigned, gauges={attribute: found})
                 )
-                kept = _Kept(drawn, next(iter(directions)).site, {})
+                seen = _Seen(ahead)
                 records = generate(
                     pipeline,
                     listed,
                     images_per_prompt,
                     seed=seed + turn,
-                    interventions=kept,
+                    interventions=_Kept(drawn, next(iter(directions)).site, seen),
                     num_inference_steps=num_inference_steps,
+                    height=height,
+                    width=width,
                     batch_size=batch_size,
                 )
+                ahead -= len(assigned)
                 verdicts = judge.label([record.image for record in records])
                 for place, verdict in enumerate(verdicts):
-                    seen = [at for at, aim in enumerate(directions.values()) if aim.shown(verdict)]
+                    if aims[0].attribute not in verdict:
+                        raise DirectrixError(
+                            f"The judge knows no attribute '{aims[0].attribute}'.",
+                            "the judge that the directions were calibrated with.",
+                            suggestion(aims[0].attribute, verdict),
+                        )
+                    shows = [at for at, aim in enumerate(aims) if aim.shown(verdict)]
                     # What shows none of them, or several, tells nothing.
-                    if len(seen) == 1:
-                        states.append(kept.states[place])
-                        shown.append(seen[0])
-                timesteps = kept.timesteps
+                    if len(shows) == 1:
+                        states.append(seen.states[place])
+                        shown.append(shows[0])
                 bar.advance(1)
-            found = _fitted(pipeline, attribute, list(directions), timesteps, states, shown)
-    assert found is not None
+            found = _fitted(pipeline, attribute, list(directions), seen, states, shown)
+    assert found is not None  # there is a round
     provenance = {
+        **found.provenance,
         "judge": judge.name,
         "aims": [asdict(aim) for aim in directions.values()],
         "directions": {each.name: each.digest() for each in directions},
@@ -121,24 +143,14 @@ def fit_gauge(
         "seed": seed,
         "pictures": len(states),
     }
-    return Gauge(
-        found.attribute,
-        found.categories,
-        found.site,
-        found.model,
-        found.timesteps,
-        found.centres,
-        found.weights,
-        found.readings,
-        provenance,
-    )
+    return replace(found, provenance=provenance)
 
 
 def _fitted(
     pipeline: Any,
     attribute: str,
     directions: Sequence[Direction],
-    timesteps: Sequence[float],
+    seen: _Seen,
     states: Sequence[Tensor],
     shown: Sequence[int],
 ) -> Gauge:
@@ -152,79 +164,116 @@ def _fitted(
             "pictures of every category, to tell them apart.",
             "calibrate these directions, or more images of each prompt.",
         )
-    labels = torch.tensor(shown)
-    everything = torch.stack(list(states))
-    centres, weights, readings = [], [], []
-    for step in range(everything.shape[1]):
-        centre, weight, reading = _step(everything[:, step].float(), labels, len(names))
-        centres.append(centre)
-        weights.append(weight)
-        readings.append(reading)
+    labels, times = torch.tensor(shown), seen.timesteps
+    fitted = [
+        _step(torch.stack([state[place] for state in states]).float(), labels, len(names))
+        for place in range(len(times))
+    ]
+    told = [place for place, step in enumerate(fitted) if step.gap >= LEAST]
+    if not told:
+        raise DirectrixError(
+            f"At no step can {', '.join(names)} be told apart.",
+            "activations that tell what a picture is going to show.",
+            "more images of each prompt, or another site.",
+        )
     return Gauge(
         attribute,
         names,
         directions[0].site,
         models.identity(pipeline),
-        torch.tensor(timesteps),
-        torch.stack(centres),
-        torch.stack(weights),
-        torch.stack(readings),
+        seen.shape,
+        torch.tensor([times[place] for place in told]),
+        torch.stack([fitted[place].centre for place in told]),
+        torch.stack([fitted[place].weights for place in told]),
+        torch.stack([fitted[place].readings for place in told]),
+        {"gaps": {str(time): round(step.gap, 4) for time, step in zip(times, fitted, strict=True)}},
     )
 
 
-def _step(states: Tensor, labels: Tensor, kinds: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The centre (D,), weights (K, D) and mean readings by category (K, K) of one step.
+class _Step(NamedTuple):
+    """centre: (D,). weights: (K, D). readings: (K, K), means by category. gap: how far a category's own pictures read
+    above the others', before weights and readings were divided by it.
+    """
 
-    The readings' unit is the distance between a category's own pictures and the others': regression alone shortens it,
-    the more the less can be told.
+    centre: Tensor
+    weights: Tensor
+    readings: Tensor
+    gap: float
+
+
+def _step(states: Tensor, labels: Tensor, kinds: int) -> _Step:
+    """Fit one step. Readings are those of pictures that the fit has not seen: of each, by all the others.
+
+    With more activations than pictures a fit knows its own by heart, and what they read says nothing of new ones.
     """
     import torch
 
     centre = states.mean(0)
     centred = states - centre
-    # More activations than pictures: solved among the pictures.
+    # Solved among the pictures, who are fewer.
     products = centred @ centred.T
-    kept = products + RIDGE * products.diagonal().mean() * torch.eye(len(products))
+    inverse = torch.linalg.inv(products + RIDGE * products.diagonal().mean() * torch.eye(len(products)))
     wanted = torch.nn.functional.one_hot(labels, kinds).float()
-    weights = (centred.T @ torch.linalg.solve(kept, wanted - wanted.mean(0))).T
-    read = centred @ weights.T
+    wanted = wanted - wanted.mean(0)
+    factors = inverse @ wanted
+    # The residual that ridge regression leaves where a picture is left out, in closed form.
+    read = wanted - factors / inverse.diagonal()[:, None]
     readings = torch.stack([read[labels == kind].mean(0) for kind in range(kinds)])
     others = (readings.sum(0) - readings.diagonal()) / (kinds - 1)
-    unit = float((readings.diagonal() - others).mean())
-    return centre, weights / unit, readings / unit
+    gap = float((readings.diagonal() - others).mean())
+    unit = max(gap, LEAST)
+    return _Step(centre, (centred.T @ factors).T / unit, readings / unit, gap)
+
+
+@dataclass
+class _Seen:
+    """What the half without a prompt was, of all images of a run; ahead: how many are still to come, of all runs.
+
+    states: by image, (T, D). shape: of one image's activations.
+    """
+
+    ahead: int
+    states: dict[int, Tensor] = field(default_factory=dict)
+    timesteps: list[float] = field(default_factory=list)
+    shape: tuple[int, ...] = ()
+
+    def add(self, images: Sequence[int], steps: Mapping[float, Tensor]) -> None:
+        """Keep a batch's steps; DirectrixError where there are none, or no room for as many as will come."""
+        import torch
+
+        if not steps:
+            raise DirectrixError("No step could be read.", "a picture of two steps or more.", "more steps.")
+        rows = torch.stack(list(steps.values()), 1)
+        self.timesteps, self.shape = list(steps), tuple(rows.shape[2:])
+        rows = rows.flatten(2)
+        needed = rows[0].numel() * rows.element_size() * self.ahead
+        free = psutil.virtual_memory().available
+        if not self.states and needed > free:
+            raise DirectrixError(
+                f"The activations of {self.ahead:,} pictures take {needed:,} bytes, and {free:,} are free.",
+                "room for them.",
+                "fewer images of each prompt, fewer prompts or steps, or another site.",
+            )
+        self.states.update(zip(images, rows, strict=True))
 
 
 class _Kept:
-    """An intervention whose pictures leave what the half without a prompt was at each step.
-
-    states: by image of the run, half precision (T, D).
-    """
+    """An intervention whose pictures leave what the half without a prompt was at each step."""
 
     name = "kept"
     config: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(
-        self,
-        inner: Intervention,
-        site: Site,
-        states: dict[int, Tensor],
-        images: Sequence[int] = (),
-        timesteps: list[float] | None = None,
-    ) -> None:
+    def __init__(self, inner: Intervention, site: Site, seen: _Seen, images: Sequence[int] = ()) -> None:
         self._inner = inner
         self._site = site
-        self.states = states
+        self._seen = seen
         self._images = images
-        self.timesteps: list[float] = [] if timesteps is None else timesteps
 
     def select(self, images: Sequence[int], total: int) -> _Kept:
-        chosen = select(self._inner, images, total)
-        return _Kept(chosen, self._site, self.states, images, self.timesteps)
+        return _Kept(select(self._inner, images, total), self._site, self._seen, images)
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
-        import torch
-
         window, guidance = Window(pipeline, BEGIN, 1.0), Guidance(pipeline)
         steps: dict[float, Tensor] = {}
 
@@ -232,14 +281,17 @@ class _Kept:
             if not window.open or window.timestep is None:
                 return
             guided, layout = guidance.now()
+            if guided and layout == "conditional":
+                # A further call of the step, about the other half alone.
+                return
             if not (guided and "-" in layout):
                 raise DirectrixError(
                     "There is no half of guidance without a prompt in the batch, so nothing can be read.",
                     "a pipeline with both halves in one batch, and a guidance scale above 1.",
                 )
-            half = h.chunk(2)[0 if layout == "unconditional-conditional" else 1]
+            half = h.chunk(2)[0 if layout == "unconditional-conditional" else 1].detach()
             # A solver that asks twice within a step is read the first time.
-            steps.setdefault(window.timestep, half.detach().flatten(1).half().cpu())
+            steps.setdefault(window.timestep, half.half().cpu() if half.abs().max() < HALF else half.cpu())
 
         with ExitStack() as stack:
             stack.enter_context(_hooks.before_call(sites.denoiser(pipeline), window.see))
@@ -247,6 +299,4 @@ class _Kept:
             stack.enter_context(activations.read(pipeline, self._site, see))
             stack.enter_context(self._inner.applied(pipeline))
             yield pipeline
-        self.timesteps[:] = list(steps)
-        rows = torch.stack(list(steps.values()), 1)
-        self.states.update(zip(self._images, rows, strict=True))
+        self._seen.add(self._images, steps)

@@ -37,7 +37,7 @@ PROBE = 0.12
 # Never more than this of any of them: more would be another picture.
 MOST = 0.5
 # Shares that shift less are left alone: it is about what so many pictures can tell.
-ENOUGH = 0.03
+ENOUGH = 0.04
 # Keeps amounts small that the pictures tell little of.
 RIDGE = 0.05
 
@@ -136,6 +136,11 @@ def _ways(direction: Direction, among: Sequence[Direction], images: int) -> list
     added: Intervention = Steering({direction: 1.0})
     if not among:
         return [added]
+    if direction.name not in [each.name for each in among]:
+        raise DirectrixError(
+            f"'{direction.name}' is not among {', '.join(each.name for each in among)}.",
+            "all directions of its attribute, itself among them.",
+        )
     categories = {each.name: {direction if each.name == direction.name else each: 1.0} for each in among}
     return [added, Replaced({"": categories}, [{"": direction.name}] * images, insist=False)]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from directrix.apply.catalogue import Catalogue, Directions, keeps_out
-from directrix.apply.fair import UNIFORM, Categories, balance, sets_of
+from directrix.apply.fair import UNIFORM, Categories, balance, check_held, sets_of
 from directrix.apply.gauges import Hold, gauges_of
 from directrix.apply.naming import matches
 from directrix.apply.planning import Balance, Request, Window, realise, unplanned
@@ -72,6 +72,7 @@ class Enhance:
         self._files = [str(each) for each in _files(phrases)]
         self._understand = understand
         self._balances: dict[str, Balance | None] = {}
+        check_held(self.balances())
 
     @property
     def name(self) -> str:

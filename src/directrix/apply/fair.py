@@ -92,9 +92,14 @@ class Fair:
         if replace:
             # Raises where it can't be done, before anything is drawn.
             Replaced({each.target.attribute: each.effects for each in self.balances}, (), **window)
-        held = {each.target.attribute: each.gauge for each in self.balances if each.gauge is not None}
-        if held:
-            Held({each.target.attribute: each.effects for each in self.balances}, (), **window, gauges=held)
+        idle = [each.attribute for each in gauges if each.attribute not in names]
+        if idle:
+            raise PolicyError(
+                f"The gauge of '{idle[0]}' has nothing to hold.",
+                "a gauge of what is balanced.",
+                "leave it out.",
+            )
+        check_held(self.balances)
 
     @property
     def name(self) -> str:
@@ -181,7 +186,17 @@ def balance(
                 effect = catalogue.effect(what)
                 if _alike([each for one in (*given.values(), effect) for each in one]):
                     effects[category] = effect
-    return Balance(Target.of(attribute, exact), effects, window, replace, gauge_for(attribute, gauges))
+    return Balance(
+        Target.of(attribute, exact), effects, window, replace, gauge_for(attribute, effects, gauges)
+    )
+
+
+def check_held(balances: Sequence[Balance]) -> None:
+    """Raises MismatchError or StrengthError where a gauge does not go with what it is to hold."""
+    for each in balances:
+        if each.gauge is not None:
+            attribute = each.target.attribute
+            Held({attribute: each.effects}, (), **each.window, gauges={attribute: each.gauge})
 
 
 def _alike(directions: Sequence[Direction]) -> bool:

@@ -61,7 +61,7 @@ class Held(Replaced):
         super().__init__(attributes, assigned, branch, start, stop, insist=True)
         self._gauges = dict(gauges)
         for attribute, gauge in self._gauges.items():
-            lacking = [name for name in gauge.categories if name not in attributes[attribute]]
+            lacking = [name for name in gauge.categories if name not in attributes.get(attribute, ())]
             if lacking:
                 raise MismatchError(
                     f"The gauge of '{attribute}' reads {', '.join(lacking)}, which no direction draws.",

@@ -23,7 +23,9 @@ from typing import Any
 from directrix.apply import schema
 from directrix.apply.catalogue import Catalogue
 from directrix.apply.enhanced import Enhance
-from directrix.apply.fair import Fair
+from directrix.apply.fair import Fair, sets_of
+from directrix.apply.gauges import gauges_of
+from directrix.apply.naming import matches
 from directrix.apply.planning import Request, Window, realise, replaces, unplanned
 from directrix.apply.safe import COMBINATIONS, DEFAULT, Safe
 from directrix.apply.schema import Place
@@ -84,7 +86,8 @@ class Policy:
         window = _window(place.at("steer"))
         sets = _sets(place.at("attributes"), catalogue)
         replace = place.at("replace").flag() if place.value.get("replace") is not None else None
-        hold = _gauges(place.at("hold"), folder)
+        with place.at("hold").named():
+            hold = gauges_of(place.value.get("hold"), sets_of(sets), replace, folder)
         fair = safe = enhance = None
         if place.value.get("fair") is not None:
             part = place.at("fair")
@@ -94,7 +97,9 @@ class Policy:
                 with part.at(attribute).named():
                     Fair({attribute: part.value[attribute]}, catalogue, sets=sets, **window)
             with part.named():
-                fair = Fair(part.value, catalogue, sets=sets, replace=replace, hold=hold, **window)
+                asked = place.value.get("enhance") not in (None, False)
+                mine = [each for each in hold if not asked or matches(each.attribute, part.value)]
+                fair = Fair(part.value, catalogue, sets=sets, replace=replace, hold=mine, **window)
         if place.value.get("safe") is not None:
             safe = _safe(place.at("safe"), catalogue, window)
         if place.value.get("enhance") not in (None, False):
@@ -185,12 +190,6 @@ class Policy:
 def starter() -> str:
     """A policy to begin with, as YAML with comments."""
     return resources.files("directrix.apply").joinpath("starter.yaml").read_text(encoding="utf-8")
-
-
-def _gauges(place: Place, folder: Path) -> list[Any]:
-    given = place.value
-    listed = [] if given is None else given if isinstance(given, list) else [given]
-    return [folder / each if isinstance(each, str) else each for each in listed]
 
 
 def _catalogue(place: Place, folder: Path) -> Catalogue:

@@ -37,7 +37,7 @@ class Moment:
     """Where the drawing of a batch is.
 
     fraction: of the steps, in [0, 1). timestep: in the scheduler's units, where an intervention asked to know the
-    step. without: h_u, the half without the prompt, float32 (images, D). kept: whatever is to outlast a step.
+    step. without: h_u, the half without the prompt, float32 (images, ...). kept: whatever is to outlast a step.
     """
 
     fraction: float = 0.0
@@ -217,7 +217,7 @@ class _Added:
             about = second - first if layout == "unconditional-conditional" else first - second
             self._moment.move(self._window.fraction)
             self._moment.timestep = self._window.timestep
-            self._moment.without = (first if layout == "unconditional-conditional" else second).flatten(1)
+            self._moment.without = first if layout == "unconditional-conditional" else second
             weights = self._decides.weights(about.flatten(1), vectors, allowed, self._moment)
             self._weights = weights
         elif guided and layout == "conditional" and self._weights is not None:

@@ -56,6 +56,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
     )
+    for side in ("height", "width"):
+        parser.add_argument(
+            f"--{side}",
+            type=options.positive_int,
+            metavar="PIXELS",
+            help="of the images (default: the model's)",
+        )
     parser.add_argument("--seed", type=options.whole_number, default=5000, help="5000 unless given")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="the gauge, such as skin-tone.gauge"
@@ -75,14 +82,14 @@ def run(arguments: argparse.Namespace) -> None:
     attribute = attribute_set(arguments.attribute)
     directions = _directions(arguments.directions, [each.name for each in attribute.concepts])
 
-    from directrix import models
-    from directrix.cli import discovering
+    from directrix.aims import judge_of_values
     from directrix.gauging import fit_gauge
     from directrix.progress import bars
 
     pipeline = options.load_model(arguments)
-    concepts = attribute.among(models.facts(pipeline).subjects).concepts
-    judge, _ = discovering.judge_of(pipeline, *concepts)
+    judge, aims = judge_of_values(pipeline, attribute)
+    if aims is not None:
+        directions = dict(zip(directions, aims, strict=True))
     gauge = fit_gauge(
         pipeline,
         attribute.name,
@@ -92,6 +99,8 @@ def run(arguments: argparse.Namespace) -> None:
         images_per_prompt=arguments.images_per_prompt,
         rounds=arguments.rounds,
         num_inference_steps=arguments.steps,
+        height=arguments.height,
+        width=arguments.width,
         seed=arguments.seed,
         progress=bars,
     )
@@ -141,5 +150,5 @@ def _directions(folder: Path, names: list[str]) -> dict[Direction, Aim]:
                 "directions whose strength 1 has a stated effect.",
                 "discover it without --no-calibration.",
             )
-        found[direction] = Aim(**measured["aim"])
+        found[direction.with_(name=name)] = Aim(**measured["aim"])
     return found
