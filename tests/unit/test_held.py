@@ -201,9 +201,8 @@ def test_a_policy_names_its_file(people: list[Direction], gauge: Gauge, tmp_path
     assert "Pictures that drift are brought back, by a gauge of skin tone." in policy.lines()
     file.write_text("directions: [directions]\nenhance: true\nhold: [tone.gauge]\n")
     assert isinstance(Policy.load(file).plan(["a judge of any skin tone"], 3, 0).intervention, Held)
-    file.write_text(
-        "directions: [directions]\nhold: [tone.gauge]\nsafe: {categories: {women: {woman: -1.0}}, always: [women]}\n"
-    )
+    only_safe = "safe: {categories: {women: {woman: -1.0}}, always: [women]}"
+    file.write_text(f"directions: [directions]\nhold: [tone.gauge]\n{only_safe}\n")
     with pytest.raises(PolicyError, match="hold is given, but nothing is balanced"):
         Policy.load(file)
     for given in ("{skin tone: tone.gauge}", "5", "false"):
