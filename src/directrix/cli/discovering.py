@@ -72,8 +72,7 @@ def levelling(folder: Path, names: Sequence[str]) -> dict[Direction, Aim]:
     Raises DirectionFileError where there are none, and StrengthError where one was not calibrated.
     """
     from directrix.apply.catalogue import Catalogue
-    from directrix.errors import DirectionFileError, StrengthError
-    from directrix.trial import Aim
+    from directrix.errors import DirectionFileError
 
     catalogue = Catalogue(folder)
     found = {}
@@ -82,14 +81,7 @@ def levelling(folder: Path, names: Sequence[str]) -> dict[Direction, Aim]:
         # What was not found beside other values is no value of an attribute, but a thing or a single concept.
         if name in names or not direction.recipe.get("others"):
             continue
-        measured = direction.provenance.get("calibration")
-        if not measured:
-            raise StrengthError(
-                f"The direction '{name}' in '{folder}' was not calibrated.",
-                "directions whose strength 1 has a stated effect.",
-                "discover it without --no-calibration.",
-            )
-        found[direction] = Aim(**measured["aim"])
+        found[direction] = aim_of(direction, folder)
     if not found:
         raise DirectionFileError(
             f"The folder '{folder}' holds no directions of another attribute.",
@@ -97,6 +89,21 @@ def levelling(folder: Path, names: Sequence[str]) -> dict[Direction, Aim]:
             "discover the other attribute first.",
         )
     return found
+
+
+def aim_of(direction: Direction, folder: Path) -> Aim:
+    """What a direction of the folder was calibrated on; StrengthError where it was not."""
+    from directrix.errors import StrengthError
+    from directrix.trial import Aim
+
+    measured = direction.provenance.get("calibration")
+    if not measured:
+        raise StrengthError(
+            f"The direction '{direction.name}' in '{folder}' was not calibrated.",
+            "directions whose strength 1 has a stated effect.",
+            "discover it without --no-calibration.",
+        )
+    return Aim(**measured["aim"])
 
 
 def levelled(pipeline: Any, direction: Direction, others: Mapping[Direction, Aim], judge: Judge) -> Direction:

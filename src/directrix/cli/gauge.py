@@ -137,18 +137,8 @@ def _prompts(arguments: argparse.Namespace) -> list[str]:
 def _directions(folder: Path, names: list[str]) -> dict[Direction, Aim]:
     """The attribute's directions, each with what it was calibrated on."""
     from directrix.apply.catalogue import Catalogue
-    from directrix.errors import StrengthError
-    from directrix.trial import Aim
+    from directrix.cli import discovering
 
-    catalogue, found = Catalogue(folder), {}
-    for name in names:
-        direction = catalogue.direction(name)
-        measured = direction.provenance.get("calibration")
-        if not measured:
-            raise StrengthError(
-                f"The direction '{direction.name}' in '{folder}' was not calibrated.",
-                "directions whose strength 1 has a stated effect.",
-                "discover it without --no-calibration.",
-            )
-        found[direction.with_(name=name)] = Aim(**measured["aim"])
-    return found
+    catalogue = Catalogue(folder)
+    directions = {name: catalogue.direction(name) for name in names}
+    return {each.with_(name=name): discovering.aim_of(each, folder) for name, each in directions.items()}
