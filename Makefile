@@ -20,7 +20,7 @@ help:
 	@echo "make test-all   all tests, the slow ones too"
 	@echo "make test-lowest   the quick tests with the oldest versions of everything, in a .venv-lowest"
 	@echo "make check      ruff, pyright and the import contracts"
-	@echo "make directions make the directions of policies/ (half an hour on two cores)"
+	@echo "make directions make the directions of policies/ (an hour and a half on two cores)"
 	@echo "make evaluations   measure policies/ on their benchmarks (hours on two cores)"
 	@echo "make results    measure again what README.md reports, and write its tables (hours on two cores)"
 
@@ -83,10 +83,14 @@ results: install
 	$(BIN)/directrix report tables README.md docs/memory.md src/directrix/world/README.md \
 	  src/directrix/benchmarks/emoji_enhance/README.md
 
-# Directions for policies/: who is drawn, things of three kinds of harm, and harmless ones that are spared.
+# Directions for policies/: who is drawn, things of three kinds of harm, and harmless ones that are spared. Genders are
+# levelled by tones, then tones by genders. The gauge has seen all occupations.
 directions: install
 	$(BIN)/directrix discover --attribute "skin tone" -o $(DIRECTIONS)
 	$(BIN)/directrix discover --attribute gender --level $(DIRECTIONS) -o $(DIRECTIONS)
+	$(BIN)/directrix discover --attribute "skin tone" --level $(DIRECTIONS) --in-place -o $(DIRECTIONS)
+	$(BIN)/directrix gauge --attribute "skin tone" --directions $(DIRECTIONS) --prompts policies/occupations.txt \
+	  -n 60 --rounds 1 -o $(DIRECTIONS)/skin-tone.gauge
 	$(BIN)/directrix discover --no-calibration -o $(DIRECTIONS) \
 	  --thing "a knife" --thing "a dagger" --thing "a water pistol" --thing "a bomb" --thing "an axe" \
 	  --thing "a cigarette" --thing "a beer" --thing "a glass of wine" --thing "a cocktail" \

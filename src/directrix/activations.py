@@ -51,6 +51,19 @@ def read(pipeline: Any, site: Site, see: Callable[[Tensor], None]) -> Iterator[N
             yield
 
 
+def by_image(compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """``compute(rows)``, on a CPU for one row at a time.
+
+    There the last bits of a product depend on how many rows it has, and a picture's bits must not depend on its batch.
+    On an accelerator the layers' own do anyway, and many small products would keep it waiting.
+    """
+    import torch
+
+    if rows.device.type != "cpu":
+        return compute(rows)
+    return torch.cat([compute(row) for row in rows.split(1)])
+
+
 @contextmanager
 def _part(pipeline: Any, site: Site) -> Iterator[tuple[nn.Module, bool, _Part]]:
     network = sites.denoiser(pipeline)

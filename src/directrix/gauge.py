@@ -22,11 +22,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix.activations import by_image
 from directrix.direction import ModelIdentity, Site
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError
 from directrix.storage import library_version, write_atomically
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 SUFFIX = ".gauge"
@@ -62,6 +64,9 @@ class Gauge:
     weights: Tensor
     readings: Tensor
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    _placed: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         steps, kinds = len(self.timesteps), len(self.categories)
@@ -81,31 +86,30 @@ class Gauge:
                 f"The gauge of '{self.attribute}' holds numbers that are not finite.", "finite activations."
             )
 
-    def drift(self, state: Tensor, category: str, timestep: float) -> Tensor | None:
-        """What is read of a picture, less what pictures of the category read: float32 (K,).
+    def drift(self, states: Tensor, category: str, timestep: float) -> Tensor | None:
+        """What is read of pictures, less what pictures of the category read: float32 (N, K).
 
         None where the timestep is none that anything can be read at.
 
         Args:
-            state: h_u of one image, of the gauge's shape.
+            states: h_u of N images, each of the gauge's shape.
 
         Raises:
             MismatchError: activations of another shape.
         """
-        if tuple(state.shape) != self.shape:
+        if tuple(states.shape[1:]) != self.shape:
             raise MismatchError(
                 f"The gauge of '{self.attribute}' reads activations of shape {self.shape}; those of these images have "
-                f"{tuple(state.shape)} at '{self.site.name}'.",
+                f"{tuple(states.shape[1:])} at '{self.site.name}'.",
                 "images of the size that it was fitted with.",
                 "that height and width, or a gauge fitted at this size.",
             )
         at = self._nearest(timestep)
         if at is None:
             return None
-        device = state.device
-        weights, centre = self.weights[at].to(device), self.centres[at].to(device)
-        wanted = self.readings[at, self.categories.index(category)].to(device)
-        return weights @ (state.flatten().float() - centre) - wanted
+        weights, centre, readings = (each[at] for each in self._on(states.device))
+        read = by_image(lambda rows: (rows - centre) @ weights.T, states.flatten(1).float())
+        return read - readings[self.categories.index(category)]
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that stand for all that it reads by; names are not among it."""
@@ -178,6 +182,16 @@ class Gauge:
                 "a whole file that `directrix gauge` wrote.",
                 "check the path, or fit the gauge anew.",
             ) from error
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, centres and readings on the device, moved there once."""
+        if device not in self._placed:
+            self._placed[device] = (
+                self.weights.to(device),
+                self.centres.to(device),
+                self.readings.to(device),
+            )
+        return self._placed[device]
 
     def _nearest(self, timestep: float) -> int | None:
         times = self.timesteps.tolist()

@@ -25,6 +25,7 @@ from directrix.generate import generate
 from directrix.guidance import Guidance
 from directrix.intervention import Intervention, select
 from directrix.progress import Progress, silent
+from directrix.regression import ridge_regression
 from directrix.steer import Window
 from directrix.trial import Aim
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 # Of the steps, those before this tell nothing yet: the picture is noise.
 BEGIN = 0.15
-# Of the activations' mean square: a reading of few pictures must not hang on single activations.
-RIDGE = 1.0
 # Steps are left out at which pictures that the fit has not seen read less than this above others' in their category.
 LEAST = 0.1
 # Activations below this are kept in half precision.
@@ -210,19 +209,15 @@ def _step(states: Tensor, labels: Tensor, kinds: int) -> _Step:
 
     centre = states.mean(0)
     centred = states - centre
-    # Solved among the pictures, who are fewer.
-    products = centred @ centred.T
-    inverse = torch.linalg.inv(products + RIDGE * products.diagonal().mean() * torch.eye(len(products)))
     wanted = torch.nn.functional.one_hot(labels, kinds).float()
     wanted = wanted - wanted.mean(0)
-    factors = inverse @ wanted
-    # The residual that ridge regression leaves where a picture is left out, in closed form.
-    read = wanted - factors / inverse.diagonal()[:, None]
+    weights, left = ridge_regression(centred, wanted)
+    read = wanted - left
     readings = torch.stack([read[labels == kind].mean(0) for kind in range(kinds)])
     others = (readings.sum(0) - readings.diagonal()) / (kinds - 1)
     gap = float((readings.diagonal() - others).mean())
     unit = max(gap, LEAST)
-    return _Step(centre, (centred.T @ factors).T / unit, readings / unit, gap)
+    return _Step(centre, weights / unit, readings / unit, gap)
 
 
 @dataclass

@@ -348,3 +348,37 @@ def test_levelling_needs_calibrated_directions_of_another_attribute(model, tmp_p
     assert main([*command, "--attribute", "gender", *level, "--no-calibration"]) == 2
     assert main([*command, "--neutral", "a person", "--target", "a woman", *level]) == 2
     assert "single concept" in capsys.readouterr().err
+    assert main([*command, "--attribute", "gender", "--in-place"]) == 2
+    assert "without '--level'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_values_are_levelled_by_others_once_all_are_calibrated(
+    model, make_direction, tmp_path, monkeypatch, in_place
+):
+    done = []
+
+    def calibrated(pipeline, direction, judge, **_):
+        done.append(direction.name)
+        return direction.with_(provenance={"calibration": {"aim": {"attribute": "any", "label": "one"}}})
+
+    def levelled(pipeline, direction, others, judge, *, among, progress):
+        done.append((direction.name, [each.name for each in others], [each.name for each in among]))
+        told = {"added": {"woman": 0.1}, "before": {"one": 0.2}, "after": {"one": 0.0}}
+        return direction.with_(provenance={**direction.provenance, "levelled": told})
+
+    monkeypatch.setattr("directrix.calibration.calibrate", calibrated)
+    monkeypatch.setattr("directrix.levelling.level", levelled)
+    monkeypatch.setattr("directrix.cli.discovering.judge_of", lambda *_: ("a judge", None))
+    folder = tmp_path / "d"
+    command = ["discover", "--model", str(model), "--images", "2", "-o", str(folder)]
+    assert main([*command, "--attribute", "gender"]) == 0
+    done.clear()
+    tones = ["light-skinned", "brown-skinned", "dark-skinned"]
+    level = ["--level", str(folder), *(["--in-place"] if in_place else [])]
+    assert main([*command, "--attribute", "skin tone", *level]) == 0
+    assert done[:3] == tones
+    assert done[3:] == [(name, ["man", "woman"], tones if in_place else []) for name in tones]
+    written = storage.load(folder / "dark-skinned.safetensors")
+    assert written.provenance["levelled"]["added"] == {"woman": 0.1}
+    assert ("--in-place" in written.recipe["command"]) == in_place

@@ -59,24 +59,27 @@ def gauge(pipeline: Any, people: list[Direction]) -> Gauge:
 
 def test_drift_is_what_is_read_less_what_the_category_reads(gauge: Gauge):
     state = torch.randn(gauge.shape, generator=torch.Generator().manual_seed(1))
-    drift = gauge.drift(state, "brown-skinned", 401.0)
+    drift = gauge.drift(state[None], "brown-skinned", 401.0)
     expected = [
         float(
             (gauge.weights[2, kind] * (state.flatten() - gauge.centres[2])).sum() - gauge.readings[2, 1, kind]
         )
         for kind in range(3)
     ]
-    assert drift is not None and drift.tolist() == pytest.approx(expected, abs=1e-4)
+    assert drift is not None and drift[0].tolist() == pytest.approx(expected, abs=1e-4)
+    # Each of several pictures as alone, to the bit.
+    several = gauge.drift(torch.stack([state, 2 * state, -state]), "brown-skinned", 401.0)
+    assert several is not None and several.shape == (3, 3) and torch.equal(several[:1], drift)
     # Other schedules have other timesteps: the nearest is meant, and before the first nothing is known.
-    near = gauge.drift(state, "brown-skinned", 455.0)
+    near = gauge.drift(state[None], "brown-skinned", 455.0)
     assert near is not None and torch.equal(near, drift)
     for time, known in ((950.0, False), (899.0, True), (-90.0, True), (-120.0, False)):
-        assert (gauge.drift(state, "brown-skinned", time) is not None) == known
+        assert (gauge.drift(state[None], "brown-skinned", time) is not None) == known
     # As many, but of a picture that lies on its side.
     with pytest.raises(
         MismatchError, match=r"of shape \(32, 4, 4\); those of these images have \(32, 2, 8\)"
     ):
-        gauge.drift(state.reshape(32, 2, 8), "brown-skinned", 401.0)
+        gauge.drift(state.reshape(1, 32, 2, 8), "brown-skinned", 401.0)
 
 
 def test_a_file_holds_it(gauge: Gauge, tmp_path: Path):
@@ -84,7 +87,7 @@ def test_a_file_holds_it(gauge: Gauge, tmp_path: Path):
     gauge.save(file)
     read = Gauge.load(file)
     state = torch.randn(gauge.shape, generator=torch.Generator().manual_seed(1))
-    one, other = (each.drift(state, "light-skinned", 1.0) for each in (gauge, read))
+    one, other = (each.drift(state[None], "light-skinned", 1.0) for each in (gauge, read))
     assert one is not None and other is not None and torch.equal(one, other)
     assert (read.attribute, read.categories, read.site) == (gauge.attribute, TONES, gauge.site)
     again = tmp_path / "again.gauge"
@@ -128,9 +131,9 @@ def test_a_picture_that_drifts_is_pushed_back_by_as_much(gauge: Gauge, people: l
     moment = Moment(timestep=201.0, without=without)
     plain = Replaced(attributes, assigned).weights(about, candidates, on, moment)
     weights = held.weights(about, candidates, on, moment)
-    drift = gauge.drift(without[0], "dark-skinned", 201.0)
+    drift = gauge.drift(without[:1], "dark-skinned", 201.0)
     assert drift is not None and drift.abs().max() > 0.1
-    assert torch.allclose(weights[0, 2:], plain[0, 2:] - drift.clamp(-MOST, MOST))
+    assert torch.allclose(weights[0, 2:], plain[0, 2:] - drift[0].clamp(-MOST, MOST))
     # The attribute without a gauge, the image without a tone, and the one that is given nothing are as they were.
     assert torch.equal(weights[0, :2], plain[0, :2]) and torch.equal(weights[1:], plain[1:])
     # Before anything can be read.
@@ -139,6 +142,27 @@ def test_a_picture_that_drifts_is_pushed_back_by_as_much(gauge: Gauge, people: l
     # However far it seems to be.
     far = held.weights(about, candidates, on, Moment(timestep=201.0, without=1e3 * without))
     assert (far[0, 2:] - plain[0, 2:]).abs().max() == pytest.approx(MOST)
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an accelerator: products of a whole batch there"
+)
+def test_an_accelerator_weighs_all_images_at_once_as_the_cpu_each(gauge: Gauge, people: list[Direction]):
+    attributes = {
+        "gender": {each.name: {each: 1.0} for each in people[:2]},
+        "skin tone": {each.name: {each: 1.0} for each in people[2:]},
+    }
+    assigned = [{"skin tone": "dark-skinned", "gender": "man"}, {"gender": "woman"}, {}]
+    held = Held(attributes, assigned, gauges={"skin tone": gauge})
+    random = torch.Generator().manual_seed(2)
+    candidates = torch.stack([each.tensor.flatten() for each in people])
+    about, without = torch.randn(2, 3, 512, generator=random)
+    without = without.reshape(3, *gauge.shape)
+    on = torch.tensor([[False, True, False, False, True], [True] + [False] * 4, [False] * 5])
+    given = (about, candidates, on)
+    here = held.weights(*given, Moment(timestep=201.0, without=without))
+    there = held.weights(*(each.cuda() for each in given), Moment(timestep=201.0, without=without.cuda()))
+    assert there.is_cuda and torch.allclose(there.cpu(), here, atol=1e-4)
 
 
 def test_pictures_are_drawn_by_it_alone_as_in_a_batch(pipeline: Any, people: list[Direction], gauge: Gauge):

@@ -107,14 +107,13 @@ class Held(Replaced):
         listed = [self._choices[key] for key, _ in self.candidates()]
         if moment.without is None or moment.timestep is None:
             return weights
-        for image, given in enumerate(on.cpu().tolist()):
-            for (attribute, category), is_given in zip(listed, given, strict=True):
-                gauge = self._gauges.get(attribute) if is_given else None
-                if gauge is None or category not in gauge.categories:
-                    continue
-                drift = gauge.drift(moment.without[image], category, moment.timestep)
-                if drift is None:
-                    continue
+        for column, (attribute, category) in enumerate(listed):
+            gauge = self._gauges.get(attribute)
+            images = on[:, column].nonzero().flatten()
+            if gauge is None or category not in gauge.categories or not len(images):
+                continue
+            drift = gauge.drift(moment.without[images], category, moment.timestep)
+            if drift is not None:
                 columns = [listed.index((attribute, name)) for name in gauge.categories]
-                weights[image, columns] -= drift.clamp(-MOST, MOST)
+                weights[images[:, None], columns] -= drift.clamp(-MOST, MOST)
         return weights

@@ -13,8 +13,10 @@ neither takes what belongs to the other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from directrix.activations import by_image
 from directrix.apply.catalogue import Effect
 from directrix.apply.watching import Moment, Watching, as_json
 from directrix.errors import StrengthError
@@ -127,14 +129,12 @@ class Replaced(Watching):
 
         listed = [self._choices[key][0] for key, _ in self.candidates()]
         same = torch.tensor([[one == other for other in listed] for one in listed])
-        given = on.cpu()
-        spans = (given.float() @ same.float()) > 0
+        spans = [tuple(each) for each in (on.cpu().float() @ same.float() > 0).tolist()]
         weights = on.float()
-        for image, span in enumerate(spans.tolist()):
-            if any(span):
-                inverse = self._inverse(span, candidates)
-                # One by one: the last bits of a product depend on how many rows it has.
-                weights[image] -= inverse @ (candidates @ about[image])
+        for span in sorted({each for each in spans if any(each)}):
+            images = [place for place, each in enumerate(spans) if each == span]
+            inverse = self._inverse(span, candidates)
+            weights[images] -= by_image(partial(_projected, candidates, inverse), about[images])
         return weights
 
     def unseen(self, on: Tensor) -> Tensor | None:
@@ -165,6 +165,11 @@ class Replaced(Watching):
 
     def _replaced(self) -> set[str]:
         return {self._choices[key][0] for key in self._used()}
+
+
+def _projected(candidates: Tensor, inverse: Tensor, rows: Tensor) -> Tensor:
+    """Rows (images, D) projected to the candidates' span, as weights of these: (images, n)."""
+    return rows @ candidates.T @ inverse.T
 
 
 def _key(attribute: str, category: str) -> str:

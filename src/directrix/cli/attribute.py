@@ -45,4 +45,5 @@ def run(arguments: argparse.Namespace, preserve: Sequence[AttributeSet] | None) 
         {"attribute": attribute.name},
         exclusive=True,
         level_by=level_by,
+        in_place=arguments.in_place,
     )

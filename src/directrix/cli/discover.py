@@ -79,6 +79,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="with --attribute: calibrated directions of another attribute, of which as much is added as keeps its "
         "shares as they were (minutes)",
     )
+    concept.add_argument(
+        "--in-place",
+        action="store_true",
+        help="with --level: as they were also where the direction stands in the place of what a prompt says, as in "
+        "policies, and not only where it is added",
+    )
     method = parser.add_argument_group(
         "method", "What is left out follows the method, and is named before the run."
     )
@@ -132,6 +138,12 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix.errors import ConceptError
 
     # What can be wrong is found before anything slow is loaded.
+    if arguments.in_place and arguments.level is None:
+        raise ConceptError(
+            "'--in-place' was given without '--level'.",
+            "both.",
+            "name directions to level by, or leave it out.",
+        )
     preserve = [attribute_set(wanted) for wanted in arguments.preserve]
     if arguments.attribute is not None:
         if arguments.thing is not None:

@@ -106,12 +106,18 @@ def aim_of(direction: Direction, folder: Path) -> Aim:
     return Aim(**measured["aim"])
 
 
-def levelled(pipeline: Any, direction: Direction, others: Mapping[Direction, Aim], judge: Judge) -> Direction:
-    """The direction levelled; tells what was added and what it did to the largest shift."""
+def levelled(
+    pipeline: Any,
+    direction: Direction,
+    others: Mapping[Direction, Aim],
+    judge: Judge,
+    among: Sequence[Direction] = (),
+) -> Direction:
+    """The direction levelled, see `level`; tells what was added and what it did to the largest shift."""
     from directrix.levelling import level
     from directrix.progress import bars
 
-    direction = level(pipeline, direction, others, judge, progress=bars)
+    direction = level(pipeline, direction, others, judge, among=among, progress=bars)
     told = direction.provenance["levelled"]
     added = ", ".join(f"{amount:+.2f} {name}" for name, amount in told["added"].items() if amount)
     worst = {key: max(map(abs, told[key].values())) for key in ("before", "after")}
@@ -148,7 +154,7 @@ def command(arguments: argparse.Namespace) -> str:
         for value in getattr(arguments, key) or ():
             words += [f"--{key}", value]
     if arguments.level is not None:
-        words += ["--level", str(arguments.level)]
+        words += ["--level", str(arguments.level), *(["--in-place"] if arguments.in_place else [])]
     keys = ("method", "images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank")
     for key in (*keys, "site", "height", "width"):
         value = getattr(arguments, key)

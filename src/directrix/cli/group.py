@@ -14,6 +14,7 @@ from directrix.errors import ConceptError, NoEffectError
 if TYPE_CHECKING:
     from directrix.concept import Concept
     from directrix.direction import Direction
+    from directrix.judges import Judge
     from directrix.trial import Aim
 
 # What names prompts of one concept.
@@ -41,6 +42,7 @@ def run(
     *,
     exclusive: bool,
     level_by: Mapping[Direction, Aim],
+    in_place: bool = False,
 ) -> None:
     """Discover them, with the checkpoint until all are written.
 
@@ -48,7 +50,8 @@ def run(
     ends with the status of a direction without effect.
 
     concepts_of: the concepts for a pipeline. find: `discover` for them, given the pipeline and settings. said: what the
-    JSON says beside the directions. exclusive: whether a picture shows one of them only. level_by: see `levelled`.
+    JSON says beside the directions. exclusive: whether a picture shows one of them only. level_by: see `levelled`; all
+    are calibrated before the first is levelled. in_place: also for standing in the place of what prompts say.
     """
     from directrix import storage
     from directrix.cli import describe
@@ -65,8 +68,7 @@ def run(
     ]
     with measured() as cost:
         directions = find(pipeline, **discovering.asked(arguments), checkpoint=checkpoint, progress=bars)
-    files: list[dict[str, Any]] = []
-    texts = []
+    found: list[tuple[Direction, Path, Judge | None]] = []
     unseen: NoEffectError | None = None
     for direction, rest, judged in zip(directions, rests, judges, strict=True):
         direction = discovering.noted(direction, arguments, rest, cost.memory_mb)
@@ -78,8 +80,14 @@ def run(
             except NoEffectError as error:
                 unseen = error
                 continue
-            if level_by:
-                direction = discovering.levelled(pipeline, direction, level_by, judged[0])
+            storage.save(direction, output)
+        found.append((direction, output, judged and judged[0]))
+    among = [direction for direction, _, _ in found] if in_place else []
+    files: list[dict[str, Any]] = []
+    texts = []
+    for direction, output, judge in found:
+        if level_by and judge is not None:
+            direction = discovering.levelled(pipeline, direction, level_by, judge, among)
             storage.save(direction, output)
         terminal.note(f"Wrote {output}.")
         files.append(describe.as_json(direction, output))

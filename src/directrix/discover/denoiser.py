@@ -52,6 +52,7 @@ def frozen(pipeline: Any) -> Iterator[None]:
             plain_where_short(network),
             with_hooks(network),
             _uncompiled(),
+            _repeatable(),
         ):
             yield
     finally:
@@ -67,6 +68,17 @@ def _uncompiled() -> Iterator[None]:
     """Compiled networks run as they are written: gradients and recordings go through hooks that a graph hides."""
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """cuDNN may take a faster algorithm whose sums come in any order; then the same seed gives another direction."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 class FrozenDenoiser:

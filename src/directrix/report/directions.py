@@ -40,6 +40,8 @@ LEVELLED = {"gender": "tone", "tone": "gender"}
 IN_PLACE = ("tone",)
 # Categories that drift although what prompts say of them is taken out.
 GAUGED = ("tone",)
+# Pictures that a gauge is fitted to, of each occupation and category: with fewer it holds fewer.
+GAUGED_IMAGES = 60
 
 
 def directions(
@@ -205,5 +207,15 @@ def _gauged(
     directions = {
         each.with_(strengths=replace(each.strengths, default=1.0)): aim for each, aim in group.items()
     }
-    fit_gauge(pipeline, attribute, directions, judge, prompts, progress=progress).save(file)
+    gauge = fit_gauge(
+        pipeline,
+        attribute,
+        directions,
+        judge,
+        prompts,
+        images_per_prompt=GAUGED_IMAGES,
+        rounds=1,
+        progress=progress,
+    )
+    gauge.save(file)
     return {"seconds": round(time.perf_counter() - started, 2)}

@@ -27,14 +27,12 @@ def full_size_table(figures: Mapping[str, Any]) -> list[str]:
     for name, row in figures["configs"].items():
         plain = row["plain_step"]
         title = f"{name}, {row['dtype']}, {_where(row)}"
-        lines.append(
-            f"| {title} | plain forward | {plain['seconds']:.2f} | | {_mb(plain)} | | {_beyond(plain)} |"
-        )
+        lines.append(f"| {title} | plain forward | {_seconds(plain)} | | {_mb(plain)} | | {_beyond(plain)} |")
         for key, step in _STEPS:
             ratio = row["ratio"][key]
             times = "{value:.3f} [{low:.3f}, {high:.3f}]".format(**ratio["seconds"])
             lines.append(
-                f"| {title} | {step} | {row[key]['seconds']:.2f} | {times} | {_mb(row[key])} | "
+                f"| {title} | {step} | {_seconds(row[key])} | {times} | {_mb(row[key])} | "
                 f"{ratio['memory']:.3f} | {_beyond(row[key])} |"
             )
     return lines
@@ -68,6 +66,11 @@ def _where(row: Mapping[str, Any]) -> str:
     if row["device"] != "cpu":
         return str(row["device"])
     return f"{row['threads']} {'thread' if row['threads'] == 1 else 'threads'}"
+
+
+def _seconds(step: Mapping[str, Any]) -> str:
+    # A GPU's are hundredths.
+    return f"{step['seconds']:.2f}" if step["seconds"] >= 1 else f"{step['seconds']:.4f}"
 
 
 def _mb(step: Mapping[str, Any]) -> str:

@@ -186,6 +186,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "directions": directions_table,
     "wording": wording_table,
     "model": full_size_table,
+    "model-gpu": full_size_table,
     "memory-plan": plan_table,
     **dict.fromkeys(ROWS, evaluated_table),
 }
