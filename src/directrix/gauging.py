@@ -89,6 +89,8 @@ def fit_gauge(
     effects = {each.name: {each: each.strengths.default} for each in directions}
     states: list[Tensor] = []
     shown: list[int] = []
+    # By picture, the noise that it was drawn from: a place of a round, which every category has one of.
+    noises: list[int] = []
     aims = list(directions.values())
     # Pictures that are still to be drawn.
     ahead = rounds * len(names) * len(listed) * images_per_prompt
@@ -128,8 +130,9 @@ def fit_gauge(
                     if len(shows) == 1:
                         states.append(seen.states[place])
                         shown.append(shows[0])
+                        noises.append(turn * len(assigned) + place)
                 bar.advance(1)
-            found = _fitted(pipeline, attribute, list(directions), seen, states, shown)
+            found = _fitted(pipeline, attribute, list(directions), seen, states, shown, noises)
     assert found is not None  # there is a round
     provenance = {
         **found.provenance,
@@ -152,6 +155,7 @@ def _fitted(
     seen: _Seen,
     states: Sequence[Tensor],
     shown: Sequence[int],
+    noises: Sequence[int],
 ) -> Gauge:
     import torch
 
@@ -163,9 +167,9 @@ def _fitted(
             "pictures of every category, to tell them apart.",
             "calibrate these directions, or more images of each prompt.",
         )
-    labels, times = torch.tensor(shown), seen.timesteps
+    labels, groups, times = torch.tensor(shown), torch.tensor(noises), seen.timesteps
     fitted = [
-        _step(torch.stack([state[place] for state in states]).float(), labels, len(names))
+        _step(torch.stack([state[place] for state in states]).float(), labels, groups, len(names))
         for place in range(len(times))
     ]
     told = [place for place, step in enumerate(fitted) if step.gap >= LEAST]
@@ -200,10 +204,11 @@ class _Step(NamedTuple):
     gap: float
 
 
-def _step(states: Tensor, labels: Tensor, kinds: int) -> _Step:
-    """Fit one step. Readings are those of pictures that the fit has not seen: of each, by all the others.
+def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
+    """Fit one step. Readings are those of pictures that the fit has not seen: of each, by all of other noise.
 
-    With more activations than pictures a fit knows its own by heart, and what they read says nothing of new ones.
+    With more activations than pictures a fit knows its own by heart, and what they read says nothing of new ones. Those
+    of one noise (``groups``) look much alike whatever they show, and would speak against each other.
     """
     import torch
 
@@ -211,7 +216,7 @@ def _step(states: Tensor, labels: Tensor, kinds: int) -> _Step:
     centred = states - centre
     wanted = torch.nn.functional.one_hot(labels, kinds).float()
     wanted = wanted - wanted.mean(0)
-    weights, left = ridge_regression(centred, wanted)
+    weights, left = ridge_regression(centred, wanted, groups)
     read = wanted - left
     readings = torch.stack([read[labels == kind].mean(0) for kind in range(kinds)])
     others = (readings.sum(0) - readings.diagonal()) / (kinds - 1)

@@ -26,6 +26,7 @@ from directrix.gauge import Gauge
 from directrix.gauging import _Kept, _Seen, _step, fit_gauge
 from directrix.generate import generate
 from directrix.judges import Verdict
+from directrix.steer import Steering
 from directrix.trial import Aim
 
 TONES = ("light-skinned", "brown-skinned", "dark-skinned")
@@ -258,7 +259,8 @@ def test_readings_are_those_of_pictures_that_it_has_not_seen():
         noise = torch.randn(count, 1000, generator=random)
         return axis[labels] + subjects[torch.randint(4, (count,), generator=random)] + noise, labels
 
-    step = _step(*states(150), 3)
+    some, labels = states(150)
+    step = _step(some, labels, torch.arange(150), 3)
     assert 0.1 < step.gap < 0.9
     fresh, kinds = states(1500)
     read = (fresh - step.centre) @ step.weights.T
@@ -267,7 +269,29 @@ def test_readings_are_those_of_pictures_that_it_has_not_seen():
     assert (torch.cdist(read, step.readings).argmin(1) == kinds).float().mean() > 0.95
     # Of noise nothing is read.
     noise = torch.randn(150, 1000, generator=random)
-    assert abs(_step(noise, torch.arange(150) % 3, 3).gap) < 0.1
+    assert abs(_step(noise, torch.arange(150) % 3, torch.arange(150), 3).gap) < 0.1
+
+
+def test_pictures_of_one_noise_do_not_speak_against_each_other():
+    """Each noise has a picture of every category, which are alike but for a little: so gauges are fitted."""
+    random = torch.Generator().manual_seed(0)
+    axis = torch.randn(3, 600, generator=random) * 0.1
+
+    def states(noises: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        labels, groups = torch.arange(3 * noises) % 3, torch.arange(3 * noises) // 3
+        noise = 2 * torch.randn(noises, 600, generator=random)
+        own = 0.7 * torch.randn(3 * noises, 600, generator=random)
+        return axis[labels] + noise[groups] + own, labels, groups
+
+    some, labels, groups = states(100)
+    fresh, kinds, _ = states(1500)
+    errors = {}
+    for name, apart in {"together": groups, "alone": torch.arange(300)}.items():
+        step = _step(some, labels, apart, 3)
+        read = (fresh - step.centre) @ step.weights.T
+        means = torch.stack([read[kinds == kind].mean(0) for kind in range(3)])
+        errors[name] = float((means - step.readings).abs().max())
+    assert errors["together"] < 0.15 < 0.3 < errors["alone"]
 
 
 class Brightness:
@@ -282,17 +306,43 @@ class Brightness:
         return [{"tone": Verdict("light" if value > middle else "dark", 1.0)} for value in values]
 
 
+class Likeness:
+    """Sees which of two sets of pictures one is more like."""
+
+    name = "likeness"
+    config: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, light: Any, dark: Any) -> None:
+        means = [
+            np.mean([np.asarray(each.image, dtype=float) for each in drawn], 0) for drawn in (light, dark)
+        ]
+        self._axis = means[1] - means[0]
+        self._middle = float((self._axis * (means[0] + means[1]) / 2).sum())
+
+    def label(self, images: Any) -> list[Mapping[str, Verdict]]:
+        found = [float((self._axis * np.asarray(image)).sum()) > self._middle for image in images]
+        return [{"tone": Verdict("dark" if dark else "light", 1.0)} for dark in found]
+
+
 def test_a_gauge_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Direction]):
     directions = {
-        each: Aim("tone", each.name.split("-")[0]) for each in people[2:] if "brown" not in each.name
+        each.with_(tensor=60 * each.tensor): Aim("tone", each.name.split("-")[0])
+        for each in people[2:]
+        if "brown" not in each.name
     }
+    judge = Likeness(
+        *(
+            generate(pipeline, "a cook", 8, interventions=Steering({each: 1.0}), **QUICK)
+            for each in directions
+        )
+    )
 
     def fitted(**settings: Any) -> Gauge:
         return fit_gauge(
             pipeline,
             "skin tone",
             directions,
-            Brightness(),
+            judge,
             ["a judge", "a cook"],
             images_per_prompt=6,
             num_inference_steps=4,
@@ -308,12 +358,12 @@ def test_a_gauge_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Di
     assert torch.allclose(other.readings, gauge.readings, atol=0.05) and other.shape == gauge.shape
     assert fitted(rounds=2).digest() == gauge.digest() != fitted(rounds=1).digest()
     with pytest.raises(DirectrixError, match="one step"):
-        fit_gauge(pipeline, "skin tone", directions, Brightness(), ["a judge"], num_inference_steps=1)
+        fit_gauge(pipeline, "skin tone", directions, judge, ["a judge"], num_inference_steps=1)
     strange = {each: Aim("mood", "light") for each in directions}
     with pytest.raises(DirectrixError, match="knows no attribute 'mood'"):
-        fit_gauge(pipeline, "skin tone", strange, Brightness(), ["a judge"], num_inference_steps=2)
+        fit_gauge(pipeline, "skin tone", strange, judge, ["a judge"], num_inference_steps=2)
     with pytest.raises(DirectrixError, match="two directions or more"):
-        fit_gauge(pipeline, "skin tone", dict(list(directions.items())[:1]), Brightness(), ["a judge"])
+        fit_gauge(pipeline, "skin tone", dict(list(directions.items())[:1]), judge, ["a judge"])
 
 
 def test_a_category_that_never_comes_out(pipeline: Any, people: list[Direction]):

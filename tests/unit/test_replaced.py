@@ -139,6 +139,32 @@ def test_an_image_alone_is_decided_as_in_a_batch(make_direction: Callable[..., D
         assert torch.equal(alone[0], whole[image])
 
 
+def test_what_others_of_a_batch_are_given_does_not_show(make_direction: Callable[..., Direction]):
+    names = ("woman", "man", *TONES)
+    directions = dict(
+        zip(names, (make_direction(name, seed) for seed, name in enumerate(names)), strict=True)
+    )
+    attributes = {
+        "gender": {name: {directions[name]: 1.0} for name in names[:2]},
+        "skin tone": {name: {directions[name]: 1.0} for name in TONES},
+    }
+    assigned = [{"skin tone": TONES[2]}, {"gender": "woman"}, {"gender": "man", "skin tone": TONES[0]}]
+    vectors = {name: each.tensor.flatten() for name, each in directions.items()}
+    for seed in range(5):
+        about = torch.randn(3, 512, generator=torch.Generator().manual_seed(seed))
+
+        def added(images: list[int], about: torch.Tensor = about) -> torch.Tensor:
+            replaced = Replaced(attributes, [assigned[image] for image in images])
+            known = [next(iter(effect)).name for _, effect in replaced.candidates()]
+            on = torch.tensor([[name in assigned[image].values() for name in known] for image in images])
+            candidates = torch.stack([vectors[name] for name in known])
+            return replaced.weights(about[images], candidates, on, Moment()) @ candidates
+
+        whole = added([0, 1, 2])
+        for image in range(3):
+            assert torch.equal(added([image])[0], whole[image])
+
+
 def test_without_guidance_the_category_is_added(pipeline: Any, people: list[Direction]):
     plan, records, _ = drawn(pipeline, Fair(BOTH, people), 2, guidance_scale=1.0)
     added = Fair(BOTH, people, replace=False).plan(["a judge"], 2, 0)

@@ -225,6 +225,16 @@ def test_weights_are_those_of_non_negative_least_squares():
         assert np.allclose(row.numpy(), expected, atol=2e-3)
 
 
+def test_a_prompt_is_explained_alone_as_in_a_batch():
+    source = torch.Generator().manual_seed(6)
+    things, about = torch.randn(9, 1024, generator=source), torch.randn(8, 1024, generator=source)
+    allowed = torch.rand(8, 9, generator=source) < 0.7
+    whole = non_negative(about, things, allowed)
+    for row in range(8):
+        one = slice(row, row + 1)
+        assert torch.equal(non_negative(about[one], things, allowed[one])[0], whole[row])
+
+
 def unrelated(about: torch.Tensor) -> torch.Tensor:
     """A guided batch of images whose prompts are about these."""
     without = torch.randn(about.shape, generator=torch.Generator().manual_seed(9))

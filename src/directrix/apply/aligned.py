@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from directrix.activations import by_image
 from directrix.apply.catalogue import Effect
 from directrix.apply.watching import Moment, Watching
 
@@ -40,6 +41,7 @@ class Aligned(Watching):
 
         harmful = -candidates
         # The length of `about` is the same for all candidates of an image.
-        alignment = about @ (harmful / harmful.norm(dim=1, keepdim=True).clamp_min(1e-12)).T
+        units = harmful / harmful.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        alignment = by_image(lambda rows: rows @ units.T, about)
         best = alignment.masked_fill(~on, -torch.inf).argmax(dim=1)
         return torch.nn.functional.one_hot(best, len(candidates)).float() * on

@@ -107,9 +107,10 @@ class Held(Replaced):
         listed = [self._choices[key] for key, _ in self.candidates()]
         if moment.without is None or moment.timestep is None:
             return weights
+        given = on.cpu()
         for column, (attribute, category) in enumerate(listed):
             gauge = self._gauges.get(attribute)
-            images = on[:, column].nonzero().flatten()
+            images = given[:, column].nonzero().flatten()
             if gauge is None or category not in gauge.categories or not len(images):
                 continue
             drift = gauge.drift(moment.without[images], category, moment.timestep)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from directrix.activations import by_image
 from directrix.apply.catalogue import Effect
 from directrix.apply.watching import SPARED, Moment, Watching, as_json
 
@@ -117,13 +118,14 @@ def non_negative(about: Tensor, things: Tensor, allowed: Tensor, iterations: int
     lengths = things.norm(dim=1).clamp_min(1e-12)
     things = things / lengths[:, None]
     gram = things @ things.T
-    target = about @ things.T
+    target = by_image(lambda rows: rows @ things.T, about)
     # The largest eigenvalue is at most the largest sum of a row.
     step = 1.0 / gram.abs().sum(dim=1).max().clamp_min(1e-12)
     weights = torch.zeros_like(target)
     ahead, momentum = weights, 1.0
     for _ in range(iterations):
-        new = (ahead - step * (ahead @ gram - target)).clamp_min(0) * allowed
+        # Summed image by image: a product's last bits depend on how many there are.
+        new = (ahead - step * ((ahead[:, None] * gram).sum(-1) - target)).clamp_min(0) * allowed
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         ahead = new + (momentum - 1) / following * (new - weights)
         weights, momentum = new, following

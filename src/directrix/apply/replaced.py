@@ -132,29 +132,31 @@ class Replaced(Watching):
         spans = [tuple(each) for each in (on.cpu().float() @ same.float() > 0).tolist()]
         weights = on.float()
         for span in sorted({each for each in spans if any(each)}):
-            images = [place for place, each in enumerate(spans) if each == span]
-            inverse = self._inverse(span, candidates)
-            weights[images] -= by_image(partial(_projected, candidates, inverse), about[images])
+            images = torch.tensor([place for place, each in enumerate(spans) if each == span])
+            columns = torch.tensor(span).nonzero().flatten()
+            # What other images of the batch are given must not show in the last bits of a product.
+            mine = candidates[columns]
+            said = by_image(partial(_projected, mine, self._inverse(span, mine)), about[images])
+            weights[images[:, None], columns] -= said
         return weights
 
     def unseen(self, on: Tensor) -> Tensor | None:
         """The category alone, unless that is not enough."""
         return None if self._insist else on.float()
 
-    def _inverse(self, span: Sequence[bool], candidates: Tensor) -> Tensor:
-        """float32 (n, n): from the products of all candidates with what is projected to its weights in the span."""
+    def _inverse(self, span: Sequence[bool], basis: Tensor) -> Tensor:
+        """float32 (n, n): from products with the span's candidates to the weights that are projected to."""
         import torch
 
-        key = (*span, candidates.shape[1], candidates.device)
+        key = (*span, basis.shape[1], basis.device)
         if key not in self._inverses:
             # Small, so the CPU does it, in a precision and by a method that not every accelerator has.
-            basis = candidates.detach().cpu().double()
-            # Beside an infinite length, what is not in the span is nothing.
-            lengths = basis.norm(dim=1).clamp_min(1e-12) / torch.tensor(span).double()
-            basis = basis / lengths[:, None]
-            inverse = torch.linalg.pinv(basis @ basis.T, rtol=_TOLERANCE**2, hermitian=True)
+            rows = basis.detach().cpu().double()
+            lengths = rows.norm(dim=1).clamp_min(1e-12)
+            rows = rows / lengths[:, None]
+            inverse = torch.linalg.pinv(rows @ rows.T, rtol=_TOLERANCE**2, hermitian=True)
             inverse = inverse / lengths[:, None] / lengths
-            self._inverses[key] = inverse.float().to(candidates.device)
+            self._inverses[key] = inverse.float().to(basis.device)
         return self._inverses[key]
 
     def _given(self, on: Sequence[frozenset[str]]) -> list[dict[str, str]]:

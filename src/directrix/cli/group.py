@@ -68,7 +68,8 @@ def run(
     ]
     with measured() as cost:
         directions = find(pipeline, **discovering.asked(arguments), checkpoint=checkpoint, progress=bars)
-    found: list[tuple[Direction, Path, Judge | None]] = []
+    calibrated: list[tuple[Direction, Path, Judge | None]] = []
+    among: list[Direction] = []
     unseen: NoEffectError | None = None
     for direction, rest, judged in zip(directions, rests, judges, strict=True):
         direction = discovering.noted(direction, arguments, rest, cost.memory_mb)
@@ -79,17 +80,18 @@ def run(
                 direction = discovering.calibrated(pipeline, direction, judged)
             except NoEffectError as error:
                 unseen = error
+                among.append(direction)
                 continue
             storage.save(direction, output)
-        found.append((direction, output, judged and judged[0]))
-    among = [direction for direction, _, _ in found] if in_place else []
+        terminal.note(f"Wrote {output}.")
+        among.append(direction)
+        calibrated.append((direction, output, judged and judged[0]))
     files: list[dict[str, Any]] = []
     texts = []
-    for direction, output, judge in found:
+    for direction, output, judge in calibrated:
         if level_by and judge is not None:
-            direction = discovering.levelled(pipeline, direction, level_by, judge, among)
+            direction = discovering.levelled(pipeline, direction, level_by, judge, among if in_place else ())
             storage.save(direction, output)
-        terminal.note(f"Wrote {output}.")
         files.append(describe.as_json(direction, output))
         texts.append(describe.as_text(direction, output))
     # Kept until now: an interrupted calibration finds the directions again at once.
