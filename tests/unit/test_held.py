@@ -223,6 +223,7 @@ def test_a_policy_names_its_file(people: list[Direction], gauge: Gauge, tmp_path
     file.write_text("directions: [directions]\nfair: {skin tone: uniform}\nhold: tone.gauge\nenhance: true\n")
     policy = Policy.load(file)
     assert isinstance(policy.plan(["a judge"], 3, 0).intervention, Held)
+    assert "What a prompt itself says of what is balanced is taken out first." in policy.lines()
     assert "Pictures that drift are brought back, by a gauge of skin tone." in policy.lines()
     file.write_text("directions: [directions]\nenhance: true\nhold: [tone.gauge]\n")
     assert isinstance(Policy.load(file).plan(["a judge of any skin tone"], 3, 0).intervention, Held)

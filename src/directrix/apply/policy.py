@@ -164,10 +164,10 @@ class Policy:
             *(self.enhance.balances() if self.enhance else ()),
         )
         ways = {each.replace for each in balances if replaces([each.effects], each.replace, each.window)}
-        if ways:
-            where = "" if True in ways else ", wherever guidance tells it"
-            told.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
         held = dict.fromkeys(each.target.attribute for each in balances if each.gauge is not None)
+        if ways:
+            where = "" if True in ways or held else ", wherever guidance tells it"
+            told.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
         if held:
             told.append(f"Pictures that drift are brought back, by a gauge of {', '.join(held)}.")
         if self.enhance:
