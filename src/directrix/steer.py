@@ -230,7 +230,7 @@ class _Added:
         self._directions = directions
         self._window = window
         # What is added depends on the batch alone, so that steps of one size make no new tensors.
-        self._kept: dict[tuple[Any, ...], list[tuple[Tensor, Tensor]]] = {}
+        self._kept: dict[tuple[Any, ...], list[tuple[Tensor | slice, Tensor]]] = {}
 
     def __call__(self, h: Tensor) -> Tensor | None:
         if not self._window.open:
@@ -241,11 +241,11 @@ class _Added:
         result = h.clone()
         for rows, addition in additions:
             # Rows of strength 0 keep their bits.
-            result[rows] = result[rows] + addition
+            result[rows] += addition
         return result
 
-    def _additions(self, h: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """For each direction the rows that it changes, and what it adds to them: (rows,), (rows, ...)."""
+    def _additions(self, h: Tensor) -> list[tuple[Tensor | slice, Tensor]]:
+        """For each direction the rows that it changes, and what it adds to them: (rows, ...)."""
         import torch
 
         guided, layout = self._guidance.now()
@@ -258,12 +258,21 @@ class _Added:
                     continue
                 check_fit(each, h)
                 steered = rows.nonzero().flatten()
+                if not len(steered):
+                    # So small a strength that it is 0 in float32.
+                    continue
                 factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
                 # The product is rounded once, to the model's own precision.
                 addition = (factors * _broadcast(each, h.device)).to(h.dtype)
-                found.append((steered.to(h.device), addition))
+                found.append((_places(steered, h.device), addition))
             self._kept[key] = found
         return self._kept[key]
+
+
+def _places(rows: Tensor, device: torch.device) -> Tensor | slice:
+    """The rows to index by; as a slice, which needs no copies of what it picks, where they follow one another."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows.to(device)
 
 
 def _broadcast(direction: Direction, device: torch.device) -> Tensor:

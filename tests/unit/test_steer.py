@@ -108,6 +108,22 @@ def test_rows_of_strength_zero_keep_their_bits(pipeline: Any, make_direction: Ca
     assert not torch.allclose(steered[2], plain[2])
 
 
+@pytest.mark.parametrize("strengths", [(0.0, 2.0, 2.0, 0.0), (2.0, 0.0, 0.0, -1.0), (0.0, 0.0, 1e-60, 3.0)])
+def test_scattered_images_are_steered_as_neighbours(
+    pipeline: Any, make_direction: Callable[..., Direction], strengths: tuple[float, ...]
+):
+    direction = make_direction()
+
+    def last(*values: float) -> torch.Tensor:
+        with steer(pipeline, {direction: values}):
+            return seen(pipeline, prompts=["a judge"] * 4, seeds=range(4), num_inference_steps=1)[-1]
+
+    added = last(*strengths) - last(0.0, 0.0, 0.0, 0.0)
+    for row, strength in enumerate((0.0,) * 4 + strengths):
+        assert torch.allclose(added[row], strength * direction.tensor, atol=1e-5)
+        assert strength or not added[row].any()
+
+
 def test_images_per_prompt_follow_the_pipeline_s_order(
     pipeline: Any, make_direction: Callable[..., Direction]
 ):
