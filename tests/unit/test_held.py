@@ -117,18 +117,24 @@ def test_shapes_that_do_not_go_together(gauge: Gauge):
         dataclasses.replace(gauge, categories=TONES[:2])
 
 
-def test_a_picture_that_drifts_is_pushed_back_by_as_much(gauge: Gauge, people: list[Direction]):
+def three_images(
+    people: list[Direction], gauge: Gauge
+) -> tuple[Any, Any, tuple[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """One of both attributes, one of one and one of none: what all get, what is weighed, and the half without."""
     attributes = {
         "gender": {each.name: {each: 1.0} for each in people[:2]},
         "skin tone": {each.name: {each: 1.0} for each in people[2:]},
     }
     assigned = [{"skin tone": "dark-skinned", "gender": "man"}, {"gender": "woman"}, {}]
-    held = Held(attributes, assigned, gauges={"skin tone": gauge})
-    random = torch.Generator().manual_seed(2)
+    about, without = torch.randn(2, 3, 512, generator=torch.Generator().manual_seed(2))
     candidates = torch.stack([each.tensor.flatten() for each in people])
-    about, without = torch.randn(2, 3, 512, generator=random)
-    without = without.reshape(3, *gauge.shape)
     on = torch.tensor([[False, True, False, False, True], [True] + [False] * 4, [False] * 5])
+    return attributes, assigned, (about, candidates, on), without.reshape(3, *gauge.shape)
+
+
+def test_a_picture_that_drifts_is_pushed_back_by_as_much(gauge: Gauge, people: list[Direction]):
+    attributes, assigned, (about, candidates, on), without = three_images(people, gauge)
+    held = Held(attributes, assigned, gauges={"skin tone": gauge})
     moment = Moment(timestep=201.0, without=without)
     plain = Replaced(attributes, assigned).weights(about, candidates, on, moment)
     weights = held.weights(about, candidates, on, moment)
@@ -149,18 +155,8 @@ def test_a_picture_that_drifts_is_pushed_back_by_as_much(gauge: Gauge, people: l
     not torch.cuda.is_available(), reason="needs an accelerator: products of a whole batch there"
 )
 def test_an_accelerator_weighs_all_images_at_once_as_the_cpu_each(gauge: Gauge, people: list[Direction]):
-    attributes = {
-        "gender": {each.name: {each: 1.0} for each in people[:2]},
-        "skin tone": {each.name: {each: 1.0} for each in people[2:]},
-    }
-    assigned = [{"skin tone": "dark-skinned", "gender": "man"}, {"gender": "woman"}, {}]
+    attributes, assigned, given, without = three_images(people, gauge)
     held = Held(attributes, assigned, gauges={"skin tone": gauge})
-    random = torch.Generator().manual_seed(2)
-    candidates = torch.stack([each.tensor.flatten() for each in people])
-    about, without = torch.randn(2, 3, 512, generator=random)
-    without = without.reshape(3, *gauge.shape)
-    on = torch.tensor([[False, True, False, False, True], [True] + [False] * 4, [False] * 5])
-    given = (about, candidates, on)
     here = held.weights(*given, Moment(timestep=201.0, without=without))
     there = held.weights(*(each.cuda() for each in given), Moment(timestep=201.0, without=without.cuda()))
     assert there.is_cuda and torch.allclose(there.cpu(), here, atol=1e-4)
