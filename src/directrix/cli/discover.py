@@ -114,13 +114,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="where in the model; `directrix sites` lists them (default: mid block, or a transformer's middle block)",
     )
-    for side in ("height", "width"):
-        method.add_argument(
-            f"--{side}",
-            type=options.positive_int,
-            metavar="N",
-            help=f"{side} of the pictures (default: the model's)",
-        )
+    options.add_size(method)
     method.add_argument("--rank", type=options.positive_int, metavar="N", help="of a map (default: full)")
     method.add_argument(
         "--no-calibration", action="store_true", help="leave the strength as the method gives it"

@@ -56,13 +56,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
     )
-    for side in ("height", "width"):
-        parser.add_argument(
-            f"--{side}",
-            type=options.positive_int,
-            metavar="PIXELS",
-            help="of the images (default: the model's)",
-        )
+    options.add_size(parser)
     parser.add_argument("--seed", type=options.whole_number, default=5000, help="5000 unless given")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="the gauge, such as skin-tone.gauge"

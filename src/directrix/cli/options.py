@@ -69,6 +69,14 @@ def direction_file(text: str | Path) -> Path:
     return hub.locate(text)
 
 
+def add_size(parser: argparse._ActionsContainer) -> None:
+    """Add --height and --width, of images."""
+    for side in ("height", "width"):
+        parser.add_argument(
+            f"--{side}", type=positive_int, metavar="PIXELS", help="of the images (default: the model's)"
+        )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")

@@ -41,13 +41,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
     )
-    for side in ("height", "width"):
-        parser.add_argument(
-            f"--{side}",
-            type=options.positive_int,
-            metavar="PIXELS",
-            help="of the images (default: the model's)",
-        )
+    options.add_size(parser)
     parser.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
     options.add_model(parser)
     options.add_json(parser)
