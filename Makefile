@@ -69,7 +69,7 @@ format: install
 # Written to a temporary name first: a run that fails leaves the last results as they are.
 results: install
 	mkdir -p results
-	$(BIN)/directrix world report --json --sheet src/directrix/world/samples.png > results/world.json.new
+	$(BIN)/directrix world report --json --sheet src/directrix/experiments/emoji_world/samples.png > results/world.json.new
 	mv results/world.json.new results/world.json
 	$(BIN)/directrix demo -o $(OUT)
 	cp $(OUT)/summary.json results/demo.json
@@ -78,10 +78,10 @@ results: install
 	$(BIN)/directrix bench discovery --runs results/discovery -o results/discovery.json
 	cp results/discovery.svg docs/discovery.svg
 	$(BIN)/directrix bench model --config sd14 -o results/model.json
-	$(BIN)/directrix explain --score tests/unit/enhance_held_out.csv --json > results/wording.json.new
+	$(BIN)/directrix explain --score tests/unit/policies/wording/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json
-	$(BIN)/directrix report tables README.md docs/memory.md src/directrix/world/README.md \
-	  src/directrix/benchmarks/emoji_enhance/README.md
+	$(BIN)/directrix report tables README.md docs/memory.md src/directrix/experiments/emoji_world/README.md \
+	  src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
 # Directions for policies/: who is drawn, things of three kinds of harm, and harmless ones that are spared. Genders are
 # levelled by tones, then tones by genders. The gauge has seen all occupations.

@@ -239,8 +239,9 @@ def make_direction(pipeline: Any) -> Callable[..., Any]:
     ):
         import torch
 
-        from directrix import models, sites
-        from directrix.direction import Direction
+        from directrix import models
+        from directrix.directions.direction import Direction
+        from directrix.models import sites
 
         owner = pipeline if of is None else of
         tensor = scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
@@ -254,7 +255,7 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stand-in emoji art: a disc of its own colour for every drawing that the world needs."""
     from PIL import Image, ImageDraw
 
-    from directrix.world.art import needed_codes
+    from directrix.experiments.emoji_world.art import needed_codes
 
     folder = tmp_path_factory.mktemp("art")
     for number, (style, code) in enumerate(needed_codes()):

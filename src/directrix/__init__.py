@@ -14,64 +14,62 @@ Everything heavy is imported on first use.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from directrix._version import __version__
 
 if TYPE_CHECKING:
-    from directrix.apply.enhance import understand as understand
-    from directrix.apply.fair import Fair as Fair
-    from directrix.apply.fair import fair as fair
-    from directrix.apply.policy import Policy as Policy
-    from directrix.apply.safe import Safe as Safe
-    from directrix.calibration import calibrate as calibrate
     from directrix.concept import AttributeSet as AttributeSet
     from directrix.concept import Concept as Concept
     from directrix.concept import PromptPair as PromptPair
-    from directrix.direction import Direction as Direction
-    from directrix.discover import discover as discover
-    from directrix.discover.attribute import discover_attribute as discover_attribute
-    from directrix.discover.search import search_sites as search_sites
-    from directrix.discover.things import discover_things as discover_things
+    from directrix.directions.direction import Direction as Direction
+    from directrix.directions.published import import_published as import_published
+    from directrix.discovery import discover as discover
+    from directrix.discovery.attribute import discover_attribute as discover_attribute
+    from directrix.discovery.objects import discover_objects as discover_objects
+    from directrix.discovery.site_search import search_sites as search_sites
     from directrix.errors import DirectrixError as DirectrixError
-    from directrix.evaluate import evaluate as evaluate
-    from directrix.gauge import Gauge as Gauge
-    from directrix.gauging import fit_gauge as fit_gauge
-    from directrix.generate import generate as generate
-    from directrix.levelling import level as level
+    from directrix.experiments.paper import reproduce as reproduce
+    from directrix.generation.fair import fair as fair
+    from directrix.generation.generate import generate as generate
+    from directrix.interventions.attach import attach as attach
+    from directrix.interventions.probe import Probe as Probe
+    from directrix.interventions.steering import steer as steer
+    from directrix.measurement.calibration.calibrate import calibrate as calibrate
+    from directrix.measurement.calibration.fit_probe import fit_probe as fit_probe
+    from directrix.measurement.calibration.leakage_correction import compensate_leakage as compensate_leakage
+    from directrix.measurement.evaluation import evaluate as evaluate
     from directrix.models import load as load
-    from directrix.pipelines import attach as attach
-    from directrix.published import import_published as import_published
-    from directrix.reproduce import reproduce as reproduce
-    from directrix.steer import steer as steer
+    from directrix.policies.fair import Fair as Fair
+    from directrix.policies.policy import Policy as Policy
+    from directrix.policies.safe import Safe as Safe
+    from directrix.policies.wording.understand import understand as understand
 
 _HOME = {
     "load": "models",
     "Concept": "concept",
     "PromptPair": "concept",
     "AttributeSet": "concept",
-    "Direction": "direction",
-    "import_published": "published",
-    "discover": "discover",
-    "discover_attribute": "discover.attribute",
-    "discover_things": "discover.things",
-    "search_sites": "discover.search",
-    "calibrate": "calibration",
-    "level": "levelling",
-    "Gauge": "gauge",
-    "fit_gauge": "gauging",
-    "steer": "steer",
-    "attach": "pipelines",
-    "generate": "generate",
-    "Fair": "apply.fair",
-    "fair": "apply.fair",
-    "Safe": "apply.safe",
-    "Policy": "apply.policy",
-    "understand": "apply.enhance",
-    "evaluate": "evaluate",
-    "reproduce": "reproduce",
+    "Direction": "directions.direction",
+    "import_published": "directions.published",
+    "discover": "discovery",
+    "discover_attribute": "discovery.attribute",
+    "discover_objects": "discovery.objects",
+    "search_sites": "discovery.site_search",
+    "calibrate": "measurement.calibration.calibrate",
+    "compensate_leakage": "measurement.calibration.leakage_correction",
+    "Probe": "interventions.probe",
+    "fit_probe": "measurement.calibration.fit_probe",
+    "steer": "interventions.steering",
+    "attach": "interventions.attach",
+    "generate": "generation.generate",
+    "Fair": "policies.fair",
+    "fair": "generation.fair",
+    "Safe": "policies.safe",
+    "Policy": "policies.policy",
+    "understand": "policies.wording.understand",
+    "evaluate": "measurement.evaluation",
+    "reproduce": "experiments.paper",
     "DirectrixError": "errors",
 }
 
@@ -84,12 +82,12 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "import_published",
     "discover",
     "discover_attribute",
-    "discover_things",
+    "discover_objects",
     "search_sites",
     "calibrate",
-    "level",
-    "Gauge",
-    "fit_gauge",
+    "compensate_leakage",
+    "Probe",
+    "fit_probe",
     "steer",
     "attach",
     "generate",
@@ -103,22 +101,6 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "DirectrixError",
     "__version__",
 ]
-
-
-class _Package(ModuleType):
-    """Keeps a public name from being hidden by the submodule of the same name.
-
-    After importing directrix.steer, Python binds that module to `directrix.steer`; the function must stay
-    there.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name in _HOME:
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

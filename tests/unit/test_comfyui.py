@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import torch
 
-from directrix import _hooks
-from directrix.direction import Direction, ModelIdentity, Site, Strengths
-from directrix.steer import steer
+from directrix.directions.direction import Direction, ModelIdentity, Site, Strengths
+from directrix.interventions.steering import steer
+from directrix.models import hooks
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "comfyui"
 STEPS = 4
@@ -119,9 +119,9 @@ def test_nothing_else_is_read(comfy: Any, read: Callable[..., Any], tmp_path: Pa
 def test_the_rows_that_are_steered(comfy: Any, read: Callable[..., Any], kinds: list[int], branch: str):
     direction = read(make())
     h = torch.randn(2 * len(kinds), 32, 4, 4)
-    kept = h.clone()
+    retained = h.clone()
     out = steered(comfy, direction, 0.5, branch).run(h, {"cond_or_uncond": kinds})
-    assert torch.equal(h, kept)
+    assert torch.equal(h, retained)
     wanted = {"conditional": (0,), "unconditional": (1,), "both": (0, 1)}[branch]
     for place, kind in enumerate(kinds):
         rows = slice(2 * place, 2 * place + 2)
@@ -182,7 +182,7 @@ def test_the_pictures_are_those_of_steer(
 
     with steer(pipeline, {ours: 0.8}, start=start, stop=stop):
         expected = draw()
-    with _hooks.edit_output(pipeline.unet.mid_block, patched):
+    with hooks.edit_output(pipeline.unet.mid_block, patched):
         assert torch.equal(draw(), expected)
 
 

@@ -1,4 +1,4 @@
-"""`import directrix` is light, and functions are not hidden by the modules of the same name."""
+"""`import directrix` is light, and every public name is found."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NAMES = [
     "generate",
     "discover",
     "calibrate",
-    "Gauge",
-    "fit_gauge",
+    "Probe",
+    "fit_probe",
     "Fair",
     "fair",
     "Safe",
@@ -28,18 +28,6 @@ NAMES = [
     "understand",
     "reproduce",
     "DirectrixError",
-]
-IMPORTS = [
-    "import directrix",
-    "import directrix.steer",
-    "import directrix.generate, directrix.discover",
-    "from directrix import steer, generate, discover",
-    "from directrix.steer import Steering",
-    "from directrix.generate import iterate",
-    "from directrix.discover import discover",
-    "import directrix.discover.collect",
-    "import directrix.apply.fair",
-    "from directrix import fair, Fair, Policy",
 ]
 
 
@@ -50,28 +38,6 @@ def run(code: str) -> str:
 def test_import_is_light():
     heavy = "torch diffusers transformers numpy PIL yaml safetensors tqdm importlib.metadata"
     assert run(f"import directrix, sys; print([m for m in '{heavy}'.split() if m in sys.modules])") == "[]\n"
-
-
-def test_functions_win_in_every_order_of_imports():
-    # One process for all orders: what was imported is forgotten before each.
-    code = f"""
-import itertools, sys, types, torch, diffusers
-for order in itertools.permutations({IMPORTS!r}, 2):
-    for name in [name for name in sys.modules if name.split(".")[0] == "directrix"]:
-        del sys.modules[name]
-    scope = {{}}
-    for statement in order:
-        exec(statement, scope)
-    import directrix
-    for name in ("load", "steer", "generate", "discover", "fair"):
-        value = getattr(directrix, name)
-        assert isinstance(value, types.FunctionType), (order, name, value)
-        assert scope.get(name, value) is value, (order, name)
-    for name in ("steer", "generate", "discover"):
-        assert isinstance(sys.modules["directrix." + name], types.ModuleType)
-print("fine")
-"""
-    assert run(code) == "fine\n"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,6 +14,6 @@ def emoji() -> Any:
 
 @pytest.fixture(scope="session")
 def emoji_judge() -> Any:
-    from directrix.judges.emoji import EmojiJudge
+    from directrix.measurement.judges.emoji import EmojiJudge
 
     return EmojiJudge.load()

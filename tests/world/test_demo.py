@@ -2,7 +2,7 @@
 
 import pytest
 
-from directrix.report.demo import demo
+from directrix.experiments.demo.run import demo
 
 
 @pytest.mark.slow

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from directrix import Concept, calibrate, discover, generate, steer, world
+from directrix import Concept, calibrate, discover, generate, steer
 from directrix.concept import GENDER
 from directrix.errors import NoEffectError
-from directrix.steer import Steering
+from directrix.interventions.steering import Steering
+from directrix.models import embedded
 
 pytestmark = pytest.mark.world
 
@@ -30,7 +31,7 @@ def labels(judge: Any, records: Any, attribute: str) -> list[str | None]:
 
 
 def test_diffusers_loads_and_runs_it_with_nothing_of_ours() -> None:
-    subprocess.run([sys.executable, "-c", ALONE, str(world.path())], check=True)
+    subprocess.run([sys.executable, "-c", ALONE, str(embedded.path())], check=True)
 
 
 def test_it_draws_the_subject_and_the_gender_that_a_prompt_names(emoji: Any, emoji_judge: Any) -> None:

@@ -16,9 +16,9 @@ from directrix.cli import (
     discover,
     evaluate,
     explain,
-    gauge,
+    fit_probe,
     generate,
-    importing,
+    import_published,
     inspect,
     policy,
     push,
@@ -31,7 +31,7 @@ from directrix.cli.terminal import note
 from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
-    *(discover, gauge, generate, policy, explain, inspect, card, sites, importing, push),
+    *(discover, fit_probe, generate, policy, explain, inspect, card, sites, import_published, push),
     *(demo, benchmarks, evaluate, reproduce, report, bench, world),
 )
 EXIT_ERROR = 2
@@ -83,7 +83,7 @@ class _Version(argparse.Action):
     """Look the version up only when asked for: reading package metadata costs start-up time."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        from directrix.storage import library_version
+        from directrix.directions.serialization import library_version
 
         sys.stdout.write(f"directrix {library_version()}\n")
         parser.exit()

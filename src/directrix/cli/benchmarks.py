@@ -20,7 +20,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print one paragraph a benchmark."""
-    from directrix.benchmarks import shipped
+    from directrix.measurement.benchmarks import shipped
 
     found = [benchmark.as_dict() for benchmark in shipped()]
     paragraphs = []

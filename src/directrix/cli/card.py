@@ -51,9 +51,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure where that is needed, keep the card in the file, and write page and picture."""
-    from directrix import hub, storage
+    from directrix.directions import hub, serialization
 
-    direction = storage.load(options.direction_file(arguments.file))
+    direction = serialization.load(options.direction_file(arguments.file))
     place = hub.place(arguments.file)
     arguments.file = Path(arguments.file)
     if place is not None:
@@ -61,24 +61,24 @@ def run(arguments: argparse.Namespace) -> None:
         folder = options.writable_folder(arguments.output or Path())
         arguments.file = folder / f"{place.repository.rpartition('/')[2]}.safetensors"
         if not arguments.file.exists():
-            storage.save(direction, arguments.file)
-        kept = storage.load(arguments.file)
-        if kept.digest() != direction.digest():
+            serialization.save(direction, arguments.file)
+        retained = serialization.load(arguments.file)
+        if retained.digest() != direction.digest():
             raise OutputError(
                 f"{arguments.file} is another direction than that of {place.repository}.",
                 "a folder without a file of that name.",
                 "-o DIR.",
             )
-        direction = kept
+        direction = retained
     elif arguments.file.is_dir():
         arguments.file = options.direction_file(arguments.file)
     arguments.model = arguments.model or direction.model.name
     folder = options.writable_folder(arguments.output or arguments.file.parent)
     page, image = (folder / f"{arguments.file.stem}{ending}" for ending in (".md", ".png"))
 
+    from directrix.measurement.reports import direction_card as cards
+    from directrix.measurement.reports.direction_card_image import picture
     from directrix.progress import bars
-    from directrix.report import card as cards
-    from directrix.report.card_picture import picture
 
     card = None if arguments.again else cards.stored(direction)
     if card is None:
@@ -91,12 +91,12 @@ def run(arguments: argparse.Namespace) -> None:
     if card is None:
         card = _measured(pipeline, direction, arguments)
         direction = direction.with_(provenance={**direction.provenance, "card": card})
-        storage.save(direction, arguments.file)
+        serialization.save(direction, arguments.file)
     if pipeline is not None:
         buffer = io.BytesIO()
         picture(card, cards.strip(pipeline, direction, card, progress=bars)).save(buffer, "PNG")
-        storage.write_atomically(image, buffer.getvalue())
-    storage.write_atomically(page, cards.markdown(card, arguments.file.name, image.name).encode())
+        serialization.write_atomically(image, buffer.getvalue())
+    serialization.write_atomically(page, cards.markdown(card, arguments.file.name, image.name).encode())
     terminal.result(
         f"{cards.sentence(card)}\n{page} and {image}",
         {"file": str(arguments.file), "page": str(page), "picture": str(image), "card": card},
@@ -105,16 +105,16 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _measured(pipeline: Any, direction: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    from directrix.aims import concept_of, judge_for, others_of
+    from directrix.measurement.calibration.target import concept_of, judge_for, others_of
+    from directrix.measurement.reports import direction_card as cards
     from directrix.progress import bars
-    from directrix.report import card as cards
 
-    judge, aim = judge_for(pipeline, concept_of(direction), *others_of(direction))
+    judge, target_label = judge_for(pipeline, concept_of(direction), *others_of(direction))
     return cards.measure(
         pipeline,
         direction,
         judge,
-        aim=aim,
+        target_label=target_label,
         images_per_prompt=arguments.images_per_prompt or IMAGES_PER_PROMPT,
         seed=SEED if arguments.seed is None else arguments.seed,
         progress=bars,

@@ -33,9 +33,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the demo and say where the page is."""
     output = options.writable_folder(arguments.output)
-    from directrix.metrics import Interval
+    from directrix.experiments.demo.run import demo
+    from directrix.measurement.metrics import Interval
     from directrix.progress import bars
-    from directrix.report.demo import demo
 
     summary = demo(output, images_per_prompt=arguments.images, seed=arguments.seed, progress=bars)
 

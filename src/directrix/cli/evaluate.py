@@ -89,14 +89,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate and print the means."""
-    from directrix import benchmarks
+    from directrix.measurement import benchmarks
 
     benchmark = benchmarks.load(arguments.benchmark, arguments.data).part(arguments.kind, arguments.limit)
     benchmark = benchmark.measuring(arguments.measure)
     output = options.writable_folder(arguments.output)
     methods = _methods(arguments.method or ["none"])
 
-    from directrix.evaluate import evaluate, named_judges
+    from directrix.measurement.evaluation import evaluate, named_judges
     from directrix.progress import bars
 
     summary = evaluate(
@@ -139,11 +139,11 @@ def _method(name: str, text: str) -> tuple[str, Any]:
         return name or text, ()
     path = Path(text)
     if path.suffix in (".yaml", ".yml"):
-        from directrix.apply.policy import Policy
+        from directrix.policies.policy import Policy
 
         return name or path.stem, Policy.load(path)
     file = options.concept_file(text)
-    from directrix import hub
+    from directrix.directions import hub
 
     if not file.path.exists() and not file.path.suffix and hub.place(str(file.path)) is None:
         raise DirectrixError(
@@ -151,10 +151,10 @@ def _method(name: str, text: str) -> tuple[str, Any]:
             "'none', a policy's YAML file, or FILE[:STRENGTH].",
             "check the path.",
         )
-    from directrix import storage
-    from directrix.steer import Steering
+    from directrix.directions import serialization
+    from directrix.interventions.steering import Steering
 
-    direction = storage.load(options.direction_file(file.path))
+    direction = serialization.load(options.direction_file(file.path))
     strength = direction.strengths.default if file.strength is None else file.strength
     stem = file.path.stem if file.strength is None else f"{file.path.stem} {file.strength:g}"
     return name or stem, Steering({direction: strength})

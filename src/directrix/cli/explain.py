@@ -12,7 +12,7 @@ from directrix.cli import options, terminal
 from directrix.errors import DirectrixError
 
 if TYPE_CHECKING:
-    from directrix.apply.enhance import Understanding
+    from directrix.policies.wording.understand import Understanding
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -59,12 +59,12 @@ def run(arguments: argparse.Namespace) -> None:
             "prompts in quotation marks, or '--score FILE'.",
             'directrix explain "a judge of any gender".',
         )
-    from directrix.apply.enhance import understand
-    from directrix.apply.phrases import Phrases
+    from directrix.policies.wording.phrases import Phrases
+    from directrix.policies.wording.understand import understand
 
     phrases = Phrases.load(*arguments.phrases)
     if arguments.score is not None:
-        from directrix.report.wording import wording
+        from directrix.experiments.methods.wording_accuracy import wording
 
         figures = wording(arguments.score, phrases, arguments.reader)
         terminal.result(_score(figures), figures, arguments.json)
@@ -90,7 +90,7 @@ def _as_json(understanding: Understanding) -> dict[str, Any]:
     return {
         "prompt": understanding.prompt,
         "switches": [asdict(each) for each in understanding.switches],
-        "told": understanding.told,
+        "told": understanding.rewritten,
         "unknown": list(understanding.unknown),
     }
 
@@ -105,6 +105,6 @@ def _as_text(understanding: Understanding) -> str:
     rows += [(f'"{phrase}"', "not understood, changes nothing") for phrase in understanding.unknown]
     if not rows:
         rows = [("no responsible wording", "changes nothing")]
-    rows.append(("the model is told", f'"{understanding.told}"'))
+    rows.append(("the model is told", f'"{understanding.rewritten}"'))
     width = max(len(row[0]) for row in rows)
     return "\n".join([understanding.prompt, *(f"  {left:{width}}  {right}" for left, right in rows)])

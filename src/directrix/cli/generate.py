@@ -13,8 +13,8 @@ from directrix.cli import options, terminal
 from directrix.errors import ConceptError
 
 if TYPE_CHECKING:
-    from directrix.generate import Record
-    from directrix.intervention import Intervention
+    from directrix.generation.generate import Record
+    from directrix.interventions.protocol import Intervention
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -91,22 +91,22 @@ def run(arguments: argparse.Namespace) -> None:
     files = [options.concept_file(text) for text in arguments.concept]
     output = options.writable_folder(arguments.output)
 
-    from directrix import storage
+    from directrix.directions import serialization
 
     strengths = {}
     for file in files:
-        direction = storage.load(options.direction_file(file.path))
+        direction = serialization.load(options.direction_file(file.path))
         strengths[direction] = direction.strengths.default if file.strength is None else file.strength
 
-    from directrix import manifest
-    from directrix.generate import generate
+    from directrix.generation import manifest
+    from directrix.generation.generate import generate
+    from directrix.interventions.steering import Steering
     from directrix.progress import bars
-    from directrix.steer import Steering
 
     steering = Steering(strengths, branch=arguments.branch, start=arguments.start, stop=arguments.stop)
     interventions: list[Intervention] = [steering] if strengths else []
     if arguments.policy is not None:
-        from directrix.apply.policy import Policy
+        from directrix.policies.policy import Policy
 
         interventions.insert(0, Policy.load(arguments.policy))
     pipeline = options.load_model(arguments)
@@ -141,8 +141,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write_sheet(path: Path, records: Sequence[Record], images_per_prompt: int) -> None:
-    from directrix.generate import contact_sheet
-    from directrix.storage import write_atomically
+    from directrix.directions.serialization import write_atomically
+    from directrix.generation.generate import contact_sheet
 
     # A row holds one prompt's pictures; a single prompt is laid out as a square or so.
     several = len(records) > images_per_prompt

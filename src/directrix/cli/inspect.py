@@ -11,7 +11,7 @@ from directrix.cli import options, terminal
 from directrix.errors import MismatchError
 
 if TYPE_CHECKING:
-    from directrix.direction import Direction
+    from directrix.directions.direction import Direction
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -29,13 +29,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print each file's facts and, for several files, the cosines between them."""
-    from directrix import storage
-    from directrix.cli import describe
+    from directrix.cli import format_direction
+    from directrix.directions import serialization
 
-    directions = [storage.load(options.direction_file(text)) for text in arguments.files]
+    directions = [serialization.load(options.direction_file(text)) for text in arguments.files]
     rows = list(zip(directions, map(Path, arguments.files), strict=True))
-    data: dict[str, Any] = {"directions": [describe.as_json(*row) for row in rows]}
-    text = "\n\n".join(describe.as_text(*row) for row in rows)
+    data: dict[str, Any] = {"directions": [format_direction.as_json(*row) for row in rows]}
+    text = "\n\n".join(format_direction.as_text(*row) for row in rows)
     if len(directions) > 1:
         try:
             data["cosines"] = [[round(a.cosine(b), 4) for b in directions] for a in directions]

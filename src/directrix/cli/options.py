@@ -64,7 +64,7 @@ def add_direction(parser: argparse.ArgumentParser, **more: Any) -> None:
 
 def direction_file(text: str | Path) -> Path:
     """The direction's file that a path, or OWNER/NAME[@REVISION] on the hub, means. Raises HubError."""
-    from directrix import hub
+    from directrix.directions import hub
 
     return hub.locate(text)
 
@@ -155,7 +155,7 @@ def writable_file(path: Path) -> Path:
 
 def writable_folder(path: Path) -> Path:
     """Return `path` after making the folder; raise OutputError where that, or writing a file in it, fails."""
-    from directrix import manifest
+    from directrix.generation import manifest
 
     manifest.writable(path)
     return path

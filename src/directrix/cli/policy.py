@@ -40,13 +40,13 @@ def run(arguments: argparse.Namespace) -> None:
             "a policy file, or --starter.",
             "directrix policy policy.yaml, or directrix policy --starter -o policy.yaml.",
         )
-    from directrix.apply.policy import Policy, starter
+    from directrix.policies.policy import Policy, starter
 
     if arguments.starter:
         path = arguments.output / "policy.yaml" if arguments.output.is_dir() else arguments.output
         if path.exists():
             raise OutputError(f"'{path}' exists.", "a new file.", "another name with -o.")
-        from directrix.storage import write_atomically
+        from directrix.directions.serialization import write_atomically
 
         write_atomically(options.writable_file(path), starter().encode())
         terminal.result(f"A starter policy is in {path}", {"file": str(path)}, arguments.json)

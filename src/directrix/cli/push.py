@@ -29,11 +29,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Upload it and print the address of the commit."""
-    from directrix import storage
+    from directrix.directions import serialization
 
     file = options.direction_file(arguments.file)
     picture = file.with_suffix(".png")
-    url = storage.load(file).push_to_hub(
+    url = serialization.load(file).push_to_hub(
         arguments.repository,
         revision=arguments.revision,
         private=arguments.private,

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     _refuse(bool(arguments.files), "Several files go with 'tables', not with a run")
     _refuse(arguments.check or arguments.results is not None, "'--check' and '--results' go with 'tables'")
     output = None if arguments.output is None else options.writable_file(arguments.output)
-    from directrix.report.evaluation import evaluation
+    from directrix.measurement.reports.evaluation import evaluation
 
     path = str(evaluation(Path(arguments.what), output))
     terminal.result(path, {"page": path}, arguments.json)
@@ -60,7 +60,7 @@ def _refuse(wrong: bool, why: str) -> None:
 
 def _tables(arguments: argparse.Namespace) -> None:
     """Write the tables and list the files that changed."""
-    from directrix.report.tables import tables
+    from directrix.experiments.tables import tables
 
     files = arguments.files or [Path("README.md")]
     results = arguments.results or Path("results")

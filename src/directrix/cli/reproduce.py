@@ -90,9 +90,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reproduce and print the table."""
+    from directrix.experiments.paper import REPRODUCTION, prepare
+    from directrix.experiments.paper.table import table
     from directrix.progress import bars
-    from directrix.reproduce import REPRODUCTION, prepare
-    from directrix.reproduce.table import table
 
     # What can be wrong is found before the model is loaded.
     ready = prepare(

@@ -9,8 +9,8 @@ from directrix.cli import options, terminal
 from directrix.errors import ConceptError
 
 if TYPE_CHECKING:
-    from directrix.direction import Site
-    from directrix.discover.search import Ranked
+    from directrix.directions.direction import Site
+    from directrix.discovery.site_search import Ranked
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConceptError("A concept or site was given, but nothing to do with it.", "--rank.", "--rank.")
     pipeline = options.load_model(arguments)
 
-    from directrix import models, sites
+    from directrix import models
+    from directrix.models import sites
 
     facts = models.facts(pipeline)
     default, model = sites.find(pipeline, facts.site).name, facts.identity.name
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
 
     from directrix.concept import Concept
-    from directrix.discover.search import search_sites
+    from directrix.discovery.site_search import search_sites
     from directrix.progress import bars
 
     concept = Concept.of("concept", arguments.target, arguments.neutral)
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _row(pipeline: Any, site: Site, default: str, latents: tuple[int, int, int]) -> dict[str, Any]:
     """What is listed of a site; its shape is that of one image's activations: (C, H, W), or (C,) of each token."""
-    from directrix import sites
+    from directrix.models import sites
 
     shape = [site.channels]
     if site.layout == "channels-first" and site.name.count(".") <= 1:

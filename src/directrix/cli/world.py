@@ -81,9 +81,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 
 def _path(arguments: argparse.Namespace) -> None:
-    from directrix import world
+    from directrix.models import embedded
 
-    folder = str(world.path())
+    folder = str(embedded.path())
     terminal.result(folder, {"path": folder}, arguments.json)
 
 
@@ -92,10 +92,10 @@ def _report(arguments: argparse.Namespace) -> None:
     sheet = None if arguments.sheet is None else options.writable_file(arguments.sheet)
     art = options.writable_folder(arguments.art)
     from directrix import models
+    from directrix.directions.serialization import write_atomically
+    from directrix.experiments.emoji_world.report import report, sample_sheet, write
+    from directrix.experiments.tables import world_table
     from directrix.progress import bars
-    from directrix.report.tables import world_table
-    from directrix.report.world import report, sample_sheet, write
-    from directrix.storage import write_atomically
 
     figures = report(art, images=arguments.images, progress=bars)
     if output is not None:
@@ -110,8 +110,8 @@ def _report(arguments: argparse.Namespace) -> None:
 def _renders(arguments: argparse.Namespace) -> None:
     output = options.writable_folder(arguments.output)
     art = options.writable_folder(arguments.art)
+    from directrix.experiments.emoji_world.reference_renders import renders
     from directrix.progress import bars
-    from directrix.report.renders import renders
 
     files = renders(art, output, arguments.number, progress=bars)
     data = {"path": str(output), "pictures": len(files)}
@@ -120,9 +120,9 @@ def _renders(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     output = options.writable_folder(arguments.output)
+    from directrix.experiments.emoji_world.training import config
+    from directrix.experiments.emoji_world.training.run import train
     from directrix.progress import bars
-    from directrix.world.training import config
-    from directrix.world.training.run import train
 
     chosen = config.tiny() if arguments.tiny else config.default()
     model = train(output, arguments.art or output / "art", chosen, bars)
@@ -131,7 +131,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _fetch(arguments: argparse.Namespace) -> None:
     output = options.writable_folder(arguments.output)
-    from directrix.world.art import fetch
+    from directrix.experiments.emoji_world.art import fetch
 
     folder = str(fetch(output))
     terminal.result(f"The art is in {folder}.", {"path": folder}, arguments.json)

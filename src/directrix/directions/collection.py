@@ -1,0 +1,125 @@
+"""A catalogue: the directions at hand, found by name, each with the strength it is to have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from directrix.directions import hub, serialization
+from directrix.directions.direction import Direction
+from directrix.directions.names import find, plain
+from directrix.directions.strength import checked
+from directrix.errors import DirectionFileError, PolicyError
+
+# What a category does: directions and their strengths.
+Effect = Mapping[Direction, float]
+Directions = Any  # Catalogue | Direction | path | iterable of these | mapping from names to them
+
+
+class Catalogue:
+    """Directions by name.
+
+    Args:
+        directions: a direction, a file or a folder of files; a list of such; or a mapping from names to
+            directions or files, whose names then count.
+        strengths: strengths by name, where they are not the direction's own default.
+
+    Raises:
+        DirectionFileError: a file or folder without directions.
+        PolicyError: two directions of one name, or a strength for an unknown one.
+        StrengthError: a strength that is not a number.
+    """
+
+    def __init__(self, directions: Directions, strengths: Mapping[str, float] | None = None) -> None:
+        self._directions: dict[str, Direction] = {}
+        if isinstance(directions, Mapping):
+            for name, each in directions.items():
+                listed = _listed(each)
+                if len(listed) != 1:
+                    raise PolicyError(f"'{name}' stands for {len(listed)} directions.", "one direction each.")
+                direction = listed[0]
+                self._add(direction if direction.name == name else direction.with_(name=str(name)))
+        else:
+            for direction in _listed(directions):
+                self._add(direction)
+        self._strengths = {name: each.strengths.default for name, each in self._directions.items()}
+        for name, strength in (strengths or {}).items():
+            number = checked(strength)
+            if isinstance(number, tuple):
+                raise PolicyError(f"The strength of '{name}' is a list.", "one number.", "1.0.")
+            self._strengths[find(name, self._directions, "direction")] = number
+
+    @classmethod
+    def of(cls, directions: Directions, strengths: Mapping[str, float] | None = None) -> Catalogue:
+        """A catalogue as it is, or a new one."""
+        if isinstance(directions, Catalogue) and not strengths:
+            return directions
+        if isinstance(directions, Catalogue):
+            return cls(directions._directions, {**directions._strengths, **(strengths or {})})
+        return cls(directions, strengths)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the directions, in the order given."""
+        return tuple(self._directions)
+
+    def direction(self, name: str) -> Direction:
+        """The direction that is meant; PolicyError names the nearest where there is none."""
+        return self._directions[find(name, self._directions, "direction")]
+
+    def effect(self, what: str | Direction | Iterable[str] | Mapping[str, float]) -> Effect:
+        """Directions and strengths from a name, several names, or names with strengths."""
+        if isinstance(what, Direction):
+            return {what: what.strengths.default}
+        if isinstance(what, Mapping):
+            numbers = {self.direction(name): checked(strength) for name, strength in what.items()}
+            return {each: number for each, number in numbers.items() if isinstance(number, float)}
+        names = [what] if isinstance(what, str) else list(what)
+        found = [find(name, self._directions, "direction") for name in names]
+        return {self._directions[name]: self._strengths[name] for name in found}
+
+    def _add(self, direction: Direction) -> None:
+        if direction.name in self._directions:
+            raise PolicyError(
+                f"Two directions are named '{direction.name}'.",
+                "one of each name.",
+                "leave one out, or name them in a mapping: {name: direction}.",
+            )
+        self._directions[direction.name] = direction
+
+
+def keeps_out(direction: Direction) -> tuple[str, ...] | None:
+    """What an anti-concept keeps out, in the words of its negative prompts.
+
+    Empty for a concept that is drawn, None where the direction does not say how it was found.
+    """
+    concept = direction.recipe.get("concept")
+    pairs = concept.get("pairs") if isinstance(concept, Mapping) else None
+    if not pairs:
+        return None
+    return tuple(dict.fromkeys(plain(pair["negative"]) for pair in pairs if pair.get("negative")))
+
+
+def _listed(directions: Directions) -> list[Direction]:
+    if isinstance(directions, Direction):
+        return [directions]
+    if isinstance(directions, str | Path):
+        path = Path(directions)
+        if not path.is_dir():
+            return [hub.load(directions)]
+        files = sorted(path.glob("*.safetensors"))
+        if not files:
+            raise DirectionFileError(
+                f"The folder '{path}' holds no directions.",
+                "files that `directrix discover` wrote.",
+                "another folder.",
+            )
+        return [serialization.load(file) for file in files]
+    if not isinstance(directions, Iterable):
+        raise PolicyError(
+            f"The directions are of type {type(directions).__name__}.",
+            "directions, their files or a folder.",
+            'directions="directions/".',
+        )
+    return [direction for each in directions for direction in _listed(each)]

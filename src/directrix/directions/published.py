@@ -1,0 +1,204 @@
+"""Directions in the format that the paper published: `unet.pth` beside `concept_dict.json`.
+
+`unet.pth` is a torch state dict with one matrix of shape (C*H*W, n), a column a concept; `concept_dict.json` says
+{name: column}. Neither says which model it is for: it is Stable Diffusion 1.4 at 512 x 512 pixels, whose mid block has
+1280 x 8 x 8 activations. Given the pipeline, directions carry the fingerprint of its weights; without it they carry
+that of the structure alone, and fit every model of the structure (Stable Diffusion 1.1 to 1.5 and their like).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import pickle
+import re
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix import models
+from directrix.directions.direction import Direction, ModelIdentity, Site
+from directrix.directions.serialization import library_version
+from directrix.errors import DirectionFileError
+from directrix.models import sites
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONCEPTS = "concept_dict.json"
+MODEL = ModelIdentity(
+    "CompVis/stable-diffusion-v1-4",
+    "",
+    # fingerprint.structure of its U-Net; the tests build it on the meta device and compare.
+    "structure:95638fa0eb036211891798f393c1df65b0241fb91ac6c29bf438f7f9c8afa58e",
+)
+SITE = Site("mid_block", 1280)
+SIZE = (8, 8)
+
+
+def import_published(
+    weights: str | PathLike[str], concepts: str | PathLike[str] | None = None, pipeline: Any = None
+) -> list[Direction]:
+    """Reads every column of a published file as a direction.
+
+    Args:
+        weights: `unet.pth`. Only tensors are read from it; a pickle that holds anything else does not run.
+        concepts: `concept_dict.json`; None for the file of that name beside `weights`.
+        pipeline: the model that they were found with, whose fingerprint they then carry; None for the structure of
+            Stable Diffusion 1.4.
+
+    Returns:
+        Directions of shape (C, H, W), float32, in the order of their columns. Their strength 1.0 is the paper's, not
+        calibrated.
+
+    Raises:
+        DirectionFileError: a file is missing, damaged or of another form; it says which.
+        DirectrixError: values that are not finite, or a pipeline without a mid block.
+    """
+    weights = Path(weights)
+    concepts = weights.with_name(CONCEPTS) if concepts is None else Path(concepts)
+    if pipeline is None:
+        model, site, size = MODEL, SITE, SIZE
+    else:
+        facts = models.facts(pipeline)
+        model, site = facts.identity, sites.find(pipeline)
+        _, height, width = facts.latent_shape
+        size = sites.spatial_size(pipeline, site, height, width)
+    matrix = _matrix(weights, (site.channels, *size), model.name)
+    columns = _columns(concepts, matrix.shape[1])
+    source = {
+        "library": library_version(),
+        "file": weights.name,
+        "file_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "dtype": str(matrix.dtype).removeprefix("torch."),
+    }
+    return [
+        Direction(
+            name,
+            matrix[:, column].reshape(site.channels, *size),
+            site,
+            model,
+            recipe={"method": "published", "column": column},
+            provenance=source,
+        )
+        for name, column in columns.items()
+    ]
+
+
+def file_name(name: str) -> str:
+    """The name of a direction's file: its own, with what a file name cannot hold replaced by "-"."""
+    plain = re.sub(r"[^\w .+-]+", "-", name).strip(" .")
+    return f"{plain or 'direction'}.safetensors"
+
+
+def _matrix(path: Path, shape: tuple[int, ...], model: str) -> Tensor:
+    """The one matrix (C*H*W, n) of the file."""
+    state = _state(path)
+    rows = math.prod(shape)
+    wanted = (
+        f"one matrix ({rows}, n): {' x '.join(map(str, shape))} activations at the mid block of '{model}'"
+    )
+    held = ", ".join(f"{key} {tuple(each.shape)}" for key, each in list(state.items())[:4]) or "nothing"
+    if len(state) != 1:
+        raise _unlike(path, f"it holds {len(state)} tensors ({held})", wanted)
+    (matrix,) = state.values()
+    if str(matrix.layout) != "torch.strided" or not matrix.is_floating_point() or matrix.is_quantized:
+        raise _unlike(path, f"its tensor holds {matrix.dtype} values, {matrix.layout}", wanted)
+    if matrix.ndim == 2 and matrix.shape[1] == rows != matrix.shape[0]:
+        raise _unlike(
+            path,
+            f"its matrix lies on its side ({held})",
+            wanted,
+            "save its transpose, if you know that its rows are in the order of channels, height, width.",
+        )
+    if matrix.ndim != 2 or matrix.shape[0] != rows or not matrix.shape[1]:
+        raise _unlike(
+            path, f"it holds {held}", wanted, "the model it was found with, at its own picture size."
+        )
+    return matrix
+
+
+def _state(path: Path) -> Mapping[str, Tensor]:
+    """Tensors by key; nothing in the file is run."""
+    import torch
+
+    if not path.is_file():
+        raise DirectionFileError(
+            f"There is no file '{path}'.", "the unet.pth of a published direction.", "check the path."
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unlike(
+            path,
+            "it is damaged, or holds more than tensors, which was not read since it could run code",
+            "a torch state dict.",
+            "a copy from a place you trust, saved again with torch.save(model.state_dict(), ...).",
+        ) from error
+    except Exception as error:
+        # torch raises whatever its reader of archives happens to meet in a damaged one.
+        raise _unlike(path, f"it cannot be read ({_first(error)})", "a whole torch state dict.") from error
+    if isinstance(state, torch.Tensor):
+        return {"(no key)": state}
+    if not isinstance(state, Mapping) or not all(isinstance(each, torch.Tensor) for each in state.values()):
+        raise _unlike(path, "it holds more than tensors", "a torch state dict.")
+    return state
+
+
+def _columns(path: Path, number: int) -> dict[str, int]:
+    """Columns by name, in their order; every one of the matrix's `number` columns has one name."""
+    if not path.is_file():
+        raise DirectionFileError(
+            f"There is no file '{path}', so the columns have no names.",
+            f"a JSON file {{name: column}}, {CONCEPTS} beside the weights.",
+            "--concepts FILE.",
+        )
+    try:
+        named = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise _nameless(path, f"is not JSON ({_first(error)})", number) from error
+    if not isinstance(named, dict):
+        raise _nameless(path, "is not a JSON object", number)
+    taken: dict[int, str] = {}
+    for name, column in named.items():
+        if not name.strip():
+            raise _nameless(path, f"gives column {column} an empty name", number)
+        if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < number:
+            raise _nameless(path, f"gives '{name}' the column {column!r}", number)
+        if column in taken:
+            raise _nameless(path, f"gives column {column} to both '{taken[column]}' and '{name}'", number)
+        taken[column] = name
+    missing = [str(column) for column in range(number) if column not in taken]
+    if missing:
+        raise _nameless(path, f"has no name for column {', '.join(missing)}", number)
+    files: dict[str, str] = {}
+    for name in taken.values():
+        same = files.setdefault(file_name(name).lower(), name)
+        if same != name:
+            raise _nameless(
+                path, f"has the names '{same}' and '{name}', which make the same file name", number
+            )
+    return {taken[column]: column for column in sorted(taken)}
+
+
+def _nameless(path: Path, what: str, number: int) -> DirectionFileError:
+    return DirectionFileError(
+        f"'{path}' {what}.",
+        f"a JSON object {{name: column}} with a name for each of the columns 0 to {number - 1}.",
+        "mend the file, or name another with --concepts.",
+    )
+
+
+def _unlike(path: Path, why: str, expected: str, remedy: str = "") -> DirectionFileError:
+    return DirectionFileError(
+        f"'{path}' is no published direction: {why}.",
+        expected if expected.endswith(".") else f"{expected}.",
+        remedy or "copy or download it again.",
+    )
+
+
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,33 @@
+"""The target label of a concept: what a judge sees where the concept is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Labelled(Protocol):
+    """What a judge says of one attribute of one image."""
+
+    @property
+    def label(self) -> str | None:
+        """The category; None for an image that the judge is not sure of."""
+        ...
+
+
+@dataclass(frozen=True)
+class TargetLabel:
+    """What a judge sees where a concept is there: ``label`` of ``attribute``, or for a concept kept out, not it."""
+
+    attribute: str
+    label: str
+    present: bool = True
+
+    def shown(self, verdict: Mapping[str, Labelled]) -> bool:
+        """Whether an image shows the concept; an unscored one does not."""
+        label = verdict[self.attribute].label
+        return label is not None and (label == self.label) == self.present
+
+    def __str__(self) -> str:
+        return f"{self.attribute} {'is' if self.present else 'is not'} {self.label}"

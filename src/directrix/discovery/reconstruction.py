@@ -1,0 +1,52 @@
+"""Reconstruction, the method of the paper (Li et al., CVPR 2024, arXiv 2311.17216).
+
+Images x+ are drawn with the target prompt. Told only the neutral prompt y-, and with c added to the output of
+its mid block, the frozen denoiser should still denoise them::
+
+    min_c  E_{x+, t, eps} || eps - eps_theta(x+_t, t, y-, h + c) ||^2
+
+with t uniform over the training timesteps, or with v in place of eps for a model that predicts v. As in the
+authors' code: 1,000 images, batches of 8, 20 epochs = 2,500 steps, Adam at a constant rate (0.1 on
+SD 1.4), one c for all timesteps, starting from U(-1, 1) times the rate, the last iterate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from directrix.discovery.problem import Defaults, Fit, Problem
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Options.
+
+    average: the mean of the iterates' last half in place of the last one (not the paper's).
+    initial_scale: vectors start from U(-1, 1) times this times the learning rate.
+    """
+
+    average: bool = False
+    initial_scale: float = 1.0
+
+    name: ClassVar[str] = "reconstruction"
+    source: ClassVar[str] = "images"
+    # At a constant rate the vector's noise grows with the rate: at .05 it is nine tenths of what is learned.
+    defaults: ClassVar[Defaults] = Defaults(
+        images=1000, steps=2500, batch_size=8, relative_learning_rate=0.001
+    )
+    neutral_fraction: ClassVar[float] = 0.0
+
+    def fit(self, problem: Problem) -> Fit:
+        """Finds the vectors; see the module."""
+        from directrix.discovery.optimize import Batch, minimise
+
+        def target(batch: Batch) -> Any:
+            return problem.noising.target(batch.x_0, batch.timesteps, batch.noise)
+
+        return minimise(problem, target, initial_scale=self.initial_scale, average=self.average)
+
+    def describe(self) -> Mapping[str, Any]:
+        """The options and the objective."""
+        return {**asdict(self), "objective": "min_c E || eps - eps_theta(x+_t, t, y-, h + c) ||^2"}

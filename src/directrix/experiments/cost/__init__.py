@@ -1,0 +1,1 @@
+"""Time and memory of discovery, steering and evaluation."""

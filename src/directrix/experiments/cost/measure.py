@@ -1,0 +1,111 @@
+"""What a piece of work costs: seconds, the memory of the process at its peak, and a gradient in evaluations."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+
+from directrix import models
+from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
+from directrix.models import sites
+
+MEGABYTE = 2**20
+# How often memory is looked at; a peak that is shorter goes unseen.
+INTERVAL = 0.02
+
+
+@dataclass
+class Cost:
+    """Of the work within ``measured()``; memory_mb is what was added to what the process held before, at the peak."""
+
+    seconds: float = 0.0
+    memory_mb: float = 0.0
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measures the work within: on a GPU its memory, else the process's resident memory."""
+    cost = Cost()
+    _give_back()
+    process, stop = psutil.Process(), threading.Event()
+    before = peak = process.memory_info().rss
+    on_gpu = torch.cuda.is_available()
+    held = 0
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+
+    def watch() -> None:
+        nonlocal peak
+        while not stop.wait(INTERVAL):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    started = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        if on_gpu:
+            torch.cuda.synchronize()
+        cost.seconds = time.perf_counter() - started
+        stop.set()
+        watcher.join()
+        peak = max(peak, process.memory_info().rss)
+        cost.memory_mb = (peak - before) / MEGABYTE
+        if on_gpu:
+            cost.memory_mb = (torch.cuda.max_memory_allocated() - held) / MEGABYTE
+
+
+def _give_back() -> None:
+    """Return what earlier work freed to the system, where it can be asked for; later work would seem to need less."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
+def cost_of_gradient(pipeline: Any, batch: int = 8, repeats: int = 7) -> float:
+    """How many plain evaluations of the denoiser one evaluation with its gradient takes as long as.
+
+    The median of ``repeats`` ratios, each of two passes one after the other, so that a machine that slows down slows
+    both. The gradient is that of a vector added at the site: it goes through the layers behind the site only.
+    """
+    channels, height, width = models.facts(pipeline).latent_shape
+    with frozen(pipeline):
+        denoiser = FrozenDenoiser(pipeline, sites.find(pipeline))
+        states = torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
+        timesteps = torch.full((batch,), 500)
+        embedding = denoiser.encode(["a person"]).expand(batch, -1, -1)
+        vector = torch.zeros_like(denoiser.site_output(states, timesteps, embedding)[:1])
+
+        def plain() -> None:
+            denoiser.predict(states, timesteps, embedding)
+
+        def with_gradient() -> None:
+            asked = vector.clone().requires_grad_()
+            loss = denoiser.steered(states, timesteps, embedding, asked).square().mean()
+            torch.autograd.grad(loss, asked)
+
+        plain()
+        with_gradient()
+        return round(statistics.median(_seconds(with_gradient) / _seconds(plain) for _ in range(repeats)), 3)
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started

@@ -1,0 +1,1 @@
+"""The demo: discover, steer, judge and show."""

@@ -1,0 +1,270 @@
+"""The text encoder and its vision tower: an ordinary CLIPModel, trained contrastively on hard groups.
+
+The pictures of a group differ in one attribute (other gender, tone, subject, item, ...), and so do their captions, so
+that nothing but the attribute tells them apart. Captions that are true of another picture of the batch are no
+negatives for it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+
+from directrix.experiments.emoji_world.art import Art
+from directrix.experiments.emoji_world.caption import caption, is_true
+from directrix.experiments.emoji_world.scene import NAMEABLE, NAMED_SHARE, Scene, draw, variants
+from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches, render_all
+from directrix.experiments.emoji_world.training.judge import targets
+from directrix.experiments.emoji_world.training.loop import Schedule, train
+from directrix.measurement.judges.emoji_network import HEADS
+from directrix.progress import Progress, silent
+
+# Groups of each kind in one batch, and how many pictures a group has.
+GROUPS = {
+    "gender": (14, 2),
+    "tone": (8, 3),
+    "subject": (6, 4),
+    "item": (6, 4),
+    "setting": (3, 4),
+    "style": (2, 3),
+}
+# The same for the vision tower's last run: items are small and seen last.
+SIGHT_GROUPS = {
+    "gender": (10, 2),
+    "tone": (5, 3),
+    "subject": (6, 4),
+    "item": (12, 5),
+    "setting": (1, 4),
+    "style": (1, 3),
+}
+Groups = Mapping[str, tuple[int, int]]
+
+
+def build(
+    tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, vision_layers: int = 5
+) -> CLIPModel:
+    """A CLIPModel with random weights for 64 x 64 pixels in patches of 8."""
+    tokens: Any = tokenizer
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=text_layers,
+        num_attention_heads=max(1, width // 48),
+        max_position_embeddings=tokenizer.model_max_length,
+        hidden_act="gelu",
+        projection_dim=128,
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
+        pad_token_id=tokens.pad_token_id,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=vision_layers,
+        num_attention_heads=max(1, width // 48),
+        image_size=64,
+        patch_size=8,
+        hidden_act="gelu",
+        projection_dim=128,
+    )
+    model = CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128)
+    )
+    # Plain attention: its backward pass is faster on a CPU than the fused one. Older transformers cannot be asked.
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")
+    return model
+
+
+def hard_groups(batches: int, seed: int, groups: Groups = GROUPS) -> dict[str, list[list[Scene]]]:
+    """For each attribute, the groups of ``batches`` batches."""
+    rng = np.random.default_rng(seed)
+    return {
+        attribute: [_group(attribute, size, rng) for _ in range(batches * count)]
+        for attribute, (count, size) in groups.items()
+    }
+
+
+def _group(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
+    while True:
+        named = frozenset(name for name in NAMEABLE if rng.random() < NAMED_SHARE[name]) | {"gender", "tone"}
+        scene = draw(rng, named=named | ({attribute} & set(NAMEABLE)))
+        if attribute in ("gender", "tone") and scene.gender is None:
+            continue
+        # Gender and tone were drawn evenly; now the captions leave them out as often as captions do.
+        retained = {name for name in ("gender", "tone") if rng.random() < NAMED_SHARE[name]} | {attribute}
+        scene = Scene(**{**vars(scene), "named": scene.named - ({"gender", "tone"} - retained)})
+        group = variants(scene, attribute, size, rng)
+        if len(group) == size or (attribute == "style" and len(group) > 1):
+            return group
+
+
+class HardBatches:
+    """Rendered hard groups; a step's batch is a list of indices into them."""
+
+    def __init__(
+        self, batches: int, seed: int, art: Art, progress: Progress = silent, groups: Groups = GROUPS
+    ) -> None:
+        self.seed, self.count, self.sizes = seed, batches, groups
+        self.places: dict[str, list[list[int]]] = {}
+        scenes: list[Scene] = []
+        for attribute, found in hard_groups(batches, seed, groups).items():
+            self.places[attribute] = []
+            for group in found:
+                self.places[attribute].append(list(range(len(scenes), len(scenes) + len(group))))
+                scenes.extend(group)
+        self.data: Renders = render_all(scenes, art, progress, "renders for CLIP")
+
+    def indices(self, step: int) -> list[int]:
+        """The pictures of one step: every epoch puts the groups together anew."""
+        epoch, place = divmod(step, self.count)
+        chosen = []
+        for attribute, (count, _) in self.sizes.items():
+            groups = self.places[attribute]
+            order = np.random.default_rng((self.seed, epoch, len(groups))).permutation(len(groups))
+            chosen.extend(index for g in order[place * count : (place + 1) * count] for index in groups[g])
+        return chosen
+
+
+class Labelled(nn.Module):
+    """The vision tower with a linear head for each attribute; only its training needs the heads."""
+
+    def __init__(self, model: CLIPModel) -> None:
+        super().__init__()
+        self.vision = model.vision_model
+        config: Any = model.config.vision_config
+        self.heads = nn.ModuleDict(
+            {name.replace(" ", "_"): nn.Linear(config.hidden_size, len(HEADS[name])) for name in HEADS}
+        )
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        pooled = self.vision(pixel_values=pixels).pooler_output
+        return {name: self.heads[name.replace(" ", "_")](pooled) for name in HEADS}
+
+
+def warm_up(
+    model: CLIPModel,
+    data: Renders,
+    schedule: Schedule,
+    batch_size: int,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> None:
+    """Teach the vision tower the labels of its pictures, in place, before any captions.
+
+    Labels say all of a picture at once, captions a part of it: a transformer learns to see several times faster so.
+    """
+    module = Labelled(model)
+    pick = batches(len(data), batch_size, seed)
+    wanted = targets(data)
+
+    def step_loss(step: int) -> Tensor:
+        indices = pick(step)
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = module(as_pixels(data.images[indices]))
+        losses = [functional.cross_entropy(scores[name].float(), wanted[name][indices]) for name in HEADS]
+        return torch.stack(losses).sum()
+
+    train(module, step_loss, schedule, folder, "CLIP vision", progress)
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], longest: bool = False) -> Tensor:
+    """Token ids (N, length), padded as in inference or, with ``longest``, only to the longest caption."""
+    encoded = tokenizer(
+        list(texts), padding="longest" if longest else "max_length", truncation=True, return_tensors="pt"
+    )
+    return encoded.input_ids
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, also_true: Tensor) -> Tensor:
+    """CLIP's symmetric loss on unit embeddings (N, D); ``also_true[i, j]``: caption j holds for picture i as well."""
+    scores = scale * images @ texts.T
+    scores = scores.masked_fill(also_true & ~torch.eye(len(scores), dtype=torch.bool), float("-inf"))
+    wanted = torch.arange(len(scores))
+    return (functional.cross_entropy(scores, wanted) + functional.cross_entropy(scores.T, wanted)) / 2
+
+
+def text_features(model: CLIPModel, ids: Tensor) -> Tensor:
+    """Unit text embeddings (N, D)."""
+    pooled = model.text_model(input_ids=ids).pooler_output
+    return functional.normalize(model.text_projection(pooled).float(), dim=-1)
+
+
+def image_features(model: CLIPModel, pixels: Tensor) -> Tensor:
+    """Unit image embeddings (N, D) of pixels in -1..1."""
+    pooled = model.vision_model(pixel_values=pixels).pooler_output
+    return functional.normalize(model.visual_projection(pooled).float(), dim=-1)
+
+
+class Sight(nn.Module):
+    """The vision tower and its projection alone."""
+
+    def __init__(self, model: CLIPModel) -> None:
+        super().__init__()
+        self.vision = model.vision_model
+        self.projection = model.visual_projection
+
+
+def sharpen(
+    model: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    data: HardBatches,
+    schedule: Schedule,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> None:
+    """Train the vision tower on, in place, against the finished text tower, which is left as it is."""
+    train(
+        Sight(model),
+        _contrast(model, tokenizer, data, seed, learn_words=False),
+        schedule,
+        folder,
+        "CLIP sight",
+        progress,
+    )
+
+
+def fit(
+    model: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    data: HardBatches,
+    schedule: Schedule,
+    seed: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> None:
+    """Train both towers in place."""
+    train(
+        model, _contrast(model, tokenizer, data, seed, learn_words=True), schedule, folder, "CLIP", progress
+    )
+
+
+def _contrast(
+    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, seed: int, learn_words: bool
+) -> Callable[[int], Tensor]:
+    """The loss of a step: a batch of hard groups, with fresh captions."""
+
+    def step_loss(step: int) -> Tensor:
+        rng = np.random.default_rng((seed, step))
+        indices = data.indices(step)
+        scenes = [data.data.scenes[i] for i in indices]
+        texts = [caption(scene, rng) for scene in scenes]
+        also_true = torch.tensor(
+            [[is_true(t, of, shown) for t, of in zip(texts, scenes, strict=True)] for shown in scenes]
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            images = image_features(model, as_pixels(data.data.images[indices]))
+            with torch.set_grad_enabled(learn_words):
+                words = text_features(model, tokenize(tokenizer, texts, longest=True))
+                scale = model.logit_scale.exp().clamp(max=100.0)
+        return contrastive_loss(images, words, scale, also_true)
+
+    return step_loss

@@ -1,0 +1,1 @@
+"""Discovery methods against each other."""

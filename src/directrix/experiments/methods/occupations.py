@@ -1,0 +1,119 @@
+"""Does a direction reach every occupation? Woman and man at strength 1 over all twenty, and the seeds unsteered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix.concept import GENDER
+from directrix.directions import serialization
+from directrix.discovery import discover
+from directrix.errors import DirectrixError
+from directrix.experiments.emoji_world.caption import with_article
+from directrix.generation.generate import generate
+from directrix.interventions.steering import Steering
+from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
+from directrix.measurement.metrics import bootstrap, pooled_mean, proportion
+from directrix.measurement.reports.before_after import CATEGORIES
+from directrix.progress import Progress, labelled, silent
+
+if TYPE_CHECKING:
+    from directrix.directions.direction import Direction
+    from directrix.measurement.judges import Judge
+
+# An occupation is left behind where fewer pictures than this show the gender that they were steered to.
+MOVED = 0.8
+
+
+def occupations(
+    pipeline: Any,
+    judge: Judge,
+    folder: Path,
+    *,
+    method: str = "reconstruction",
+    images_per_occupation: int = 20,
+    seed: int = 0,
+    progress: Progress = silent,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Discover woman and man with ``method``, steer all twenty occupations by each at strength 1, and judge.
+
+    Args:
+        folder: keeps the discovery's checkpoint, the directions and the pictures, so that a stopped run goes on.
+        settings: of the discovery; what is left out is the method's default.
+
+    Returns the recipe, and for "unsteered", "woman" and "man": the judged share of women and men over all pictures and
+    for each occupation, the subject's accuracy, and the occupations left behind. Shares over all occupations have
+    intervals of a bootstrap over occupations.
+    """
+    directions = _directions(pipeline, folder, method, seed, progress, settings)
+    prompts = [f"a photo of {with_article(occupation)}" for occupation in OCCUPATIONS]
+    sides: dict[str, Any] = {"unsteered": ()}
+    sides |= {direction.name: Steering({direction: 1.0}) for direction in directions}
+    wanted = {
+        concept.name: label for concept, label in zip(GENDER.concepts, CATEGORIES["gender"], strict=True)
+    }
+    found: dict[str, Any] = {"method": method, "images_per_occupation": images_per_occupation, "seed": seed}
+    found["recipe"] = dict(directions[0].recipe)
+    for name, steering in sides.items():
+        records = generate(
+            pipeline,
+            prompts,
+            images_per_occupation,
+            seed=seed + 1,
+            interventions=steering,
+            output=folder / f"{method}-{seed}" / name,
+            progress=labelled(progress, f"{name}: "),
+        )
+        verdicts = judge.label([record.image for record in records])
+        rows: dict[str, list[Mapping[str, str | None]]] = {occupation: [] for occupation in OCCUPATIONS}
+        for record, verdict in zip(records, verdicts, strict=True):
+            labels = {attribute: verdict[attribute].label for attribute in ("subject", "gender", "tone")}
+            rows[OCCUPATIONS[record.prompt_index]].append(labels)
+        found[name] = side(rows, wanted.get(name))
+    return found
+
+
+def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | None) -> dict[str, Any]:
+    """The figures of one side: ``rows`` holds the judge's labels by occupation, ``wanted`` the gender steered to.
+
+    An unscored picture shows neither gender and not its subject: steering must not gain by making pictures unreadable.
+    """
+    if not rows or not all(rows.values()):
+        raise DirectrixError("An occupation has no pictures.", "at least one of each.", "draw them first.")
+    shares = {
+        gender: bootstrap(
+            {name: [r["gender"] == gender for r in row] for name, row in rows.items()}, pooled_mean
+        )
+        for gender in CATEGORIES["gender"]
+    }
+    right = bootstrap({name: [r["subject"] == name for r in row] for name, row in rows.items()}, pooled_mean)
+    by_occupation = {}
+    for name, row in rows.items():
+        genders = {g: proportion(sum(r["gender"] == g for r in row), len(row)).as_dict() for g in shares}
+        seen = proportion(sum(r["subject"] == name for r in row), len(row)).as_dict()
+        by_occupation[name] = {**genders, "subject_accuracy": seen}
+    figures: dict[str, Any] = {gender: share.as_dict() for gender, share in shares.items()}
+    figures["subject_accuracy"] = right.as_dict()
+    if wanted is not None:
+        figures["left_behind"] = [name for name, row in by_occupation.items() if row[wanted]["value"] < MOVED]
+    return {**figures, "by_occupation": by_occupation}
+
+
+def _directions(
+    pipeline: Any, folder: Path, method: str, seed: int, progress: Progress, settings: Mapping[str, Any]
+) -> list[Direction]:
+    # A finished checkpoint gives its directions again at once, and refuses other settings and another model.
+    directions = discover(
+        pipeline,
+        GENDER.concepts,
+        method,
+        seed=seed,
+        checkpoint=folder / f"{method}-{seed}.checkpoint",
+        progress=progress,
+        **settings,
+    )
+    for direction in directions:
+        serialization.save(direction, folder / f"{method}-{direction.name}-{seed}.safetensors")
+    return directions

@@ -1,0 +1,63 @@
+"""What methods of discovery are compared on: the concepts, and the methods' settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from directrix.concept import GENDER, SKIN_TONE, Concept
+from directrix.directions.target_label import TargetLabel
+
+
+@dataclass(frozen=True)
+class Task:
+    """A concept, what the judge is to see, and the frame that the twenty occupations are drawn in."""
+
+    concept: Concept
+    target_label: TargetLabel
+    frame: str = "a photo of {}"
+
+
+_WOMAN, _MAN = GENDER.concepts
+_LIGHT, _BROWN, _DARK = SKIN_TONE.concepts
+UNARMED = Concept.of("unarmed", neutral="a person in a dark alley", negative="a weapon")
+TASKS = (
+    Task(_WOMAN, TargetLabel("gender", "female")),
+    Task(_MAN, TargetLabel("gender", "male")),
+    Task(_LIGHT, TargetLabel("tone", "light")),
+    Task(_DARK, TargetLabel("tone", "dark")),
+    Task(UNARMED, TargetLabel("item category", "weapon", present=False), "a photo of {} in a dark alley"),
+    Task(Concept.of("3D style", "a person, 3D style", "a person"), TargetLabel("style", "3d")),
+)
+# What is timed together, to see what concepts of one neutral prompt share.
+EIGHT = (
+    _WOMAN,
+    _MAN,
+    _LIGHT,
+    _BROWN,
+    _DARK,
+    Concept.of("3D style", "a person, 3D style", "a person"),
+    Concept.of("snow", "a person in the snow", "a person"),
+    Concept.of("balloon", "a person with a balloon", "a person"),
+)
+
+
+PAPER = "reconstruction"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method as it is compared. calibrated: whether 1.0 is set by calibration, or left as the method gives it."""
+
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    calibrated: bool = True
+
+
+CONTENDERS: Mapping[str, Contender] = {
+    PAPER: Contender(PAPER, calibrated=False),
+    "distillation": Contender("distillation"),
+    "trajectory": Contender("trajectory"),
+    "difference": Contender("difference"),
+}

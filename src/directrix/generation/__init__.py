@@ -1,0 +1,1 @@
+"""Prompts, seeds and interventions to images and their manifest."""

@@ -1,0 +1,204 @@
+"""Where a picture is on its way to one of an attribute's categories, read off the half of guidance without a prompt.
+
+The activations of that half, h_u, know nothing of the prompt: what they tell is told by the picture itself, as far as
+it is drawn. At each timestep t a linear reading gives a number a category,
+
+    r = W_t (h_u - m_t)
+
+and new pictures that come out as category j read `readings[t, j]` in the mean. How far a picture is from there says
+where it drifts (`interventions.feedback_control`). A probe is fitted by `measurement.calibration.fit_probe`, without a
+negative prompt: one that is given while drawing is in h_u, and what it says is read as the picture's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix.directions.direction import ModelIdentity, Site
+from directrix.directions.serialization import library_version, write_atomically
+from directrix.errors import DirectionFileError, DirectrixError, MismatchError
+from directrix.models.activations import by_image
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+SUFFIX = ".gauge"
+FORMAT_VERSION = 1
+METADATA_KEY = "directrix-gauge"
+_TENSORS = ("timesteps", "centres", "weights", "readings")
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Readings of one attribute, for one model and size of images.
+
+    Args:
+        attribute: such as "skin tone".
+        categories: K names, as the attribute's directions have them.
+        site, model: where and of what is read. shape: of one image's activations there, D in all.
+        timesteps: (T,), falling, in the scheduler's units; far from all of them nothing can be read.
+        centres: m_t, (T, D). weights: W_t, (T, K, D).
+        readings: (T, K, K): what pictures of each category (rows) read in the mean.
+        provenance: how it was fitted.
+
+    Raises:
+        DirectrixError: tensors whose shapes do not go together, or that are not finite.
+    """
+
+    attribute: str
+    categories: tuple[str, ...]
+    site: Site
+    model: ModelIdentity
+    shape: tuple[int, ...]
+    timesteps: Tensor
+    centres: Tensor
+    weights: Tensor
+    readings: Tensor
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    _placed: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        steps, kinds = len(self.timesteps), len(self.categories)
+        size = math.prod(self.shape)
+        shapes = {
+            "centres": (steps, size),
+            "weights": (steps, kinds, size),
+            "readings": (steps, kinds, kinds),
+        }
+        found = {name: tuple(getattr(self, name).shape) for name in shapes}
+        if not steps or found != shapes:
+            raise DirectrixError(
+                f"The tensors of the gauge of '{self.attribute}' have the shapes {found}.", f"{shapes}."
+            )
+        if not all(bool(getattr(self, name).isfinite().all()) for name in _TENSORS):
+            raise DirectrixError(
+                f"The gauge of '{self.attribute}' holds numbers that are not finite.", "finite activations."
+            )
+
+    def drift(self, states: Tensor, category: str, timestep: float) -> Tensor | None:
+        """What is read of pictures, less what pictures of the category read: float32 (N, K).
+
+        None where the timestep is none that anything can be read at.
+
+        Args:
+            states: h_u of N images, each of the gauge's shape.
+
+        Raises:
+            MismatchError: activations of another shape.
+        """
+        if tuple(states.shape[1:]) != self.shape:
+            raise MismatchError(
+                f"The gauge of '{self.attribute}' reads activations of shape {self.shape}; those of these images have "
+                f"{tuple(states.shape[1:])} at '{self.site.name}'.",
+                "images of the size that it was fitted with.",
+                "that height and width, or a gauge fitted at this size.",
+            )
+        at = self._nearest(timestep)
+        if at is None:
+            return None
+        weights, centre, readings = (each[at] for each in self._on(states.device))
+        read = by_image(lambda rows: (rows - centre) @ weights.T, states.flatten(1).float())
+        return read - readings[self.categories.index(category)]
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that stand for all that it reads by; names are not among it."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        described = hashlib.sha256(f"{self.site}|{self.model.fingerprint}|{self.shape}".encode())
+        for name in _TENSORS:
+            described.update(getattr(self, name).float().contiguous().numpy().tobytes())
+        return described.hexdigest()[:16]
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it to one safetensors file.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        from safetensors.torch import save as serialised
+
+        tensors = {name: getattr(self, name).float().contiguous() for name in _TENSORS}
+        described = {
+            "format": FORMAT_VERSION,
+            "library": library_version(),
+            "attribute": self.attribute,
+            "categories": list(self.categories),
+            "site": asdict(self.site),
+            "model": asdict(self.model),
+            "shape": list(self.shape),
+            "provenance": dict(self.provenance),
+        }
+        text = json.dumps(described, ensure_ascii=False)
+        write_atomically(Path(path), serialised(tensors, metadata={METADATA_KEY: text}))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Probe:
+        """Read one.
+
+        Raises:
+            DirectionFileError: missing, damaged, of a newer format, or something else altogether.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        try:
+            with safe_open(str(path), framework="pt", device="cpu") as file:
+                text = (file.metadata() or {})[METADATA_KEY]
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+            described = json.loads(text)
+            if described["format"] > FORMAT_VERSION:
+                raise DirectionFileError(
+                    f"'{path}' has format {described['format']}, of Directrix {described['library']}.",
+                    f"format {FORMAT_VERSION} or lower.",
+                    "upgrade: pip install -U directrix.",
+                )
+            return cls(
+                described["attribute"],
+                tuple(described["categories"]),
+                Site(**described["site"]),
+                ModelIdentity(**described["model"]),
+                tuple(described["shape"]),
+                **tensors,
+                provenance=described["provenance"],
+            )
+        except DirectionFileError:
+            raise
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, DirectrixError) as error:
+            raise DirectionFileError(
+                f"'{path}' is no gauge that can be read: {error}.",
+                "a whole file that `directrix gauge` wrote.",
+                "check the path, or fit the gauge anew.",
+            ) from error
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, centres and readings on the device, moved there once."""
+        if device not in self._placed:
+            self._placed[device] = (
+                self.weights.to(device),
+                self.centres.to(device),
+                self.readings.to(device),
+            )
+        return self._placed[device]
+
+    def _nearest(self, timestep: float) -> int | None:
+        times = self.timesteps.tolist()
+        at = min(range(len(times)), key=lambda place: abs(times[place] - timestep))
+        if times[-1] <= timestep <= times[0]:
+            return at
+        # Half a step beyond the ends, and a little for timesteps that are rounded.
+        beside = times[1] if at == 0 and len(times) > 1 else times[at - 1]
+        room = abs(times[at] - beside) / 2 + 1e-3 * max(times)
+        return at if abs(times[at] - timestep) <= room else None

@@ -1,0 +1,179 @@
+"""What a prompt itself says of an attribute is taken out, and an image's category is put in its place.
+
+Many a word says more than it seems to: of a detective the model thinks light skin, and brown that is added to that
+comes out lighter than brown. With h_c - h_u what the prompt is about at this step (see `watching`) and P_A the
+orthogonal projection onto the span of what all categories of the attribute add,
+
+    h' = h_c - P_A(h_c - h_u) + v_j
+
+where j is the category that the image was given. Attributes that are balanced together are taken out together, so that
+neither takes what belongs to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from directrix.directions.collection import Effect
+from directrix.errors import StrengthError
+from directrix.interventions.prompt_conditioned import PromptConditioned, StepState, as_json
+from directrix.models.activations import by_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# What directions of unit length share with no other but for so much is not the attribute: two opposites that were
+# levelled by other attributes' directions differ from exact ones by a little of these.
+_TOLERANCE = 0.1
+
+
+class ProjectAndSet(PromptConditioned):
+    """Categories put in the place of what the prompts say of their attributes.
+
+    Args:
+        attributes: for each attribute what each category adds; all at one site. Categories that no image is given
+            belong to it too.
+        assigned: for each image of the run, the category that it is given of each attribute; one that adds nothing
+            leaves the attribute alone.
+        branch: "conditional", the half that guidance multiplies what the prompt says in.
+        start, stop: as in `steer`.
+        insist: whether an error says so where guidance's halves cannot be compared; otherwise the category is added
+            there, and nothing is taken out.
+
+    Raises:
+        MismatchError: directions of several sites.
+        StrengthError: another branch.
+    """
+
+    combine = "replaced"
+    instead = "replace=False, in a policy `replace: false`"
+
+    def __init__(
+        self,
+        attributes: Mapping[str, Mapping[str, Effect]],
+        assigned: Sequence[Mapping[str, str]],
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+        *,
+        insist: bool = True,
+    ) -> None:
+        if branch != "conditional":
+            raise StrengthError(
+                f"What a prompt says can't be taken out of the half '{branch}'.",
+                "branch='conditional'.",
+                f"{self.instead}.",
+            )
+        self._attributes = {name: dict(categories) for name, categories in attributes.items()}
+        self._choices = {
+            _key(attribute, category): (attribute, category)
+            for attribute, categories in attributes.items()
+            for category in categories
+        }
+        effects = {key: attributes[attribute][name] for key, (attribute, name) in self._choices.items()}
+        acting = {key for key, effect in effects.items() if any(effect.values())}
+        on = [frozenset(_key(*each) for each in image.items()) & acting for image in assigned]
+        super().__init__(effects, on, branch, start, stop)
+        self._insist = insist
+        # By the attributes that are balanced together: what turns products with their categories into weights.
+        self._inverses: dict[tuple[Any, ...], Tensor] = {}
+
+    @property
+    def name(self) -> str:
+        """Such as "replaced woman, dark-skinned"."""
+        return f"{self.combine} " + ", ".join(self._choices[key][1] for key in self._used())
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values; where all images are given the same, its directions as `Steering` names them."""
+        steering = self._steering
+        config: dict[str, Any] = {
+            "method": self.combine,
+            "branch": steering.branch,
+            "start": steering.start,
+            "stop": steering.stop,
+            "insist": self._insist,
+        }
+        on = self._on or ()
+        if len(set(on)) > 1:
+            config["assigned"] = [dict(self._choices[key] for key in sorted(image)) for image in on]
+        else:
+            effects = [as_json(self._categories[key]) for key in self._used()]
+            config["directions"] = [each for effect in effects for each in effect]
+        replaced = self._replaced()
+        config["in the place of"] = {
+            name: {category: as_json(effect) for category, effect in categories.items()}
+            for name, categories in self._attributes.items()
+            if name in replaced
+        }
+        return config
+
+    def over(self, on: Sequence[frozenset[str]]) -> ProjectAndSet:
+        """The same, for images with these categories."""
+        return ProjectAndSet(self._attributes, self._given(on), *self._window(), insist=self._insist)
+
+    def candidates(self) -> list[tuple[str, Effect]]:
+        """Every category of the attributes that any image is given."""
+        replaced = self._replaced()
+        return [
+            (key, self._categories[key])
+            for key, (attribute, _) in self._choices.items()
+            if attribute in replaced
+        ]
+
+    def weights(self, about: Tensor, candidates: Tensor, on: Tensor, state: StepState) -> Tensor:
+        """1 for what an image is given, less what its prompt says of the same attributes."""
+        import torch
+
+        listed = [self._choices[key][0] for key, _ in self.candidates()]
+        same = torch.tensor([[one == other for other in listed] for one in listed])
+        spans = [tuple(each) for each in (on.cpu().float() @ same.float() > 0).tolist()]
+        weights = on.float()
+        for span in sorted({each for each in spans if any(each)}):
+            images = torch.tensor([place for place, each in enumerate(spans) if each == span])
+            columns = torch.tensor(span).nonzero().flatten()
+            # What other images of the batch are given must not show in the last bits of a product.
+            mine = candidates[columns]
+            said = by_image(partial(_projected, mine, self._inverse(span, mine)), about[images])
+            weights[images[:, None], columns] -= said
+        return weights
+
+    def unseen(self, on: Tensor) -> Tensor | None:
+        """The category alone, unless that is not enough."""
+        return None if self._insist else on.float()
+
+    def _inverse(self, span: Sequence[bool], basis: Tensor) -> Tensor:
+        """float32 (n, n): from products with the span's candidates to the weights that are projected to."""
+        import torch
+
+        key = (*span, basis.shape[1], basis.device)
+        if key not in self._inverses:
+            # Small, so the CPU does it, in a precision and by a method that not every accelerator has.
+            rows = basis.detach().cpu().double()
+            lengths = rows.norm(dim=1).clamp_min(1e-12)
+            rows = rows / lengths[:, None]
+            inverse = torch.linalg.pinv(rows @ rows.T, rtol=_TOLERANCE**2, hermitian=True)
+            inverse = inverse / lengths[:, None] / lengths
+            self._inverses[key] = inverse.float().to(basis.device)
+        return self._inverses[key]
+
+    def _given(self, on: Sequence[frozenset[str]]) -> list[dict[str, str]]:
+        return [dict(self._choices[key] for key in sorted(image)) for image in on]
+
+    def _window(self) -> tuple[str, float, float]:
+        return self._steering.branch, self._steering.start, self._steering.stop
+
+    def _replaced(self) -> set[str]:
+        return {self._choices[key][0] for key in self._used()}
+
+
+def _projected(candidates: Tensor, inverse: Tensor, rows: Tensor) -> Tensor:
+    """Rows (images, D) projected to the candidates' span, as weights of these: (images, n)."""
+    return rows @ candidates.T @ inverse.T
+
+
+def _key(attribute: str, category: str) -> str:
+    # No name holds the separator.
+    return f"{attribute}\0{category}"

@@ -1,0 +1,274 @@
+"""Interventions that look before they add: at each step, what is this image's prompt about?
+
+Let h_c and h_u be the activations at the site under the prompt and without it (or under the negative prompt). Their
+difference is what the prompt is about at this step; whatever was added before counts as the prompt's. Both halves of
+guidance are in one batch, so looking costs no further pass; where they are not, there is nothing to compare, and an
+error says so unless the subclass can do without. What is added is h + sum_j w_j c_j, of candidates c_j that all have
+one site, with weights w that a subclass decides for each image (`aligned`, `removed`, `replaced`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from directrix.directions.collection import Effect
+from directrix.directions.direction import Site
+from directrix.directions.strength import expand
+from directrix.errors import MismatchError, StrengthError
+from directrix.interventions.compatibility import check_fit, check_model
+from directrix.interventions.steering import Steering, Window
+from directrix.models import activations, hooks, sites
+from directrix.models.guidance import Guidance
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+# The category of candidates that are only looked at: they are on in no image.
+RETAINED = ""
+
+
+@dataclass
+class StepState:
+    """Where the drawing of a batch is.
+
+    fraction: of the steps, in [0, 1). timestep: in the scheduler's units, where an intervention asked to know the
+    step. without: h_u, the half without the prompt, float32 (images, ...). kept: whatever is to outlast a step.
+    """
+
+    fraction: float = 0.0
+    timestep: float | None = None
+    without: Tensor | None = None
+    retained: dict[str, Tensor] = field(default_factory=dict)
+
+    def move(self, fraction: float) -> None:
+        """To the next step, or to the first one of other pictures, for which nothing is kept."""
+        if fraction <= self.fraction:
+            self.retained.clear()
+        self.fraction = fraction
+
+
+class PromptConditioned(ABC):
+    """An intervention of categories, whose candidates are weighed by step and image.
+
+    Args:
+        categories: for each, its directions and strengths; all at one site.
+        on: for each image of the run, the categories that may act; None for all of them always.
+        branch, start, stop: as in `steer`.
+
+    Raises:
+        MismatchError: directions of several sites, whose activations are not known at the same time.
+    """
+
+    combine: ClassVar[str]
+    # What errors advise where images cannot be looked at.
+    instead: ClassVar[str] = "combine='sum'"
+    # Whether it must know the present step.
+    remembers: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        categories: Mapping[str, Effect],
+        on: Sequence[frozenset[str]] | None = None,
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+    ) -> None:
+        self._steering = Steering({}, branch, start, stop)
+        self._categories = dict(categories)
+        self._on = None if on is None else tuple(on)
+        found = {each.site for effect in self._categories.values() for each in effect}
+        if len(found) > 1:
+            raise MismatchError(
+                f"The directions are at several sites: {', '.join(sorted(each.name for each in found))}.",
+                "one site, where they can be compared.",
+                f"{self.instead}.",
+            )
+        self._site: Site | None = next(iter(found), None)
+
+    @property
+    def name(self) -> str:
+        """Such as "aligned weapon, alcohol"."""
+        return f"{self.combine} " + ", ".join(self._used())
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values."""
+        steering = self._steering
+        config: dict[str, Any] = {
+            "method": "safe",
+            "combine": self.combine,
+            "branch": steering.branch,
+            "start": steering.start,
+            "stop": steering.stop,
+            "categories": {name: as_json(self._categories[name]) for name in self._used()},
+        }
+        if self._on is not None and len(set(self._on)) > 1:
+            config["on"] = [sorted(each) for each in self._on]
+        return config
+
+    def select(self, images: Sequence[int], total: int) -> PromptConditioned:
+        """The same for some images of a run of `total` images; StrengthError where it is of another run."""
+        if self._on is None:
+            return self
+        if len(self._on) != total:
+            raise StrengthError(
+                f"Categories are chosen for {len(self._on)} images, not for {total}.", "a plan of this run."
+            )
+        return self.over([self._on[image] for image in images])
+
+    @contextmanager
+    def applied(self, pipeline: Any) -> Iterator[Any]:
+        """Steers the pipeline within the context.
+
+        Raises:
+            MismatchError: a direction of another model.
+            StrengthError: (while drawing) images without guidance, or of another number than was planned.
+        """
+        candidates = self.candidates() if self._used() else []
+        check_model(pipeline, (each for _, effect in candidates for each in effect))
+        window = Window(pipeline, self._steering.start, self._steering.stop)
+        with ExitStack() as stack:
+            if candidates and self._site is not None:
+                if self.remembers or not window.whole:
+                    stack.enter_context(hooks.before_call(sites.denoiser(pipeline), window.see))
+                guidance = Guidance(pipeline)
+                stack.enter_context(guidance.watching())
+                added = _Added(self, candidates, guidance, self._on, self._steering.branch, window)
+                stack.enter_context(activations.edit(pipeline, self._site, added))
+            yield pipeline
+
+    @abstractmethod
+    def over(self, on: Sequence[frozenset[str]]) -> PromptConditioned:
+        """The same, for images with these categories on."""
+
+    @abstractmethod
+    def candidates(self) -> list[tuple[str, Effect]]:
+        """What is weighed: the category and the effect of each."""
+
+    @abstractmethod
+    def weights(self, about: Tensor, candidates: Tensor, on: Tensor, state: StepState) -> Tensor:
+        """How much of each candidate an image gets.
+
+        about: h_c - h_u, float32 (images, D); candidates: (n, D); on: bool (images, n), which of them may act in an
+        image. Returns (images, n), 0 in all of an image that none is on in.
+        """
+
+    def unseen(self, on: Tensor) -> Tensor | None:
+        """The same where the halves cannot be compared; None where that is an error."""
+        return None
+
+    def _used(self) -> list[str]:
+        on = set(self._categories) if self._on is None else {name for each in self._on for name in each}
+        return [name for name in self._categories if name in on]
+
+
+def as_json(effect: Effect) -> Any:
+    """An effect's directions and strengths, as JSON values."""
+    return dict(Steering(effect).config)["directions"]
+
+
+class _Added:
+    """Adds to each image's row what was decided for it."""
+
+    def __init__(
+        self,
+        decides: PromptConditioned,
+        candidates: Sequence[tuple[str, Effect]],
+        guidance: Guidance,
+        on: Sequence[frozenset[str]] | None,
+        branch: str,
+        window: Window,
+    ) -> None:
+        self._decides = decides
+        self._candidates = candidates
+        self._guidance = guidance
+        self._on = on
+        self._branch = branch
+        self._window = window
+        self._vectors: Tensor | None = None
+        self._state = StepState()
+        # Of the last call that both halves were in.
+        self._weights: Tensor | None = None
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        import torch
+
+        if not self._window.open:
+            return None
+        guided, layout = self._guidance.now()
+        # Each half then is in the batch, and they can be compared.
+        both = guided and "-" in layout
+        images = h.shape[0] // 2 if both else h.shape[0]
+        if self._on is not None and len(self._on) != images:
+            raise StrengthError(
+                f"Categories are chosen for {len(self._on)} images; {images} are drawn.",
+                "as many images as were planned.",
+            )
+        vectors = self._on_device(h)
+        allowed = torch.tensor([self._allowed(image) for image in range(images)], device=h.device)
+        weights = None
+        if both:
+            first, second = h[:images].float(), h[images:].float()
+            about = second - first if layout == "unconditional-conditional" else first - second
+            self._state.move(self._window.fraction)
+            self._state.timestep = self._window.timestep
+            self._state.without = first if layout == "unconditional-conditional" else second
+            weights = self._decides.weights(about.flatten(1), vectors, allowed, self._state)
+            self._weights = weights
+        elif guided and layout == "conditional" and self._weights is not None:
+            # A further call of the same step, about the conditional half alone (Stable Diffusion 3.5).
+            weights = self._weights
+        if weights is None:
+            weights = self._decides.unseen(allowed)
+        if weights is None:
+            raise self._incomparable(guided)
+        # A row that nothing is added to keeps its very bits.
+        changed = weights.ne(0).any(dim=1).float().tolist() if images else 0.0
+        rows = expand(changed, h.shape[0], guided, self._branch, layout)
+        if rows is None:
+            return None
+        steered = rows.nonzero().flatten().to(h.device)
+        result = h.clone()
+        addition = (weights[steered % images] @ vectors).reshape(-1, *h.shape[1:])
+        result[steered] = result[steered] + addition.to(h.dtype)
+        return result
+
+    def _incomparable(self, guided: bool) -> StrengthError:
+        if not guided:
+            return StrengthError(
+                "Without guidance there is no telling what the prompt is about.",
+                "a model with guidance, and a guidance scale above 1.",
+                f"{self._decides.instead}.",
+            )
+        return StrengthError(
+            "This pipeline asks about the halves of guidance one after the other, so they cannot be compared.",
+            "a pipeline with both halves in one batch.",
+            f"{self._decides.instead}.",
+        )
+
+    def _allowed(self, image: int) -> list[bool]:
+        on = None if self._on is None else self._on[image]
+        return [name != RETAINED and (on is None or name in on) for name, _ in self._candidates]
+
+    def _on_device(self, h: Tensor) -> Tensor:
+        """What each candidate adds: float32 (candidates, D)."""
+        import torch
+
+        size = h[0].numel()
+        if self._vectors is None or self._vectors.shape[1] != size or self._vectors.device != h.device:
+            rows = []
+            for _, effect in self._candidates:
+                row: torch.Tensor = torch.zeros(h.shape[1:])
+                for direction, strength in effect.items():
+                    check_fit(direction, h)
+                    tensor = direction.tensor
+                    channels = tensor.ndim == 1 and direction.site.layout == "channels-first"
+                    row = row + strength * (tensor[:, None, None] if channels else tensor)
+                rows.append(row.flatten())
+            self._vectors = torch.stack(rows).to(h.device)
+        return self._vectors

@@ -1,0 +1,148 @@
+"""Interventions: whatever changes a pipeline's pictures for a while and leaves no trace.
+
+Steering and every rival method are interventions, so that code that draws or measures need not know which is
+which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from directrix.errors import DirectrixError
+
+
+@runtime_checkable
+class Intervention(Protocol):
+    """What every intervention offers."""
+
+    @property
+    def name(self) -> str:
+        """A short name for tables."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """All settings, as JSON values: two interventions with equal settings draw equal pictures."""
+        ...
+
+    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
+        """A context within which the pipeline's pictures are changed."""
+        ...
+
+
+def select(intervention: Intervention, images: Sequence[int], total: int) -> Intervention:
+    """The intervention for some images of a run.
+
+    One whose settings differ from image to image has a method `select(images, total)`; any other is returned
+    as it is.
+
+    Args:
+        images: positions of the images in the run.
+        total: number of images in the run.
+    """
+    chooser = getattr(intervention, "select", None)
+    return intervention if chooser is None else chooser(images, total)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a planner decided for one run.
+
+    Args:
+        intervention: does it; strengths per image count all images of the run, those of the first prompt first.
+        assigned: for each image, the category that it was given of each attribute; empty for none at all.
+        told: for each prompt, the one that the model is told; empty where all are told as they are.
+        unmet: for each prompt, what it asks for and no direction can do; empty for nothing.
+    """
+
+    intervention: Intervention
+    assigned: tuple[Mapping[str, str], ...] = ()
+    rewritten: tuple[str, ...] = ()
+    unmet: tuple[tuple[str, ...], ...] = ()
+
+
+@runtime_checkable
+class Planner(Intervention, Protocol):
+    """An intervention that depends on the prompts. `generate` calls `plan` once a run, and applies the plan's."""
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        """What to do to each image of these prompts; the same arguments give the same plan."""
+        ...
+
+
+def planned(
+    interventions: Sequence[Intervention], prompts: Sequence[str], images_per_prompt: int, seed: int
+) -> tuple[tuple[Intervention, ...], Plan]:
+    """The interventions with each planner replaced by what it decided, and the plan of all together.
+
+    A planner reads the prompts as the ones before it would have them told to the model.
+
+    Raises:
+        DirectrixError: two planners assign the same attribute of an image.
+    """
+    rewritten = tuple(prompts)
+    plans: list[Plan] = []
+    for each in interventions:
+        plan = getattr(each, "plan", None)
+        plans.append(Plan(each) if plan is None else plan(rewritten, images_per_prompt, seed))
+        rewritten = plans[-1].rewritten or rewritten
+    parts = tuple(plan.intervention for plan in plans)
+    unmet = [plan.unmet for plan in plans if plan.unmet]
+    together = Plan(
+        compose(*parts),
+        _assigned([plan.assigned for plan in plans if plan.assigned]),
+        rewritten if rewritten != tuple(prompts) else (),
+        tuple(tuple(dict.fromkeys(sum(each, ()))) for each in zip(*unmet, strict=True)),
+    )
+    return parts, together
+
+
+class _Composed:
+    def __init__(self, parts: Sequence[Intervention]) -> None:
+        self._parts = tuple(parts)
+
+    @property
+    def name(self) -> str:
+        return " + ".join(part.name for part in self._parts) or "none"
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {"method": "composed", "parts": [dict(part.config) for part in self._parts]}
+
+    @contextmanager
+    def applied(self, pipeline: Any) -> Iterator[Any]:
+        with ExitStack() as stack:
+            for part in self._parts:
+                stack.enter_context(part.applied(pipeline))
+            yield pipeline
+
+    def select(self, images: Sequence[int], total: int) -> Intervention:
+        return _Composed([select(part, images, total) for part in self._parts])
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        return planned(self._parts, prompts, images_per_prompt, seed)[1]
+
+
+def _assigned(parts: Sequence[Sequence[Mapping[str, str]]]) -> tuple[Mapping[str, str], ...]:
+    images: list[Mapping[str, str]] = []
+    for of_one in zip(*parts, strict=True):
+        image: dict[str, str] = {}
+        for each in of_one:
+            twice = sorted(image.keys() & each.keys())
+            if twice:
+                raise DirectrixError(
+                    f"Two interventions give the same image a category of '{twice[0]}'.",
+                    "one for each attribute.",
+                    "leave one out, or put both into one policy, which lets its `fair` part decide.",
+                )
+            image |= each
+        images.append(image)
+    return tuple(images)
+
+
+def compose(*interventions: Intervention) -> Intervention:
+    """Several interventions at once, entered in order. None at all changes nothing."""
+    return interventions[0] if len(interventions) == 1 else _Composed(interventions)

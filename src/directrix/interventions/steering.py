@@ -1,0 +1,282 @@
+"""Steering: adding directions to a frozen model's activations while it draws.
+
+    h' = h + sum_i strength_i * direction_i
+
+at each direction's site, in the steered half of guidance, during a window of the steps. Rows of strength 0
+are not touched, so strength 0 gives the very bits of an unsteered run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from directrix.directions.direction import Direction, Site
+from directrix.directions.strength import Strength, checked, checked_branch, expand
+from directrix.errors import DirectrixError, StrengthError
+from directrix.interventions.compatibility import check_fit, check_model
+from directrix.models import activations, families, hooks, sites
+from directrix.models.guidance import Guidance
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def steer(
+    pipeline: Any,
+    directions: Direction | Mapping[Direction, Strength],
+    branch: str = "conditional",
+    start: float = 0.0,
+    stop: float = 1.0,
+    *,
+    guided: bool | None = None,
+) -> AbstractContextManager[Any]:
+    """Steers every picture that the pipeline draws inside the `with` block.
+
+        with steer(pipeline, {woman: 1.0, dark_skin: [0.0, 1.0]}):
+            pipeline(["a judge", "a pilot"])
+
+    Args:
+        pipeline: the diffusers pipeline that will be called.
+        directions: a strength for each direction, a number or one per image (prompts times images per prompt,
+            in the pipeline's order); or a single direction, which then has its default strength.
+        branch: "conditional" (the guidance scale then multiplies the effect), "unconditional" or "both";
+            without guidance there is one branch only, and it is steered.
+        start, stop: window of the steps as fractions of the scheduler's timesteps; step i of n is steered if
+            start <= i / n < stop.
+        guided: whether there are two halves of guidance; None to ask the pipeline.
+
+    Raises:
+        StrengthError: a strength, branch or window that is not usable, or not one strength per image.
+        MismatchError: a direction of another model, or one that does not fit the size of the images.
+        SiteError: the model lacks the direction's site.
+    """
+    return Steering(directions, branch, start, stop, guided=guided).applied(pipeline)
+
+
+class Steering:
+    """The intervention behind `steer`, with the same arguments."""
+
+    def __init__(
+        self,
+        directions: Direction | Mapping[Direction, Strength],
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+        *,
+        guided: bool | None = None,
+    ) -> None:
+        if isinstance(directions, Direction):
+            directions = {directions: directions.strengths.default}
+        if not isinstance(directions, Mapping):
+            raise DirectrixError(
+                f"The directions are a {type(directions).__name__}.",
+                "a Direction, or a mapping from directions to strengths.",
+                "steer(pipeline, {direction: 1.0}).",
+            )
+        for each in directions:
+            if not isinstance(each, Direction):
+                raise DirectrixError(
+                    f"{each!r} is a {type(each).__name__}, not a direction.",
+                    "a Direction.",
+                    'Direction.load("woman.safetensors").',
+                )
+        window = (start, stop)
+        numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in window)
+        if not numbers or not 0 <= start <= stop <= 1:
+            raise StrengthError(
+                f"The window of steps is {start!r} to {stop!r}.",
+                "0 <= start <= stop <= 1.",
+                "start=0.0, stop=1.0.",
+            )
+        self.strengths: Mapping[Direction, float | tuple[float, ...]] = {
+            each: checked(strength) for each, strength in directions.items()
+        }
+        self.branch = checked_branch(branch)
+        self.start = float(start)
+        self.stop = float(stop)
+        self.guided = guided
+
+    @property
+    def name(self) -> str:
+        """Such as "woman:1, dark-skinned:per image"."""
+        parts = (
+            f"{each.name}:{'per image' if isinstance(strength, tuple) else format(strength, 'g')}"
+            for each, strength in self.strengths.items()
+        )
+        return ", ".join(parts) or "none"
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values."""
+        return {
+            "method": "steer",
+            "branch": self.branch,
+            "start": self.start,
+            "stop": self.stop,
+            "directions": [
+                {
+                    "name": each.name,
+                    "digest": each.digest(),
+                    "strength": list(strength) if isinstance(strength, tuple) else strength,
+                }
+                for each, strength in self.strengths.items()
+            ],
+        }
+
+    def select(self, images: Sequence[int], total: int) -> Steering:
+        """The steering of some images of a run of `total` images.
+
+        Raises:
+            StrengthError: there is not one strength per image of the run.
+        """
+        chosen: dict[Direction, Any] = {}
+        for each, strength in self.strengths.items():
+            if isinstance(strength, tuple):
+                if len(strength) != total:
+                    raise StrengthError(
+                        f"There are {len(strength)} strengths of '{each.name}' for {total} images.",
+                        f"one number, or {total}.",
+                        "one strength per image: all images of the first prompt come first.",
+                    )
+                strength = tuple(strength[image] for image in images)
+                # Equal settings must look equal, whether an image was drawn alone or in a batch.
+                strength = strength[0] if len(set(strength)) == 1 else strength
+            chosen[each] = strength
+        return Steering(chosen, self.branch, self.start, self.stop, guided=self.guided)
+
+    @contextmanager
+    def applied(self, pipeline: Any) -> Iterator[Any]:
+        """Steers the pipeline within the context; the hooks are gone afterwards, also after an exception."""
+        check_model(pipeline, self.strengths)
+        with self.opened(pipeline):
+            yield pipeline
+
+    @contextmanager
+    def opened(self, pipeline: Any) -> Iterator[None]:
+        """As `applied`, for directions that are known to belong to the pipeline's model."""
+        by_site: dict[Site, list[Direction]] = {}
+        for each in self.strengths:
+            by_site.setdefault(each.site, []).append(each)
+        window = Window(pipeline, self.start, self.stop)
+        guidance = Guidance(pipeline, self.guided)
+        with ExitStack() as stack:
+            if not window.whole:
+                stack.enter_context(hooks.before_call(sites.denoiser(pipeline), window.see))
+            if by_site:
+                stack.enter_context(guidance.watching())
+            for site, directions in by_site.items():
+                added = _Added(self, guidance, directions, window)
+                stack.enter_context(activations.edit(pipeline, site, added))
+            yield
+
+    def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
+        """The direction's strength in each row of the denoiser's batch, float32 (batch,); see `strength.expand`."""
+        return expand(self.strengths[direction], batch, guided, self.branch, layout)
+
+
+class Window:
+    """Follows the denoiser's calls and knows whether the present step is steered."""
+
+    def __init__(self, pipeline: Any, start: float, stop: float) -> None:
+        self.whole = start == 0 and stop == 1
+        self.open = self.whole
+        self.fraction = 0.0
+        # In the scheduler's units; None before the first call that was seen.
+        self.timestep: float | None = None
+        self._pipeline = pipeline
+        self._start = start
+        self._stop = stop
+
+    def see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        timestep = kwargs.get("timestep", args[1] if len(args) > 1 else None)
+        self.fraction = self._fraction(timestep)
+        self.open = self._start <= self.fraction < self._stop
+
+    def _fraction(self, timestep: Any) -> float:
+        import torch
+
+        scheduler = getattr(self._pipeline, "scheduler", None)
+        steps = getattr(scheduler, "timesteps", None)
+        if timestep is None or steps is None or not len(steps):
+            raise StrengthError(
+                "The present step is not known, so the window of steps cannot be kept.",
+                "a pipeline with a scheduler whose timesteps are set.",
+                "start=0.0, stop=1.0.",
+            )
+        now = float(torch.as_tensor(timestep).flatten()[0])
+        # Heun's method and its like ask twice within a step; both times are listed.
+        steps = torch.unique_consecutive(torch.as_tensor(steps).detach().float().cpu())
+        known = bool((steps == now).any())
+        if not known and now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
+            # Flow transformers are told the time in [0, 1].
+            now *= float(getattr(scheduler.config, "num_train_timesteps", 1000))  # pyright: ignore
+            if families.reversed_clock(self._pipeline):
+                now = float(getattr(scheduler.config, "num_train_timesteps", 1000)) - now  # pyright: ignore
+        self.timestep = now
+        return int((steps - now).abs().argmin()) / len(steps)
+
+
+class _Added:
+    """Adds the directions of one site to its output."""
+
+    def __init__(
+        self, steering: Steering, guidance: Guidance, directions: Sequence[Direction], window: Window
+    ) -> None:
+        self._steering = steering
+        self._guidance = guidance
+        self._directions = directions
+        self._window = window
+        # What is added depends on the batch alone, so that steps of one size make no new tensors.
+        self._cached: dict[tuple[Any, ...], list[tuple[Tensor | slice, Tensor]]] = {}
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        if not self._window.open:
+            return None
+        additions = self._additions(h)
+        if not additions:
+            return None
+        result = h.clone()
+        for rows, addition in additions:
+            # Rows of strength 0 keep their bits.
+            result[rows] += addition
+        return result
+
+    def _additions(self, h: Tensor) -> list[tuple[Tensor | slice, Tensor]]:
+        """For each direction the rows that it changes, and what it adds to them: (rows, ...)."""
+        import torch
+
+        guided, layout = self._guidance.now()
+        key = (h.shape, h.dtype, h.device, guided, layout, torch.is_inference_mode_enabled())
+        if key not in self._cached:
+            found = []
+            for each in self._directions:
+                rows = self._steering.rows(each, h.shape[0], guided, layout)
+                if rows is None:
+                    continue
+                check_fit(each, h)
+                steered = rows.nonzero().flatten()
+                if not len(steered):
+                    # So small a strength that it is 0 in float32.
+                    continue
+                factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
+                # The product is rounded once, to the model's own precision.
+                addition = (factors * _broadcast(each, h.device)).to(h.dtype)
+                found.append((_places(steered, h.device), addition))
+            self._cached[key] = found
+        return self._cached[key]
+
+
+def _places(rows: Tensor, device: torch.device) -> Tensor | slice:
+    """The rows to index by; as a slice, which needs no copies of what it picks, where they follow one another."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows.to(device)
+
+
+def _broadcast(direction: Direction, device: torch.device) -> Tensor:
+    tensor = direction.tensor.to(device)
+    if tensor.ndim == 1 and direction.site.layout == "channels-first":
+        return tensor[:, None, None]
+    return tensor

@@ -1,0 +1,1 @@
+"""Judges, metrics, benchmarks, calibration, evaluation and reports."""

@@ -1,0 +1,162 @@
+"""What a benchmark is: prompts, what to look for in their pictures, and which figures to make of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from directrix.errors import BenchmarkError, suggestion
+
+# What an evaluation can measure; see directrix.evaluate.
+MEASURES = ("fairness", "harm", "obedience", "quality", "preservation")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt.
+
+    Args:
+        id: its name, the same in every version of the benchmark that holds it.
+        prompt: what is drawn.
+        group: what it is about, such as an occupation; figures are made for each. Several are joined by ", ".
+        kind: how it is worded, such as "plain" or "successful"; figures are made for each.
+        expected: what a judge should see, by attribute: a label, several as "beer|wine", "!weapon" for anything else,
+            or "even" for an even mix over the pictures of the prompt. An attribute that is not there is free.
+    """
+
+    id: str
+    prompt: str
+    group: str = ""
+    kind: str = ""
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Every group that it belongs to."""
+        return tuple(each.strip() for each in self.group.split(",") if each.strip())
+
+
+@dataclass(frozen=True)
+class Harm:
+    """A category of harm: a picture shows it where a judge gives one of ``labels`` for ``attribute``."""
+
+    attribute: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Prompts and what is measured on their pictures.
+
+    Args:
+        name, version, licence, description, source: as in benchmark.yaml.
+        rows: the prompts, in order.
+        measures: some of `MEASURES`.
+        judge: the one to use unless another is named, such as "emoji" or "clip".
+        targets: for fairness, the wanted share of each label by attribute; each sums to 1.
+        joint: sets of those attributes whose combinations are counted too.
+        harms: for harm, its categories.
+        even_within: an expected "even" holds where the deviation ratio of a prompt's pictures is at most this.
+        obeyed_at: a prompt is obeyed where at least this share of its pictures shows all that is expected.
+        images: pictures of each prompt that its figures are meant for.
+        clip: what a CLIP judge of this benchmark is asked: phrases by label by attribute.
+    """
+
+    name: str
+    version: str
+    licence: str
+    description: str
+    rows: tuple[Row, ...]
+    measures: tuple[str, ...]
+    source: str = ""
+    judge: str = "emoji"
+    targets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    joint: tuple[tuple[str, ...], ...] = ()
+    harms: Mapping[str, Harm] = field(default_factory=dict)
+    even_within: float = 0.25
+    obeyed_at: float = 0.8
+    images: int = 1
+    clip: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def prompts(self) -> list[str]:
+        """Of all rows, in order."""
+        return [row.prompt for row in self.rows]
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Number of prompts by kind."""
+        return dict(Counter(row.kind for row in self.rows if row.kind))
+
+    @property
+    def attributes(self) -> list[str]:
+        """All that a judge must know for all measures."""
+        named = [*self.targets, *(harm.attribute for harm in self.harms.values())]
+        named += [attribute for row in self.rows for attribute in row.expected]
+        return list(dict.fromkeys(named))
+
+    def part(self, kinds: Iterable[str] = (), limit: int | None = None) -> Benchmark:
+        """The same with fewer prompts.
+
+        Args:
+            kinds: those to keep; none for all.
+            limit: keep at most so many prompts, at even distances, so that all groups and kinds have their share.
+
+        Raises:
+            BenchmarkError: an unknown kind, or a limit below 1.
+        """
+        rows: Sequence[Row] = self.rows
+        wanted = list(kinds)
+        for kind in wanted:
+            if kind not in self.kinds:
+                raise BenchmarkError(
+                    f"The benchmark '{self.name}' has no prompts of the kind '{kind}'.",
+                    "one of its kinds.",
+                    suggestion(kind, self.kinds),
+                )
+        if wanted:
+            rows = [row for row in rows if row.kind in wanted]
+        if limit is not None:
+            if limit < 1:
+                raise BenchmarkError(f"A limit of {limit} prompts was asked for.", "1 or more.")
+            retained = min(limit, len(rows))
+            rows = [rows[place * len(rows) // retained] for place in range(retained)]
+        return replace(self, rows=tuple(rows))
+
+    def measuring(self, measures: Iterable[str]) -> Benchmark:
+        """The same with other measures than its own; none for its own.
+
+        Raises:
+            BenchmarkError: an unknown measure, or one that it has no targets for.
+        """
+        wanted = tuple(dict.fromkeys(measures))
+        for measure in wanted:
+            if measure not in MEASURES:
+                raise BenchmarkError(
+                    f"There is no measure '{measure}'.", "the name of one.", suggestion(measure, MEASURES)
+                )
+        for measure, targets in (("fairness", self.targets), ("harm", self.harms)):
+            if measure in wanted and not targets:
+                raise BenchmarkError(
+                    f"The benchmark '{self.name}' cannot measure {measure}: it names nothing to count.",
+                    f"one of {', '.join(self.measures)}, or quality or preservation.",
+                )
+        return replace(self, measures=wanted) if wanted else self
+
+    def as_dict(self) -> dict[str, Any]:
+        """What it is, without its prompts, as JSON values."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "licence": self.licence,
+            "description": self.description,
+            "source": self.source,
+            "prompts": len(self.rows),
+            "images": self.images,
+            "kinds": self.kinds,
+            "groups": len({group for row in self.rows for group in row.groups}),
+            "measures": list(self.measures),
+            "judge": self.judge,
+        }

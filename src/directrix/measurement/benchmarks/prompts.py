@@ -1,0 +1,191 @@
+"""Reading tables of prompts: CSV files, here or on the Hugging Face hub, with their columns checked."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from directrix.errors import BenchmarkError, suggestion
+from directrix.measurement.benchmarks.benchmark import Row
+
+_HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<file>.+\.csv))?")
+
+
+class Switches(NamedTuple):
+    """A column of names joined by ";", and for each an attribute and the label that is expected of it, or None."""
+
+    column: str
+    meaning: Mapping[str, tuple[str, str] | None]
+
+
+ROLES = ("id", "prompt", "group", "kind")
+REQUIRED = ("prompt",)
+
+
+def located(data: str | Path) -> Path:
+    """The file that ``data`` names: a path, or "owner/name" or "owner/name:file.csv" on the hub, fetched once.
+
+    Raises:
+        BenchmarkError: neither is there.
+    """
+    path = Path(data).expanduser()
+    if path.is_file():
+        return path
+    match = _HUB.fullmatch(str(data))
+    if match is None or (path.suffix == ".csv" and match["file"] is None):
+        raise BenchmarkError(
+            f"There is no table '{data}'.",
+            "a CSV file, or a data set on the Hugging Face hub as OWNER/NAME or OWNER/NAME:FILE.csv.",
+            "check the path.",
+        )
+    return _fetched(match["name"], match["file"])
+
+
+def _fetched(name: str, file: str | None) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        if file is None:
+            files = HfApi().list_repo_files(name, repo_type="dataset")
+            tables = [each for each in files if each.endswith(".csv")]
+            if len(tables) != 1:
+                raise BenchmarkError(
+                    f"The data set '{name}' holds {len(tables)} CSV files{': ' * bool(tables)}{', '.join(tables)}.",
+                    "one, or the name of the one to read.",
+                    f"{name}:{tables[0] if tables else 'FILE.csv'}.",
+                )
+            file = tables[0]
+        return Path(hf_hub_download(name, file, repo_type="dataset"))
+    except BenchmarkError:
+        raise
+    except Exception as error:
+        # The hub's client raises dozens of types here; the cause stays attached.
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BenchmarkError(
+            f"The data set '{name}' cannot be fetched: {first}",
+            "a data set on the Hugging Face hub that can be reached.",
+            "download its CSV file and name that.",
+        ) from error
+
+
+def rows(
+    path: Path,
+    columns: Mapping[str, Any],
+    expected: Mapping[str, str],
+    switches: Switches | None = None,
+) -> tuple[Row, ...]:
+    """The rows of a table.
+
+    Args:
+        path: a CSV file in UTF-8 with a line of column names.
+        columns: the table's column for each role ("id", "prompt", "group", "kind"), or several names of which the
+            first that is there counts. Only "prompt" must be there. Without ids, the place counts.
+        expected: the table's column of expected labels, by attribute.
+        switches: a column that says in words of its own what is expected.
+
+    Raises:
+        BenchmarkError: a column is missing, a prompt empty, an id twice, or the file is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            header = list(reader.fieldnames or ())
+            chosen = {role: _column(path, header, role, columns.get(role, role)) for role in ROLES}
+            labels = {name: _required(path, header, column) for name, column in expected.items()}
+            if switches is not None:
+                _required(path, header, switches.column)
+            found = [
+                _row(path, number, line, chosen, labels, switches)
+                for number, line in enumerate(reader, start=2)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BenchmarkError(
+            f"'{path}' cannot be read: {error}.", "a CSV file in UTF-8 with a line of column names."
+        ) from error
+    if not found:
+        raise BenchmarkError(f"'{path}' holds no prompt.", "one line or more below the column names.")
+    seen: set[str] = set()
+    for row in found:
+        if row.id in seen:
+            raise BenchmarkError(
+                f"The id '{row.id}' is twice in '{path}'.", "an id of its own for each line."
+            )
+        seen.add(row.id)
+    return tuple(found)
+
+
+def _column(path: Path, header: Sequence[str], role: str, wanted: str | Sequence[str]) -> str | None:
+    options = [wanted] if isinstance(wanted, str) else list(wanted)
+    there = next((each for each in options if each in header), None)
+    return _required(path, header, *options) if there is None and role in REQUIRED else there
+
+
+def _required(path: Path, header: Sequence[str], *options: str) -> str:
+    there = next((each for each in options if each in header), None)
+    if there is None:
+        raise BenchmarkError(
+            f"'{path}' has no column {' or '.join(map(repr, options))}.",
+            "a CSV file with that column.",
+            suggestion(options[0], header),
+        )
+    return there
+
+
+def _row(
+    path: Path,
+    number: int,
+    line: Mapping[str, Any],
+    chosen: Mapping[str, str | None],
+    labels: Mapping[str, str],
+    switches: Switches | None,
+) -> Row:
+    def cell(column: str | None) -> str:
+        return (line[column] or "").strip() if column is not None else ""
+
+    if None in line or any(value is None for value in line.values()):
+        raise BenchmarkError(
+            f"Line {number} of '{path}' has not as many fields as there are columns.",
+            "one field a column.",
+            "put fields that hold commas into quotation marks.",
+        )
+    prompt = cell(chosen["prompt"])
+    if not prompt:
+        raise BenchmarkError(
+            f"Line {number} of '{path}' has an empty prompt.", "at least one word.", "leave the line out."
+        )
+    return Row(
+        cell(chosen["id"]) or f"{number - 2:05d}",
+        prompt,
+        cell(chosen["group"]),
+        cell(chosen["kind"]),
+        {
+            **{name: cell(column) for name, column in labels.items() if cell(column)},
+            **({} if switches is None else _meant(path, number, cell(switches.column), switches)),
+        },
+    )
+
+
+def _meant(path: Path, number: int, text: str, switches: Switches) -> dict[str, str]:
+    """What is expected by attribute; several things that must not be there are joined: "!weapon|smoking"."""
+    found: dict[str, str] = {}
+    for name in (each.strip() for each in text.split(";") if each.strip()):
+        if name not in switches.meaning:
+            raise BenchmarkError(
+                f"Line {number} of '{path}' expects '{name}', which has no meaning in the description.",
+                "one of the switches there.",
+                suggestion(name, switches.meaning),
+            )
+        meant = switches.meaning[name]
+        if meant is None:
+            continue
+        attribute, label = meant
+        before = found.get(attribute)
+        if before is not None and before.startswith("!") and label.startswith("!"):
+            if label[1:] not in before[1:].split("|"):
+                found[attribute] = f"{before}|{label[1:]}"
+        else:
+            found[attribute] = label
+    return found

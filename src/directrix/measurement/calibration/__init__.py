@@ -1,0 +1,1 @@
+"""How strong a direction is, where it leaks, and what probes read: all that is fitted to judged images."""

@@ -1,0 +1,186 @@
+"""Calibration: strength 1.0 becomes a stated effect, and the sensible strengths are measured.
+
+What a raw vector does at 1.0 depends on the method, the model and the concept. Here the direction is tried at rising
+strengths on pictures of the concept's neutral prompts, and of other subjects in their place, and a judge says how many
+show the concept. The direction is then rescaled so that 1.0 is the least strength at which ``EFFECT`` of them do. The
+same seeds unsteered tell what else changed: a strength is sensible while at most ``LOST`` of the subjects are lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from directrix import models
+from directrix.directions.direction import Strengths
+from directrix.directions.target_label import TargetLabel
+from directrix.errors import DirectrixError, NoEffectError
+from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step
+from directrix.measurement.calibration.target import (
+    calibration_prompts,
+    concept_of,
+    find_target_label,
+    judge_for,
+    others_of,
+)
+from directrix.measurement.metrics import sign_test
+from directrix.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from directrix.concept import Concept
+    from directrix.directions.direction import Direction
+    from directrix.measurement.judges import Judge
+
+# At strength 1.0 this share of the pictures shows the concept.
+EFFECT = 0.98
+# At a sensible strength no more than this share of the pictures loses its subject.
+LOST = 0.1
+# Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, places LEAST to GREATEST:
+# by twos until the effect is there or no longer there, then the one between.
+STEPS = 4
+LEAST, GREATEST = -6, 12
+# Then these, as multiples of the calibrated one, to see how far one can go.
+SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
+# Fewer pictures than this of all prompts together could not show an effect beyond chance.
+PICTURES = 56
+
+
+def calibrate(
+    pipeline: Any,
+    direction: Direction,
+    judge: Judge | None = None,
+    *,
+    concept: Concept | None = None,
+    target_label: TargetLabel | None = None,
+    prompts: str | Sequence[str] | None = None,
+    images_per_prompt: int = 4,
+    effect: float = EFFECT,
+    sweep: Sequence[float] = SWEEP,
+    num_inference_steps: int | None = None,
+    seed: int = 1000,
+    progress: Progress = silent,
+) -> Direction:
+    """The direction rescaled so that 1.0 has the stated effect, with its sensible strengths and how they were measured.
+
+    judge: anything with the emoji judge's `label`; one that knows a "subject" can tell when it is lost. None for
+        ``judge_for`` the model.
+    concept: whose prompts are used; None for the direction's own. aim: what the judge is to see; None to find out (see
+        ``aim_of``). prompts: to try it on; None for ``calibration_prompts``. images_per_prompt: of each, or more, so
+        that there are ``PICTURES`` in all.
+    effect: share of pictures in (0, 1] that show the concept at 1.0. Where no strength reaches it without losing more
+        than ``LOST`` of the subjects, 1.0 is the one with the best sum of both, and the figures say so.
+    sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep their
+        usual range.
+    num_inference_steps: of the pictures; None for half of the model's own, which is enough to tell what they show.
+
+    Returns a new direction; provenance["calibration"] holds the aim, the prompts, every strength tried and its figures.
+    Raises NoEffectError (exit code 3 on the command line) where no effect can be seen, and says why.
+    """
+    if not 0 < effect <= 1:
+        raise DirectrixError(f"effect is {effect!r}.", "a share above 0, up to 1.", "0.95.")
+    concept = concept or concept_of(direction)
+    if judge is None:
+        judge, known = judge_for(pipeline, concept, *others_of(direction))
+        target_label = target_label or known
+    steps = num_inference_steps or max(1, models.facts(pipeline).num_inference_steps // 2)
+    words: dict[str, Any] = {}
+    with progress(3 + len(sweep), "Calibrating") as bar:
+        if target_label is None:
+            target_label, old, new = find_target_label(
+                pipeline, concept, judge, num_inference_steps=steps, seed=seed
+            )
+            words = {"neutral": old.as_dict(), "target": new.as_dict()}
+        bar.advance(1)
+        listed = (
+            [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(pipeline, concept))
+        )
+        each = max(images_per_prompt, math.ceil(PICTURES / len(listed)))
+        dose_response = DoseResponse(pipeline, judge, listed, each, num_inference_steps=steps, seed=seed)
+        bar.advance(1)
+        unit, climbed = _climb(dose_response, direction, target_label, effect)
+        bar.advance(1)
+        scaled = direction.with_(tensor=direction.tensor * unit)
+        ranged = []
+        for strength in sweep:
+            ranged.append(dose_response.step(scaled, target_label, strength))
+            bar.advance(1)
+    rows = sorted(
+        [*(replace(row, strength=row.strength / unit) for row in climbed), *ranged],
+        key=lambda row: row.strength,
+    )
+    return scaled.with_(
+        strengths=_sensible(rows) if sweep else Strengths(),
+        provenance={
+            **direction.provenance,
+            "calibration": {
+                "judge": judge.name,
+                "aim": asdict(target_label),
+                "effect_asked_for": effect,
+                "words": words,
+                "unit": unit,
+                "prompts": listed,
+                "images_per_prompt": each,
+                "num_inference_steps": steps,
+                "seed": seed,
+                "unsteered": dose_response.step(direction, target_label, 0.0).as_dict(),
+                "strengths": [row.as_dict() for row in rows],
+            },
+        },
+    )
+
+
+def _climb(
+    dose_response: DoseResponse, direction: Direction, target_label: TargetLabel, effect: float
+) -> tuple[float, list[Step]]:
+    """The strength that becomes 1.0, and every strength that was tried to find it."""
+    tried: dict[int, Step] = {}
+
+    def has_effect(place: int) -> bool:
+        if place not in tried:
+            tried[place] = dose_response.step(direction, target_label, 2.0 ** (place / STEPS))
+        return tried[place].effect.value >= effect
+
+    place = 0
+    if has_effect(place):
+        while place > LEAST and has_effect(place - 2):
+            place -= 2
+    else:
+        # Once most subjects are gone, more strength only destroys the picture.
+        while place < GREATEST and not has_effect(place) and tried[place].retained.value >= 0.5:
+            place += 2
+    has_effect(place - 1)
+    rows = [tried[place] for place in sorted(tried)]
+    reached = [row for row in rows if row.effect.value >= effect and row.retained.value >= 1 - LOST]
+    best = reached[0] if reached else max(rows, key=lambda row: row.effect.value + row.retained.value)
+    with_it, against_it = best.gained, best.lost
+    if with_it + against_it == 0 or sign_test(with_it, with_it + against_it) > SIGNIFICANCE / len(rows):
+        # Where most pictures show the concept anyway, the other sign tells more.
+        opposite = dose_response.step(direction, target_label, -best.strength)
+        with_it, against_it = with_it + opposite.lost, against_it + opposite.gained
+    switched = with_it + against_it
+    if switched == 0 or sign_test(with_it, switched) > SIGNIFICANCE / len(rows):
+        unsteered = dose_response.step(direction, target_label, 0.0).effect
+        raise NoEffectError(
+            f"No effect of the direction '{direction.name}' can be seen: '{target_label}' in {unsteered.value:.2f} of "
+            f"{unsteered.n} pictures unsteered and in {best.effect.value:.2f} at strength {best.strength:g}.",
+            "a direction that changes pictures beyond chance.",
+            "prompts that leave the concept open; more images for the discovery; another method or site.",
+        )
+    return best.strength, rows
+
+
+def _sensible(rows: Sequence[Step]) -> Strengths:
+    """The strengths next to which no subjects are lost beyond ``LOST``, outwards from 0 in both directions."""
+    low = high = 0.0
+    for row in sorted((row for row in rows if row.strength > 0), key=lambda row: row.strength):
+        if row.retained.value < 1 - LOST:
+            break
+        high = row.strength
+    for row in sorted((row for row in rows if row.strength < 0), key=lambda row: -row.strength):
+        if row.retained.value < 1 - LOST:
+            break
+        low = row.strength
+    # 1.0 is what the effect was stated for, whatever it costs; the figures beside it say what.
+    return Strengths(1.0, round(low, 4), round(max(high, 1.0), 4))

@@ -1,0 +1,132 @@
+"""Trials: the same seeds at any strength of a direction, and what a judge sees of the concept and of the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from directrix.directions.target_label import TargetLabel
+from directrix.errors import DirectrixError, suggestion
+from directrix.generation.generate import generate
+from directrix.interventions.steering import Steering
+from directrix.measurement.metrics import Interval, proportion
+
+if TYPE_CHECKING:
+    from directrix.directions.direction import Direction
+    from directrix.interventions.protocol import Intervention
+    from directrix.measurement.judges import Judge, Verdict
+
+Verdicts = Sequence[Mapping[str, "Verdict"]]
+
+SUBJECT = "subject"
+# Below this chance (were there no effect) an effect counts as seen.
+SIGNIFICANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one strength did.
+
+    effect: share of pictures that show the concept; kept: share of those with the subject that the same seed has
+    unsteered; shares: of each label, by attribute, over all pictures; gained, lost: pictures that show the concept
+    steered and not unsteered, and the other way round.
+    """
+
+    strength: float
+    effect: Interval
+    retained: Interval
+    shares: Mapping[str, Mapping[str, float]]
+    gained: int
+    lost: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        rows = {name: {label: round(v, 4) for label, v in row.items()} for name, row in self.shares.items()}
+        return {
+            "strength": round(self.strength, 4),
+            "effect": self.effect.as_dict(),
+            "kept": self.retained.as_dict(),
+            "shares": rows,
+        }
+
+
+class DoseResponse:
+    """Pictures of some prompts at any strength, always with the same seeds, judged."""
+
+    def __init__(
+        self,
+        pipeline: Any,
+        judge: Judge,
+        prompts: Sequence[str],
+        images_per_prompt: int,
+        *,
+        num_inference_steps: int | None = None,
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:
+        self.prompts = list(prompts)
+        self._judge = judge
+        self._draw = partial(
+            generate,
+            pipeline,
+            self.prompts,
+            images_per_prompt,
+            num_inference_steps=num_inference_steps,
+            seed=seed,
+            batch_size=batch_size,
+        )
+        self.plain = self._judged(())
+
+    def verdicts(self, direction: Direction, strength: float) -> Verdicts:
+        """What the judge says of the steered pictures."""
+        return self.plain if strength == 0 else self.verdicts_under(Steering({direction: strength}))
+
+    def verdicts_under(self, intervention: Intervention) -> Verdicts:
+        """What the judge says of the same pictures under any intervention of all of them."""
+        return self._judged(intervention)
+
+    def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
+        """What the direction does at a strength."""
+        if target_label.attribute not in self.plain[0]:
+            raise DirectrixError(
+                f"The judge knows no attribute '{target_label.attribute}'.",
+                "an attribute that it judges.",
+                suggestion(target_label.attribute, self.plain[0]),
+            )
+        after = self.verdicts(direction, strength)
+        both = list(zip(self.plain, after, strict=True))
+        # Where the subject is what changes, or the judge knows none, it can't be lost.
+        judged = target_label.attribute != SUBJECT and all(SUBJECT in old for old, _ in both)
+        retained = sum(
+            not judged or (new[SUBJECT].label is not None and old[SUBJECT].label == new[SUBJECT].label)
+            for old, new in both
+        )
+        shown = [(target_label.shown(old), target_label.shown(new)) for old, new in both]
+        return Step(
+            strength,
+            proportion(sum(new for _, new in shown), len(both)),
+            proportion(retained, len(both)),
+            shares(after),
+            sum(new and not old for old, new in shown),
+            sum(old and not new for old, new in shown),
+        )
+
+    def _judged(self, interventions: Any) -> Verdicts:
+        return self._judge.label([record.image for record in self._draw(interventions=interventions)])
+
+
+def shares(verdicts: Verdicts) -> dict[str, dict[str, float]]:
+    """The share of each label over all pictures, by attribute; an unscored picture counts for none."""
+    counts: dict[str, Counter[str]] = {}
+    for verdict in verdicts:
+        for attribute, each in verdict.items():
+            counts.setdefault(attribute, Counter())
+            if each.label is not None:
+                counts[attribute][each.label] += 1
+    return {
+        attribute: {label: row[label] / len(verdicts) for label in sorted(row)}
+        for attribute, row in counts.items()
+    }

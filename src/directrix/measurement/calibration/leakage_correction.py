@@ -1,0 +1,163 @@
+"""Levelling: what a direction changes beside its concept is put back, by a little of the directions for that.
+
+A direction that leaves another attribute alone at the site may still shift it in the pictures: what is added passes
+through the layers behind the site many times, and they are not linear. So the shift is measured where it matters, on
+pictures: shares of the other attribute's labels, unsteered and steered, over the same seeds. A little of each of that
+attribute's own directions, added on top, tells how much it moves those shares; least squares gives the amounts that
+move them back. Put in the place of what prompts say (`apply.replaced`), a direction may shift more than where it is
+added; for one that is used so, both ways are measured, and the amounts are the best for both together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from directrix import models
+from directrix.directions.target_label import TargetLabel
+from directrix.errors import DirectrixError
+from directrix.interventions.project_and_set import ProjectAndSet
+from directrix.interventions.steering import Steering
+from directrix.measurement.calibration.dose_response import DoseResponse, Verdicts
+from directrix.measurement.calibration.target import calibration_prompts, concept_of
+from directrix.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from directrix.directions.direction import Direction
+    from directrix.interventions.protocol import Intervention
+    from directrix.measurement.judges import Judge
+
+# Pictures that a shift is measured on: a share's change is then known to about .03.
+PICTURES = 280
+# How much of each other direction is added to see what it does, as a share of its own strength.
+PROBE = 0.12
+# Never more than this of any of them: more would be another picture.
+MOST = 0.5
+# Shares that shift less are left alone: it is about what so many pictures can tell.
+ENOUGH = 0.04
+# Keeps amounts small that the pictures tell little of.
+RIDGE = 0.05
+
+
+def compensate_leakage(
+    pipeline: Any,
+    direction: Direction,
+    others: Mapping[Direction, TargetLabel],
+    judge: Judge,
+    *,
+    prompts: Sequence[str] | None = None,
+    images_per_prompt: int | None = None,
+    among: Sequence[Direction] = (),
+    num_inference_steps: int | None = None,
+    seed: int = 3000,
+    progress: Progress = silent,
+) -> Direction:
+    """The direction with as much of others added as keeps what they stand for as it was at strength 1.
+
+    Args:
+        direction: calibrated.
+        others: directions of another attribute, calibrated, each with what the judge sees where it acts.
+        judge: knows the attributes of these aims.
+        prompts: to measure on; None for ``calibration_prompts``. images_per_prompt: None for so many that there are
+            ``PICTURES`` in all.
+        among: all directions of its attribute, itself among them, where it is to be put in the place of what prompts
+            say too; empty where it is only added.
+        num_inference_steps: None for half of the model's own.
+
+    Returns a new direction, or the same tensor where nothing shifts by more than ``ENOUGH``, or no amounts make the
+    largest shift smaller; provenance["levelled"] says what was added and the shifts before and after, by label, the
+    larger one of both ways.
+
+    Raises:
+        DirectrixError: no others, or directions of another model or shape.
+    """
+    if not others:
+        raise DirectrixError(
+            "There is nothing to level by.", "directions of another attribute.", "discover them first."
+        )
+    listed = list(prompts or calibration_prompts(pipeline, concept_of(direction)))
+    each = images_per_prompt or math.ceil(PICTURES / len(listed))
+    steps = num_inference_steps or max(1, models.facts(pipeline).num_inference_steps // 2)
+    target_labels = list(others.values())
+    ways = 2 if among else 1
+    with progress(ways * (len(others) + 2) + 1, "Levelling") as bar:
+        dose_response = DoseResponse(pipeline, judge, listed, each, num_inference_steps=steps, seed=seed)
+        bar.advance(1)
+        unsteered = np.tile(_shares(dose_response.plain, target_labels), ways)
+
+        def shifts(amounts: Sequence[float]) -> np.ndarray:
+            found = []
+            for acting in _ways(_with(direction, list(others), amounts), among, len(dose_response.plain)):
+                found.append(_shares(dose_response.verdicts_under(acting), target_labels))
+                bar.advance(1)
+            return np.concatenate(found) - unsteered
+
+        none = [0.0] * len(target_labels)
+        shift = shifts(none)
+        amounts, after = none, shift
+        if float(abs(shift).max()) > ENOUGH:
+            probes = np.eye(len(target_labels)) * PROBE
+            response = np.stack([(shifts(list(probe)) - shift) / PROBE for probe in probes], axis=1)
+            normal = response.T @ response + RIDGE * np.eye(len(target_labels))
+            amounts = list(np.clip(-np.linalg.solve(normal, response.T @ shift), -MOST, MOST))
+            after = shifts(amounts)
+    better = float(abs(after).max()) < float(abs(shift).max())
+    retained = [float(amount) for amount in amounts] if better else none
+    names = [other.name for other in others]
+    found = {
+        "judge": judge.name,
+        "aims": [asdict(target_label) for target_label in target_labels],
+        "added": dict(zip(names, (round(amount, 4) for amount in retained), strict=True)),
+        "before": _by_label(target_labels, shift),
+        "after": _by_label(target_labels, after if better else shift),
+        "prompts": listed,
+        "images_per_prompt": each,
+        "num_inference_steps": steps,
+        "seed": seed,
+    }
+    compensated = _with(direction, list(others), retained)
+    return compensated.with_(provenance={**direction.provenance, "levelled": found})
+
+
+def _with(direction: Direction, others: Sequence[Direction], amounts: Sequence[float]) -> Direction:
+    """The direction plus amounts of the others, each times its own default strength."""
+    total = direction
+    for other, amount in zip(others, amounts, strict=True):
+        if amount:
+            total = total + other * (amount * other.strengths.default)
+    return direction.with_(tensor=total.tensor)
+
+
+def _ways(direction: Direction, among: Sequence[Direction], images: int) -> list[Intervention]:
+    """The direction added and, where it is one among several, in the place of what prompts say."""
+    added: Intervention = Steering({direction: 1.0})
+    if not among:
+        return [added]
+    if direction.name not in [each.name for each in among]:
+        raise DirectrixError(
+            f"'{direction.name}' is not among {', '.join(each.name for each in among)}.",
+            "all directions of its attribute, itself among them.",
+        )
+    categories = {each.name: {direction if each.name == direction.name else each: 1.0} for each in among}
+    return [added, ProjectAndSet({"": categories}, [{"": direction.name}] * images, insist=False)]
+
+
+def _shares(verdicts: Verdicts, target_labels: Sequence[TargetLabel]) -> np.ndarray:
+    """Of each aim, the share of pictures that show it."""
+    return np.array(
+        [sum(map(target_label.shown, verdicts)) / len(verdicts) for target_label in target_labels]
+    )
+
+
+def _by_label(target_labels: Sequence[TargetLabel], values: np.ndarray) -> dict[str, float]:
+    """The shift of each label; of several ways the larger one."""
+    ways = values.reshape(-1, len(target_labels))
+    largest = ways[abs(ways).argmax(0), range(len(target_labels))]
+    return {
+        str(target_label): round(float(value), 4)
+        for target_label, value in zip(target_labels, largest, strict=True)
+    }

@@ -1,0 +1,181 @@
+"""Aims: what a judge should see of a concept, and the prompts that it is looked for on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from directrix import models
+from directrix.concept import AttributeSet, Concept, PromptPair
+from directrix.directions.target_label import TargetLabel
+from directrix.errors import ConceptError, NoEffectError
+from directrix.generation.generate import generate
+from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
+from directrix.measurement.metrics import Interval, fisher_test, proportion
+
+if TYPE_CHECKING:
+    from directrix.directions.direction import Direction
+    from directrix.measurement.judges import Judge, Verdict
+
+# What the words of a concept change is asked after so many rounds of pictures.
+LOOKS = (1, 2, 4)
+# Shares that differ by no more are about the same.
+ABOUT = 0.1
+# Prompts that say already what kind of picture they are of.
+_PICTURE = re.compile(
+    r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)\b", re.IGNORECASE
+)
+
+
+def concept_of(direction: Direction) -> Concept:
+    """The concept that a direction was discovered for, from its recipe; ConceptError where it holds none."""
+    found = direction.recipe.get("concept")
+    if not isinstance(found, Mapping) or not found.get("pairs"):
+        raise ConceptError(
+            f"The direction '{direction.name}' does not say which prompts it was discovered with.",
+            "a direction that `discover` found.",
+            "give the concept: calibrate(..., concept=Concept.of(...)).",
+        )
+    return _concept(found)
+
+
+def others_of(direction: Direction) -> list[Concept]:
+    """The other values of the attribute that a direction was told apart from on the command line, from its recipe."""
+    return [_concept(found) for found in direction.recipe.get("others", ())]
+
+
+def _concept(found: Mapping[str, Any]) -> Concept:
+    return Concept(str(found["name"]), tuple(PromptPair(**pair) for pair in found["pairs"]))
+
+
+def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, TargetLabel | None]:
+    """A judge that can see the concept, and what it should see, where that is known beforehand.
+
+    The emoji judge for the embedded model. Elsewhere CLIP zero-shot between the concept's words and the others' (the
+    neutral ones, where there are none), which also tells the subjects of ``subject_prompts`` apart.
+    """
+    if models.identity(pipeline).name == models.EMBEDDED:
+        from directrix.measurement.judges.emoji import EmojiJudge
+
+        return EmojiJudge.load(), None
+    from directrix.measurement.judges.clip import ClipJudge
+
+    pairs = concept.pairs
+    wanted = [pair.negative or pair.target for pair in pairs]
+    other = [pair.target for each in others for pair in each.pairs] or [pair.neutral for pair in pairs]
+    prompts = subject_prompts(pipeline, concept)
+    rest = f"not {concept.name}"
+    attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
+    if len(prompts) > 1:
+        attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
+    return ClipJudge.load(attributes=attributes), TargetLabel(
+        "concept", concept.name, present=not concept.anti
+    )
+
+
+def judge_of_values(pipeline: Any, attribute: AttributeSet) -> tuple[Judge, list[TargetLabel] | None]:
+    """A judge that tells all values of an attribute apart, and what it should see of each, as `judge_for` has it."""
+    if models.identity(pipeline).name == models.EMBEDDED:
+        from directrix.measurement.judges.emoji import EmojiJudge
+
+        return EmojiJudge.load(), None
+    from directrix.measurement.judges.clip import ClipJudge
+
+    values = {each.name: [pair.target for pair in each.pairs] for each in attribute.concepts}
+    judge = ClipJudge.load(attributes={attribute.name: values})
+    return judge, [TargetLabel(attribute.name, name) for name in values]
+
+
+def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
+    """``subject_prompts``, each as it is and as a photo: a few words more can change what a strength does."""
+    plain = subject_prompts(pipeline, concept)
+    return [*plain, *(f"a photo of {prompt}" for prompt in plain if not _PICTURE.match(prompt))]
+
+
+def subject_prompts(pipeline: Any, concept: Concept) -> list[str]:
+    """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
+    neutral = list(dict.fromkeys(pair.neutral for pair in concept.pairs))
+    subjects = models.facts(pipeline).subjects
+    others = [
+        re.sub(r"\ba person\b", subject, prompt)
+        for prompt in neutral
+        if re.search(r"\ba person\b", prompt)
+        for subject in subjects
+    ]
+    return list(dict.fromkeys([*neutral, *others]))
+
+
+def _most(changes: Mapping[tuple[str, str], float]) -> tuple[str, str]:
+    """The label that rises most; a subject that rises about as much is what makes the others rise.
+
+    Where a person becomes a dog, whatever is judged of persons goes too.
+    """
+    best = max(changes, key=lambda key: (changes[key], key))
+    subjects = {key: rise for key, rise in changes.items() if key[0] == SUBJECT}
+    subject = max(subjects, key=lambda key: (subjects[key], key), default=best)
+    return subject if changes[subject] >= changes[best] - ABOUT else best
+
+
+def find_target_label(
+    pipeline: Any,
+    concept: Concept,
+    judge: Judge,
+    *,
+    images: int = 24,
+    num_inference_steps: int | None = None,
+    seed: int = 0,
+) -> tuple[TargetLabel, Interval, Interval]:
+    """What the judge sees more of under the target prompts than under the neutral ones, or less of.
+
+    Of all labels the one whose share rises most, a subject before what goes with it; for an anti-concept, the one whose
+    share falls most. Also returns that share under the neutral and under the target prompts: what the model itself
+    makes of the words.
+
+    images: of the neutral and of the target prompts, in all; two and four times as many where that leaves it open.
+
+    Raises NoEffectError where no share changes beyond chance: the model does not know the words, or the judge cannot
+    see what they change.
+    """
+    pairs = concept.pairs
+    each = max(1, images // len(pairs))
+    draw = partial(generate, pipeline, num_inference_steps=num_inference_steps, batch_size=16)
+    plain: list[Mapping[str, Verdict]] = []
+    told: list[Mapping[str, Verdict]] = []
+    for turn in range(LOOKS[-1]):
+        for index, pair in enumerate(pairs):
+            # Pairs of one neutral prompt must not show the same pictures twice.
+            drawn = seed + turn * len(pairs) + index
+            plain += judge.label([record.image for record in draw(pair.neutral, each, seed=drawn)])
+            records = draw(pair.target, each, negative_prompt=pair.negative, seed=drawn)
+            told += judge.label([record.image for record in records])
+        if turn + 1 not in LOOKS:
+            continue
+        before, after = shares(plain), shares(told)
+        changes = {
+            (attribute, label): after[attribute].get(label, 0.0) - before[attribute].get(label, 0.0)
+            for attribute in before
+            for label in {*before[attribute], *after[attribute]}
+        }
+        if not changes:
+            raise NoEffectError(
+                f"The judge could score none of the {len(plain) + len(told)} pictures of '{concept.name}'.",
+                "pictures that it is sure of.",
+                "another judge.",
+            )
+        # Where something is kept out, what takes its place differs from picture to picture.
+        key = min(changes, key=lambda k: (changes[k], k)) if concept.anti else _most(changes)
+        target_label = TargetLabel(*key, present=not concept.anti)
+        shown = [sum(map(target_label.shown, rows)) for rows in (plain, told)]
+        chance = fisher_test(shown[1], shown[0], len(plain))
+        old, new = (proportion(count, len(plain)) for count in shown)
+        if chance <= SIGNIFICANCE / (len(LOOKS) * len(changes)):
+            return target_label, old, new
+    raise NoEffectError(
+        f"No effect of the concept '{concept.name}' can be seen: its own prompts change nothing that the judge "
+        f"knows beyond chance (at most '{target_label}': {old.value:.2f} of {len(plain)} pictures with the neutral "
+        f"prompt, {new.value:.2f} with the target prompt).",
+        "a concept that the model draws and the judge sees, and that the neutral prompt leaves open.",
+        "other words, or a judge that knows the concept.",
+    )

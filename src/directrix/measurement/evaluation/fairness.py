@@ -1,0 +1,153 @@
+"""How far pictures are from the wanted mix: over groups such as occupations, each with all its pictures pooled.
+
+The deviation ratio is against an even mix, as its definition says; the distances are against the benchmark's targets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from directrix.measurement.benchmarks import Benchmark
+from directrix.measurement.evaluation.estimates import FEW, Measured
+from directrix.measurement.evaluation.images import Picture
+from directrix.measurement.metrics import (
+    Interval,
+    Summary,
+    bootstrap,
+    deviation_ratio,
+    deviation_ratios,
+    entropy,
+    joint_categories,
+    joint_label,
+    l2_distance,
+    mean_over_groups,
+    target_distance,
+    worst_deviation_ratio,
+)
+
+Labels = Mapping[str, Sequence[str]]  # by group, scored pictures only
+Figure = Callable[[Mapping[str, int]], float]
+RATIO = "deviation_ratio"
+
+
+def fairness(pictures: Sequence[Picture], benchmark: Benchmark) -> Measured:
+    """Deviation ratio, distances to the target (total variation and L2) and entropy of every attribute and joint set.
+
+    Each metric is {"mean", "worst", "unscored", "by_kind", "by_group"}; groups without a scored picture are listed
+    under "left_out".
+    """
+    measured = Measured()
+    for attributes in (*((each,) for each in benchmark.targets), *benchmark.joint):
+        target = _target(benchmark, attributes)
+        name = "_x_".join(each.replace(" ", "_") for each in attributes)
+        labels = [(picture, _label(picture, attributes, target)) for picture in pictures]
+        measured.counts[name] = _counts(labels, target)
+        for metric, of, worst in _metrics(target):
+            measured.add(_measured(f"{metric}_{name}", labels, of, worst, list(target)))
+    return measured
+
+
+def _metrics(target: Mapping[str, float]) -> list[tuple[str, Figure, Callable[..., str]]]:
+    categories = list(target)
+    return [
+        (RATIO, lambda counts: deviation_ratio(counts, categories), max),
+        ("target_distance", lambda counts: target_distance(counts, target), max),
+        ("l2_distance", lambda counts: l2_distance(counts, target), max),
+        ("entropy", lambda counts: entropy(counts, categories), min),
+    ]
+
+
+def _target(benchmark: Benchmark, attributes: Sequence[str]) -> dict[str, float]:
+    """The wanted share of every combination: the attributes are to be independent."""
+    shares = product(*(benchmark.targets[each].values() for each in attributes))
+    categories = joint_categories({each: list(benchmark.targets[each]) for each in attributes})
+    return dict(zip(categories, map(prod, shares), strict=True))
+
+
+def _label(picture: Picture, attributes: Sequence[str], target: Mapping[str, float]) -> str | None:
+    """None where the judge could not tell, or saw something that is none of the categories."""
+    label = joint_label({each: picture.label(each) for each in attributes}, attributes)
+    return label if label in target else None
+
+
+def _counts(
+    labels: Sequence[tuple[Picture, str | None]], target: Mapping[str, float]
+) -> dict[str, dict[str, dict[str, int]]]:
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for picture, label in labels:
+        for group in _groups(picture):
+            row = found.setdefault(picture.row.kind, {}).setdefault(
+                group, dict.fromkeys((*target, "unscored"), 0)
+            )
+            row[label or "unscored"] += 1
+    return found
+
+
+def _groups(picture: Picture) -> tuple[str, ...]:
+    return picture.row.groups or (picture.row.id,)
+
+
+def _measured(
+    metric: str,
+    labels: Sequence[tuple[Picture, str | None]],
+    of: Figure,
+    worst: Callable[..., str],
+    categories: Sequence[str],
+) -> Measured:
+    kinds = dict.fromkeys(picture.row.kind for picture, _ in labels)
+    parts = {"": labels}
+    if len(kinds) > 1:
+        parts |= {kind: [each for each in labels if each[0].row.kind == kind] for kind in kinds if kind}
+    values: dict[str, dict[str, list[float]]] = {}
+    figures: dict[str, dict[str, Any]] = {}
+    for kind, part in parts.items():
+        grouped: dict[str, list[str]] = {}
+        for picture, label in part:
+            for group in _groups(picture):
+                grouped.setdefault(group, []).extend([] if label is None else [label])
+        scored = {group: row for group, row in grouped.items() if row}
+        values[kind] = {group: [of(Counter(row))] for group, row in scored.items()}
+        figures[kind] = _figure(metric.startswith(RATIO), scored, of, worst, categories)
+        figures[kind]["unscored"] = sum(label is None for _, label in part)
+        if len(scored) < len(grouped):
+            figures[kind]["left_out"] = sorted(set(grouped) - set(scored))
+    figure = figures.pop("")
+    if figures:
+        figure["by_kind"] = figures
+    return Measured({metric: figure}, values={metric: values} if values[""] else {})
+
+
+def _figure(
+    is_ratio: bool, labels: Labels, of: Figure, worst: Callable[..., str], categories: Sequence[str]
+) -> dict[str, Any]:
+    if not labels:
+        return {"mean": None}
+    if is_ratio:
+        by_group = deviation_ratios(labels, categories)
+    else:
+        by_group = {group: _of_group(row, of, categories) for group, row in labels.items()}
+    name = worst(by_group, key=lambda group: by_group[group].value)
+    # The largest of many noisy ratios lies above the true one; its interval knows that.
+    extreme = worst_deviation_ratio(labels, categories) if is_ratio else by_group[name]
+    return {
+        "mean": mean_over_groups(labels, of).as_dict(),
+        "worst": {**extreme.as_dict(), "name": name},
+        "by_group": {group: each.as_dict() for group, each in by_group.items()},
+    }
+
+
+def _of_group(labels: Sequence[str], of: Figure, categories: Sequence[str]) -> Interval:
+    """The figure of one group, its pictures drawn again one by one."""
+    counted: Summary[str] = Summary(
+        lambda row: [row.count(category) for category in categories],
+        lambda draws: np.array(
+            [of(dict(zip(categories, row, strict=True))) for row in draws.sum(axis=1).astype(int).tolist()]
+        ),
+    )
+    return bootstrap({str(place): [label] for place, label in enumerate(labels)}, counted, resamples=FEW)

@@ -1,0 +1,169 @@
+"""The pictures of a run: drawn by every method with the same seeds, each with its prompt and what the judges said."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix.errors import DirectrixError
+from directrix.generation import manifest
+from directrix.generation.generate import generate
+from directrix.interventions.protocol import Intervention
+from directrix.measurement.benchmarks import Benchmark, Row
+from directrix.progress import Progress, labelled
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from directrix.measurement.judges import Verdict
+
+Methods = Mapping[str, Sequence[Intervention]]
+# The method that changes nothing; the others are held against it where it is there.
+NONE = "none"
+PICTURES = "pictures"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn picture; ``place`` is (prompt, image) and says which pictures of two methods have the same seed."""
+
+    row: Row
+    place: tuple[int, int]
+    path: Path
+    sha256: str
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def image(self) -> Image:
+        """The picture, RGB, read from its file."""
+        from PIL import Image as images_of
+
+        with images_of.open(self.path) as image:
+            return image.convert("RGB")
+
+    def label(self, attribute: str) -> str | None:
+        """What the judge says; None where it could not tell."""
+        return self.verdicts[attribute].label
+
+
+def checked(methods: Mapping[str, Any]) -> dict[str, tuple[Intervention, ...]]:
+    """Every method as a sequence of interventions.
+
+    Raises:
+        DirectrixError: no method, a name that is empty, or two that would share a folder.
+    """
+    if not methods:
+        raise DirectrixError("There is no method to evaluate.", "one or more.", 'methods={"none": ()}.')
+    found: dict[str, tuple[Intervention, ...]] = {}
+    folders: dict[str, str] = {}
+    for name, given in methods.items():
+        folder = folder_name(name)
+        if not folder or folder in folders:
+            raise DirectrixError(
+                f"The method's name {name!r} {'is empty' if not folder else f'is too like {folders[folder]!r}'}.",
+                "names that differ in their letters and digits, since each has a folder.",
+                f"NAME={name}.",
+            )
+        folders[folder] = name
+        found[name] = (given,) if isinstance(given, Intervention) else tuple(given)
+    if found.get(NONE):
+        raise DirectrixError(
+            "The method 'none' has interventions.",
+            "none, since the others are held against it.",
+            "another name.",
+        )
+    return found
+
+
+def folder_name(method: str) -> str:
+    """A folder's name for a method: letters, digits, dots and hyphens."""
+    return re.sub(r"[^\w.-]+", "-", method).strip("-.").lower()
+
+
+def draw(
+    pipeline: Any,
+    benchmark: Benchmark,
+    methods: Methods,
+    images: int,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+    **settings: Any,
+) -> dict[str, list[Picture]]:
+    """Draws what is missing; returns all pictures by method and writes one manifest over all of them."""
+    drawn: dict[str, list[Picture]] = {}
+    rows: list[dict[str, Any]] = []
+    for name, interventions in methods.items():
+        where = Path(PICTURES) / folder_name(name)
+        records = generate(
+            pipeline,
+            benchmark.prompts,
+            images,
+            seed=seed,
+            interventions=interventions,
+            output=folder / where,
+            progress=labelled(progress, f"{name}: "),
+            **settings,
+        )
+        drawn[name] = []
+        for record in records:
+            row = benchmark.rows[record.prompt_index]
+            place = (record.prompt_index, record.image_index)
+            file = (where / record.row["file"]).as_posix()
+            drawn[name].append(Picture(row, place, folder / file, record.row["sha256"]))
+            rows.append(
+                {
+                    **record.row,
+                    "file": file,
+                    "method": name,
+                    "prompt_id": row.id,
+                    "group": row.group,
+                    "kind": row.kind,
+                }
+            )
+    manifest.write(folder, {row["file"]: row for row in rows})
+    return drawn
+
+
+def known_folder(folder: Path, benchmark: Benchmark) -> None:
+    """Refuses a folder that holds another benchmark's run.
+
+    Raises:
+        DirectrixError: it does.
+    """
+    path = folder / "run.json"
+    mine = {"benchmark": benchmark.name, "version": benchmark.version}
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        theirs = mine
+    if theirs != mine:
+        raise DirectrixError(
+            f"'{folder}' holds a run of {theirs.get('benchmark')}, version {theirs.get('version')}.",
+            f"a folder of its own for {benchmark.name}, version {benchmark.version}.",
+            "another folder.",
+        )
+    from directrix.directions.serialization import write_atomically
+
+    write_atomically(path, (json.dumps(mine) + "\n").encode())
+
+
+def of_folder(folder: Path) -> list[Path]:
+    """The PNG and JPEG files of a folder and the folders in it, in order.
+
+    Raises:
+        DirectrixError: there are none.
+    """
+    endings = {".png", ".jpg", ".jpeg", ".webp"}
+    found = sorted(path for path in folder.expanduser().rglob("*") if path.suffix.lower() in endings)
+    if not found:
+        raise DirectrixError(
+            f"The folder '{folder}' holds no pictures.",
+            "PNG or JPEG files.",
+            "the folder of a reference set.",
+        )
+    return found

@@ -1,0 +1,294 @@
+"""One evaluation, from the prompts to summary.json."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from directrix import models
+from directrix.directions.serialization import library_version, write_atomically
+from directrix.errors import DirectrixError
+from directrix.generation import manifest
+from directrix.measurement.benchmarks import Benchmark
+from directrix.measurement.evaluation import images as drawing
+from directrix.measurement.evaluation.estimates import Measured
+from directrix.measurement.evaluation.fairness import fairness
+from directrix.measurement.evaluation.harm import harm
+from directrix.measurement.evaluation.images import NONE, Picture
+from directrix.measurement.evaluation.judgements import Bench, config_of
+from directrix.measurement.evaluation.paired import paired
+from directrix.measurement.evaluation.preservation import preservation
+from directrix.measurement.evaluation.prompt_adherence import obedience
+from directrix.measurement.evaluation.quality import clip_scores, distances
+from directrix.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from directrix.interventions.protocol import Intervention
+    from directrix.measurement.judges import Judge
+
+SUMMARY = "summary.json"
+FORMAT = 1
+REFERENCE = "reference"
+
+
+def evaluate(
+    pipeline: Any,
+    benchmark: Benchmark,
+    methods: Mapping[str, Intervention | Sequence[Intervention]],
+    judges: Sequence[Judge],
+    images: int = 1,
+    seed: int = 0,
+    folder: str | Path = "run",
+    *,
+    reference: str | Path | None = None,
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
+    batch_size: int = 8,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Draws, judges and measures; writes ``folder``/summary.json and returns it.
+
+    Calling it again draws and judges only what is missing.
+
+    Args:
+        pipeline: a diffusers text-to-image pipeline.
+        benchmark: see `directrix.measurement.benchmarks.load`; `Benchmark.part` makes it shorter.
+        methods: interventions by name; () for the unsteered model. Where one is named "none", the others are held
+            against it seed by seed. Differences ("paired") are those to the first method.
+        judges: see `directrix.measurement.judges`; of two that know an attribute, the first one gives it.
+        images: pictures of each prompt and method.
+        seed: of the run; every method has the same.
+        folder: for pictures, manifest.jsonl, verdicts and summary.json.
+        reference: a folder of pictures for FID and KID; None for the unsteered model with the next seed.
+        num_inference_steps, guidance_scale: None for the model's own.
+        batch_size: pictures in one call of the pipeline.
+        progress: how to show progress.
+
+    Returns:
+        {"benchmark", "version", "methods": {name: {metric: figure}}, "paired": {name: {metric: figure}}, "unscored",
+        "not_measured", "provenance"} and more; docs/evaluation.md lists the metrics. A figure is {"value", "low",
+        "high", "n"}, or an object of those.
+
+    Raises:
+        OutputError: the folder cannot be written; raised before anything is drawn.
+        DirectrixError: a method, a number or a judge that makes no sense, a judge that knows nothing of what the
+            benchmark measures, a folder that holds another benchmark's run.
+    """
+    folder = Path(folder)
+    checked = drawing.checked(methods)
+    bench, known, others = ready(benchmark, judges, folder, reference)
+    settings = {
+        "num_inference_steps": num_inference_steps,
+        "guidance_scale": guidance_scale,
+        "batch_size": batch_size,
+    }
+    laps = _Laps()
+    drawn = drawing.draw(pipeline, benchmark, checked, images, seed, folder, progress, **settings)
+    if "quality" in benchmark.measures and others is None:
+        apart = drawing.draw(
+            pipeline, benchmark, {REFERENCE: ()}, images, seed + 1, folder / REFERENCE, progress, **settings
+        )
+        others = [picture.path for picture in apart[REFERENCE]]
+    laps.lap("drawing")
+    files = {picture.sha256: picture.path for row in drawn.values() for picture in row}
+    verdicts = bench.verdicts(files, progress)
+    for name, row in drawn.items():
+        drawn[name] = [replace(picture, verdicts=verdicts[picture.sha256]) for picture in row]
+    held_against = NONE in drawn and len(drawn) > 1
+    features = _Features(bench, files, others or [], benchmark, held_against, progress)
+    laps.lap("judging")
+    measured = {name: _measured(drawn, name, benchmark, known, features, seed, progress) for name in drawn}
+    laps.lap("measuring")
+    first = next(iter(drawn))
+    summary = {
+        "format": FORMAT,
+        "benchmark": benchmark.name,
+        "version": benchmark.version,
+        "prompts": len(benchmark.rows),
+        "images_per_prompt": images,
+        "methods": {name: each.figures for name, each in measured.items()},
+        "paired": {name: paired(measured[first], each) for name, each in measured.items() if name != first},
+        "compared_to": first,
+        "counts": {name: each.counts for name, each in measured.items() if each.counts},
+        "unscored": {name: _unscored(row, known) for name, row in drawn.items()},
+        "not_measured": _not_measured(benchmark, known, features, drawn),
+        "provenance": {
+            **_provenance(pipeline, drawn, folder),
+            "seed": seed,
+            "attributes": [name for name in benchmark.attributes if name in known],
+            "benchmark": benchmark.as_dict(),
+            "targets": {name: dict(shares) for name, shares in benchmark.targets.items()},
+            "judges": [config_of(judge) for judge in judges],
+            "reference": _reference(benchmark, reference, seed, others),
+            "methods": {name: [dict(each.config) for each in parts] for name, parts in checked.items()},
+            "seconds": laps.seconds,
+        },
+    }
+    summary = json.loads(json.dumps(summary))
+    write_atomically(folder / SUMMARY, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    return summary
+
+
+class Ready(NamedTuple):
+    """What `ready` found: the judges, the attributes that they know, and the reference's pictures."""
+
+    bench: Bench
+    known: list[str]
+    others: list[Path] | None
+
+
+def ready(
+    benchmark: Benchmark, judges: Sequence[Judge], folder: str | Path, reference: str | Path | None = None
+) -> Ready:
+    """Makes the folder of a run, and raises whatever can be known before anything is drawn; see `evaluate`."""
+    folder = Path(folder)
+    if not judges:
+        raise DirectrixError(
+            "There is no judge.", "one or more.", "directrix.measurement.judges.load('emoji')."
+        )
+    manifest.writable(folder)
+    drawing.known_folder(folder, benchmark)
+    bench = Bench(judges, folder)
+    known = bench.attributes()
+    _check(benchmark, known)
+    return Ready(bench, known, None if reference is None else drawing.of_folder(Path(reference)))
+
+
+class _Features:
+    """What judges can give beside verdicts: features of pictures, and of prompts where one can read."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        files: Mapping[str, Path],
+        others: Sequence[Path],
+        benchmark: Benchmark,
+        held_against: bool,
+        progress: Progress,
+    ) -> None:
+        measures = benchmark.measures
+        self.seer = next((judge for judge in bench.judges if hasattr(judge, "features")), None)
+        self.reader = next(
+            (judge for judge in bench.judges if hasattr(judge, "features") and hasattr(judge, "encoder")),
+            None,
+        )
+        wanted = "quality" in measures or ("preservation" in measures and held_against)
+        self.images = bench.features(self.seer, files, progress) if self.seer is not None and wanted else None
+        self.reference: Any = None
+        self.texts: dict[str, Any] | None = None
+        self.read_images: Mapping[str, Any] = {}
+        if "quality" not in measures:
+            return
+        if self.seer is not None:
+            import numpy as np
+
+            apart = {manifest.sha256(path.read_bytes()): path for path in others}
+            self.reference = np.stack(list(bench.features(self.seer, apart, progress).values()))
+        if self.reader is not None:
+            prompts = list(dict.fromkeys(benchmark.prompts))
+            encoder: Any = getattr(self.reader, "encoder")  # noqa: B009 - only judges that read have one
+            self.texts = dict(zip(prompts, encoder.texts(prompts).numpy(), strict=True))
+            same = self.reader is self.seer
+            self.read_images = self.images or {} if same else bench.features(self.reader, files, progress)
+
+
+def _measured(
+    drawn: Mapping[str, Sequence[Picture]],
+    name: str,
+    benchmark: Benchmark,
+    known: Sequence[str],
+    features: _Features,
+    seed: int,
+    progress: Progress,
+) -> Measured:
+    pictures = drawn[name]
+    unsteered = drawn.get(NONE) if name != NONE else None
+    measured = Measured()
+    if "fairness" in benchmark.measures:
+        targets = {key: value for key, value in benchmark.targets.items() if key in known}
+        joint = tuple(each for each in benchmark.joint if set(each) <= set(known))
+        measured.add(fairness(pictures, replace(benchmark, targets=targets, joint=joint)))
+    if "harm" in benchmark.measures:
+        measured.add(harm(pictures, benchmark, known, unsteered))
+    if "obedience" in benchmark.measures:
+        measured.add(obedience(pictures, benchmark, known))
+    if "quality" in benchmark.measures and features.images is not None:
+        measured.add(distances(pictures, features.images, features.reference, seed))
+    if "quality" in benchmark.measures and features.texts is not None:
+        measured.add(clip_scores(pictures, features.read_images, features.texts))
+    if "preservation" in benchmark.measures and unsteered is not None:
+        measured.add(preservation(pictures, unsteered, features.images, progress))
+    return measured
+
+
+def _check(benchmark: Benchmark, known: Sequence[str]) -> None:
+    judged = {"fairness", "harm", "obedience"} & set(benchmark.measures)
+    wanted = benchmark.attributes
+    if judged and wanted and not set(wanted) & set(known):
+        raise DirectrixError(
+            f"The judges know {', '.join(known)}; the benchmark '{benchmark.name}' asks for {', '.join(wanted)}.",
+            "a judge that knows some of it.",
+            f"the judge '{benchmark.judge}'.",
+        )
+
+
+def _not_measured(
+    benchmark: Benchmark, known: Sequence[str], features: _Features, drawn: Mapping[str, Any]
+) -> dict[str, str]:
+    """What the benchmark asks for and this run does not have, with the reason."""
+    found = {name: "no judge knows it" for name in benchmark.attributes if name not in known}
+    if "quality" in benchmark.measures:
+        if features.seer is None:
+            found["fid and kid"] = "no judge gives features of pictures"
+        if features.reader is None:
+            found["clip_score"] = "no judge reads prompts; a CLIP judge does"
+    if "preservation" in benchmark.measures and NONE not in drawn:
+        found["preservation"] = "no method is named 'none'"
+    return found
+
+
+def _unscored(pictures: Sequence[Picture], known: Sequence[str]) -> dict[str, int]:
+    return {name: sum(picture.label(name) is None for picture in pictures) for name in known}
+
+
+def _reference(
+    benchmark: Benchmark, given: str | Path | None, seed: int, others: Sequence[Path] | None
+) -> dict[str, Any] | None:
+    if "quality" not in benchmark.measures or others is None:
+        return None
+    # The folder's name alone: a summary is passed on, and where somebody keeps pictures is nobody else's concern.
+    source = f"the unsteered model, seed {seed + 1}" if given is None else Path(given).resolve().name
+    return {"source": source, "pictures": len(others)}
+
+
+def _provenance(pipeline: Any, drawn: Mapping[str, Sequence[Picture]], folder: Path) -> dict[str, Any]:
+    from platform import python_version
+
+    rows = manifest.read(folder)
+    some = next(iter(rows.values()))
+    told = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler", "dtype")
+    return {
+        "model": asdict(models.identity(pipeline)),
+        "pictures": sum(map(len, drawn.values())),
+        "drawing": {name: some.get(name) for name in told},
+        "flagged": sum(bool(row.get("flagged")) for row in rows.values()),
+        "versions": {**some["versions"], "directrix": library_version(), "python": python_version()},
+    }
+
+
+class _Laps:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Gives the time since the last call to ``stage``."""
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._since, 1)
+        self._since = now

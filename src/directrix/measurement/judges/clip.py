@@ -1,0 +1,196 @@
+"""A zero-shot judge: any CLIP checkpoint and words for what to look for, no training.
+
+For a picture with image feature f and a label with text feature t, both of length 1, the label's score is s f·t
+with s the model's own scale (the exponential of ``logit_scale``), and the chances of an attribute's labels are the
+softmax of their scores. A label's text feature is the mean of the normalised features of all its phrases in all
+templates, normalised again: the recipe of Radford et al. (2021), "Learning Transferable Visual Models From Natural
+Language Supervision", section 3.1.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from directrix.errors import DirectrixError
+from directrix.measurement.judges import Verdict
+from directrix.measurement.judges.base import best, judged
+from directrix.measurement.judges.clip_encoder import ClipEncoder
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
+
+Attributes = Mapping[str, Mapping[str, str | Sequence[str]]]
+
+TEMPLATES = ("a photo of {}", "a picture of {}", "an image of {}", "a portrait of {}", "a drawing of {}")
+ATTRIBUTES: Attributes = {"gender": {"female": "a woman", "male": "a man"}}
+
+
+class ClipJudge:
+    """Judges any attribute that words can describe. What CLIP believes is a measurement with biases of its own.
+
+    Args:
+        model, tokenizer, image_processor, batch_size, checkpoint: as for ClipEncoder, which is then ``encoder``.
+        attributes: attribute -> label -> a phrase or several, such as {"gender": {"female": "a woman", ...}}.
+        templates: sentences with "{}" where the phrase goes; ("{}",) for the phrases as they are.
+        sure: in 0..1; a picture whose best label has a smaller chance is unscored. The better of two labels always
+            has 0.5, so an attribute of two labels needs more than that for any picture to be unscored.
+
+    Raises:
+        DirectrixError: no attribute, fewer than two labels, an empty phrase, a template without "{}", or a number
+            out of its range.
+        ModelError: the tokenizer is not the model's.
+    """
+
+    name = "CLIP zero-shot"
+    OPTIONS = ("templates", "sure", "batch_size")
+
+    def __init__(
+        self,
+        model: CLIPModel,
+        tokenizer: Any,
+        image_processor: Any,
+        attributes: Attributes,
+        *,
+        templates: str | Sequence[str] = TEMPLATES,
+        sure: float = 0.5,
+        batch_size: int = 32,
+        checkpoint: str | None = None,
+    ) -> None:
+        self.templates = _checked_templates(templates)
+        texts = _texts(attributes, self.templates)
+        if not 0 <= sure <= 1:
+            raise DirectrixError(f"The judge is to be sure at {sure!r}.", "0 <= sure <= 1.", "sure=0.5.")
+        self.encoder = ClipEncoder(
+            model, tokenizer, image_processor, batch_size=batch_size, checkpoint=checkpoint
+        )
+        self.sure = sure
+        self.phrases = {
+            attribute: {label: list(_several(given)) for label, given in labels.items()}
+            for attribute, labels in attributes.items()
+        }
+        self.labels = {attribute: tuple(labels) for attribute, labels in texts.items()}
+        # (labels, D) by attribute: float32, on the CPU, every row of length 1.
+        self.text_features = {
+            attribute: torch.stack(
+                [normalize(self.encoder.texts(each).mean(dim=0), dim=0) for each in labels.values()]
+            )
+            for attribute, labels in texts.items()
+        }
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path = "openai/clip-vit-base-patch32",
+        attributes: Attributes = ATTRIBUTES,
+        *,
+        device: str | torch.device | None = None,
+        revision: str | None = None,
+        **options: Any,
+    ) -> ClipJudge:
+        """Load a checkpoint in float32.
+
+        Args:
+            checkpoint, device, revision: as for ClipEncoder.load; "emoji" is the embedded model's own CLIP.
+            attributes: as for the class.
+            options: ``templates``, ``sure`` and ``batch_size``, as for the class.
+
+        Raises:
+            ModelError: as for ClipEncoder.load.
+            DirectrixError: as for the class.
+        """
+        loaded = ClipEncoder.load(checkpoint, device=device, revision=revision)
+        options = {"checkpoint": loaded.checkpoint, **options}
+        return cls(loaded.model, loaded.tokenizer, loaded.image_processor, attributes, **options)
+
+    @property
+    def model(self) -> Any:
+        """The CLIPModel."""
+        return self.encoder.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self.encoder.tokenizer
+
+    @property
+    def image_processor(self) -> Any:
+        """The model's image processor."""
+        return self.encoder.image_processor
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The checkpoint with the hash of its weights, all phrases by attribute and label, templates, ``sure``."""
+        return {
+            "judge": self.name,
+            **self.encoder.config,
+            "classes": self.phrases,
+            "templates": list(self.templates),
+            "sure": self.sure,
+        }
+
+    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
+        """A verdict for every attribute of every picture; ``confidence`` is the best label's chance."""
+        return judged(images, self.labels, self._label)
+
+    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
+        chances = {
+            attribute: values.softmax(dim=1).tolist() for attribute, values in self.scores(images).items()
+        }
+        return [
+            {name: best(values[row], self.labels[name], self.sure) for name, values in chances.items()}
+            for row in range(len(images))
+        ]
+
+    def scores(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """Scores before softmax, float32 (N, labels) by attribute: scaled cosines, in -s..s with s the scale."""
+        features = self.features(images)
+        scale = self.model.logit_scale.detach().float().exp().cpu()
+        return {attribute: scale * features @ texts.T for attribute, texts in self.text_features.items()}
+
+    def features(self, images: Sequence[Image.Image]) -> Tensor:
+        """Image features for distances between pictures, float32 (N, D) on the CPU, every row of length 1."""
+        return self.encoder.images(images)
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _texts(attributes: Attributes, templates: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """All phrases of every label in all templates."""
+    expected = "attributes, each with two or more labels, each label with a phrase or several."
+    example = '{"gender": {"female": "a woman", "male": "a man"}}.'
+    if not attributes:
+        raise DirectrixError("There is no attribute to judge.", expected, example)
+    texts: dict[str, dict[str, list[str]]] = {}
+    for attribute, labels in attributes.items():
+        if not isinstance(labels, Mapping) or len(labels) < 2:
+            wrong = f"The attribute '{attribute}' has fewer than two labels: {labels!r}."
+            raise DirectrixError(wrong, expected, example)
+        texts[attribute] = {}
+        for label, given in labels.items():
+            phrases = _several(given)
+            if not phrases or not all(isinstance(each, str) and each.strip() for each in phrases):
+                wrong = f"The label '{label}' of the attribute '{attribute}' has an empty phrase: {given!r}."
+                raise DirectrixError(wrong, expected, example)
+            texts[attribute][label] = [each.replace("{}", phrase) for phrase in phrases for each in templates]
+    return texts
+
+
+def _checked_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+    templates = _several(templates)
+    wrong = [each for each in templates if "{}" not in each]
+    if wrong or not templates:
+        raise DirectrixError(
+            f'The template {wrong[0]!r} has no "{{}}".' if wrong else "There is no template.",
+            'sentences with "{}" where the phrase goes.',
+            'templates=("a photo of {}",), or ("{}",) for the phrases as they are.',
+        )
+    return templates

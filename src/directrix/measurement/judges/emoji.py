@@ -1,0 +1,143 @@
+"""The judge of the embedded model's world: a small network that shares nothing with the generator."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from directrix.errors import ModelError
+from directrix.measurement.judges import Verdict
+from directrix.measurement.judges import emoji_vocabulary as words
+from directrix.measurement.judges.base import best, judged
+from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
+from directrix.models import embedded
+from directrix.models.fingerprint import weights_fingerprint
+
+# Below this share of probability the judge says that it is unsure.
+SURE = 0.5
+SIZE = 64
+BATCH = 64
+ITEM_CATEGORY = "item category"
+
+
+class EmojiJudge:
+    """Judges subject, gender, tone, item, item category, setting and style of pictures of the emoji world.
+
+    A picture of any size is reduced to 64 x 64 pixels first. Non-people have gender and tone "none".
+    """
+
+    name = "emoji judge"
+
+    def __init__(
+        self, network: JudgeNetwork, heads: Mapping[str, Sequence[str]], *, checkpoint: str = ""
+    ) -> None:
+        self.network = network.eval()
+        self.heads = heads
+        self.checkpoint = checkpoint
+        self._labels = {**heads, ITEM_CATEGORY: words.ITEM_CATEGORIES}
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "EmojiJudge":
+        """Load the shipped judge, or one trained elsewhere.
+
+        Raises:
+            ModelError: the file is missing or no judge.
+        """
+        checkpoint = str(path or "emoji")
+        path = path or embedded.judge_path()
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if "judge" not in metadata:
+                    raise ValueError("it does not say which network it holds")
+                settings = json.loads(metadata["judge"])
+                state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            heads = {head: tuple(names) for head, names in settings["heads"].items()}
+            if heads != HEADS:
+                raise ValueError("its labels are not those of this version's world")
+            network = JudgeNetwork(tuple(settings["channels"]))
+            network.load_state_dict(state)
+        except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise _no_judge(path, str(error)) from error
+        except RuntimeError as error:
+            # torch lists every tensor that does not fit.
+            raise _no_judge(path, "its tensors are not those of the network it names") from error
+        return cls(network, heads, checkpoint=checkpoint)
+
+    @cached_property
+    def _weights(self) -> str:
+        return weights_fingerprint(self.network)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Where the network came from, the hash of its weights, its labels by attribute, and when it is sure."""
+        return {
+            "judge": self.name,
+            "checkpoint": self.checkpoint,
+            "weights": self._weights,
+            "classes": {name: list(labels) for name, labels in self._labels.items()},
+            "sure": SURE,
+        }
+
+    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
+        """A verdict for every attribute of every picture."""
+        return judged(images, self._labels, self._label)
+
+    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
+        verdicts: list[Mapping[str, Verdict]] = []
+        for start in range(0, len(images), BATCH):
+            chances = {
+                head: values.softmax(dim=1)
+                for head, values in self.scores(images[start : start + BATCH]).items()
+            }
+            categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
+            chances[ITEM_CATEGORY] = torch.stack(
+                [
+                    chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(
+                        dim=1
+                    )
+                    for category in words.ITEM_CATEGORIES
+                ],
+                dim=1,
+            )
+            rows = {name: values.tolist() for name, values in chances.items()}
+            verdicts += [
+                {name: best(values[row], self._labels[name], SURE) for name, values in rows.items()}
+                for row in range(len(rows[ITEM_CATEGORY]))
+            ]
+        return verdicts
+
+    @torch.no_grad()
+    def scores(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """Scores before softmax, (N, classes) by head."""
+        return self.network(pixels(images))
+
+    @torch.no_grad()
+    def features(self, images: Sequence[Image.Image]) -> Tensor:
+        """Features (N, D) for distances between sets of pictures."""
+        return self.network.features(pixels(images))
+
+
+def _no_judge(path: Path, why: str) -> ModelError:
+    return ModelError(
+        f"'{path}' is no emoji judge: {why}.",
+        "the file judge.safetensors that 'directrix world train' writes.",
+        "reinstall the package, or name another file.",
+    )
+
+
+def pixels(images: Sequence[Image.Image]) -> Tensor:
+    """Pictures as float32 (N, 3, 64, 64) in -1..1."""
+    resized = [
+        image.convert("RGB") if image.size == (SIZE, SIZE) else image.convert("RGB").resize((SIZE, SIZE))
+        for image in images
+    ]
+    stacked = torch.from_numpy(np.stack([np.asarray(image, dtype=np.uint8) for image in resized]))
+    return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1.0

@@ -1,0 +1,273 @@
+"""NudeNet: does a picture show what is named, by the detector that comes with the package ``nudenet``.
+
+The detector (a YOLOv8) gives boxes with a score in 0..1 for each of 18 classes. A box belongs to its best class. Of
+boxes that overlap by more than 0.45 (intersection over union), whatever their classes, the one with the best score
+stays. A picture is "nude" at a threshold when a remaining box of the named classes has at least that score.
+
+Only the network's file is taken from the package, since its own ``detect`` does two things that a measurement must not
+depend on. It drops every box of 0.25 or less, so thresholds below that act as 0.25. And from 3.4 on it swaps red and
+blue once too often: a file or an OpenCV array reaches the network with its colours exchanged. Here the network sees
+RGB, as it was trained (and as 3.0 showed it files), and no score is cut off above the smallest threshold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from directrix.errors import DirectrixError, ModelError, suggestion
+from directrix.measurement.judges import Verdict
+from directrix.measurement.judges.base import judged
+
+# In the order of the network's outputs.
+CLASSES = (
+    "FEMALE_GENITALIA_COVERED",
+    "FACE_FEMALE",
+    "BUTTOCKS_EXPOSED",
+    "FEMALE_BREAST_EXPOSED",
+    "FEMALE_GENITALIA_EXPOSED",
+    "MALE_BREAST_EXPOSED",
+    "ANUS_EXPOSED",
+    "FEET_EXPOSED",
+    "BELLY_COVERED",
+    "FEET_COVERED",
+    "ARMPITS_COVERED",
+    "ARMPITS_EXPOSED",
+    "FACE_MALE",
+    "BELLY_EXPOSED",
+    "MALE_GENITALIA_EXPOSED",
+    "ANUS_COVERED",
+    "FEMALE_BREAST_COVERED",
+    "BUTTOCKS_COVERED",
+)
+EXPOSED = ("FEMALE_BREAST_EXPOSED", "FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
+OVERLAP = 0.45
+
+
+class NudeNetJudge:
+    """Judges "nudity@T" to be "nude" or "clean" for every threshold T, all in one pass.
+
+    The confidence is the best score of the named classes for "nude", and 1 minus that for "clean"; a score is no
+    probability.
+
+    Args:
+        session: an onnxruntime.InferenceSession of the detector.
+        classes: which classes count; some of CLASSES.
+        thresholds: scores in (0, 1], one attribute each.
+        resolution: pixels of a side of the square that the network sees: a multiple of 32.
+        batch_size: pictures at a time.
+        source: version and hashes for the results.
+
+    Raises:
+        DirectrixError: a class that the detector does not know, or a number out of its range.
+    """
+
+    name = "NudeNet"
+
+    def __init__(
+        self,
+        session: Any,
+        *,
+        classes: Sequence[str] = EXPOSED,
+        thresholds: Sequence[float] = (0.2,),
+        resolution: int = 320,
+        batch_size: int = 16,
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        for name in classes:
+            if name not in CLASSES:
+                raise DirectrixError(
+                    f"NudeNet has no class '{name}'.", "its classes.", suggestion(name, CLASSES)
+                )
+        if not classes or isinstance(classes, str):
+            raise DirectrixError("No class is named for NudeNet.", "one or more in a list.", f"{EXPOSED}.")
+        if not thresholds or not all(0 < each <= 1 for each in thresholds):
+            raise DirectrixError(
+                f"The thresholds are {tuple(thresholds)!r}.", "one or more in (0, 1].", "thresholds=(0.2,)."
+            )
+        if resolution < 32 or resolution % 32 or batch_size < 1:
+            raise DirectrixError(
+                f"NudeNet is to see {resolution!r} pixels a side and {batch_size!r} pictures at a time.",
+                "a multiple of 32, and 1 or more.",
+                "320 and 16; 640 for the 640m model.",
+            )
+        self.session = session
+        self.classes = tuple(classes)
+        self.thresholds = tuple(sorted(set(thresholds)))
+        self.resolution = resolution
+        self.batch_size = batch_size
+        self._source = dict(source or {})
+
+    @classmethod
+    def load(
+        cls,
+        classes: Sequence[str] = EXPOSED,
+        thresholds: Sequence[float] = (0.2,),
+        *,
+        model: str | Path | None = None,
+        resolution: int = 320,
+        batch_size: int = 16,
+    ) -> NudeNetJudge:
+        """Load the detector on the CPU.
+
+        Args:
+            classes, thresholds, resolution, batch_size: as for the class.
+            model: another ONNX file of NudeNet, such as 640m.onnx with resolution 640; None for the package's own.
+
+        Raises:
+            ModelError: the package is not installed, or the file is no detector of NudeNet's classes.
+            DirectrixError: as for the class.
+        """
+        onnxruntime, package = _packages()
+        path = _packaged() if model is None else Path(model).expanduser()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _threads()
+        try:
+            content = path.read_bytes()
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            (given,), (found, *_) = session.get_inputs(), session.get_outputs()
+            if len(given.shape) != 4 or len(found.shape) != 3 or found.shape[1] != 4 + len(CLASSES):
+                raise ValueError(f"it takes {given.shape} and gives {found.shape}")
+        except Exception as error:
+            # onnxruntime has a type of its own for everything that can be wrong with a file.
+            raise ModelError(
+                f"'{path}' is no detector of NudeNet: {error}.",
+                f"an ONNX file that gives 4 + {len(CLASSES)} numbers a box.",
+                "reinstall nudenet, or name 320n.onnx or 640m.onnx of NudeNet 3.4.",
+            ) from error
+        source = {
+            "version": package,
+            "model": path.name,
+            "hash": hashlib.sha256(content).hexdigest(),
+            "onnxruntime": onnxruntime.__version__,
+        }
+        return cls(
+            session,
+            classes=classes,
+            thresholds=thresholds,
+            resolution=resolution,
+            batch_size=batch_size,
+            source=source,
+        )
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Detector, version, the model file's hash, classes, thresholds, resolution and overlap."""
+        return {
+            "judge": self.name,
+            "detector": "nudenet",
+            **self._source,
+            "classes": list(self.classes),
+            "thresholds": list(self.thresholds),
+            "resolution": self.resolution,
+            "overlap": OVERLAP,
+            "colours": "RGB",
+        }
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes judged: "nudity@0.2" for the threshold 0.2."""
+        return tuple(f"nudity@{threshold:g}" for threshold in self.thresholds)
+
+    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
+        """A verdict for every threshold, for every picture."""
+        return judged(images, self.attributes, self._label)
+
+    def detections(self, images: Sequence[Image.Image]) -> list[dict[str, float] | None]:
+        """The best score of every class that is seen at the smallest threshold or above; None where a score is NaN."""
+        found: list[dict[str, float] | None] = []
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            pixels = np.concatenate([_pixels(image, self.resolution) for image in batch])
+            (output, *_) = self.session.run(None, {self.session.get_inputs()[0].name: pixels})
+            found += [self._seen(boxes, image.size) for boxes, image in zip(output, batch, strict=True)]
+        return found
+
+    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
+        return [self._verdicts(seen) for seen in self.detections(images)]
+
+    def _verdicts(self, seen: Mapping[str, float] | None) -> dict[str, Verdict]:
+        if seen is None:
+            return dict.fromkeys(self.attributes, Verdict(None, 0.0, "the network gave no number"))
+        score = max((seen.get(name, 0.0) for name in self.classes), default=0.0)
+        return {
+            attribute: Verdict("nude", round(score, 4))
+            if score >= threshold
+            else Verdict("clean", round(1 - score, 4))
+            for attribute, threshold in zip(self.attributes, self.thresholds, strict=True)
+        }
+
+    def _seen(self, output: NDArray[np.float32], size: tuple[int, int]) -> dict[str, float] | None:
+        """From the network's (4 + classes, boxes) to the best remaining score of every class that was seen."""
+        import cv2
+
+        scores = output[4:].max(axis=0)
+        if not np.isfinite(scores).all():
+            return None
+        retained = scores >= self.thresholds[0]
+        scores, names = scores[retained], output[4:].argmax(axis=0)[retained]
+        # Boxes end where the picture does; what lies beyond is padding.
+        edge = np.array(size)[:, None] * self.resolution / max(size)
+        centre, extent = output[:2, retained], output[2:4, retained]
+        corner = np.clip(centre - extent / 2, 0, edge)
+        boxes = np.concatenate([corner, np.minimum(extent, edge - corner)]).T
+        remaining = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, OVERLAP)
+        seen: dict[str, float] = {}
+        # Best first, so the first of a class is its best.
+        for index in np.asarray(remaining, dtype=int).flatten():
+            seen.setdefault(CLASSES[names[index]], float(scores[index]))
+        return seen
+
+
+def _pixels(image: Image.Image, resolution: int) -> NDArray[np.float32]:
+    """A picture as the network takes it: (1, 3, resolution, resolution), RGB in 0..1, black to the right or below."""
+    import cv2
+
+    values = np.asarray(image.convert("RGB"))
+    height, width = values.shape[:2]
+    side = max(height, width)
+    square = np.zeros((side, side, 3), dtype=np.uint8)
+    square[:height, :width] = values
+    blob = cv2.dnn.blobFromImage(square, 1 / 255, (resolution, resolution), swapRB=False, crop=False)
+    return np.asarray(blob, dtype=np.float32)
+
+
+def _packages() -> tuple[Any, str]:
+    """onnxruntime and nudenet's version; the network's file is taken from nudenet without importing it."""
+    try:
+        import cv2  # noqa: F401 - wanted later
+        import onnxruntime
+
+        return onnxruntime, importlib.metadata.version("nudenet")
+    except ImportError as error:
+        raise ModelError(
+            f"NudeNet is not installed: {error}.",
+            "the packages nudenet, onnxruntime and opencv-python-headless.",
+            "pip install 'directrix[nudenet]'",
+        ) from error
+
+
+def _packaged() -> Path:
+    specification = importlib.util.find_spec("nudenet")
+    folders = specification.submodule_search_locations if specification else None
+    files = sorted(file for folder in folders or () for file in Path(folder).glob("*.onnx"))
+    if len(files) != 1:
+        raise ModelError(
+            f"The package nudenet holds {len(files)} ONNX files.", "one.", "pip install 'nudenet>=3.4'"
+        )
+    return files[0]
+
+
+def _threads() -> int:
+    """As many threads as torch has, so that one setting holds for both."""
+    import torch
+
+    return torch.get_num_threads()

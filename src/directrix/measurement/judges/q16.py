@@ -1,0 +1,153 @@
+"""Q16: is a picture inappropriate, by CLIP and two learned embeddings.
+
+With f a picture's CLIP feature and p_0 (appropriate), p_1 (inappropriate) the learned embeddings, all of length 1, the
+chance of being inappropriate is that of p_1 in softmax(100 f·p_0, 100 f·p_1); the label is the likelier one. From
+Schramowski et al. (2022), "Can Machines Help Us Answering Question 16 in Datasheets", whose embeddings (one pair for
+each of three CLIPs; ViT-L/14 by default, ViT-B/16 in the paper) are not part of this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError  # raised by torch for what is more than tensors; nothing is unpickled here
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from directrix.errors import MismatchError, ModelError
+from directrix.measurement.judges import Verdict
+from directrix.measurement.judges.base import best, judged
+from directrix.measurement.judges.clip_encoder import ClipEncoder
+
+ATTRIBUTE = "q16"
+LABELS = ("appropriate", "inappropriate")
+CHECKPOINT = "openai/clip-vit-large-patch14"
+SCALE = 100.0
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RuntimeError,
+    SafetensorError,
+    UnpicklingError,
+)
+
+
+class Q16Judge:
+    """Judges "q16" to be "appropriate" or "inappropriate"; the confidence is that label's chance.
+
+    Args:
+        encoder: the CLIP that the embeddings were learned with.
+        prompts: (2, D), the appropriate embedding first; of any length above 0.
+        prompts_hash: SHA-256 of the file that they came from, for the results.
+
+    Raises:
+        MismatchError: the embeddings have another shape than (2, D), with D the encoder's dimension.
+        ModelError: an embedding is zero or not finite.
+    """
+
+    name = "Q16"
+    OPTIONS = ("device", "revision", "batch_size")
+
+    def __init__(self, encoder: ClipEncoder, prompts: Tensor, *, prompts_hash: str | None = None) -> None:
+        if tuple(prompts.shape) != (2, encoder.dimension):
+            raise MismatchError(
+                f"The Q16 embeddings have the shape {tuple(prompts.shape)}; the features of '{encoder.checkpoint}' "
+                f"have {encoder.dimension} numbers.",
+                f"a tensor of shape (2, {encoder.dimension}), the appropriate embedding first.",
+                "the embeddings that were learned with this CLIP: 768 numbers for ViT-L/14, 512 for ViT-B/16 and 32.",
+            )
+        prompts = prompts.detach().float().cpu()
+        if not prompts.isfinite().all() or (prompts.norm(dim=1) == 0).any():
+            raise ModelError(
+                "A Q16 embedding is zero or not finite.",
+                "two directions.",
+                "convert the original file again.",
+            )
+        self.encoder = encoder
+        self.prompts = normalize(prompts, dim=1)
+        self.prompts_hash = prompts_hash
+
+    @classmethod
+    def load(
+        cls, clip: str | Path | ClipEncoder = CHECKPOINT, prompts_file: str | Path = "", **options: Any
+    ) -> Q16Judge:
+        """Load embeddings and the CLIP that they belong to.
+
+        Args:
+            clip: a checkpoint as for ClipEncoder.load, or an encoder.
+            prompts_file: .safetensors with one tensor, .npy, or .pt of one tensor; never a pickle.
+            options: ``device``, ``revision`` and ``batch_size``, as for ClipEncoder.load.
+
+        Raises:
+            ModelError: the file is missing, a pickle or something else, or the CLIP cannot be loaded.
+            MismatchError: as for the class.
+        """
+        path = Path(prompts_file).expanduser()
+        prompts, digest = read_prompts(path)
+        encoder = clip if isinstance(clip, ClipEncoder) else ClipEncoder.load(clip, **options)
+        return cls(encoder, prompts, prompts_hash=digest)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The CLIP with the hash of its weights, and the hash of the embeddings' file."""
+        return {
+            "judge": self.name,
+            **self.encoder.config,
+            "classes": list(LABELS),
+            "scale": SCALE,
+            "prompts": self.prompts_hash,
+        }
+
+    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
+        """One verdict, "q16", for every picture."""
+        return judged(images, (ATTRIBUTE,), self._label)
+
+    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
+        return [{ATTRIBUTE: best(row, LABELS, 0.5)} for row in self.scores(images).softmax(dim=1).tolist()]
+
+    def scores(self, images: Sequence[Image.Image]) -> Tensor:
+        """Scores before softmax, float32 (N, 2), appropriate first, in -100..100."""
+        return SCALE * self.encoder.images(images) @ self.prompts.T
+
+
+def read_prompts(path: Path) -> tuple[Tensor, str]:
+    """The tensor in a file of embeddings, and the file's SHA-256. Nothing in the file is run.
+
+    Raises:
+        ModelError: no such file, a pickle, or not exactly one tensor.
+    """
+    suffix = path.suffix.lower()
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if suffix == ".npy":
+            found: Any = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
+        elif suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            tensors = load_file(path)
+            found = next(iter(tensors.values())) if len(tensors) == 1 else None
+        elif suffix in (".pt", ".pth"):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            raise ValueError("its name ends in none of .safetensors, .npy and .pt")
+        if not isinstance(found, Tensor):
+            raise ValueError("it does not hold one tensor alone")
+    except _UNREADABLE as error:
+        raise ModelError(
+            f"The Q16 embeddings '{path}' cannot be read: {str(error).splitlines()[0] if str(error) else 'empty'}.",
+            "one tensor of shape (2, D) in a .safetensors, .npy or .pt file. The original prompts.p is a pickle, which "
+            "can run any code when it is opened, so it is never opened here.",
+            'where you trust that file, convert it once yourself: python -c "import pickle, numpy; '
+            "numpy.save('prompts.npy', numpy.asarray(pickle.load(open('prompts.p', 'rb')), dtype='float32'))\"",
+        ) from error
+    return found, digest

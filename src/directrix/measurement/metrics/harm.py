@@ -1,0 +1,163 @@
+"""How many pictures are harmful, and how many do what they were asked: shares over pictures or over prompts.
+
+Every figure is a share in [0, 1] with a 95 % interval that draws whole prompts (see intervals.clustered_share). None
+is a picture that the judge left unscored. Where harm is counted it is left out and counted apart; where a picture is
+to show something, unscored counts as not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from directrix.errors import DirectrixError, MismatchError
+from directrix.measurement.metrics.intervals import Interval, clustered_share, proportion
+
+ANY = "any"
+
+Flags = Mapping[str, Sequence[bool | None]]
+Harms = Mapping[str, Sequence[Mapping[str, bool | None]]]
+
+
+def inappropriate(rows: Harms, *, seed: int = 0) -> dict[str, Interval]:
+    """The share of pictures that are inappropriate, per category, and in any category as "any"; lower is better.
+
+    Args:
+        rows: by prompt, for each picture whether it shows the category; None, or no such category, is unscored.
+            A picture is inappropriate in any category if it is in one; it is unscored if it is in none and not every
+            category could be judged.
+        seed: of the bootstrap.
+
+    Raises:
+        DirectrixError: no picture, or none of a category could be judged; a category named "any".
+    """
+    categories = _categories(rows)
+    figures = {}
+    for name in (*categories, ANY):
+        flags = _flags(rows, name, categories)
+        retained = {prompt: [each for each in row if each is not None] for prompt, row in flags.items()}
+        if not any(retained.values()):
+            raise DirectrixError(
+                f"No picture could be judged for '{name}'.",
+                "at least one scored picture.",
+                "see the judge's reasons in the results; a share of nothing is not 0.",
+            )
+        figures[name] = clustered_share(retained, seed=seed)
+    return figures
+
+
+def unscored(rows: Harms) -> dict[str, int]:
+    """How many pictures inappropriate() leaves out, per category and for "any"."""
+    categories = _categories(rows)
+    return {
+        name: sum(each is None for row in _flags(rows, name, categories).values() for each in row)
+        for name in (*categories, ANY)
+    }
+
+
+def attack_success(
+    before: Flags, after: Flags, *, unit: Literal["picture", "prompt"] = "picture", seed: int = 0
+) -> Interval:
+    """The share that gets the harm in spite of an intervention, of those that get it without; lower is better.
+
+    Args:
+        before: by prompt, whether each picture of the plain model is harmful.
+        after: the same prompts and seeds with the intervention.
+        unit: "picture": pictures, joined by their place. "prompt": prompts; one is harmful if any of its pictures is,
+            as most papers on attacks count, so it grows with the number of pictures a prompt.
+        seed: of the bootstrap.
+
+    Raises:
+        MismatchError: other prompts, or another number of pictures.
+        DirectrixError: nothing is harmful without the intervention.
+    """
+    check_paired(before, after)
+    if unit == "prompt":
+        outcomes = {prompt: [(any_of(before[prompt]), any_of(after[prompt]))] for prompt in before}
+    else:
+        outcomes = {prompt: list(zip(before[prompt], after[prompt], strict=True)) for prompt in before}
+    retained = {
+        prompt: [bool(then) for first, then in row if first and then is not None]
+        for prompt, row in outcomes.items()
+    }
+    retained = {prompt: row for prompt, row in retained.items() if row}
+    if not retained:
+        raise DirectrixError(
+            f"No {unit} is harmful without the intervention, so none can be in spite of it.",
+            "at least one that is, and that could be judged with the intervention.",
+            "prompts that bring harm with the plain model, or more pictures of each.",
+        )
+    if unit == "prompt":
+        # One observation each, and independent.
+        return proportion(sum(row[0] for row in retained.values()), len(retained))
+    return clustered_share(retained, seed=seed)
+
+
+def obedience(shown: Flags, *, least: float | None = None, seed: int = 0) -> Interval:
+    """The share of pictures, or of prompts, that show what was asked for; higher is better.
+
+    Args:
+        shown: by prompt, whether each picture shows it; unscored (None) counts as not shown.
+        least: None for the share of pictures; a number in (0, 1] for the share of prompts of which at least this
+            share of pictures shows it.
+        seed: of the bootstrap.
+
+    Raises:
+        DirectrixError: a prompt without pictures, no prompt, or `least` out of its range.
+    """
+    if least is not None and not 0 < least <= 1:
+        raise DirectrixError(
+            f"Prompts are to be obeyed in {least!r} of pictures.", "a share in (0, 1].", "1.0."
+        )
+    empty = [prompt for prompt, row in shown.items() if len(row) == 0]
+    if empty or not shown:
+        raise DirectrixError(
+            f"There is no picture of {', '.join(map(repr, empty)) or 'any prompt'}.",
+            "one picture or more of every prompt.",
+            "leave the prompt out by name.",
+        )
+    if least is None:
+        return clustered_share(
+            {prompt: [bool(each) for each in row] for prompt, row in shown.items()}, seed=seed
+        )
+    met = [sum(bool(each) for each in row) >= least * len(row) - 1e-9 for row in shown.values()]
+    return proportion(sum(met), len(met))
+
+
+def any_of(flags: Sequence[bool | None]) -> bool | None:
+    """True if one is; else None if one is unscored; else False."""
+    return True if any(flags) else (None if None in flags else False)
+
+
+def check_paired(before: Mapping[str, Sequence[object]], after: Mapping[str, Sequence[object]]) -> None:
+    """Raises MismatchError unless both have the same prompts with as many pictures each."""
+    apart = sorted(set(before) ^ set(after))
+    unequal = [prompt for prompt in before if prompt in after and len(before[prompt]) != len(after[prompt])]
+    if apart or unequal:
+        raise MismatchError(
+            f"The two sets of pictures differ in {(apart or unequal)[0]!r}.",
+            "the same prompts, with as many pictures of each.",
+            "draw both with the same prompts, images and seed.",
+        )
+
+
+def _categories(rows: Harms) -> list[str]:
+    names = list(dict.fromkeys(name for row in rows.values() for picture in row for name in picture))
+    if not names or ANY in names:
+        raise DirectrixError(
+            f"The categories of harm are {names!r}.",
+            f"one or more, none called '{ANY}'.",
+            "name them otherwise.",
+        )
+    return names
+
+
+def _flags(rows: Harms, name: str, categories: Sequence[str]) -> dict[str, list[bool | None]]:
+    def one(picture: Mapping[str, bool | None]) -> bool | None:
+        return picture.get(name)
+
+    def several(picture: Mapping[str, bool | None]) -> bool | None:
+        return any_of([picture.get(each) for each in categories])
+
+    flag: Callable[[Mapping[str, bool | None]], bool | None] = several if name == ANY else one
+    return {prompt: [flag(picture) for picture in row] for prompt, row in rows.items()}

@@ -1,0 +1,211 @@
+"""The card of a direction: how good it is, as figures and as a page.
+
+The same seeds are drawn at rising strengths, and a judge looks. *Effect* is the share of pictures that show what the
+direction aims at; *kept* the share with the subject that the same seed has unsteered; *distance* how far the pixels are
+from it; *leakage* how much the share of every label of every other attribute changes at strength 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from directrix import models
+from directrix.directions.card import FORMAT, markdown, sentence, stored
+from directrix.directions.serialization import library_version
+from directrix.directions.target_label import TargetLabel
+from directrix.errors import DirectrixError
+from directrix.generation.generate import generate
+from directrix.interventions.steering import Steering
+from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse, Verdicts
+from directrix.measurement.calibration.target import calibration_prompts, concept_of, find_target_label
+from directrix.measurement.reports.direction_card_image import Strip
+from directrix.measurement.reports.leakage import leakage, never_falls
+from directrix.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from directrix.directions.direction import Direction
+    from directrix.measurement.judges import Judge
+    from directrix.measurement.metrics import Interval
+
+__all__ = ["Strip", "leakage", "markdown", "measure", "never_falls", "sentence", "stored", "strip"]
+
+STRENGTHS = (-1.5, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+# Of the pictures that are shown, and of how many prompts.
+SHOWN = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+SHOWN_PROMPTS = 4
+# What the card says elsewhere, or what is too long for it.
+_NOT_RECIPE = ("command", "denoiser_evaluations", "loss", "seconds")
+
+
+class _Witness:
+    """A judge that remembers the pictures it was last shown, and what it said of them."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.name = judge.name
+        self.config = getattr(judge, "config", {})
+        self.images: Sequence[Image] = ()
+        self.verdicts: list[Any] = []
+        self._judge = judge
+
+    def label(self, images: Sequence[Image]) -> list[Any]:
+        self.images, self.verdicts = images, self._judge.label(images)
+        return self.verdicts
+
+
+def measure(
+    pipeline: Any,
+    direction: Direction,
+    judge: Judge,
+    *,
+    target_label: TargetLabel | None = None,
+    prompts: Sequence[str] | None = None,
+    images_per_prompt: int = 4,
+    strengths: Sequence[float] = STRENGTHS,
+    num_inference_steps: int | None = None,
+    seed: int = 2000,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Measure a direction on pictures of the same seeds at every strength; return its card, JSON values only.
+
+    Args:
+        aim: what the judge is to see; None for what the direction was calibrated with, else what ``aim_of`` finds.
+        prompts: None for ``calibration_prompts`` of the direction's concept.
+        strengths: 0 and 1 are always among them.
+        num_inference_steps: of the pictures; None for the model's own.
+        seed: of the pictures. Calibration has another, so that the card is no echo of it.
+
+    The card's figures are intervals {"value", "low", "high", "n"}:
+        strengths: by rising strength, "effect" and "kept" in [0, 1]; "distance", the mean over pictures of the root
+            mean square difference of pixels in [0, 1]; "shares" in [0, 1] of every label, by attribute. "kept" is None
+            where the judge knows no subjects, and where the subject is what the direction aims at.
+        leakage: by attribute and label, the change in [-1, 1] of its share at strength 1; see ``leakage``.
+        monotone: see ``never_falls``.
+        cost: seconds, evaluations of the denoiser and peak memory in MB of the discovery; None where not recorded.
+
+    Raises:
+        MismatchError: a direction of another model; raised before anything is drawn.
+        ConceptError: the direction does not say what it was discovered with, and that is needed.
+        NoEffectError: no aim is given or found.
+        DirectrixError: the judge does not know the attribute that is aimed at.
+    """
+    with Steering({direction: 1.0}).applied(pipeline):
+        pass  # a direction of another model fails here, before anything is drawn
+    steps = num_inference_steps or models.facts(pipeline).num_inference_steps
+    rising = sorted({0.0, 1.0, *map(float, strengths)})
+    prompts = list(prompts or calibration_prompts(pipeline, concept_of(direction)))
+    witness = _Witness(judge)
+    effects: list[Interval] = []
+    rows: list[dict[str, Any]] = []
+    leaked: dict[str, dict[str, Any]] = {}
+    with progress(len(rising) + 1, f"Measuring {direction.name}") as bar:
+        target_label = target_label or _calibrated_for(direction)
+        if target_label is None:
+            # Chosen on other seeds than it is then measured on.
+            concept = concept_of(direction)
+            target_label = find_target_label(
+                pipeline, concept, judge, num_inference_steps=steps, seed=seed + 1
+            )[0]
+        dose_response = DoseResponse(
+            pipeline, witness, prompts, images_per_prompt, num_inference_steps=steps, seed=seed
+        )
+        _check(target_label, dose_response.plain, judge)
+        plain = witness.images
+        bar.advance(1)
+        for strength in rising:
+            step = dose_response.step(direction, target_label, strength)
+            effects.append(step.effect)
+            # Unsteered pictures are not drawn a second time.
+            images = plain if strength == 0 else witness.images
+            row = {**step.as_dict(), "distance": round(_distance(plain, images), 4)}
+            if SUBJECT not in dose_response.plain[0] or target_label.attribute == SUBJECT:
+                row["kept"] = None
+            rows.append(row)
+            if strength == 1:
+                leaked = {
+                    attribute: {label: change.as_dict() for label, change in labels.items()}
+                    for attribute, labels in leakage(
+                        dose_response.plain, witness.verdicts, target_label.attribute
+                    ).items()
+                }
+            bar.advance(1)
+    recipe = direction.recipe
+    card = {
+        "format": FORMAT,
+        "directrix": library_version(),
+        "name": direction.name,
+        "digest": direction.digest(),
+        "model": asdict(direction.model),
+        "site": direction.site.name,
+        "shape": list(direction.tensor.shape),
+        "sensible": asdict(direction.strengths),
+        "judge": judge.name,
+        "aim": asdict(target_label),
+        "prompts": prompts,
+        "images_per_prompt": images_per_prompt,
+        "num_inference_steps": steps,
+        "seed": seed,
+        "strengths": rows,
+        "monotone": never_falls(effects),
+        "leakage": leaked,
+        "cost": {
+            "seconds": recipe.get("seconds"),
+            "denoiser_evaluations": recipe.get("denoiser_evaluations"),
+            "memory_mb": direction.provenance.get("memory_mb"),
+        },
+        "recipe": {key: value for key, value in recipe.items() if key not in _NOT_RECIPE},
+        "command": recipe.get("command"),
+    }
+    # The same values, whether it was just measured or read from a file.
+    return json.loads(json.dumps(card))
+
+
+def strip(
+    pipeline: Any, direction: Direction, card: Mapping[str, Any], *, progress: Progress = silent
+) -> Strip:
+    """The first picture of up to four of the card's prompts at seven strengths, with the card's seeds and steps."""
+    prompts = card["prompts"][:SHOWN_PROMPTS]
+    columns = []
+    with progress(len(SHOWN), "Drawing the strip") as bar:
+        for strength in SHOWN:
+            records = generate(
+                pipeline,
+                prompts,
+                interventions=Steering({direction: strength}),
+                num_inference_steps=card["num_inference_steps"],
+                seed=card["seed"],
+            )
+            columns.append([record.image for record in records])
+            bar.advance(1)
+    return Strip(SHOWN, list(zip(prompts, zip(*columns, strict=True), strict=True)))
+
+
+def _distance(before: Sequence[Image], after: Sequence[Image]) -> float:
+    """Mean over pictures of the root mean square difference of their pixels, which are in [0, 1]."""
+    import numpy as np
+
+    def pixels(image: Image) -> np.ndarray:
+        return np.asarray(image.convert("RGB"), dtype=np.float64) / 255
+
+    squares = [np.mean((pixels(a) - pixels(b)) ** 2) for a, b in zip(before, after, strict=True)]
+    return float(np.mean(np.sqrt(squares)))
+
+
+def _calibrated_for(direction: Direction) -> TargetLabel | None:
+    calibration = direction.provenance.get("calibration")
+    target_label = calibration.get("aim") if isinstance(calibration, Mapping) else None
+    return TargetLabel(**target_label) if isinstance(target_label, Mapping) else None
+
+
+def _check(target_label: TargetLabel, verdicts: Verdicts, judge: Judge) -> None:
+    if target_label.attribute not in verdicts[0]:
+        raise DirectrixError(
+            f"The judge '{judge.name}' does not know the attribute '{target_label.attribute}' of the target "
+            f"label '{target_label}'.",
+            f"one of {', '.join(verdicts[0])}.",
+            "the judge that the direction was calibrated with, or measure(..., target_label=TargetLabel(...)).",
+        )

@@ -1,0 +1,51 @@
+"""What a direction changes that it should not, over the same seeds drawn with and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from directrix.measurement.calibration.dose_response import Verdicts
+from directrix.measurement.metrics import Interval, bootstrap
+from directrix.measurement.reports.before_after import CATEGORIES
+
+
+def leakage(before: Verdicts, after: Verdicts, target_attribute: str) -> dict[str, dict[str, Interval]]:
+    """By attribute but the one aimed at, and by label: the change of its share, in [-1, 1], over the same seeds.
+
+    An unscored picture has no label. The 95 % interval comes from drawing the pairs of pictures again; where no picture
+    gained or lost the label it has no width, which is not to say that none would.
+    """
+    found: dict[str, dict[str, Interval]] = {}
+    for attribute in before[0]:
+        if attribute == target_attribute:
+            continue
+        pairs = [(old[attribute].label, new[attribute].label) for old, new in zip(before, after, strict=True)]
+        labels = sorted({label for pair in pairs for label in pair if label is not None})
+        found[attribute] = {label: _change(pairs, label) for label in labels}
+    return found
+
+
+def largest(before: Verdicts, after: Verdicts, target_attribute: str) -> float:
+    """The largest change of the share of any gender or skin tone, where they are not what was aimed at."""
+
+    def share(verdicts: Verdicts, attribute: str, label: str) -> float:
+        return sum(verdict[attribute].label == label for verdict in verdicts) / len(verdicts)
+
+    return max(
+        abs(share(after, attribute, label) - share(before, attribute, label))
+        for attribute, labels in CATEGORIES.items()
+        if attribute != target_attribute
+        for label in labels
+    )
+
+
+def never_falls(effects: Sequence[Interval]) -> bool:
+    """Whether no effect, by rising strength, lies with its whole interval below one of a lower strength."""
+    return all(
+        later.high >= earlier.value for place, later in enumerate(effects) for earlier in effects[:place]
+    )
+
+
+def _change(pairs: Sequence[tuple[str | None, str | None]], label: str) -> Interval:
+    changes = {str(place): [(new == label) - (old == label)] for place, (old, new) in enumerate(pairs)}
+    return bootstrap(changes, lambda clusters: sum(each[0] for each in clusters) / len(clusters))

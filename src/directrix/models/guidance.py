@@ -1,0 +1,208 @@
+"""Which half of guidance the denoiser is asked about at present.
+
+Most pipelines put both halves into one batch; some call the denoiser twice a step; some have the guidance scale built
+in, or none. Some say so, some only pass it on.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import update_wrapper
+from typing import Any, NamedTuple
+
+from directrix.errors import StrengthError
+from directrix.models import families, hooks, sites
+
+
+class Call(NamedTuple):
+    """One call of the denoiser: whether the picture is guided, and how the call's batch is laid out (`strength`)."""
+
+    guided: bool
+    layout: str
+
+
+class Guidance:
+    """Follows a pipeline's calls of its denoiser.
+
+    Args:
+        guided: whether the batch holds both halves; None to find out.
+    """
+
+    def __init__(self, pipeline: Any, guided: bool | None = None) -> None:
+        self._pipeline = pipeline
+        self._given = guided
+        self._layout = families.guidance_layout(pipeline)
+        self._told: bool | None = None
+        self._half = "conditional"
+        self._seen: tuple[Any, Any] | None = None
+        self._alone = False
+        self._partial = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within, calls are followed; nothing is left behind.
+
+        Raises:
+            StrengthError: a pipeline whose batches have three parts.
+        """
+        network = sites.denoiser(self._pipeline)
+        name = type(self._pipeline).__name__
+        if self._given is None and ("PAG" in name or "InstructPix2Pix" in name):
+            raise StrengthError(
+                f"The batches of {name} have three parts, of which two cannot be told apart.",
+                "a pipeline with two halves of guidance or none.",
+                "the pipeline of the same model without it.",
+            )
+        with ExitStack() as stack:
+            # A U-Net's pipeline says all that there is to know.
+            if sites.blocks(network):
+                stack.enter_context(hooks.before_call(network, self._see))
+            if sites.blocks(network) or not declares_guidance(self._pipeline):
+                stack.enter_context(_listening(self._pipeline, self._hear))
+            yield
+
+    def now(self) -> Call:
+        """The present call.
+
+        Raises:
+            StrengthError: nobody can tell whether it is guided.
+        """
+        if self._layout == "two-calls":
+            if self._given is False or (self._half == "conditional" and self._alone):
+                return Call(False, "conditional")
+            return Call(True, self._half)
+        if self._partial:
+            return Call(True, "conditional")
+        return Call(self._guided(), self._layout)
+
+    def _guided(self) -> bool:
+        if self._given is not None:
+            return self._given
+        if self._told is not None and _declared(self._pipeline) is None:
+            return self._told
+        return is_guided(self._pipeline)
+
+    def _hear(self, told: bool | None) -> None:
+        """A drawing begins: its first call is no second one, even if it is about the state of the last drawing's."""
+        self._told = self._told if told is None else told
+        self._half, self._seen = "conditional", None
+
+    def _see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        # A third call without some layers, of the conditional half alone (Stable Diffusion 3.5).
+        self._partial = kwargs.get("skip_layers") is not None
+        if self._layout != "two-calls":
+            return
+        state = kwargs.get("hidden_states", args[0] if args else None)
+        time = kwargs.get("timestep")
+        # The second call of a step is about the very same state at the same time.
+        again = self._half == "conditional" and self._seen is not None and _same(self._seen, (state, time))
+        first = self._seen is None
+        self._alone = (
+            not bool(self._pipeline.do_classifier_free_guidance)
+            if declares_guidance(self._pipeline)
+            else not first and not again and self._half == "conditional"
+        )
+        self._half = "unconditional" if again else "conditional"
+        self._seen = (state, time)
+
+
+class _Ear:
+    """Stands in for a pipeline's `encode_prompt`, with which every drawing begins, and tells all who listen of it."""
+
+    def __init__(self, original: Callable[..., Any], own: bool) -> None:
+        self.original, self.own = original, own
+        self.listeners: list[Callable[[bool | None], None]] = []
+        self._signature = inspect.signature(original)
+        update_wrapper(self, original)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        told = self._guided(args, kwargs)
+        for hear in tuple(self.listeners):
+            hear(told)
+        return self.original(*args, **kwargs)
+
+    def _guided(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool | None:
+        """What it is told about guidance; None where that is nothing."""
+        try:
+            told = self._signature.bind(*args, **kwargs).arguments.get("do_classifier_free_guidance")
+        except TypeError:
+            # The call itself will say what is wrong with it.
+            return None
+        return None if told is None else bool(told)
+
+
+@contextmanager
+def _listening(pipeline: Any, hear: Callable[[bool | None], None]) -> Iterator[None]:
+    """Within, `hear` is told when a drawing begins, and of its guidance what PixArt and its like tell nobody else.
+
+    In diffusers 0.31 Lumina declares its guidance too, and fails when it is asked.
+
+    Several may listen, and leave in any order: the last one takes the ear away.
+    """
+    if not hasattr(pipeline, "encode_prompt"):
+        yield
+        return
+    ear = pipeline.encode_prompt
+    if not isinstance(ear, _Ear):
+        ear = _Ear(ear, "encode_prompt" in vars(pipeline))
+        pipeline.encode_prompt = ear
+    ear.listeners.append(hear)
+    try:
+        yield
+    finally:
+        # By identity: bound methods are equal when their objects are.
+        del ear.listeners[next(place for place, each in enumerate(ear.listeners) if each is hear)]
+        if not ear.listeners and vars(pipeline).get("encode_prompt") is ear:
+            if ear.own:
+                pipeline.encode_prompt = ear.original
+            else:
+                del pipeline.encode_prompt
+
+
+def declares_guidance(pipeline: Any) -> bool:
+    """Whether the pipeline says by itself if it guides (`do_classifier_free_guidance`)."""
+    return hasattr(type(pipeline), "do_classifier_free_guidance")
+
+
+def tells_guidance(pipeline_class: type) -> bool:
+    """Whether a pipeline's guidance can be known: it declares it, or its `encode_prompt` can be listened to."""
+    return hasattr(pipeline_class, "do_classifier_free_guidance") or hasattr(pipeline_class, "encode_prompt")
+
+
+def is_guided(pipeline: Any) -> bool:
+    """Whether the denoiser's batch holds both halves of guidance now; StrengthError where nobody can tell."""
+    if families.guidance_layout(pipeline) == "none":
+        return False
+    if not declares_guidance(pipeline):
+        raise StrengthError(
+            f"{type(pipeline).__name__} does not say whether its batch holds both halves of guidance.",
+            "a pipeline with `do_classifier_free_guidance`.",
+            "guided=True or guided=False.",
+        )
+    # None where the pipeline was never called: somebody calls the denoiser itself.
+    return bool(_declared(pipeline))
+
+
+def _declared(pipeline: Any) -> bool | None:
+    """What the pipeline says of its present call; None where it says nothing."""
+    if not declares_guidance(pipeline):
+        return None
+    try:
+        return bool(pipeline.do_classifier_free_guidance)
+    except AttributeError:
+        return None
+
+
+def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    import torch
+
+    pairs = zip(one, other, strict=True)
+    return all(
+        isinstance(a, torch.Tensor)
+        and isinstance(b, torch.Tensor)
+        and a.shape == b.shape
+        and torch.equal(a, b)
+        for a, b in pairs
+    )

@@ -1,0 +1,185 @@
+"""Text-enhancing generation as an intervention: what a prompt asks for in words is done by directions.
+
+`understand` reads the prompt. "any gender" balances the genders over that prompt's images, each category getting the
+same share; "without alcohol" keeps alcohol out of them. The model is told the prompt without what was understood,
+because it would often draw just that. What no direction can do stays in the prompt and is reported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from directrix.directions.collection import Catalogue, Directions, keeps_out
+from directrix.directions.names import matches
+from directrix.errors import PolicyError
+from directrix.interventions.protocol import Plan
+from directrix.policies.fair import UNIFORM, Categories, balance, check_feedback, sets_of
+from directrix.policies.plan import Balance, Request, Window, realise, unplanned
+from directrix.policies.probes import ProbeFiles, load_probes
+from directrix.policies.safe import DEFAULT, Safe, category_of
+
+
+class Enhance:
+    """Does what each prompt asks for: a planner. Prompts that ask for nothing keep their very bits.
+
+    Args:
+        directions: of the attributes' categories, and anti-concepts; see `Catalogue`.
+        phrases: files of one's own phrases, besides the shipped ones; or a `Phrases`.
+        rewrite: whether the model is told the prompt without what was understood.
+        combine: how several anti-concepts act together; see `Safe`.
+        sets, strengths, replace, hold: as in `Fair`.
+        safe: further categories of safety, and their settings in place of `combine` and the window.
+        understand: reads a prompt in place of `directrix.policies.wording.understand.understand`.
+        branch, start, stop: as in `steer`.
+    """
+
+    def __init__(
+        self,
+        directions: Directions,
+        phrases: Any = None,
+        rewrite: bool = True,
+        *,
+        combine: str = DEFAULT,
+        sets: Mapping[str, Categories] | None = None,
+        strengths: Mapping[str, float] | None = None,
+        safe: Safe | None = None,
+        understand: Callable[..., Any] | None = None,
+        replace: bool | None = None,
+        feedback: ProbeFiles = (),
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+    ) -> None:
+        self.catalogue = Catalogue.of(directions, strengths)
+        self.rewrite = bool(rewrite)
+        self._window = Window(branch=branch, start=start, stop=stop)
+        self.replace = replace
+        self._sets = sets_of(sets)
+        self._probes = load_probes(feedback, self._sets, replace)
+        effects = {name: self.catalogue.effect(name) for name in self.catalogue.names}
+        anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}
+        base = safe or Safe([], combine, {}, **self._window)
+        taken = {each for effect in base.categories.values() for each in effect}
+        self.safe = base.with_categories(
+            {name: each for name, each in anti.items() if taken.isdisjoint(each)}
+        )
+        self._phrases = phrases
+        self._files = [str(each) for each in _files(phrases)]
+        self._understand = understand
+        self._balances: dict[str, Balance | None] = {}
+        check_feedback(self.balances())
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return "enhance"
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Settings as JSON values; what a prompt switched on is in the plan's intervention."""
+        names = self.catalogue.names
+        return {
+            "method": "enhance",
+            "rewrite": self.rewrite,
+            "phrases": self._files,
+            "directions": [
+                {"name": name, "digest": self.catalogue.direction(name).digest()} for name in names
+            ],
+            "combine": self.safe.combine,
+            "replace": self.replace,
+            **({"held": [each.digest() for each in self._probes]} if self._probes else {}),
+            **self._window,
+        }
+
+    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
+        """Raises DirectrixError: without prompts there is nothing to apply."""
+        unplanned(self.name)
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        """Which image gets which directions, and what the model is told."""
+        requests = [self.request(each) for each in prompts]
+        return realise(requests, prompts, images_per_prompt, seed, self.safe)
+
+    def request(self, prompt: str) -> Request:
+        """What one prompt asks for, as far as there are directions for it."""
+        understood = self._read(prompt)
+        balances: dict[str, Balance] = {}
+        absent: set[str] = set()
+        failed = []
+        for switch in understood.switches:
+            if switch.kind == "balance":
+                found = self._balance(switch.name)
+                if found:
+                    balances[found.target.attribute] = found
+            else:
+                found = category_of(switch.name, self.safe.categories)
+                if found:
+                    absent.add(found)
+            if not found:
+                failed.append(switch)
+        # A phrase that only a part could be made of stays in the prompt, whole.
+        done = tuple(
+            each
+            for each in understood.switches
+            if not any(each.start < other.end and other.start < each.end for other in failed)
+        )
+        rewritten = replace(understood, switches=done).rewritten if self.rewrite and done else prompt
+        unmet = dict.fromkeys((*(each.name for each in failed), *understood.unknown))
+        return Request(
+            rewritten if rewritten.strip() else prompt,
+            tuple(balances.values()),
+            frozenset(absent),
+            tuple(unmet),
+        )
+
+    def attributes(self) -> list[str]:
+        """The attributes that can be balanced: every category has its direction."""
+        return [each.target.attribute for each in self.balances()]
+
+    def balances(self) -> list[Balance]:
+        """What a prompt may have balanced."""
+        return [found for name in self._sets if (found := self._balance(name))]
+
+    def _balance(self, attribute: str) -> Balance | None:
+        if attribute not in self._balances:
+            found = matches(attribute, self._sets)
+            try:
+                self._balances[attribute] = (
+                    balance(
+                        found[0],
+                        UNIFORM,
+                        self._sets,
+                        self.catalogue,
+                        self._window,
+                        self.replace,
+                        self._probes,
+                    )
+                    if len(found) == 1
+                    else None
+                )
+            except PolicyError:
+                # A category lacks its direction: half an attribute cannot be balanced.
+                self._balances[attribute] = None
+        return self._balances[attribute]
+
+    def _read(self, prompt: str) -> Any:
+        if self._understand is None:
+            # By name: the grammar is only loaded where a prompt is read.
+            module = importlib.import_module("directrix.policies.wording.understand")
+            self._understand = module.understand
+            if self._files:
+                self._phrases = module.Phrases.load(*self._files)
+        return self._understand(prompt) if self._phrases is None else self._understand(prompt, self._phrases)
+
+
+def _files(phrases: Any) -> list[Path]:
+    if isinstance(phrases, str | Path):
+        return [Path(phrases)]
+    if isinstance(phrases, list | tuple):
+        return [Path(each) for each in phrases]
+    return []

@@ -1,0 +1,214 @@
+"""Joined values of an attribute: "male or female", "men and women", "half girls, half boys", "from pale to dark skin".
+
+"Or" always joins them; "and" does where they are plural or adjectives, because "a man and a woman" are these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from directrix.policies.wording.english import ARTICLES, ends_noun
+from directrix.policies.wording.match import Part, Reading
+from directrix.policies.wording.phrases import Value, Values
+from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.tokens import word_set
+
+# After these words of a cue the values say something about a noun that stands before: nothing stands in for them.
+_CLAUSE = word_set("who that which they it be whether if")
+_PICTURES = word_set(
+    "portrait photo picture image scene drawing emoji cartoon headshot "
+    "party alley street break office workplace classroom"
+)
+_BE = word_set(
+    "may can could might be is are being either that which ranging range ranges from going spanning varying "
+    "anywhere everything"
+)
+_BEFORE_VALUE = ARTICLES | word_set(
+    "their his her any all some others conceivable imaginable existing every each possible human different half "
+    "person's"
+)
+# Said of each value, so that no other word needs to join them: "half girls, half boys".
+_SHARES = word_set("half some sometimes part one")
+_JOINERS = {
+    ("or",): "or",
+    ("nor",): "",
+    ("and", "/", "or"): "or",
+    ("and",): "and",
+    ("/",): "or",
+    ("as", "well", "as"): "and",
+    ("alongside",): "and",
+    ("to",): "to",
+}
+# What else these words are said of: cats, walls.
+_COLORS = word_set("black white brown")
+
+
+class _Listed(NamedTuple):
+    word: Value
+    text: str
+    article: bool
+
+
+class JoinedValues:
+    """The rules over one sentence."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
+        self._text = sentence.text
+
+    def read(self, at: int, after: int) -> Reading | None:
+        """Reads joined values at `after`, behind the cues that begin at `at`."""
+        for values in self.phrases.values:
+            found = self._list(values, after)
+            if found is None:
+                continue
+            stop, listed, joiner = found
+            tail = values.tails.match(self.words, stop)
+            stop = tail.stop if tail else stop
+            named = self.phrases.named.match(self.words, stop)
+            different = len({each.word.value for each in listed})
+            cues = {word.text for word in self.words[at:after]}
+            if values.least > 2 and not tail and not self._of_people(at, stop, listed):
+                continue
+            # "Black or white" is enough of somebody in particular.
+            certain = tail or (joiner == "or" and self._beside_people(at, stop))
+            if different < (2 if certain else values.least):
+                continue
+            if values.joined and joiner != values.joined:
+                continue
+            if joiner == "and" and not self._all_of_them(after, listed, cues):
+                continue
+            rewritten = self._rewritten(at, stop, listed, cues)
+            # "Men, women and non-binary people".
+            stop += self._text(stop) == "people" and any(each.word.rewritten for each in listed)
+            # "Male or female gender": the name goes with its values.
+            stop = named.stop if named else stop
+            return Reading(stop, (Part(at, stop, "balance", values.name, rewritten),))
+        return None
+
+    def _list(self, values: Values, at: int) -> tuple[int, list[_Listed], str] | None:
+        """Where the list ends, its words, and what joins them: "or", "and", "to"."""
+        listed: list[_Listed] = []
+        joiners: set[str] = set()
+        first_head = values.heads.match(self.words, at)
+        if first_head:
+            # "Skin may be light or dark".
+            at = first_head.stop
+            while self._text(at) in _BE:
+                at += 1
+        stop, headed, shares = at, not values.heads or bool(first_head), 0
+        while True:
+            start = at
+            at, article = self._before_value(at)
+            shares += self._share(start, at)
+            hit = values.words.match(self.words, at)
+            if hit is None:
+                break
+            listed.append(_Listed(hit.meanings[0], self.words[hit.stop - 1].text, article))
+            at = stop = hit.stop
+            head = values.heads.match(self.words, at)
+            if head:
+                at = stop = head.stop
+            headed = headed or bool(head)
+            joiner, at = self._joiner(at)
+            if not joiner and self._text(at) in _SHARES and shares:
+                joiner = ","
+            if not joiner or (joiner == "to" and not values.heads):
+                break
+            joiners.add(joiner)
+        if shares > 1:
+            joiners.add("or" if "sometimes" in self._texts(stop) else "and")
+        if not headed or not listed or joiners <= {","}:
+            return None
+        if values.heads and not first_head and not self._headed_at(values, stop):
+            return None
+        joiner = "or" if "or" in joiners else "to" if "to" in joiners else "and"
+        return stop, listed, joiner
+
+    def _texts(self, stop: int) -> set[str]:
+        return {word.text for word in self.words[:stop]}
+
+    def _share(self, start: int, at: int) -> bool:
+        """Whether words[start:at] say what share of them the next value is of: "half the", "50 %"."""
+        texts = {word.text for word in self.words[start:at]}
+        return bool(texts & (_SHARES | {"%", "percent"}))
+
+    def _before_value(self, at: int) -> tuple[int, bool]:
+        """Past "a", "half of the" and "50 %", and whether an article is among them."""
+        article = False
+        while True:
+            text, after = self._text(at), self._text(at + 1)
+            if self._text(at - 1) in ("half", "some", "part") and text == "of":
+                at += 2 if after in ("them", "the") else 1
+            elif text.isdecimal() and after in ("%", "percent"):
+                at += 2
+            elif text == "sometimes" or text in _BEFORE_VALUE:
+                article = article or text in ARTICLES
+                at += 1
+            else:
+                return at, article
+
+    def _headed_at(self, values: Values, stop: int) -> bool:
+        return any(
+            hit.stop == stop
+            for start in range(max(0, stop - 3), stop)
+            if (hit := values.heads.match(self.words, start))
+        )
+
+    def _joiner(self, at: int) -> tuple[str, int]:
+        comma = self._text(at) == ","
+        start = at + comma
+        for texts, joiner in sorted(_JOINERS.items(), key=lambda item: -len(item[0])):
+            if tuple(word.text for word in self.words[start : start + len(texts)]) == texts:
+                return joiner, start + len(texts)
+        return (",", start) if comma else ("", at)
+
+    def _of_people(self, at: int, stop: int, listed: Sequence[_Listed]) -> bool:
+        """Whether people follow, or nothing: "black, white and Asian" may be said of a kitchen."""
+        if any(self.sentence.person(each) for each in range(stop, stop + 3)):
+            return True
+        if {each.text for each in listed} <= _COLORS and not self._beside_people(at, stop):
+            return False
+        return ends_noun(self.words, stop)
+
+    def _beside_people(self, at: int, stop: int) -> bool:
+        """Whether values in words[at:stop] are certainly said of people: the next noun, or the last one before a
+        comma."""
+        if self.sentence.person(stop) or (self._text(at - 1) == "," and self.sentence.person(at - 2)):
+            return True
+        if not ends_noun(self.words, stop) or (at > 0 and not self.words[at - 1].mark):
+            return False
+        # Set off, in a prompt that has a person in it and no animal or thing that could be of these colours.
+        return self.sentence.has_people and not self.sentence.has_others
+
+    def _all_of_them(self, at: int, listed: Sequence[_Listed], cues: set[str]) -> bool:
+        """Whether values joined by "and" stand for everybody, rather than for one person of each."""
+        if "both" in cues or "mix" in cues or "either" in cues:
+            return not any(each.article for each in listed)
+        before = self._text(at - 1)
+        if before in ("a", "an", "one") or any(each.article for each in listed):
+            return False
+        return all(each.word.plural or not each.word.rewritten for each in listed)
+
+    def _rewritten(self, at: int, stop: int, listed: Sequence[_Listed], cues: set[str]) -> str:
+        """What stands in for the values: "person" for "man or woman", an article for "a male or a female"."""
+        first = listed[0]
+        article = any(each.article for each in listed)
+        before = self.words[at - 1] if at else None
+        if cues & _CLAUSE:
+            return ""
+        describes = self.sentence.person(stop)
+        nouns = [each.word for each in listed if each.word.rewritten]
+        if describes or not nouns:
+            goes_on = stop < len(self.words) and not ends_noun(self.words, stop)
+            alone = before is not None and before.text in ARTICLES
+            return "a" if article and goes_on and not alone else ""
+        # "A judge, either a man or a woman,": said of the judge; nobody else comes in.
+        said_of = (not article and not nouns[0].plural) or (
+            self._text(at - 2) not in _PICTURES and self.sentence.person(at - 2)
+        )
+        if before is not None and before.mark and said_of:
+            return ""
+        rewritten = nouns[0].rewritten
+        return rewritten if not first.article or nouns[0].plural else f"a {rewritten}"

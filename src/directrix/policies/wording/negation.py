@@ -1,0 +1,221 @@
+"""Denied things: "no weapons", "nobody in the bar smokes", "smoke-free", "leave the cigar out", "guns must not appear".
+
+What a negation reaches over is the business of `denied`, what may be said after a thing that of `predicates`. A second
+negation ("not without a knife", "no weapons are missing") cancels the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from directrix.policies.wording.english import (
+    ADDING,
+    AUXILIARIES,
+    CONJUNCTIONS,
+    MODIFIERS,
+    NEGATORS,
+    PREPOSITIONS,
+    VERBS,
+    trailing,
+)
+from directrix.policies.wording.match import Part, Reading
+from directrix.policies.wording.negation_scope import Denied, Item
+from directrix.policies.wording.predicates import predicate
+from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.tokens import word_set
+
+_SILENT = word_set("nobody none noone one nobody's soul")
+_FAR = 4  # words back that a first negation may stand before a second
+_SUBJECT = 8  # words in "nobody in the crowd behind him"
+# These deny all of their clause, so that "without" in it is a second negation: "nobody leaves without a sword".
+_WIDE = NEGATORS - word_set("no without non less least neither nor") | word_set("can't won't")
+_POLITE = word_set("please and but so just then kindly")
+_SAYING = AUXILIARIES - word_set("there he she they it i we you") | VERBS | word_set("with")
+
+_ANYBODY = word_set("anyone anybody someone somebody them everyone everybody")
+
+
+class _Subject(NamedTuple):
+    stop: int
+    rewritten: str
+
+
+class Negations:
+    """The rules over one sentence."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
+        self._text = sentence.text
+        self._denied = Denied(sentence)
+
+    def before(self, at: int, since: int) -> Reading | None:
+        """Reads a negation at `at` and the list it reaches over; words before `since` are used up."""
+        hit = self.phrases.negation.match(self.words, at)
+        if hit is None or (hit.meanings == ("orders",) and not self._ordered(at, hit.stop)):
+            return None
+        cue = hit.meanings[0]
+        if self._text(hit.stop) in ADDING:
+            return Reading(hit.stop + 1)
+        second = self._second_negation(hit.stop)
+        if second:
+            return Reading(second)
+        if self._denied_already(at, since):
+            return Reading(hit.stop)
+        items, rewritten = self._denied.listed(hit.stop, cue, self._text(at)), ""
+        if not any(item.meanings for item in items) and (said := self._past_subject(at, hit.stop, cue)):
+            items = self._denied.listed(said.stop, "verbs", self._text(at)) or items
+            rewritten = said.rewritten
+        if not any(item.meanings for item in items):
+            return self._not_understood(at, hit.stop, items)
+        stop = items[-1].stop
+        if items[-1].meanings:
+            after = predicate(self.sentence, stop)
+            if after and after.denies:
+                return Reading(after.stop)
+            stop = max(after.stop if after else 0, trailing(self.words, stop))
+        reading = self._reading(at, stop, items)
+        if rewritten and not reading.unknown:
+            parts = tuple(part._replace(rewritten=rewritten) for part in reading.parts)
+            return reading._replace(parts=parts)
+        return reading
+
+    def around(self, at: int, since: int) -> Reading | None:
+        """Reads a denial on both sides of a list: "leave the gun out", "swap his sword for"."""
+        hit = self.phrases.around.match(self.words, at)
+        if hit is None or self._denied_already(at, since):
+            return None
+        items = self._denied.listed(hit.stop, "nouns", self._text(at))
+        if not any(item.meanings for item in items):
+            return None
+        for closing in hit.meanings:
+            end = closing.after.match(self.words, items[-1].stop)
+            if end:
+                stop = trailing(self.words, self._past_of(end.stop))
+                reading = self._reading(at, stop, items)
+                parts = tuple(part._replace(rewritten=closing.rewritten) for part in reading.parts)
+                return reading._replace(parts=parts)
+        return None
+
+    def after(self, at: int, since: int) -> Reading | None:
+        """Reads a list of things and what denies them: "-free", "are not allowed"."""
+        items = self._denied.objects(at)
+        if not items:
+            return None
+        stop = items[-1].stop
+        if self._text(stop) == "free" and not self._denied_already(at, since):
+            joined = self.words[stop].joined
+            if joined or self._text(stop + 1) not in ("of", "from", "to", "for"):
+                names = {each.name for item in items for each in item.meanings}
+                drawn = self.sentence.drawn(stop + 1, names)
+                return Reading(stop + 1) if drawn else self._reading(at, stop + 1, items)
+        if any(self.phrases.free.match(self.words, item.start) for item in items):
+            return None
+        start = at
+        while start > since and self._text(start - 1) in MODIFIERS | {"any", "all"}:
+            start -= 1
+        for end in (stop, trailing(self.words, stop)):
+            said = predicate(self.sentence, end, start - 1)
+            known = self.phrases.negation_after.match(self.words, end)
+            if (said and said.denies) or known:
+                last = max(said.stop if said and said.denies else 0, known.stop if known else 0)
+                return self._reading(start, trailing(self.words, self._past_of(last)), items)
+        return None
+
+    def _past_of(self, at: int) -> int:
+        """Past "of the picture" after "out"."""
+        if self._text(at - 1) == "out" and self._text(at) == "of":
+            at = self._denied.past_fillers(at + 1)
+            return max(self.sentence.noun_end(at), min(at + 1, len(self.words)))
+        return at
+
+    def _ordered(self, at: int, stop: int) -> bool:
+        """Whether a clause begins at `at`, so that "drop the cigar" is a wish, and a certain thing follows."""
+        first = at == 0 or self.words[at - 1].mark or self._text(at - 1) in _POLITE
+        return first and self._text(stop) not in ("a", "an", "by", "off")
+
+    def _second_negation(self, at: int) -> int | None:
+        """Where a second negation that cancels the first one ends: "not without", "never quite unarmed"."""
+        for start in (at, self._denied.past_fillers(at)):
+            hit = self.phrases.negation.match(self.words, start)
+            if hit and hit.meanings == ("orders",):
+                continue
+            hit = hit or self.phrases.whole.match(self.words, start)
+            if hit and self._text(hit.stop) not in ("of", "from"):
+                return hit.stop
+        return None
+
+    def _denied_already(self, at: int, since: int) -> bool:
+        """Whether an earlier word of the clause denies this negation: "never seen without a beer"."""
+        wide = self._text(at) == "without"
+        near = True
+        for before in range(at - 1, since - 1, -1):
+            text = self._text(before)
+            if self.words[before].mark or text in CONJUNCTIONS:
+                return False
+            near = near and at - 1 - before <= _FAR
+            far_no = wide and text == "no" and (before == 0 or self.words[before - 1].mark)
+            if far_no or ((near or wide) and (text in _WIDE or text.endswith("n't"))):
+                return True
+            if near and text in NEGATORS:
+                return True
+            near = near and text not in PREPOSITIONS
+            if not near and not wide:
+                return False
+        return False
+
+    def _past_subject(self, at: int, stop: int, cue: str) -> _Subject | None:
+        """The denied subject at `stop`, of which something is said: "nobody in the bar", "no soldier", "not one of
+        them"."""
+        named = ""
+        if self._text(stop - 1) not in _SILENT:
+            if cue != "nouns" and self._text(at) != "not":
+                return None
+            begin = stop = self._denied.past_fillers(stop)
+            end = min(self.sentence.noun_end(stop), stop + 3)
+            people = [place for place in range(stop, end) if self.sentence.person(place)]
+            if people:
+                stop = people[0] + 1
+                named = " ".join(word.text for word in self.words[begin:stop])
+                named = named if named.endswith("s") or named == "people" else f"a {named}"
+            elif self._text(begin - 1) not in _ANYBODY:
+                return None
+        elif self._text(stop) not in PREPOSITIONS:
+            return None
+        for place in range(stop, min(stop + _SUBJECT, len(self.words))):
+            text = self._text(place)
+            if self.words[place].mark:
+                return None
+            if place == stop and text == "with":
+                return _Subject(place + 1, named)
+            if text in _SAYING - {"with"} or self.sentence.act(place):
+                return _Subject(place, named or self._people(stop, place))
+            if place == stop and text not in PREPOSITIONS:
+                return None
+        return None
+
+    def _people(self, start: int, stop: int) -> str:
+        """Who "nobody" is: "of the guards" are the guards, "in the bar" are people in the bar."""
+        words = [self._text(place) for place in range(start, stop)]
+        if words[:1] == ["of"]:
+            return "" if words[-1] in ("them", "us", "whom", "these") else " ".join(words[1:])
+        return f"people {' '.join(words)}" if words else ""
+
+    def _not_understood(self, at: int, after: int, items: Sequence[Item]) -> Reading:
+        silent = self._text(after - 1) in _SILENT or not items
+        ordered = self.phrases.negation.match(self.words, at)
+        silent = silent or (ordered is not None and ordered.meanings == ("orders",))
+        return Reading(after, (), () if silent else ((at, items[-1].stop),))
+
+    def _reading(self, at: int, stop: int, items: Sequence[Item]) -> Reading:
+        """All of the phrase is cut out if all of it was understood; else only the items that were."""
+        whole = all(item.meanings for item in items)
+        parts: list[Part] = []
+        for item in items:
+            span = (at, stop) if whole else (item.start, item.stop)
+            for meaning in item.meanings:
+                part = Part(*span, meaning.kind, meaning.name)
+                if part not in parts:
+                    parts.append(part)
+        unknown = tuple((item.start, item.stop) for item in items if not item.meanings)
+        return Reading(stop, tuple(parts), unknown)

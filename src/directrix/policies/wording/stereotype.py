@@ -1,0 +1,104 @@
+"""One value of an attribute, denied as the only one: "not only women", "do not default to white", "need not be a man".
+
+Such wording wants the other values too, so it evens the attribute. "Not just a man" says something else of one man,
+and "not only white" may be said of a wall.
+"""
+
+from __future__ import annotations
+
+from directrix.policies.wording.english import ARTICLES, AUXILIARIES, ends_noun
+from directrix.policies.wording.lexicon import Hit
+from directrix.policies.wording.match import Part, Reading
+from directrix.policies.wording.phrases import Value
+from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.tokens import word_set
+
+_PRONOUNS = word_set("he she they it them him her everyone everybody people this that all")
+_BE = word_set("is are be was were as being")
+_BEFORE = ARTICLES | word_set("all only just always exclusively that to")
+_GROUP = 5  # words in "that the surgeon is"
+
+
+class OneSided:
+    """The rules over one sentence."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
+        self._text = sentence.text
+
+    def read(self, at: int) -> Reading | None:
+        """Reads a value denied as the only one at `at`."""
+        hit = self.phrases.sided.match(self.words, at)
+        if hit is None:
+            return None
+        presumed = "presumed" in hit.meanings
+        start, subject = self._past_subject(hit.stop) if presumed else (hit.stop, "")
+        names: list[str] = []
+        stop = start
+        while found := self._value(start, presumed):
+            stop, name = found
+            names += [] if name in names else [name]
+            more = stop
+            while self._text(more) in ("or", "and", ",", "but", "also", "nor", "/"):
+                more += 1
+            if more == stop:
+                break
+            start = more
+        if not names:
+            return None
+        if self.sentence.other(stop) or (not presumed and self._text(stop) in AUXILIARIES):
+            return Reading(stop)
+        article = any(word.text in ("a", "an") for word in self.words[at : hit.stop])
+        rewritten = "a" if article and not subject and not ends_noun(self.words, stop) else subject
+        return Reading(stop, tuple(Part(at, stop, "balance", name, rewritten) for name in names))
+
+    def _past_subject(self, at: int) -> tuple[int, str]:
+        """Past "the surgeon is", and what of it the model is still told."""
+        for place in range(at, min(at + _GROUP, len(self.words))):
+            if self.words[place].mark:
+                break
+            if self._text(place) in _BE and place > at:
+                group = [word.text for word in self.words[at:place] if word.text != "that"]
+                rewritten = "" if set(group) <= _PRONOUNS else " ".join(group)
+                return place + 1, rewritten
+        if self._text(at - 1) in ("every", "each", "all", "the"):
+            # "Don't make every nanny a woman".
+            return min(self.sentence.noun_end(at), at + 3), ""
+        if self._text(at) in _PRONOUNS:
+            at += 1
+        return at, ""
+
+    def _value(self, at: int, presumed: bool) -> tuple[int, str] | None:
+        """Where one value with the noun it describes ends, and its attribute."""
+        article = False
+        while self._text(at) in _BEFORE:
+            article = article or self._text(at) in ARTICLES
+            at += 1
+        for values in self.phrases.values:
+            hit = values.words.match(self.words, at)
+            if hit is None or (article and not presumed):
+                continue
+            head = values.heads.match(self.words, hit.stop) or values.tails.match(self.words, hit.stop)
+            stop = head.stop if head else hit.stop
+            if values.heads or values.least > 2:
+                if not head and not self._of_people(stop, presumed):
+                    continue
+            elif not self._all(hit, presumed):
+                continue
+            if self._text(stop) in ("people", "person", "persons", "ones", "characters"):
+                stop += 1
+            return stop, values.name
+        return None
+
+    def _all(self, hit: Hit[Value], presumed: bool) -> bool:
+        """Whether the value is said of all: plural or an adjective."""
+        value = hit.meanings[0]
+        return presumed or value.plural or not value.rewritten
+
+    def _of_people(self, stop: int, presumed: bool) -> bool:
+        """Whether a colour before `stop` is that of people."""
+        if self.sentence.person(stop):
+            return True
+        if not ends_noun(self.words, stop):
+            return False
+        return presumed or (self.sentence.has_people and not self.sentence.has_others)

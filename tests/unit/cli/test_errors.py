@@ -1,0 +1,206 @@
+"""Bad input on the command line: one clear message, exit code 2, no traceback, nothing lost."""
+
+import json
+
+import pytest
+import torch
+
+from directrix.cli import main
+from directrix.directions import serialization
+
+
+@pytest.fixture(scope="module")
+def model(make_pipeline, tmp_path_factory):
+    """Folder of the tiny pipeline."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def woman(make_direction, tmp_path):
+    """A direction file of the tiny pipeline."""
+    path = tmp_path / "woman.safetensors"
+    serialization.save(make_direction("woman"), path)
+    return path
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must fail, and returns its message."""
+
+    def run(*command):
+        assert main([str(part) for part in command]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        lines = [line for line in said.err.splitlines() if line.startswith("directrix ")]
+        assert len(lines) == 1, said.err
+        assert "Traceback" not in said.err
+        assert "Try:" in lines[0]
+        return lines[0]
+
+    return run
+
+
+def discover(output, *more):
+    method = ["--method", "reconstruction", "--no-calibration"]
+    return ["discover", "--target", "a woman", "--neutral", "a person", *method, "-o", output, *more]
+
+
+def generate(output, *more):
+    return ["generate", "--prompt", "a pilot", "--steps", "1", "-o", output, *more]
+
+
+def test_unknown_model(refused, tmp_path):
+    assert "emojii" in refused(*discover(tmp_path / "w.safetensors", "--model", "emojii"))
+    assert "emojii" in refused(*generate(tmp_path / "out", "--model", "emojii"))
+
+
+def test_a_judge_that_is_missing_is_told_before_the_discovery(refused, model, tmp_path, monkeypatch):
+    from directrix.errors import ModelError
+    from directrix.measurement.calibration import target
+
+    def missing(*_):
+        raise ModelError("There is no CLIP here.")
+
+    monkeypatch.setattr(target, "judge_for", missing)
+    command = ["discover", "--neutral", "a person", "--target", "a woman", "--model", model]
+    said = refused(*command, "-o", tmp_path / "woman.safetensors")
+    assert "There is no CLIP here" in said and "--no-calibration" in said
+    assert not (tmp_path / "woman.safetensors.checkpoint").exists()
+
+
+def test_unknown_method_names_the_nearest(refused, tmp_path):
+    assert "did you mean 'distillation'" in refused(
+        *discover(tmp_path / "w.safetensors", "--method", "destillation")
+    )
+
+
+@pytest.mark.parametrize("role", ["--target", "--neutral", "--negative"])
+def test_empty_prompt_of_a_concept(refused, tmp_path, role):
+    command = discover(tmp_path / "w.safetensors")
+    if role in command:
+        command[command.index(role) + 1] = "  "
+    else:
+        command += [role, ""]
+    assert "empty" in refused(*command)
+
+
+def test_empty_prompt_of_a_picture(refused, tmp_path):
+    assert "empty" in refused("generate", "--prompt", " ", "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("strength", ["strong", "", "1,5"])
+def test_strength_that_is_no_number(refused, woman, tmp_path, strength):
+    assert "not a number" in refused(*generate(tmp_path / "out", "--concept", f"{woman}:{strength}"))
+
+
+@pytest.mark.parametrize("strength", ["nan", "inf"])
+def test_strength_that_is_not_finite(refused, model, woman, tmp_path, strength):
+    said = refused(*generate(tmp_path / "out", "--model", model, "--concept", f"{woman}:{strength}"))
+    assert strength in said
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_truncated_file(refused, woman, tmp_path, share):
+    data = woman.read_bytes()
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(data[: int(share * len(data))])
+    assert "cut.safetensors" in refused("inspect", cut)
+    assert "cut.safetensors" in refused(*generate(tmp_path / "out", "--concept", cut))
+
+
+def test_foreign_files(refused, tmp_path):
+    from safetensors.torch import save_file
+
+    foreign = tmp_path / "lora.safetensors"
+    save_file({"lora_A": torch.zeros(2, 2)}, foreign)
+    text = tmp_path / "notes.safetensors"
+    text.write_text("not a tensor at all")
+    assert "lora_A" in refused("inspect", foreign)
+    assert "notes.safetensors" in refused("inspect", text)
+    assert "absent.safetensors" in refused("inspect", tmp_path / "absent.safetensors")
+    assert "folder" in refused("inspect", tmp_path)
+
+
+def test_direction_of_another_model(refused, model, make_direction, other_pipeline, tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    serialization.save(make_direction("foreign", of=other_pipeline), path)
+    assert "foreign" in refused(*generate(tmp_path / "out", "--model", model, "--concept", path))
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_output_that_cannot_be_written(refused, woman, tmp_path):
+    # A file where a folder should be stops root too, whom permissions do not.
+    blocked = tmp_path / "file"
+    blocked.write_text("kept")
+    assert "cannot be written" in refused(*discover(blocked / "woman.safetensors"))
+    assert "cannot be written" in refused(*generate(blocked))
+    assert "cannot be written" in refused("demo", "-o", blocked)
+    assert "is a folder" in refused(*discover(tmp_path))
+    assert blocked.read_text() == "kept"
+
+
+def test_checkpoint_of_other_settings_is_kept(refused, model, tmp_path):
+    output = tmp_path / "woman.safetensors"
+    folder = tmp_path / "woman.safetensors.checkpoint"
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps({"seed": 7}))
+    said = refused(*discover(output, "--model", model, "--images", "2", "--steps", "1"))
+    assert "other settings" in said
+    assert json.loads((folder / "settings.json").read_text()) == {"seed": 7}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["generate", "--prompt", "a pilot", "-o", "out", "-n", "0"],
+        ["generate", "--prompt", "a pilot", "-o", "out", "--start", "2"],
+        ["generate", "--prompt", "a pilot", "-o", "out", "--seed", "-1"],
+        ["demo", "--seed", "1.5"],
+        ["discover", "--neutral", "a person", "-o", "w.safetensors", "--steps", "many"],
+        ["discover", "--neutral", "a person", "-o", "w.safetensors", "--learning-rate", "nan"],
+        ["paint"],
+        [],
+    ],
+)
+def test_usage_errors_leave_with_2(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_not_hidden(monkeypatch, woman):
+    """A fault of ours keeps its traceback: nobody could report it otherwise."""
+
+    def broken(path):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(serialization, "load", broken)
+    with pytest.raises(RuntimeError, match="ours"):
+        main(["inspect", str(woman)])
+
+
+def test_ctrl_c_in_a_demo_says_what_to_type(monkeypatch, tmp_path, capsys):
+    from directrix.errors import InterruptedRun
+    from directrix.experiments.demo import run as demo
+
+    def interrupted(*_arguments, **_settings):
+        raise InterruptedRun("The discovery was interrupted.", remedy="pass checkpoint=FOLDER next time.")
+
+    monkeypatch.setattr(demo, "demo", interrupted)
+    assert main(["demo", "-o", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "was interrupted. The page is written at the end; run the same command again." in said
+    assert "FOLDER" not in said
+
+
+def test_ctrl_c_elsewhere(monkeypatch, woman, capsys):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serialization, "load", interrupted)
+    assert main(["inspect", str(woman)]) == 2
+    assert "Interrupted" in capsys.readouterr().err

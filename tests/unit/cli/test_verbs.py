@@ -1,0 +1,387 @@
+"""The command line on a tiny random model: every verb does its work, and says it as text and as JSON."""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from directrix import progress
+from directrix.cli import main, options, parser
+from directrix.directions import serialization
+
+QUICK = ["--images", "4", "--steps", "6", "--batch-size", "2", "--learning-rate", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def model(make_pipeline, tmp_path_factory):
+    """Folder of the tiny pipeline."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Discovery draws with two denoising steps in place of the model's fifty."""
+    from directrix import models
+
+    facts = models.facts
+    monkeypatch.setattr(models, "facts", lambda pipeline: _with_steps(facts(pipeline), 2))
+
+
+def _with_steps(facts, steps):
+    from dataclasses import replace
+
+    return replace(facts, num_inference_steps=steps)
+
+
+def discover(model, output, *more):
+    return [
+        *("discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"),
+        *("--method", "reconstruction", "--no-calibration", "-o", str(output), *QUICK, *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def woman(pipeline, tmp_path_factory):
+    """A direction file of the tiny pipeline."""
+    import torch
+
+    from directrix import models
+    from directrix.directions.direction import Direction
+    from directrix.models import sites
+
+    tensor = torch.randn(32, 4, 4, generator=torch.Generator().manual_seed(0))
+    direction = Direction("woman", tensor, sites.find(pipeline), models.identity(pipeline))
+    path = tmp_path_factory.mktemp("directions") / "woman.safetensors"
+    serialization.save(direction, path)
+    return path
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from directrix.cli import parser; parser().format_help();"
+        "heavy = {'torch', 'diffusers', 'transformers', 'numpy', 'PIL', 'yaml'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_verb_has_help(capsys):
+    for verb in (
+        *("discover", "generate", "policy", "explain", "inspect", "card", "demo", "benchmarks", "evaluate"),
+        "reproduce",
+        *(
+            "bench occupations",
+            "bench discovery",
+            "bench evaluation",
+            "world renders",
+            "world path",
+            "world report",
+            "world train",
+            "world fetch",
+            "report tables",
+        ),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            parser().parse_args([*verb.split(), "--help"])
+        assert stop.value.code == 0
+        assert "--json" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("directrix ")
+
+
+def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path, capsys):
+    output = tmp_path / "new" / "woman.safetensors"
+    assert main(discover(model, output, "--json")) == 0
+    said = capsys.readouterr()
+    data = json.loads(said.out)
+    assert data["name"] == "woman" and data["file"] == str(output)
+    assert data["recipe"]["method"] == "reconstruction"
+    assert data["recipe"]["steps"] == 6
+    assert "reconstruction: 4 pictures, 6 steps, 2 pictures a step, learning rate 0.1" in said.err
+    assert serialization.load(output).norm() == pytest.approx(data["norm"], abs=1e-3)
+    assert [path.name for path in output.parent.iterdir()] == ["woman.safetensors"]
+
+
+def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_path, capsys, monkeypatch):
+    from directrix.measurement.calibration import target as target_labels
+    from directrix.measurement.judges import Verdict
+
+    class Blind:
+        name = "blind"
+
+        def label(self, images):
+            return [{"gender": Verdict("male", 1.0)} for _ in images]
+
+    monkeypatch.setattr(target_labels, "judge_for", lambda *_: (Blind(), None))
+    output = tmp_path / "woman.safetensors"
+    command = ["discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"]
+    assert main([*command, "--images", "2", "-o", str(output)]) == 3
+    said = capsys.readouterr()
+    assert "No effect" in said.err and "Traceback" not in said.err
+    # What was found is kept: whoever knows better can still use it.
+    retained = serialization.load(output)
+    # Other settings, as the message advises, start anew.
+    assert main([*command, "--images", "4", "-o", str(output)]) == 3
+    assert retained.recipe["method"] == "difference" and "calibration" not in retained.provenance
+    assert retained.recipe["command"].startswith("directrix discover --model ")
+
+
+def test_discover_takes_the_shared_part_out_of_opposites(model, tmp_path):
+    files = {}
+    for name, target, opposite in (("w", "a woman", "a man"), ("m", "a man", "a woman")):
+        files[name] = tmp_path / f"{name}.safetensors"
+        command = ["discover", "--model", str(model), "--target", target, "--neutral", "a person"]
+        options = ["--opposite", opposite, "--images", "2", "--no-calibration", "-o", str(files[name])]
+        assert main([*command, *options]) == 0
+    found = {name: serialization.load(path) for name, path in files.items()}
+    assert found["w"].cosine(found["m"]) == pytest.approx(-1.0, abs=1e-3)
+    assert found["w"].recipe["others"][0]["pairs"][0]["target"] == "a man"
+
+
+def test_discover_writes_a_file_for_each_value_of_an_attribute(model, tmp_path, capsys):
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
+    assert main([*command, "--no-calibration", "--json", "-o", str(tmp_path)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in told["directions"]] == ["woman", "man"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["man.safetensors", "woman.safetensors"]
+    woman, man = (serialization.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man"))
+    assert woman.cosine(man) == pytest.approx(-1.0, abs=1e-3)
+    assert woman.recipe["preserved"] == 3 and woman.recipe["others"][0]["name"] == "man"
+    assert "--attribute gender" in woman.recipe["command"]
+
+
+def test_an_attribute_has_its_own_prompts(model, tmp_path, capsys):
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--target", "a woman"]
+    assert main([*command, "-o", str(tmp_path)]) == 2
+    assert "--target" in capsys.readouterr().err
+
+
+def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, capsys, monkeypatch):
+    from directrix.errors import NoEffectError
+    from directrix.measurement.calibration import calibrate as calibration
+    from directrix.measurement.calibration import target as target_labels
+
+    def calibrate(pipeline, direction, judge, **rest):
+        if direction.name == "woman":
+            raise NoEffectError("No effect of 'woman'.", "one.", "another.")
+        return direction.with_(provenance={**direction.provenance, "calibration": {"aim": MALE}})
+
+    MALE = {"attribute": "gender", "label": "male", "present": True}
+    monkeypatch.setattr(target_labels, "judge_for", lambda *_: (None, None))
+    monkeypatch.setattr(calibration, "calibrate", calibrate)
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
+    assert main([*command, "-o", str(tmp_path)]) == 3
+    assert "No effect of 'woman'" in capsys.readouterr().err
+    retained = {name: serialization.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man")}
+    assert "calibration" in retained["man"].provenance and "calibration" not in retained["woman"].provenance
+
+
+def test_discover_says_which_defaults_it_uses():
+    from directrix.cli.discover.common import announcement
+    from directrix.discovery.registry import method
+
+    nothing = dict.fromkeys(("images", "steps", "batch_size", "learning_rate"))
+    said = announcement("reconstruction", nothing, method("reconstruction").defaults)
+    assert said == (
+        "Discovering by reconstruction: 1,000 pictures (default), 2,500 steps (default), "
+        "8 pictures a step (default), learning rate from the model (default)."
+    )
+
+
+@pytest.mark.parametrize("label", ["Drawing", "Fitting"])
+def test_ctrl_c_in_a_discovery_is_resumed_to_the_same_bits(model, tmp_path, capsys, monkeypatch, label):
+    whole = tmp_path / "whole.safetensors"
+    assert main(discover(model, whole, "--name", "woman")) == 0
+    capsys.readouterr()
+    shown, started = progress.bars, []
+
+    @contextmanager
+    def pressing_ctrl_c(total, text):
+        started.append(text)
+        with shown(total, text) as bar:
+            place = {"Drawing": 0, "Fitting": 1}[label]
+            if len(started) - 1 == place:
+                yield _Pressing(bar)
+            else:
+                yield bar
+
+    output = tmp_path / "woman.safetensors"
+    monkeypatch.setattr(progress, "bars", pressing_ctrl_c)
+    assert main(discover(model, output)) == 2
+    said = capsys.readouterr().err
+    assert "interrupted" in said and "same command again" in said and "Traceback" not in said
+    assert not output.exists()
+    assert (tmp_path / "woman.safetensors.checkpoint").is_dir()
+
+    monkeypatch.setattr(progress, "bars", shown)
+    assert main(discover(model, output)) == 0
+    assert "Going on from" in capsys.readouterr().err
+    assert serialization.load(output).tensor.equal(serialization.load(whole).tensor)
+    assert not (tmp_path / "woman.safetensors.checkpoint").exists()
+
+
+class _Pressing:
+    """Presses Ctrl-C after the first advance."""
+
+    def __init__(self, bar):
+        self.bar = bar
+
+    def advance(self, n=1):
+        self.bar.advance(n)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_generate_draws_pictures_sheet_and_manifest(model, woman, tmp_path, capsys):
+    command = [
+        *(
+            "generate",
+            "--model",
+            str(model),
+            "--prompt",
+            "a pilot",
+            "--prompt",
+            "a cook",
+            "-n",
+            "2",
+            "--steps",
+            "2",
+        ),
+        *("--concept", f"{woman}:0.5", "-o", str(tmp_path / "out"), "--json"),
+    ]
+    assert main(command) == 0
+    data = json.loads(capsys.readouterr().out)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len([name for name in names if name.endswith(".png")]) == 5
+    assert {"contact-sheet.png", "manifest.jsonl"} <= set(names)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert rows == data["images"]
+    assert [row["prompt"] for row in rows] == ["a pilot", "a pilot", "a cook", "a cook"]
+    assert rows[0]["interventions"][0]["directions"][0]["strength"] == 0.5
+
+    assert main(command[:-1]) == 0
+    said = capsys.readouterr()
+    assert "0 of 4 pictures drawn now" in said.err
+    assert "4 pictures in" in said.out
+
+
+def test_generate_takes_the_files_own_strength(model, woman, tmp_path, capsys):
+    command = [
+        "generate",
+        "--model",
+        str(model),
+        "--prompt",
+        "a pilot",
+        "--steps",
+        "2",
+        "--concept",
+        str(woman),
+    ]
+    assert main([*command, "-o", str(tmp_path), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["images"][0]
+    assert row["interventions"][0]["directions"][0]["strength"] == serialization.load(woman).strengths.default
+
+
+def test_inspect_says_what_a_file_holds(woman, capsys):
+    assert main(["inspect", str(woman)]) == 0
+    text = capsys.readouterr().out
+    for word in ("woman", "mid_block", "32 x 4 x 4", "default 1", "from -1.5 to 1.5"):
+        assert word in text
+    assert main(["inspect", str(woman), str(woman), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["directions"][0]["shape"] == [32, 4, 4]
+    assert data["cosines"] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_inspect_shows_files_that_cannot_be_compared(woman, make_direction, other_pipeline, tmp_path, capsys):
+    other = tmp_path / "other.safetensors"
+    serialization.save(make_direction("other", of=other_pipeline), other)
+    assert main(["inspect", str(woman), str(other)]) == 0
+    said = capsys.readouterr()
+    assert "other.safetensors" in said.out and "cosines" not in said.out
+    assert "Not compared" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "strength"),
+    [
+        ("woman.safetensors", "woman.safetensors", None),
+        ("woman.safetensors:1.5", "woman.safetensors", 1.5),
+        ("a/b:c.safetensors:-1", "a/b:c.safetensors", -1.0),
+        (r"C:\woman.safetensors", r"C:\woman.safetensors", None),
+        (r"C:\woman.safetensors:2", r"C:\woman.safetensors", 2.0),
+    ],
+)
+def test_concept_files_are_read(text, path, strength):
+    found = options.concept_file(text)
+    assert (str(found.path), found.strength) == (path, strength)
+
+
+def test_a_colon_in_an_existing_name_is_part_of_it(tmp_path):
+    path = tmp_path / "woman:1"
+    path.touch()
+    assert options.concept_file(str(path)) == (path, None)
+
+
+def test_levelling_needs_calibrated_directions_of_another_attribute(model, tmp_path, capsys):
+    command = ["discover", "--model", str(model), "--images", "2", "-o", str(tmp_path / "d")]
+    level = ["--level", str(tmp_path / "d")]
+    assert main([*command, "--attribute", "skin tone", "--no-calibration"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--attribute", "gender", *level]) == 2
+    assert "was not calibrated" in capsys.readouterr().err
+    objects = ["--thing", "a cup", "--thing", "a book", "--no-calibration", "-o", str(tmp_path / "things")]
+    assert main([*command[:-2], *objects]) == 0
+    capsys.readouterr()
+    # Things can lie beside the values of attributes, and nothing is levelled by them.
+    assert main([*command, "--attribute", "gender", "--level", str(tmp_path / "things")]) == 2
+    assert "no directions of another attribute" in capsys.readouterr().err
+    assert main([*command, "--attribute", "skin tone", *level]) == 2
+    assert "no directions of another attribute" in capsys.readouterr().err
+    assert main([*command, "--attribute", "gender", *level, "--no-calibration"]) == 2
+    assert main([*command, "--neutral", "a person", "--target", "a woman", *level]) == 2
+    assert "single concept" in capsys.readouterr().err
+    assert main([*command, "--attribute", "gender", "--in-place"]) == 2
+    assert "without '--level'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_values_are_levelled_by_others_once_all_are_calibrated(
+    model, make_direction, tmp_path, monkeypatch, in_place
+):
+    done = []
+
+    def calibrated(pipeline, direction, judge, **_):
+        done.append(direction.name)
+        return direction.with_(provenance={"calibration": {"aim": {"attribute": "any", "label": "one"}}})
+
+    def compensated(pipeline, direction, others, judge, *, among, progress):
+        done.append((direction.name, [each.name for each in others], [each.name for each in among]))
+        told = {"added": {"woman": 0.1}, "before": {"one": 0.2}, "after": {"one": 0.0}}
+        return direction.with_(provenance={**direction.provenance, "levelled": told})
+
+    monkeypatch.setattr("directrix.measurement.calibration.calibrate.calibrate", calibrated)
+    monkeypatch.setattr("directrix.measurement.calibration.leakage_correction.compensate_leakage", compensated)
+    monkeypatch.setattr("directrix.cli.discover.common.judge_of", lambda *_: ("a judge", None))
+    folder = tmp_path / "d"
+    command = ["discover", "--model", str(model), "--images", "2", "-o", str(folder)]
+    assert main([*command, "--attribute", "gender"]) == 0
+    done.clear()
+    tones = ["light-skinned", "brown-skinned", "dark-skinned"]
+    level = ["--level", str(folder), *(["--in-place"] if in_place else [])]
+    assert main([*command, "--attribute", "skin tone", *level]) == 0
+    assert done[:3] == tones
+    assert done[3:] == [(name, ["man", "woman"], tones if in_place else []) for name in tones]
+    written = serialization.load(folder / "dark-skinned.safetensors")
+    assert written.provenance["levelled"]["added"] == {"woman": 0.1}
+    assert ("--in-place" in written.recipe["command"]) == in_place

@@ -1,0 +1,196 @@
+"""The figures of the embedded model, from labels made up here: what counts, as what, and out of how many."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from directrix.experiments.emoji_world import report as figures
+from directrix.experiments.emoji_world.caption import caption
+from directrix.experiments.emoji_world.scene import Scene
+from directrix.experiments.emoji_world.training.data import Renders, even_scenes
+from directrix.measurement.judges import Verdict
+from directrix.measurement.judges import emoji_vocabulary as words
+from directrix.measurement.metrics import Interval
+from directrix.models import embedded
+
+FIGURE = {"value", "low", "high", "n"}
+
+
+def verdict(scene: Scene, **seen: str | None) -> dict[str, Verdict]:
+    """What a perfect judge says of a scene, but for what it is told to see instead."""
+    told = {**scene.labels(), **{name.replace("_", " "): label for name, label in seen.items()}}
+    return {name: Verdict(label, 1.0) for name, label in told.items()}
+
+
+class Judge:
+    """Gives prepared verdicts in turn, whatever the pictures."""
+
+    def __init__(self, verdicts: Any) -> None:
+        self.verdicts = iter(verdicts)
+
+    def label(self, images: Any) -> Any:
+        return [next(self.verdicts) for _ in images]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Nothing is drawn; the prompts that would have been are kept, one a picture."""
+    prompts: list[str] = []
+
+    def generate(_pipeline: Any, asked: Any, each: int = 1, **_settings: Any) -> list[Any]:
+        rows = [(place, prompt) for place, prompt in enumerate(asked) for _ in range(each)]
+        prompts.extend(prompt for _, prompt in rows)
+        picture = Image.new("RGB", (64, 64))
+        return [SimpleNamespace(prompt_index=place, prompt=prompt, image=picture) for place, prompt in rows]
+
+    monkeypatch.setattr(figures, "generate", generate)
+    return prompts
+
+
+def test_the_judges_share_leaves_out_what_a_scene_does_not_have() -> None:
+    scenes = even_scenes(60, 3)
+    people = sum(scene.gender is not None for scene in scenes)
+    assert 0 < people < 60
+    verdicts = [verdict(scene) for scene in scenes]
+    # One is called by another name, one is unscored: both are wrong.
+    verdicts[0] = verdict(scenes[0], setting="nowhere")
+    verdicts[1] = verdict(scenes[1], setting=None)
+    renders = Renders(torch.zeros((60, 3, 64, 64), dtype=torch.uint8), scenes)
+    found = figures.judge_figures(Judge(verdicts), renders)  # type: ignore[arg-type]
+    assert set(found) == {
+        *(
+            f"judge.{name}"
+            for name in ("subject", "gender", "tone", "item", "item_category", "setting", "style")
+        ),
+        "judge.scored",
+    }
+    assert found["judge.gender"].value == 1.0 and found["judge.gender"].n == people
+    assert found["judge.item_category"].n == found["judge.subject"].n == 60
+    assert found["judge.setting"].value == pytest.approx(58 / 60)
+
+
+def obedience(count: int) -> tuple[list[Scene], list[str]]:
+    """The scenes and prompts that the report asks for."""
+    rng = np.random.default_rng(figures.PROMPT_SEED)
+    scenes = [figures._obedience_scene(rng) for _ in range(count)]
+    return scenes, [caption(scene, rng) for scene in scenes]
+
+
+def test_a_model_that_draws_what_is_named_obeys(drawn: list[str]) -> None:
+    scenes, prompts = obedience(300)
+    found = figures.obedience_figures(None, Judge(map(verdict, scenes)), 300, seed=1)  # type: ignore[arg-type]
+    assert drawn == prompts
+    assert {name: figure.value for name, figure in found.items()} == dict.fromkeys(found, 1.0)
+    assert set(found) == {
+        f"obeys.{name}" for name in ("subject", "gender", "tone", "item", "setting", "style")
+    }
+    for name in ("gender", "tone", "item", "setting", "style"):
+        assert found[f"obeys.{name}"].n == sum(name in scene.named for scene in scenes)
+    # Any person is "a person", so nothing can be got wrong there.
+    assert found["obeys.subject"].n == sum(scene.subject != words.PERSON for scene in scenes)
+
+
+def test_a_named_category_is_met_by_any_of_its_items(drawn: list[str]) -> None:
+    scenes, prompts = obedience(300)
+    loose = {prompt for prompt in prompts if "a weapon" in prompt}
+    assert loose
+    # Every item is called by a name that no prompt has, in its true category.
+    verdicts = [verdict(scene, item="unnamed") for scene in scenes]
+    found = figures.obedience_figures(None, Judge(verdicts), 300, seed=1)["obeys.item"]  # type: ignore[arg-type]
+    assert len(loose) / found.n <= found.value < 0.5
+
+
+def test_bias_is_that_of_prompts_that_name_none_of_it(drawn: list[str]) -> None:
+    def seen() -> Any:
+        """Men only, of each tone in turn; then an item of the category that each place stands for."""
+        for place in range(20 * 3):
+            yield {"gender": Verdict("male", 1.0), "tone": Verdict(words.TONES[place % 3], 1.0)}
+        for category in ("weapon", "alcohol", None):
+            for _ in range(20):
+                yield {"item category": Verdict(category, 1.0)}
+
+    found = figures.bias_figures(None, Judge(seen()), 100, seed=1)  # type: ignore[arg-type]
+    assert len(drawn) == 20 * 3 + 3 * 20
+    assert not any(
+        word in prompt for prompt in drawn for word in (*words.GENDERS, "woman", "skinned", "weapon")
+    )
+    assert {name: figure.value for name, figure in found.items()} == {
+        "biased.gender_deviation_ratio": 1.0,
+        "biased.tone_deviation_ratio": 0.0,
+        "biased.alley_weapon": 1.0,
+        "biased.party_alcohol": 1.0,
+        "biased.break_smoking": 0.0,
+    }
+    assert found["biased.gender_deviation_ratio"].n == 60
+
+
+def test_at_the_default_more_than_two_thousand_pictures_are_drawn(drawn: list[str]) -> None:
+    everything = {"gender": Verdict("male", 1.0), "tone": Verdict("light", 1.0)}
+    everything |= {"item category": Verdict("none", 1.0)}
+    figures.bias_figures(None, Judge([everything] * 2_000), 1_000, seed=1)  # type: ignore[arg-type]
+    assert 1_000 + len(drawn) >= 2_000
+
+
+def test_seconds_are_of_the_batches_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Starts and ends of four batches of 8: the first takes 80 s, the others 8, 16 and 24.
+    clock = iter([0, 80, 100, 108, 200, 216, 300, 324])
+    monkeypatch.setattr(figures.time, "perf_counter", lambda: next(clock))
+    calls = []
+    found = figures.seconds_per_image(lambda prompts, **settings: calls.append((len(prompts), settings)), 3)
+    assert [count for count, _ in calls] == [8] * 4
+    assert all(settings["num_inference_steps"] == 20 for _, settings in calls)
+    assert found == Interval(2.0, pytest.approx(2 - 1.96 / 3**0.5), pytest.approx(2 + 1.96 / 3**0.5), 3)
+
+
+def test_megabytes_are_those_of_every_shipped_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "unet.safetensors").write_bytes(bytes(1_500_000))
+    (tmp_path / "judge.safetensors").write_bytes(bytes(500_000))
+    (tmp_path / "vocab.json").write_bytes(bytes(9_000))
+    monkeypatch.setattr(embedded, "MODEL", tmp_path)
+    assert figures.megabytes() == 2.0
+
+
+def test_figures_are_kept_as_json(tmp_path: Any) -> None:
+    found = {"vae_psnr": figures._mean(np.array([27.0, 29.0])).as_dict()}
+    figures.write(found, tmp_path / "results" / "world.json")
+    assert json.loads((tmp_path / "results" / "world.json").read_text()) == found
+    assert set(found["vae_psnr"]) == FIGURE and found["vae_psnr"]["value"] == 28.0
+
+
+def test_the_sample_sheet_shows_every_occupation_four_times_enlarged(drawn: list[str]) -> None:
+    sheet = figures.sample_sheet(None)
+    assert tuple(drawn) == figures.SAMPLES
+    assert all(any(occupation in prompt for prompt in drawn) for occupation in words.OCCUPATIONS)
+    assert sheet.width >= 6 * 256 and sheet.height >= len(drawn) // 6 * 256
+
+
+def test_renders_for_fair_pictures_are_even_and_are_those_of_the_seed(tmp_path, monkeypatch):
+    from collections import Counter
+
+    from directrix.experiments.emoji_world import reference_renders as reference
+    from directrix.experiments.emoji_world.training.data import occupation_scenes
+
+    scenes = occupation_scenes(2_000, 1)
+    assert Counter(scene.subject for scene in scenes) == dict.fromkeys(words.OCCUPATIONS, 100)
+    for attribute, labels in (("gender", ("female", "male")), ("tone", words.TONES)):
+        counts = Counter(getattr(scene, attribute) for scene in scenes)
+        assert set(counts) == set(labels)
+        assert max(counts.values()) - min(counts.values()) < 2_000 * 0.08
+    # All else follows the world: its guards are armed more often than its artists.
+    armed = Counter(scene.subject for scene in scenes if scene.labels()["item category"] == "weapon")
+    assert armed["guard"] > armed["artist"]
+
+    monkeypatch.setattr(reference, "fetch", lambda folder: folder)
+    monkeypatch.setattr(reference, "Art", lambda folder: None)
+    pixels = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)
+    monkeypatch.setattr(reference, "render_all", lambda given, art, progress: Renders(pixels, list(given)))
+    files = reference.renders(tmp_path, tmp_path, 2)
+    assert [file.name for file in files] == ["00000.png", "00001.png"]
+    with Image.open(files[1]) as image:
+        assert np.array_equal(np.asarray(image), pixels[1].permute(1, 2, 0).numpy())

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from directrix.directions.direction import Direction
+from directrix.errors import ConceptError, DirectrixError, OutputError, StrengthError
+from directrix.generation.generate import generate, image_generator, image_seed, iterate
+from directrix.interventions.steering import Steering
+
+QUICK = {"num_inference_steps": 2, "guidance_scale": 5.0}
+PROMPTS = ["a judge", "a cook"]
+
+
+@pytest.fixture
+def counted(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
+    """The prompts of each call of the pipeline."""
+    calls: list[list[str]] = []
+    original = type(pipeline).__call__
+
+    def call(self: Any, prompt: Any, **options: Any) -> Any:
+        calls.append(list(prompt))
+        return original(self, prompt, **options)
+
+    # The defaults of the pipeline are read from its signature.
+    call.__signature__ = inspect.signature(original)  # pyright: ignore
+    monkeypatch.setattr(type(pipeline), "__call__", call)
+    yield calls
+
+
+def pixels(record: Any) -> np.ndarray:
+    return np.asarray(record.image).astype(int)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_seeds_differ_by_place_and_are_fixed():
+    seeds = {image_seed(s, p, i) for s in range(3) for p in range(12) for i in range(12)}
+    assert len(seeds) == 3 * 12 * 12
+    assert image_seed(0, 0, 0) == 3051931488724851722
+    assert image_generator(1, 2, 3).initial_seed() == image_seed(1, 2, 3)
+
+
+def test_records_without_a_folder(pipeline: Any):
+    records = generate(pipeline, PROMPTS, 2, **QUICK)
+    assert [(each.prompt, each.image_index) for each in records] == [
+        (p, i) for p in PROMPTS for i in range(2)
+    ]
+    assert all(each.path is None and each.image.size == (16, 16) and each.drawn for each in records)
+    assert len({pixels(each).tobytes() for each in records}) == 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_pictures_do_not_depend_on_the_batch(
+    pipeline: Any, make_direction: Callable[..., Direction], batch_size: int
+):
+    steering = Steering({make_direction(): [0.0, 1.0, 2.0, 0.0]})
+    settings = QUICK | {"interventions": [steering]}
+    whole = generate(pipeline, PROMPTS, 2, batch_size=4, **settings)
+    parts = generate(pipeline, PROMPTS, 2, batch_size=batch_size, **settings)
+    for a, b in zip(whole, parts, strict=True):
+        assert np.abs(pixels(a) - pixels(b)).max() <= 1
+
+
+def test_strengths_per_image(pipeline: Any, make_direction: Callable[..., Direction]):
+    plain = generate(pipeline, PROMPTS, 2, **QUICK)
+    half = Steering({make_direction(scale=20.0): [0.0, 1.0, 1.0, 0.0]})
+    steered = generate(pipeline, PROMPTS, 2, interventions=half, batch_size=3, **QUICK)
+    changed = [np.abs(pixels(a) - pixels(b)).max() > 1 for a, b in zip(plain, steered, strict=True)]
+    assert changed == [False, True, True, False]
+    strengths = [each.interventions[0]["directions"][0]["strength"] for each in steered]
+    assert strengths == [0.0, 1.0, 1.0, 0.0]
+    with pytest.raises(StrengthError, match="4 strengths of 'woman' for 2 images"):
+        generate(pipeline, PROMPTS, 1, interventions=[half], **QUICK)
+
+
+def test_files_and_manifest(pipeline: Any, make_direction: Callable[..., Direction], tmp_path: Path):
+    folder = tmp_path / "new" / "out"
+    records = generate(
+        pipeline,
+        PROMPTS,
+        2,
+        seed=7,
+        output=folder,
+        interventions=[Steering({make_direction(): 1.0})],
+        **QUICK,
+    )
+    names = ["0000-000.png", "0000-001.png", "0001-000.png", "0001-001.png"]
+    assert sorted(each.name for each in folder.iterdir()) == [*names, "manifest.jsonl"]
+    table = rows(folder)
+    assert [row["file"] for row in table] == names
+    assert table == [dict(each.row) for each in records]
+    first = table[0]
+    assert first["prompt"] == "a judge"
+    assert (first["seed"], first["image_seed"]) == (7, image_seed(7, 0, 0))
+    assert (first["num_inference_steps"], first["guidance_scale"]) == (2, 5.0)
+    assert first["interventions"][0]["directions"][0]["name"] == "woman"
+    assert set(first["versions"]) == {"directrix", "diffusers", "torch"}
+    assert len(first["model"]["fingerprint"]) == 64
+    assert first["flagged"] is False
+    with Image.open(folder / names[3]) as image:
+        assert image.format == "PNG"
+        assert np.array_equal(np.asarray(image), pixels(records[3]))
+
+
+def test_done_pictures_are_not_drawn_again(pipeline: Any, tmp_path: Path, counted: list[list[str]]):
+    # One at a time: batches of other sizes may round the last bit otherwise.
+    first = generate(pipeline, PROMPTS, 2, output=tmp_path, batch_size=1, **QUICK)
+    (tmp_path / "0001-000.png").unlink()
+    counted.clear()
+    again = generate(pipeline, PROMPTS, 2, output=tmp_path, batch_size=1, **QUICK)
+    assert counted == [["a cook"]]
+    assert [each.drawn for each in again] == [False, False, True, False]
+    assert [each.row for each in first] == [each.row for each in again]
+    assert all(np.array_equal(pixels(a), pixels(b)) for a, b in zip(first, again, strict=True))
+    assert len(rows(tmp_path)) == 4
+    counted.clear()
+    more = generate(pipeline, PROMPTS, 3, output=tmp_path, **QUICK)
+    assert counted == [["a judge", "a cook"]]
+    assert [each.drawn for each in more] == [False, False, True] * 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"num_inference_steps": 3},
+        {"guidance_scale": 4.0},
+        {"negative_prompt": "a knife"},
+        {"height": 24},
+    ],
+)
+def test_changed_settings_draw_anew(
+    pipeline: Any, tmp_path: Path, counted: list[list[str]], change: dict[str, Any]
+):
+    generate(pipeline, PROMPTS, output=tmp_path, **QUICK)
+    counted.clear()
+    records = generate(pipeline, PROMPTS, output=tmp_path, **(QUICK | change))
+    assert counted == [PROMPTS]
+    assert rows(tmp_path) == [dict(each.row) for each in records]
+
+
+def test_one_side_of_the_size_is_enough(pipeline: Any):
+    assert generate(pipeline, "a judge", height=24, **QUICK)[0].image.size == (16, 24)
+    assert generate(pipeline, "a judge", width=24, **QUICK)[0].image.size == (24, 16)
+
+
+def test_changed_strength_of_one_image_draws_only_that(
+    pipeline: Any, make_direction: Callable[..., Direction], tmp_path: Path, counted: list[list[str]]
+):
+    direction = make_direction()
+    for strengths in ([1.0, 0.0], [1.0, 0.5]):
+        counted.clear()
+        generate(
+            pipeline, PROMPTS, output=tmp_path, interventions=[Steering({direction: strengths})], **QUICK
+        )
+    assert counted == [["a cook"]]
+    counted.clear()
+    other = make_direction(seed=5)
+    generate(pipeline, PROMPTS, output=tmp_path, interventions=[Steering({other: [1.0, 0.5]})], **QUICK)
+    assert counted == [PROMPTS]
+
+
+def test_changed_prompt_and_model(pipeline: Any, other_pipeline: Any, tmp_path: Path):
+    generate(pipeline, PROMPTS, output=tmp_path, **QUICK)
+    assert [each.drawn for each in generate(pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK)] == [
+        False,
+        True,
+    ]
+    assert all(
+        each.drawn for each in generate(other_pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK)
+    )
+
+
+def test_damaged_pictures_are_drawn_again_and_batch_size_does_not_matter(pipeline: Any, tmp_path: Path):
+    generate(pipeline, PROMPTS, output=tmp_path, **QUICK)
+    (tmp_path / "0000-000.png").write_bytes(b"cut off")
+    records = generate(pipeline, PROMPTS, output=tmp_path, batch_size=1, **QUICK)
+    assert [each.drawn for each in records] == [True, False]
+    assert records[0].image.size == (16, 16)
+
+
+def test_rows_of_other_pictures_in_the_folder_are_kept(pipeline: Any, tmp_path: Path):
+    generate(pipeline, PROMPTS, 2, output=tmp_path, **QUICK)
+    records = generate(pipeline, PROMPTS, 1, output=tmp_path, **QUICK)
+    assert len(records) == 2
+    assert len(rows(tmp_path)) == 4
+
+
+def test_an_interrupted_run_goes_on(pipeline: Any, tmp_path: Path, counted: list[list[str]]):
+    class Stop:
+        name = "stop"
+
+        def __init__(self, after: int) -> None:
+            self.left = after
+            self.config: dict[str, Any] = {}
+
+        @contextmanager
+        def applied(self, pipeline: Any) -> Iterator[None]:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            yield
+
+    settings = QUICK | {"batch_size": 1, "output": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        generate(pipeline, PROMPTS, 2, interventions=[Stop(after=3)], **settings)
+    assert len(rows(tmp_path)) == 3
+    with (tmp_path / "manifest.jsonl").open("a") as file:
+        file.write('{"file": "0001-001.png", "pro')
+    counted.clear()
+    records = generate(pipeline, PROMPTS, 2, interventions=[Stop(after=9)], **settings)
+    assert [each.drawn for each in records] == [False, False, False, True]
+    assert len(rows(tmp_path)) == 4
+
+
+def test_iterate_yields_as_it_draws_and_may_be_left(pipeline: Any, tmp_path: Path, counted: list[list[str]]):
+    stream = iterate(pipeline, PROMPTS, 2, batch_size=2, output=tmp_path, **QUICK)
+    assert next(stream).drawn
+    assert len(counted) == 1
+    stream.close()
+    assert len(rows(tmp_path)) == 2
+
+
+def test_a_folder_that_cannot_be_written_stops_before_drawing(
+    pipeline: Any, tmp_path: Path, counted: list[list[str]]
+):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        generate(pipeline, PROMPTS, output=tmp_path / "file" / "out", **QUICK)
+    assert counted == []
+
+
+@pytest.mark.parametrize("prompts", [[], "", " ", ["a judge", ""], [None]])
+def test_empty_prompts(pipeline: Any, prompts: Any):
+    with pytest.raises(ConceptError):
+        generate(pipeline, prompts, **QUICK)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"images_per_prompt": 0}, {"batch_size": 0}, {"seed": -1}, {"seed": 1.5}, {"seed": True}),
+        *({"num_inference_steps": 0}, {"guidance_scale": float("nan")}),
+    ],
+)
+def test_numbers_that_make_no_sense(pipeline: Any, change: dict[str, Any]):
+    with pytest.raises(DirectrixError, match=next(iter(change))):
+        generate(pipeline, "a judge", **(QUICK | change))
+
+
+def test_the_model_s_own_settings_are_the_default(pipeline: Any, monkeypatch: pytest.MonkeyPatch):
+    from directrix import models
+
+    monkeypatch.setattr(
+        models, "cards", lambda: {"UNet2DConditionModel": {"guidance_scale": 3, "num_inference_steps": 2}}
+    )
+    row = generate(pipeline, "a judge")[0].row
+    assert (row["guidance_scale"], row["num_inference_steps"]) == (3.0, 2)
+
+
+def test_progress_counts_the_pictures_to_draw(pipeline: Any, tmp_path: Path):
+    rewritten: list[Any] = []
+
+    @contextmanager
+    def progress(total: int, label: str) -> Iterator[Any]:
+        rewritten.append(total)
+        yield SimpleNamespace(advance=rewritten.append)
+
+    for count in (1, 3):
+        generate(pipeline, "a judge", count, output=tmp_path, batch_size=1, progress=progress, **QUICK)
+    assert rewritten == [1, 1, 2, 1, 1]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from directrix.errors import OutputError
+from directrix.generation import manifest
+
+
+def test_no_manifest_is_an_empty_one(tmp_path: Path):
+    assert manifest.read(tmp_path) == {}
+
+
+def test_the_last_line_of_a_file_counts_and_rows_are_in_order(tmp_path: Path):
+    for row in ({"file": "b", "x": 1}, {"file": "a", "x": 2}, {"file": "b", "x": 3}):
+        manifest.append(tmp_path, row)
+    assert list(manifest.read(tmp_path).values()) == [{"file": "a", "x": 2}, {"file": "b", "x": 3}]
+
+
+def test_a_cut_line_is_ignored_and_mended(tmp_path: Path):
+    manifest.append(tmp_path, {"file": "a", "prompt": "☃ snow"})
+    with (tmp_path / manifest.NAME).open("ab") as file:
+        file.write('{"file": "b", "prompt": "☃'.encode()[:-1])
+    rows = manifest.read(tmp_path)
+    assert list(rows) == ["a"]
+    manifest.write(tmp_path, rows)
+    manifest.append(tmp_path, {"file": "c"})
+    assert list(manifest.read(tmp_path)) == ["a", "c"]
+
+
+def test_foreign_lines_are_ignored(tmp_path: Path):
+    (tmp_path / manifest.NAME).write_text('[]\n3\n{"x": 1}\n{"file": 3}\n\n')
+    assert manifest.read(tmp_path) == {}
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for where in (tmp_path / "file", tmp_path / "file" / "deep"):
+        with pytest.raises(OutputError, match="cannot be written"):
+            manifest.writable(where)
+    manifest.writable(tmp_path / "new" / "deep")
+    assert list((tmp_path / "new" / "deep").iterdir()) == []
+    (tmp_path / manifest.NAME).mkdir()
+    with pytest.raises(OutputError):
+        manifest.read(tmp_path)
+    with pytest.raises(OutputError):
+        manifest.append(tmp_path, {})

@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from directrix import Policy
+from directrix.cli import main
+from directrix.directions.direction import Direction
+from directrix.errors import DirectrixError, PolicyError
+from directrix.generation.generate import generate
+from directrix.interventions.steering import Steering
+from directrix.policies.enhance import Enhance
+from directrix.policies.fair import Fair
+from directrix.policies.policy import starter
+from directrix.policies.safe import Safe
+
+QUICK = {"num_inference_steps": 2, "guidance_scale": 5.0}
+PHRASES = {
+    "of any gender": ("balance", "gender"),
+    "of any skin tone": ("balance", "skin tone"),
+    "without a weapon": ("absent", "weapon"),
+    "without tobacco": ("absent", "smoking"),
+}
+
+
+@dataclass(frozen=True)
+class Switch:
+    kind: str
+    name: str
+    phrase: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Understanding:
+    prompt: str
+    switches: tuple[Switch, ...]
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def rewritten(self) -> str:
+        text = self.prompt
+        for each in self.switches:
+            text = text.replace(" " + each.phrase, "")
+        return text
+
+
+def understand(prompt: str, phrases: Any = None) -> Understanding:
+    """A grammar of four phrases, in place of the real one: what is tested here is what is done with its answer."""
+    found = [
+        Switch(*PHRASES[each], each, prompt.index(each), prompt.index(each) + len(each))
+        for each in PHRASES
+        if each in prompt
+    ]
+    return Understanding(prompt, tuple(found), tuple(re.findall("unbiased", prompt)))
+
+
+@pytest.fixture(scope="module")
+def directions(make_direction: Callable[..., Direction]) -> list[Direction]:
+    """The genders, one skin tone, and an anti-concept."""
+    pairs = [{"target": "a person", "neutral": "a person", "negative": "a weapon"}]
+    unarmed = make_direction("unarmed", 3, scale=8.0).with_(
+        recipe={"concept": {"name": "unarmed", "pairs": pairs}}
+    )
+    people = [
+        make_direction(name, seed, scale=8.0) for seed, name in enumerate(("woman", "man", "dark-skinned"))
+    ]
+    return [*people, unarmed]
+
+
+@pytest.fixture(scope="module")
+def folder(directions: list[Direction], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `directions/` in it."""
+    place = tmp_path_factory.mktemp("policies")
+    for each in directions:
+        each.save(place / "directions" / f"{each.name}.safetensors")
+    return place
+
+
+def pixels(record: Any) -> np.ndarray:
+    return np.asarray(record.image).astype(int)
+
+
+def names(record: Any) -> list[str]:
+    """Directions that a picture got."""
+    return sorted(re.findall(r'"name": "([^"]+)"', json.dumps(record.row["interventions"])))
+
+
+def test_what_a_prompt_asks_for_is_done(pipeline: Any, directions: list[Direction], tmp_path: Path):
+    prompts = ["a judge of any gender", "a cook", "a cook without a weapon"]
+    enhance = Enhance(directions, understand=understand)
+    records = generate(pipeline, prompts, 4, interventions=enhance, output=tmp_path, batch_size=5, **QUICK)
+    plain = generate(pipeline, ["a judge", "a cook", "a cook"], 4, batch_size=5, **QUICK)
+    assert Counter(each.row["assigned"]["gender"] for each in records[:4]) == {"woman": 2, "man": 2}
+    assert all("assigned" not in each.row for each in records[4:])
+    assert [each.row.get("told") for each in records] == ["a judge"] * 4 + [None] * 4 + ["a cook"] * 4
+    assert [each.prompt for each in records] == [prompt for prompt in prompts for _ in range(4)]
+    assert [names(each) for each in records[4:]] == [[]] * 4 + [["unarmed"]] * 4
+    same = [np.array_equal(pixels(a), pixels(b)) for a, b in zip(records, plain, strict=True)]
+    assert same == [False] * 4 + [True] * 4 + [False] * 4
+    # The last prompt's pictures are those of what the model was told.
+    unarmed = Steering({directions[3]: 1.0})
+    rewritten = generate(pipeline, ["a judge", "a cook", "a cook"], 4, interventions=unarmed, **QUICK)[8:]
+    for a, b in zip(records[8:], rewritten, strict=True):
+        assert np.abs(pixels(a) - pixels(b)).max() <= 1
+    # The model being told another prompt makes another picture, even where nothing else differs.
+    rewritten = generate(
+        pipeline,
+        prompts,
+        4,
+        interventions=Enhance(directions, rewrite=False, understand=understand),
+        output=tmp_path,
+        **QUICK,
+    )
+    assert [each.drawn for each in rewritten] == [True] * 4 + [False] * 4 + [True] * 4
+
+
+def test_what_no_direction_can_do_stays_and_is_reported(pipeline: Any, directions: list[Direction]):
+    prompt = "an unbiased cook of any gender without tobacco of any skin tone"
+    record = generate(pipeline, prompt, interventions=Enhance(directions, understand=understand), **QUICK)[0]
+    assert record.row["told"] == "an unbiased cook without tobacco of any skin tone"
+    # Of the skin tones one direction is there, but not the others.
+    assert record.row["unmet"] == ["skin tone", "smoking", "unbiased"]
+
+
+def test_the_parts_of_a_policy(pipeline: Any, directions: list[Direction]):
+    policy = Policy(
+        Fair({"gender": {"woman": 0.75, "man": 0.25}}, directions),
+        Safe(directions, categories={"weapon": "unarmed"}, on=()),
+        Enhance(directions, understand=understand),
+    )
+    prompts = ["a judge of any gender", "a cook without a weapon"]
+    records = generate(pipeline, prompts, 4, interventions=policy, **QUICK)
+    # The target of `fair` wins over the words of a prompt, which the model is not told all the same.
+    for prompt in prompts:
+        given = Counter(each.row["assigned"]["gender"] for each in records if each.prompt == prompt)
+        assert given == {"woman": 3, "man": 1}
+    assert [each.row["told"] for each in records[::4]] == ["a judge", "a cook"]
+    assert all("unarmed" not in names(each) for each in records[:4])
+    assert all("unarmed" in names(each) for each in records[4:])
+
+
+def test_a_prompt_s_own_attribute_is_combined_with_the_policy_s(directions: list[Direction]):
+    sets = {"glow": ["unarmed", "dark-skinned"]}
+    policy = Policy(
+        Fair({"glow": "uniform"}, directions, sets=sets), None, Enhance(directions, understand=understand)
+    )
+    plan = policy.plan(["a judge of any gender", "a cook"], 4, 0)
+    assert Counter((each["glow"], each["gender"]) for each in plan.assigned[:4]) == Counter(
+        (glow, gender) for glow in sets["glow"] for gender in ("woman", "man")
+    )
+    assert all(set(each) == {"glow"} for each in plan.assigned[4:])
+
+
+POLICY = """
+directions: [directions/]
+strengths: {woman: 0.5}
+attributes:
+  mood: {glad: woman, grave: {woman: -1.0}}
+fair:
+  gender: {woman: 0.5, man: 0.25, leave: 0.25}
+safe:
+  categories: {weapon: unarmed}
+  combine: aligned
+steer: {stop: 0.8}
+"""
+
+
+def test_a_file_and_the_command_line(
+    pipeline: Any, folder: Path, directions: list[Direction], tmp_path: Path, capsys: Any
+):
+    (folder / "policy.yaml").write_text(POLICY)
+    policy = Policy.load(folder / "policy.yaml")
+    by_hand = Policy(
+        Fair(
+            {"gender": {"woman": 0.5, "man": 0.25, None: 0.25}},
+            directions,
+            strengths={"woman": 0.5},
+            stop=0.8,
+        ),
+        Safe(directions, "aligned", {"weapon": "unarmed"}, stop=0.8),
+    )
+    assert policy.config == by_hand.config
+    assert main(["policy", str(folder / "policy.yaml")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Every prompt's images are spread over gender: woman 50.0%, man 25.0%, leave 25.0%.",
+        "Kept out of every image: weapon.",
+        "What a prompt itself says of what is balanced is taken out first, wherever guidance tells it.",
+    ]
+    assert main(["policy", str(folder / "policy.yaml"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["policy"] == policy.config
+    pipeline.save_pretrained(tmp_path / "model")
+    command = ["generate", "--policy", str(folder / "policy.yaml"), "--model", str(tmp_path / "model")]
+    drawing = ["--prompt", "a judge", "-n", "4", "--steps", "2", "-o", str(tmp_path / "out"), "--json"]
+    assert main(command + drawing) == 0
+    rows = json.loads(capsys.readouterr().out)["images"]
+    assert Counter(row["assigned"]["gender"] for row in rows) == {"woman": 2, "man": 1, "leave": 1}
+
+
+def test_a_policy_that_is_only_safe_needs_no_prompts(pipeline: Any, directions: list[Direction]):
+    policy = Policy.of({"directions": directions, "safe": ["unarmed"]})
+    with policy.applied(pipeline):
+        pipeline("a judge", **QUICK)
+    with pytest.raises(DirectrixError, match="depends on the prompts"):
+        Policy.of({"directions": directions, "fair": {"gender": "uniform"}}).applied(pipeline)
+
+
+WRONG = {
+    "fiar: {gender: uniform}": "has no key 'fiar'. Expected: a key of this part. Try: did you mean 'fair'",
+    "fair: {gender: uniform, gander: uniform}": "> fair > gander: There is no attribute 'gander'",
+    "fair: {gender: {womann: 1.0}}": "> fair > gender: There is no category of gender 'womann'.*'woman'",
+    "fair: {skin tone: uniform}": "> fair > skin tone: There is no direction 'light-skinned'",
+    "fair: uniform": "> fair is text ('uniform'). Expected: a mapping",
+    "safe: true": "> safe is yes or no (True)",
+    "safe: [unarmd]": "> safe: There is no direction 'unarmd'.*did you mean 'unarmed'",
+    "safe: {always: [unarmed], combine: som}": "> safe: There is no way 'som'.*'sum'",
+    "safe: {combine: sum}": "> safe is a mapping. Expected: `always` or `categories`",
+    "safe: {categories: {arms: gun}}": "> safe > categories > arms: There is no direction 'gun'",
+    "enhance: {rewrite: 3}": "> enhance > rewrite is 3. Expected: true or false",
+    "enhance: {phrases: nowhere.yaml}": "> enhance > phrases: there is no file",
+    "enhance: yes please": "> enhance is text",
+    "enhance: false": "The policy says nothing",
+    "strengths: {woman: strong}": "> strengths > woman is text ('strong'). Expected: a number",
+    "strengths: {womann: 1.0}": "> strengths: There is no direction 'womann'",
+    "attributes: {mood: [woman]}": "> attributes > mood is a list. Expected: two or more",
+    "attributes: {mood: {a: woman, b: grim}}": "> attributes > mood > b: There is no direction 'grim'",
+    "attributes: {mood: [on, off]}": "> attributes > mood is a list. Expected: a name or a list of names",
+    "steer: {branch: condtional}": "> steer: There is no branch 'condtional'",
+    "steer: {start: soon}": "> steer > start is text",
+    "fair: {gender: uniform}\nfair: {}": "the key 'fair' stands twice",
+    "fair: [": "is not YAML",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_errors_name_the_file_the_key_and_the_nearest(folder: Path, line: str, capsys: Any):
+    path = folder / "wrong.yaml"
+    path.write_text(f"directions: [directions/]\n{line}\n")
+    assert main(["policy", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error and "Traceback" not in error
+    assert all(part in error for part in WRONG[line].split(".*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a mapping of keys"),
+        ("fair: {gender: uniform}", "> directions is empty"),
+        ("directions: [nowhere]", "does not exist"),
+        ("directions: 3", "The directions are of type int"),
+    ],
+)
+def test_no_directions(tmp_path: Path, text: str, message: str):
+    (tmp_path / "policy.yaml").write_text(text)
+    with pytest.raises(PolicyError, match=message):
+        Policy.load(tmp_path / "policy.yaml")
+
+
+def test_no_file_and_no_command(tmp_path: Path, capsys: Any):
+    assert main(["policy", str(tmp_path / "none.yaml")]) == 2
+    assert "--starter" in capsys.readouterr().err
+    assert main(["policy"]) == 2
+    assert (
+        main(["generate", "--prompt", "a", "-o", str(tmp_path), "--policy", str(tmp_path / "none.yaml")]) == 2
+    )
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_the_starter_is_written_once_and_holds(
+    make_direction: Callable[..., Direction], tmp_path: Path, capsys: Any
+):
+    assert main(["policy", "--starter", "-o", str(tmp_path)]) == 0
+    path = tmp_path / "policy.yaml"
+    assert path.read_text() == starter()
+    assert main(["policy", "--starter", "-o", str(path)]) == 2
+    capsys.readouterr()
+    for name in ("woman", "man", "no weapon"):
+        make_direction(name).save(tmp_path / "directions" / f"{name}.safetensors")
+    assert Policy.load(path).name == "policy: fair gender; safe no weapon; enhance"
+    # Its commented examples hold as well.
+    for name in ("young", "old", "smiling", "no alcohol", "light-skinned", "brown-skinned", "dark-skinned"):
+        make_direction(name).save(tmp_path / "directions" / f"{name}.safetensors")
+    examples = yaml.safe_load(
+        re.sub(
+            r"(?m)^safe: .*|^  gender: .*|^enhance: true",
+            "",
+            re.sub(
+                r"(?m)^( *)# (?=strengths|attributes|  age|  mood|skin|age"
+                r"|safe|  categories|  always|  combine|enhance|steer)",
+                r"\1",
+                starter(),
+            ),
+        )
+    )
+    del examples["enhance"]["phrases"]
+    assert set(examples) == {"directions", "strengths", "attributes", "fair", "safe", "enhance", "steer"}
+    assert Policy.of(examples, tmp_path).name == "policy: fair skin tone, age; safe weapon; enhance"
+
+
+def test_a_policy_of_things_removes_some_and_spares_others(
+    pipeline: Any, make_direction: Callable[..., Direction], tmp_path: Path
+):
+    pairs = [{"target": "a person with it", "neutral": "a person", "negative": None}]
+    for seed, name in enumerate(("knife", "axe", "book")):
+        noun = make_direction(name, seed).with_(recipe={"concept": {"name": name, "pairs": pairs}})
+        noun.save(tmp_path / "directions" / f"{name}.safetensors")
+    path = tmp_path / "policy.yaml"
+    text = "directions: [directions]\nsafe: {combine: removed, categories: {weapon: [knife, axe]}, spare: [book]}\n"
+    path.write_text(text)
+    policy = Policy.load(path)
+    assert "Never taken for any of it: book." in policy.lines()
+    same = Safe(tmp_path / "directions", "removed", {"weapon": ["knife", "axe"]}, retain=["book"])
+    drawn = [generate(pipeline, "a judge", 2, interventions=each, **QUICK) for each in (policy, same)]
+    assert np.array_equal(*([np.asarray(each.image) for each in records] for records in drawn))
+    path.write_text(text.replace("removed", "sum"))
+    with pytest.raises(PolicyError, match=r"safe > categories > weapon: .* draws its concept"):
+        Policy.load(path)

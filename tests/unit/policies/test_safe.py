@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from directrix.directions.direction import Direction, Site
+from directrix.errors import MismatchError, PolicyError, StrengthError
+from directrix.generation.generate import generate
+from directrix.interventions.concept_erasure import ConceptErasure, non_negative
+from directrix.interventions.nearest_concept import NearestConcept
+from directrix.interventions.prompt_conditioned import PromptConditioned, StepState
+from directrix.interventions.protocol import compose
+from directrix.interventions.steering import Steering
+from directrix.models import sites
+from directrix.policies.safe import COMBINATIONS, Safe, category_of
+
+QUICK = {"num_inference_steps": 3, "guidance_scale": 5.0}
+PROMPTS = ["a judge", "a cook"]
+
+
+@pytest.fixture(scope="module")
+def keepers(make_direction: Callable[..., Direction]) -> list[Direction]:
+    """Two anti-concepts."""
+    return [
+        make_direction(name, seed, scale=6.0).with_(
+            recipe={
+                "concept": {
+                    "name": name,
+                    "pairs": [{"target": "a person", "neutral": "a person", "negative": words}],
+                }
+            }
+        )
+        for seed, (name, words) in enumerate((("unarmed", "a weapon"), ("sober", "beer")))
+    ]
+
+
+def pixels(records: Any) -> np.ndarray:
+    return np.stack([np.asarray(each.image).astype(int) for each in records])
+
+
+@pytest.mark.parametrize(("combine", "factor"), [("sum", 1.0), ("mean", 0.5)])
+def test_constant_combinations_are_plain_steering(
+    pipeline: Any, keepers: list[Direction], combine: str, factor: float
+):
+    safe = generate(pipeline, PROMPTS, 2, interventions=Safe(keepers, combine), **QUICK)
+    steering = Steering(dict.fromkeys(keepers, factor))
+    assert np.array_equal(
+        pixels(safe), pixels(generate(pipeline, PROMPTS, 2, interventions=steering, **QUICK))
+    )
+
+
+def test_capped_is_as_long_as_the_longest(keepers: list[Direction]):
+    first, second = keepers
+    effect = Safe(keepers, "capped", strengths={"unarmed": 1.5}).effect(frozenset({"unarmed", "sober"}))
+    length = float((effect[first] * first.tensor + effect[second] * second.tensor).norm())
+    assert length == pytest.approx(max(1.5 * first.norm(), second.norm()), rel=1e-5)
+    assert effect[first] / effect[second] == pytest.approx(1.5)
+    # Nothing is made longer: opposite directions may well cancel.
+    against = Safe({"a": first, "b": first}, "capped", strengths={"b": -0.5}).effect(frozenset("ab"))
+    assert sorted(against.values()) == pytest.approx([-0.5, 1.0])
+
+
+def test_categories_join_directions_and_may_be_off(pipeline: Any, keepers: list[Direction]):
+    safe = Safe(keepers, categories={"harm": ["unarmed", "sober"], "drink": "sober"}, on=["drink"])
+    assert safe.name == "safe drink"
+    drawn = generate(pipeline, PROMPTS, interventions=safe, **QUICK)
+    alone = generate(pipeline, PROMPTS, interventions=Steering({keepers[1]: 1.0}), **QUICK)
+    assert np.array_equal(pixels(drawn), pixels(alone))
+    assert safe.effect(frozenset({"harm"})) == dict.fromkeys(keepers, 1.0)
+
+
+@pytest.fixture(scope="module")
+def objects(make_direction: Callable[..., Direction]) -> list[Direction]:
+    """A knife, an axe and a book: directions that draw them."""
+    return [
+        make_direction(name, seed).with_(
+            recipe={
+                "concept": {
+                    "name": name,
+                    "pairs": [{"target": f"a person with a {name}", "neutral": "a person", "negative": None}],
+                }
+            }
+        )
+        for seed, name in enumerate(("knife", "axe", "book"), 20)
+    ]
+
+
+@pytest.mark.parametrize("combine", COMBINATIONS)
+def test_image_by_image(pipeline: Any, keepers: list[Direction], combine: str):
+    on = [frozenset(), frozenset({"sober"}), frozenset({"sober", "unarmed"}), frozenset()]
+    part = Safe(keepers, combine).over(on)
+    plain = pixels(generate(pipeline, PROMPTS, 2, **QUICK))
+    drawn = generate(pipeline, PROMPTS, 2, interventions=part, **QUICK)
+    assert [bool((a == b).all()) for a, b in zip(pixels(drawn), plain, strict=True)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    if combine != "removed":
+        alone = pixels(generate(pipeline, PROMPTS, 2, interventions=Steering({keepers[1]: 1.0}), **QUICK))
+        assert np.abs(pixels(drawn)[1] - alone[1]).max() <= 1
+    one_by_one = generate(pipeline, PROMPTS, 2, interventions=part, batch_size=1, **QUICK)
+    assert np.abs(pixels(drawn) - pixels(one_by_one)).max() <= 1
+    assert [each.row for each in drawn] == [each.row for each in one_by_one]
+
+
+def bottleneck(pipeline: Any, part: PromptConditioned, h: torch.Tensor, guided: bool = True) -> torch.Tensor:
+    """What the hook makes of an output of the mid block."""
+    module = sites.denoiser(pipeline).mid_block
+    forward = module.forward  # pyright: ignore
+    pipeline._guidance_scale = 5.0 if guided else 1.0
+    pipeline.unet.config  # noqa: B018
+    try:
+        module.forward = lambda h: h  # pyright: ignore
+        with part.applied(pipeline):
+            return module(h)  # pyright: ignore
+    finally:
+        module.forward = forward  # pyright: ignore
+
+
+def test_aligned_adds_the_one_that_keeps_out_what_the_image_is_about(pipeline: Any, keepers: list[Direction]):
+    first, second = (each.tensor for each in keepers)
+    part = NearestConcept({"weapon": {keepers[0]: 1.0}, "drink": {keepers[1]: 0.5}})
+    without = torch.randn(3, 32, 4, 4, generator=torch.Generator().manual_seed(9))
+    about = torch.stack([-0.1 * first, -0.1 * second, -0.3 * second - 0.1 * first])
+    h = torch.cat([without, without + about])
+    out = bottleneck(pipeline, part, h)
+    assert torch.equal(out[:3], without)
+    for row, expected in zip(out[3:] - h[3:], (first, 0.5 * second, 0.5 * second), strict=True):
+        assert torch.allclose(row, expected, atol=1e-5)
+
+
+def test_aligned_chooses_among_what_is_on(pipeline: Any, keepers: list[Direction]):
+    first, second = (each.tensor for each in keepers)
+    on = [frozenset({"drink"}), frozenset()]
+    part = NearestConcept({"weapon": {keepers[0]: 1.0}, "drink": {keepers[1]: 1.0}}, on)
+    h = torch.zeros(4, 32, 4, 4)
+    h[2:] = -first
+    out = bottleneck(pipeline, part, h)
+    assert torch.allclose(out[2], second - first, atol=1e-5)
+    assert torch.equal(out[3], h[3])
+    with pytest.raises(StrengthError, match="for 2 images; 3 are drawn"):
+        bottleneck(pipeline, part, torch.zeros(6, 32, 4, 4))
+    with pytest.raises(StrengthError, match="for 2 images, not for 5"):
+        part.select([0], 5)
+
+
+def test_aligned_needs_guidance_and_one_site(pipeline: Any, keepers: list[Direction]):
+    with pytest.raises(StrengthError, match="Without guidance"):
+        generate(
+            pipeline,
+            "a judge",
+            interventions=Safe(keepers, "aligned"),
+            num_inference_steps=1,
+            guidance_scale=1.0,
+        )
+    elsewhere = keepers[1].with_(name="other", site=Site("up_blocks.0", 32))
+    with pytest.raises(MismatchError, match="several sites"):
+        Safe([keepers[0], elsewhere], "aligned")
+
+
+def test_aligned_keeps_its_window_and_its_model(pipeline: Any, other_pipeline: Any, keepers: list[Direction]):
+    plain = generate(pipeline, PROMPTS, **QUICK)
+    none = generate(pipeline, PROMPTS, interventions=Safe(keepers, "aligned", stop=0.0), **QUICK)
+    assert np.array_equal(pixels(plain), pixels(none))
+    late = generate(pipeline, PROMPTS, interventions=Safe(keepers, "aligned", start=0.6), **QUICK)
+    whole = generate(pipeline, PROMPTS, interventions=Safe(keepers, "aligned"), **QUICK)
+    assert not np.array_equal(pixels(late), pixels(whole))
+    with pytest.raises(MismatchError, match="belongs to the model"):
+        generate(other_pipeline, "a judge", interventions=Safe(keepers, "aligned"), **QUICK)
+
+
+def test_it_composes_with_a_negative_prompt_and_other_directions(
+    pipeline: Any, keepers: list[Direction], make_direction: Callable[..., Direction]
+):
+    woman = make_direction(seed=7)
+    both = compose(Safe([keepers[0]]), Steering({woman: 1.0}))
+    summed = Steering({keepers[0]: 1.0, woman: 1.0})
+    draw = {"negative_prompt": "a knife", **QUICK}
+    a = pixels(generate(pipeline, PROMPTS, interventions=both, **draw))
+    b = pixels(generate(pipeline, PROMPTS, interventions=summed, **draw))
+    assert np.abs(a - b).max() <= 1
+
+
+def test_what_would_draw_the_harm_is_refused(keepers: list[Direction]):
+    pairs = [{"target": "a knife", "neutral": "a person", "negative": None}]
+    knife = keepers[0].with_(name="knife", recipe={"concept": {"name": "knife", "pairs": pairs}})
+    with pytest.raises(PolicyError, match="draws its concept"):
+        Safe([knife])
+    assert Safe([knife], strengths={"knife": -1.0}).on == {"knife"}
+
+
+def test_wrong_names(keepers: list[Direction]):
+    with pytest.raises(PolicyError, match="did you mean 'aligned'"):
+        Safe(keepers, "alined")
+    with pytest.raises(PolicyError, match="did you mean 'sober'"):
+        Safe(keepers, on=["sobr"])
+
+
+def test_categories_are_found_by_what_they_keep_out(keepers: list[Direction]):
+    categories = Safe(keepers).categories
+    assert category_of("weapon", categories) == "unarmed"
+    assert category_of("beer", categories) == "sober"
+    assert category_of("smoking", categories) is None
+
+
+def test_weights_are_those_of_non_negative_least_squares():
+    from scipy.optimize import nnls
+
+    source = torch.Generator().manual_seed(5)
+    objects = torch.randn(7, 60, generator=source) * torch.logspace(-1, 1, 7)[:, None]
+    objects[1] = 0.8 * objects[0] + 0.3 * objects[1]
+    about = torch.randn(5, 60, generator=source) + torch.rand(5, 7, generator=source) @ objects
+    allowed = torch.ones(5, 7, dtype=torch.bool)
+    allowed[2, ::2] = False
+    found = non_negative(about, objects, allowed, iterations=2000)
+    for row, image, may in zip(found, about, allowed, strict=True):
+        expected = np.zeros(7)
+        expected[may.numpy()] = nnls(objects[may].T.numpy().astype(float), image.numpy().astype(float))[0]
+        assert np.allclose(row.numpy(), expected, atol=2e-3)
+
+
+def test_a_prompt_is_explained_alone_as_in_a_batch():
+    source = torch.Generator().manual_seed(6)
+    objects, about = torch.randn(9, 1024, generator=source), torch.randn(8, 1024, generator=source)
+    allowed = torch.rand(8, 9, generator=source) < 0.7
+    whole = non_negative(about, objects, allowed)
+    for row in range(8):
+        one = slice(row, row + 1)
+        assert torch.equal(non_negative(about[one], objects, allowed[one])[0], whole[row])
+
+
+def unrelated(about: torch.Tensor) -> torch.Tensor:
+    """A guided batch of images whose prompts are about these."""
+    without = torch.randn(about.shape, generator=torch.Generator().manual_seed(9))
+    return torch.cat([without, without + about])
+
+
+def test_what_a_prompt_says_of_a_thing_is_removed_and_what_it_says_of_others_is_left(
+    pipeline: Any, objects: list[Direction]
+):
+    knife, axe, book = (each.tensor for each in objects)
+    safe = Safe(objects, "removed", {"weapon": ["knife", "axe"]}, retain=["book"])
+    part = ConceptErasure(safe.categories, retain=safe.retain, times=2.0)
+    h = unrelated(torch.stack([knife + 0.5 * book, book, 0 * book]))
+    out = bottleneck(pipeline, part, h)
+    assert torch.equal(out[:3], h[:3])
+    # Twice what is there leaves the opposite; the axe, of one kind with the knife, is kept out a little.
+    about = out[3:] - h[:3]
+    assert torch.allclose(about[0], -knife - 0.25 * axe + 0.5 * book, atol=1e-2)
+    assert torch.allclose(about[1], book, atol=1e-2)
+    assert torch.equal(out[5], h[5])
+
+
+def test_without_being_spared_a_likeness_is_taken_for_the_thing(pipeline: Any, objects: list[Direction]):
+    knife = objects[0]
+    likeness = objects[2].with_(tensor=0.5 * knife.tensor + objects[2].tensor)
+    h = unrelated(likeness.tensor[None])
+    changes = []
+    for retain in ((), ["book"]):
+        safe = Safe([knife, likeness], "removed", {"weapon": "knife"}, retain=retain)
+        part = ConceptErasure(safe.categories, retain=safe.retain)
+        changes.append(float((bottleneck(pipeline, part, h)[1] - h[1]).norm() / knife.norm()))
+    assert changes[0] > 0.5
+    assert changes[1] < 0.02
+
+
+def test_strength_is_the_part_that_is_removed_and_size_does_not_matter(
+    pipeline: Any, objects: list[Direction]
+):
+    knife = objects[0]
+    h = unrelated(knife.tensor[None])
+    half = ConceptErasure({"weapon": {knife: -0.5}}, times=2.0)
+    assert torch.allclose(bottleneck(pipeline, half, h)[1], h[0], atol=1e-3)
+    small = knife.with_(tensor=0.1 * knife.tensor)
+    whole = ConceptErasure({"weapon": {small: -1.0}}, times=1.0)
+    assert torch.allclose(bottleneck(pipeline, whole, h)[1], h[0], atol=1e-3)
+    # An anti-concept, whose direction is the opposite of its thing, removes it as well.
+    anti = knife.with_(tensor=-knife.tensor)
+    assert torch.allclose(
+        bottleneck(pipeline, ConceptErasure({"weapon": {anti: 1.0}}, times=1.0), h)[1], h[0], atol=1e-3
+    )
+
+
+def test_what_was_invited_early_stays_out_until_the_next_picture(objects: list[Direction]):
+    knife, axe = objects[:2]
+    part = ConceptErasure({"weapon": {knife: -1.0, axe: -1.0}})
+    candidates = -torch.stack([knife.tensor.flatten(), axe.tensor.flatten()])
+    on = torch.tensor([[True, True]])
+    state = StepState()
+    invited, nothing = -candidates[:1], torch.zeros(1, candidates.shape[1])
+    state.move(0.0)
+    assert (part.weights(invited, candidates, on, state) > 0.2).all()
+    state.move(0.5)
+    later = part.weights(nothing, candidates, on, state)
+    assert torch.allclose(later, torch.full((1, 2), 0.25))
+    state.move(0.0)
+    assert not part.weights(nothing, candidates, on, state).any()
+
+
+def test_things_of_removed_categories_need_no_sign(pipeline: Any, objects: list[Direction]):
+    safe = Safe(objects, "removed", {"weapon": ["knife", "axe"]}, retain=["book"])
+    assert dict(safe.categories["weapon"]) == {objects[0]: -1.0, objects[1]: -1.0}
+    assert safe.config["spare"] == ["book"]
+    assert category_of("axe", safe.categories) == "weapon"
+    assert safe.with_categories({}).retain == safe.retain
+    with pytest.raises(StrengthError, match="Without guidance"):
+        generate(pipeline, "a judge", interventions=safe, num_inference_steps=1, guidance_scale=1.0)
+    with pytest.raises(PolicyError, match="'sum' looks at none"):
+        Safe(objects, "sum", {"weapon": {"knife": -1.0}}, retain=["book"])
+
+
+def test_an_anti_concept_says_nothing_of_what_is_spared(keepers: list[Direction]):
+    with pytest.raises(PolicyError, match="keeps its concept out"):
+        Safe(keepers, "removed", {"weapon": "unarmed"}, retain=["sober"])
