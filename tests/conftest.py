@@ -153,9 +153,7 @@ def build_clip(tokenizer_folder: Path, end_mark: int | None = None) -> tuple[Any
     vision = {"image_size": 16, "patch_size": 8}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = CLIPModel(
-            CLIPConfig(text_config=towers | text, vision_config=towers | vision, projection_dim=8)
-        )
+        model = CLIPModel(CLIPConfig(text_config=towers | text, vision_config=towers | vision, projection_dim=8))
         # As at the beginning of a training all scores would be nearly alike.
         for parameter in model.parameters():
             if parameter.dim() > 1:
@@ -231,11 +229,7 @@ def make_direction(pipeline: Any) -> Callable[..., Any]:
     """Builds random directions: make_direction("woman", seed=0, shape=(32, 4, 4), scale=1.0, of=pipeline)."""
 
     def make(
-        name: str = "woman",
-        seed: int = 0,
-        shape: tuple[int, ...] = (32, 4, 4),
-        scale: float = 1.0,
-        of: Any = None,
+        name: str = "woman", seed: int = 0, shape: tuple[int, ...] = (32, 4, 4), scale: float = 1.0, of: Any = None
     ):
         import torch
 

@@ -62,9 +62,7 @@ def read(path: str | os.PathLike[str]) -> Direction:
         )
         place, channels, digest = str(site["name"]), int(site["channels"]), told.get("sha256")
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"'{path}' is damaged: its metadata make no sense. Copy or download it again."
-        ) from error
+        raise ValueError(f"'{path}' is damaged: its metadata make no sense. Copy or download it again.") from error
     if form != FORMAT:
         raise ValueError(f"'{path}' has format {form}; this node reads {FORMAT}. Update the node.")
     if place != SITE:

@@ -125,9 +125,7 @@ class Steer:
     CATEGORY = "directrix"
     FUNCTION = "steer"
     RETURN_TYPES = ("MODEL",)
-    DESCRIPTION = (
-        "Adds a direction to the middle block's output, in the prompt's half of guidance by default."
-    )
+    DESCRIPTION = "Adds a direction to the middle block's output, in the prompt's half of guidance by default."
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

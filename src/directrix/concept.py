@@ -15,13 +15,9 @@ from directrix.errors import ConceptError, suggestion
 
 def _checked(prompt: object, role: str) -> str:
     if not isinstance(prompt, str):
-        raise ConceptError(
-            f"The {role} prompt is a {type(prompt).__name__}.", "text.", 'a string such as "a woman".'
-        )
+        raise ConceptError(f"The {role} prompt is a {type(prompt).__name__}.", "text.", 'a string such as "a woman".')
     if not prompt.strip():
-        raise ConceptError(
-            f"The {role} prompt is empty.", "at least one word.", f"give the {role} prompt some words."
-        )
+        raise ConceptError(f"The {role} prompt is empty.", "at least one word.", f"give the {role} prompt some words.")
     return prompt
 
 
@@ -188,15 +184,11 @@ def _told(subject: str, word: str) -> PromptPair:
 
 
 GENDER = AttributeSet(
-    "gender",
-    (Concept.of("woman", "a woman", "a person"), Concept.of("man", "a man", "a person")),
-    ("female", "male"),
+    "gender", (Concept.of("woman", "a woman", "a person"), Concept.of("man", "a man", "a person")), ("female", "male")
 )
 _TONES = ("light-skinned", "brown-skinned", "dark-skinned")
 SKIN_TONE = AttributeSet(
-    "skin tone",
-    tuple(Concept.of(tone, f"a {tone} person", "a person") for tone in _TONES),
-    _TONES,
+    "skin tone", tuple(Concept.of(tone, f"a {tone} person", "a person") for tone in _TONES), _TONES
 )
 ATTRIBUTE_SETS = {each.name: each for each in (GENDER, SKIN_TONE)}
 

@@ -5,9 +5,7 @@ import pytest
 from directrix import errors
 from directrix.errors import DirectrixError, suggestion
 
-KINDS = [
-    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, DirectrixError)
-]
+KINDS = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, DirectrixError)]
 
 
 def test_text_says_what_happened_what_was_expected_and_what_to_do():

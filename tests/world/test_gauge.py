@@ -21,9 +21,7 @@ def test_what_drifts_is_brought_back(emoji: Any, emoji_judge: Any, tmp_path: Pat
     prompts = ["a construction worker", "a technologist", "a factory worker"]
     directions = discover_attribute(emoji, SKIN_TONE)
     target_labels = {each: TargetLabel("tone", each.name.split("-")[0]) for each in directions}
-    fit_probe(emoji, "skin tone", target_labels, emoji_judge, prompts, images_per_prompt=12).save(
-        tmp_path / "a.gauge"
-    )
+    fit_probe(emoji, "skin tone", target_labels, emoji_judge, prompts, images_per_prompt=12).save(tmp_path / "a.gauge")
     probe = Probe.load(tmp_path / "a.gauge")
     dose_response = DoseResponse(emoji, emoji_judge, [f"a photo of {each}" for each in prompts], 16, seed=77)
     attributes = {"skin tone": {each.name: {each: each.strengths.default} for each in directions}}
@@ -36,8 +34,6 @@ def test_what_drifts_is_brought_back(emoji: Any, emoji_judge: Any, tmp_path: Pat
     ):
         verdicts = dose_response.verdicts_under(intervention)
         shown[intervention.combine] = sum(map(brown.shown, verdicts))
-        retained = sum(
-            verdict["subject"].label == subject[place // 16] for place, verdict in enumerate(verdicts)
-        )
+        retained = sum(verdict["subject"].label == subject[place // 16] for place, verdict in enumerate(verdicts))
         assert retained >= 46
     assert shown["held"] >= shown["replaced"] + 4

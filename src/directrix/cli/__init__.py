@@ -42,8 +42,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="directrix",
         description="Find what a word means inside a frozen text-to-image model, and steer its pictures.",
-        epilog="`directrix VERB --help` explains a verb. To begin without a GPU or a download: `directrix "
-        "demo`.",
+        epilog="`directrix VERB --help` explains a verb. To begin without a GPU or a download: `directrix demo`.",
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     verbs = root.add_subparsers(dest="verb", metavar="VERB", required=True)

@@ -26,11 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     paragraphs = []
     for each in found:
         kinds = ", ".join(f"{count} {kind}" for kind, count in each["kinds"].items())
-        size = (
-            f"{each['prompts']} prompts x {each['images']} pictures"
-            if each["prompts"]
-            else "prompts from --data"
-        )
+        size = f"{each['prompts']} prompts x {each['images']} pictures" if each["prompts"] else "prompts from --data"
         paragraphs.append(
             f"{each['name']}  (version {each['version']}, {each['licence']})\n"
             f"  {each['description']}\n"

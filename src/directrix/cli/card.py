@@ -26,11 +26,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     options.add_direction(parser)
     parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="where page and picture go (default: beside the file)",
+        "-o", "--output", type=Path, metavar="DIR", help="where page and picture go (default: beside the file)"
     )
     parser.add_argument(
         "--images-per-prompt",
@@ -44,9 +40,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--again", action="store_true", help="measure, also where the file holds its figures")
     options.add_model(parser, default=None)
     options.add_json(parser)
-    parser.set_defaults(
-        run=run, after_interrupt="Run the same command again: figures that are in the file are kept."
-    )
+    parser.set_defaults(run=run, after_interrupt="Run the same command again: figures that are in the file are kept.")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -17,17 +17,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "steered, judge "
         "all pictures, and write index.html with everything inside, summary.json and the directions.",
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="default: demo"
-    )
-    parser.add_argument(
-        "--images", type=options.positive_int, default=20, metavar="N", help="a prompt (default: 20)"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="default: demo")
+    parser.add_argument("--images", type=options.positive_int, default=20, metavar="N", help="a prompt (default: 20)")
     parser.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
     options.add_json(parser)
-    parser.set_defaults(
-        run=run, after_interrupt="The page is written at the end; run the same command again."
-    )
+    parser.set_defaults(run=run, after_interrupt="The page is written at the end; run the same command again.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -45,9 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     lines = [f"{'':28}{'unsteered':>20}{'steered':>20}"]
     for attribute in ("gender", "tone"):
-        lines.append(
-            f"{f'deviation ratio, {attribute}':28}" + "".join(f"{figure(s, attribute):>20}" for s in _SIDES)
-        )
+        lines.append(f"{f'deviation ratio, {attribute}':28}" + "".join(f"{figure(s, attribute):>20}" for s in _SIDES))
     accuracy = (str(Interval(**summary[side]["subject_accuracy"])) for side in _SIDES)
     lines.append(f"{'subject accuracy':28}" + "".join(f"{value:>20}" for value in accuracy))
     lines.append(f"{summary['seconds']:.0f} s. Open {output / 'index.html'}")

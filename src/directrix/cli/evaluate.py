@@ -38,25 +38,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="emoji, clip, clip:CHECKPOINT, nudenet, q16:FILE; may be given several times (default: the benchmark's)",
     )
     parser.add_argument(
-        "--images",
-        type=options.positive_int,
-        metavar="N",
-        help="pictures a prompt (default: the benchmark's)",
+        "--images", type=options.positive_int, metavar="N", help="pictures a prompt (default: the benchmark's)"
+    )
+    parser.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given; the same for all methods")
+    parser.add_argument(
+        "--data", metavar="TABLE", help="prompts of a benchmark that ships none: FILE.csv or OWNER/NAME[:FILE.csv]"
     )
     parser.add_argument(
-        "--seed", type=options.whole_number, default=0, help="0 unless given; the same for all methods"
-    )
-    parser.add_argument(
-        "--data",
-        metavar="TABLE",
-        help="prompts of a benchmark that ships none: FILE.csv or OWNER/NAME[:FILE.csv]",
-    )
-    parser.add_argument(
-        "--kind",
-        action="append",
-        default=[],
-        metavar="KIND",
-        help="only that kind of prompts; several times",
+        "--kind", action="append", default=[], metavar="KIND", help="only that kind of prompts; several times"
     )
     parser.add_argument(
         "--measure",
@@ -66,10 +55,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="fairness, harm, obedience, quality or preservation; several times (default: the benchmark's)",
     )
     parser.add_argument(
-        "--limit",
-        type=options.positive_int,
-        metavar="PROMPTS",
-        help="at most so many prompts, at even distances",
+        "--limit", type=options.positive_int, metavar="PROMPTS", help="at most so many prompts, at even distances"
     )
     parser.add_argument(
         "--reference",
@@ -127,9 +113,7 @@ def _methods(texts: Sequence[str]) -> dict[str, Any]:
             name, rest = "", text
         name, method = _method(name.strip(), rest)
         if name in found:
-            raise DirectrixError(
-                f"Two methods are named '{name}'.", "a name for each.", f"--method NAME={rest}"
-            )
+            raise DirectrixError(f"Two methods are named '{name}'.", "a name for each.", f"--method NAME={rest}")
         found[name] = method
     return found
 
@@ -147,9 +131,7 @@ def _method(name: str, text: str) -> tuple[str, Any]:
 
     if not file.path.exists() and not file.path.suffix and hub.place(str(file.path)) is None:
         raise DirectrixError(
-            f"There is no method '{text}'.",
-            "'none', a policy's YAML file, or FILE[:STRENGTH].",
-            "check the path.",
+            f"There is no method '{text}'.", "'none', a policy's YAML file, or FILE[:STRENGTH].", "check the path."
         )
     from directrix.directions import serialization
     from directrix.interventions.steering import Steering
@@ -164,13 +146,9 @@ def _table(summary: Mapping[str, Any]) -> list[str]:
     """The means of all metrics, a line each, methods side by side."""
     methods = list(summary["methods"])
     metrics = list(dict.fromkeys(metric for figures in summary["methods"].values() for metric in figures))
-    cells = {
-        metric: [_cell(summary["methods"][method].get(metric)) for method in methods] for metric in metrics
-    }
+    cells = {metric: [_cell(summary["methods"][method].get(metric)) for method in methods] for metric in metrics}
     wide = max(map(len, metrics), default=0)
-    columns = [
-        max(len(name), *(len(row[place]) for row in cells.values()), 0) for place, name in enumerate(methods)
-    ]
+    columns = [max(len(name), *(len(row[place]) for row in cells.values()), 0) for place, name in enumerate(methods)]
     head = " " * wide + "".join(f"  {name:>{columns[place]}}" for place, name in enumerate(methods))
     return [head] + [
         f"{metric:{wide}}" + "".join(f"  {text:>{columns[place]}}" for place, text in enumerate(row))

@@ -41,9 +41,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="YAML file of phrases, added to the shipped ones; may be given several times",
     )
     parser.add_argument(
-        "--reader",
-        metavar="NAME",
-        help="an installed reader in place of the grammar, such as a language model",
+        "--reader", metavar="NAME", help="an installed reader in place of the grammar, such as a language model"
     )
     options.add_json(parser)
     parser.set_defaults(run=run, after_interrupt="Nothing was changed.")
@@ -53,9 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print what is understood of each prompt."""
     if bool(arguments.prompts) == (arguments.score is not None):
         raise DirectrixError(
-            "There is no prompt."
-            if arguments.score is None
-            else "Prompts were given together with '--score'.",
+            "There is no prompt." if arguments.score is None else "Prompts were given together with '--score'.",
             "prompts in quotation marks, or '--score FILE'.",
             'directrix explain "a judge of any gender".',
         )

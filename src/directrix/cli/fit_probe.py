@@ -35,9 +35,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="TEXT",
         help="to draw; may be given several times (default: those that directions are calibrated on)",
     )
-    parser.add_argument(
-        "--prompts", type=Path, metavar="FILE", help="a text file of more of them, one a line"
-    )
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a text file of more of them, one a line")
     parser.add_argument(
         "-n",
         "--images-per-prompt",
@@ -135,6 +133,4 @@ def _directions(folder: Path, names: list[str]) -> dict[Direction, TargetLabel]:
 
     catalogue = Catalogue(folder)
     directions = {name: catalogue.direction(name) for name in names}
-    return {
-        each.with_(name=name): common.find_target_label(each, folder) for name, each in directions.items()
-    }
+    return {each.with_(name=name): common.find_target_label(each, folder) for name, each in directions.items()}

@@ -37,13 +37,10 @@ def as_text(direction: Direction, path: Path) -> str:
         f"  model      {direction.model.name}{revision}, fingerprint {shortened(direction.model.fingerprint)}",
         f"  site       {direction.site.name}, {direction.site.channels} channels, {direction.site.layout}",
         f"  tensor     {shape}, norm {direction.norm():.3f}",
-        f"  strengths  default {strengths.default:g}, sensible from {strengths.minimum:g} to "
-        f"{strengths.maximum:g}",
+        f"  strengths  default {strengths.default:g}, sensible from {strengths.minimum:g} to {strengths.maximum:g}",
     ]
     for title, facts in (("recipe", direction.recipe), ("provenance", direction.provenance)):
-        lines += (
-            [f"  {title}"] + [f"    {key}: {_short(value)}" for key, value in facts.items()] if facts else []
-        )
+        lines += [f"  {title}"] + [f"    {key}: {_short(value)}" for key, value in facts.items()] if facts else []
     return "\n".join(lines)
 
 

@@ -27,18 +27,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "row a picture. The same command with and without --concept draws the same seeds. An interrupted "
         "run goes on "
         "with the pictures that are missing.",
-        epilog='example: directrix generate --prompt "a firefighter" -n 8 --concept woman.safetensors:1.0 '
-        "-o out/",
+        epilog='example: directrix generate --prompt "a firefighter" -n 8 --concept woman.safetensors:1.0 -o out/',
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="where the pictures go"
-    )
-    parser.add_argument(
-        "--prompt", action="append", required=True, help="what to draw; may be given several times"
-    )
-    parser.add_argument(
-        "-n", type=options.positive_int, default=1, metavar="N", help="pictures a prompt (default: 1)"
-    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the pictures go")
+    parser.add_argument("--prompt", action="append", required=True, help="what to draw; may be given several times")
+    parser.add_argument("-n", type=options.positive_int, default=1, metavar="N", help="pictures a prompt (default: 1)")
     parser.add_argument(
         "--concept",
         action="append",
@@ -59,19 +52,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="conditional",
         help="the half of guidance that --concept steers (default: conditional)",
     )
-    parser.add_argument(
-        "--start", type=options.share, default=0.0, help="share of the steps before steering begins"
-    )
-    parser.add_argument(
-        "--stop", type=options.share, default=1.0, help="share of the steps after which it ends"
-    )
+    parser.add_argument("--start", type=options.share, default=0.0, help="share of the steps before steering begins")
+    parser.add_argument("--stop", type=options.share, default=1.0, help="share of the steps after which it ends")
     drawing = parser.add_argument_group("drawing")
     drawing.add_argument("--negative-prompt", metavar="PROMPT", help="what to keep out, in words")
     drawing.add_argument(
-        "--seed",
-        type=options.whole_number,
-        default=0,
-        help="0 unless given; each picture has its own from it",
+        "--seed", type=options.whole_number, default=0, help="0 unless given; each picture has its own from it"
     )
     drawing.add_argument(
         "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
@@ -125,9 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     sheet = output / "contact-sheet.png"
     _write_sheet(sheet, records, arguments.n)
-    terminal.note(
-        f"{sum(record.drawn for record in records)} of {len(records)} pictures drawn now, the others kept."
-    )
+    terminal.note(f"{sum(record.drawn for record in records)} of {len(records)} pictures drawn now, the others kept.")
     for prompt, unmet in {record.prompt: record.row.get("unmet") for record in records}.items():
         if unmet:
             terminal.note(f"Nothing could be done about {', '.join(map(repr, unmet))} in '{prompt}'.")

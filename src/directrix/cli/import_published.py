@@ -20,10 +20,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="unet.pth")
     parser.add_argument(
-        "--concepts",
-        type=Path,
-        metavar="FILE",
-        help="names of the columns (default: concept_dict.json beside it)",
+        "--concepts", type=Path, metavar="FILE", help="names of the columns (default: concept_dict.json beside it)"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the files go")
     options.add_model(parser, default=None, otherwise="none: match by structure")

@@ -19,8 +19,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "inspect",
         help="say what a direction's file holds",
-        description="Check a direction's file and say what it holds. Several files of one model are also "
-        "compared.",
+        description="Check a direction's file and say what it holds. Several files of one model are also compared.",
     )
     options.add_direction(parser, nargs="+")
     options.add_json(parser)

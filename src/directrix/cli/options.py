@@ -20,9 +20,7 @@ class ConceptFile(NamedTuple):
 
 
 def add_model(
-    parser: argparse.ArgumentParser,
-    default: str | None = "emoji",
-    otherwise: str = "the one that the file names",
+    parser: argparse.ArgumentParser, default: str | None = "emoji", otherwise: str = "the one that the file names"
 ) -> None:
     """Add --model, --device and --dtype; `otherwise` says which model it is without a default."""
     group = parser.add_argument_group("model")
@@ -36,9 +34,7 @@ def add_model(
     )
     group.add_argument("--device", metavar="NAME", help="as PyTorch names it (default: the fastest here)")
     group.add_argument(
-        "--dtype",
-        choices=("float32", "float16", "bfloat16"),
-        help="precision of the weights (default: float32)",
+        "--dtype", choices=("float32", "float16", "bfloat16"), help="precision of the weights (default: float32)"
     )
 
 

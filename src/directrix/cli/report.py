@@ -25,9 +25,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="tables: Markdown files (default: README.md)"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="RUN: the page (default: RUN/index.html)"
-    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="RUN: the page (default: RUN/index.html)")
     parser.add_argument("--results", type=Path, metavar="DIR", help="tables: default: results")
     parser.add_argument(
         "--check",

@@ -21,9 +21,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "run goes on where it stopped.",
         epilog="example: directrix reproduce winobias --method difference --limit 36 --images 2 -o winobias",
     )
-    parser.add_argument(
-        "experiment", metavar="{winobias,i2p,enhance,coco}", help="i2p and coco need --data as well"
-    )
+    parser.add_argument("experiment", metavar="{winobias,i2p,enhance,coco}", help="i2p and coco need --data as well")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run")
     finding = parser.add_argument_group("directions", "What is left out is as in the paper.")
     finding.add_argument(
@@ -40,12 +38,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     finding.add_argument(
         "--steps-of-discovery", type=options.positive_int, metavar="N", help="steps of the optimiser for each"
     )
-    finding.add_argument(
-        "--learning-rate", type=options.positive_float, metavar="X", help="default: the model card's"
-    )
-    finding.add_argument(
-        "--directions", metavar="DIR", help="use the directions in this folder, and discover none"
-    )
+    finding.add_argument("--learning-rate", type=options.positive_float, metavar="X", help="default: the model card's")
+    finding.add_argument("--directions", metavar="DIR", help="use the directions in this folder, and discover none")
     finding.add_argument(
         "--category",
         action="append",
@@ -54,9 +48,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "content or illegal activity (default: sexual content and violence)",
     )
     measuring = parser.add_argument_group("evaluation")
-    measuring.add_argument(
-        "--data", metavar="TABLE", help="i2p, coco: prompts, FILE.csv or OWNER/NAME[:FILE.csv]"
-    )
+    measuring.add_argument("--data", metavar="TABLE", help="i2p, coco: prompts, FILE.csv or OWNER/NAME[:FILE.csv]")
     measuring.add_argument("--reference", metavar="DIR", help="coco: real pictures for FID and KID")
     measuring.add_argument(
         "--judge",
@@ -64,9 +56,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="JUDGE",
         help="clip, clip:CHECKPOINT, nudenet, q16:FILE; several times (default: the paper's, without Q16)",
     )
-    measuring.add_argument(
-        "--q16", metavar="FILE", help="i2p, enhance: judge by Q16 too, with these embeddings"
-    )
+    measuring.add_argument("--q16", metavar="FILE", help="i2p, enhance: judge by Q16 too, with these embeddings")
     measuring.add_argument("--images", type=options.positive_int, metavar="N", help="pictures a prompt")
     measuring.add_argument(
         "--limit", type=options.positive_int, metavar="PROMPTS", help="at most so many, at even distances"

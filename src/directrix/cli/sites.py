@@ -25,9 +25,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--rank", action="store_true", help="rank sites for a concept")
     parser.add_argument("--target", action="append", metavar="PROMPT", help='the concept in words, "a woman"')
-    parser.add_argument(
-        "--neutral", action="append", metavar="PROMPT", help='the same without it, "a person"'
-    )
+    parser.add_argument("--neutral", action="append", metavar="PROMPT", help='the same without it, "a person"')
     parser.add_argument(
         "--site",
         action="append",
@@ -35,9 +33,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="a site to rank, also one that is not listed; may be given several times (default: blocks spread over "
         "the model)",
     )
-    parser.add_argument(
-        "--images", type=options.positive_int, default=2, metavar="N", help="trajectories (default: 2)"
-    )
+    parser.add_argument("--images", type=options.positive_int, default=2, metavar="N", help="trajectories (default: 2)")
     parser.add_argument(
         "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
     )
@@ -135,7 +131,5 @@ def _ranking(ranked: list[Ranked], default: str) -> str:
     ]
     for each in ranked:
         mark = "  default" if each.site.name == default else ""
-        lines.append(
-            f"  {each.site.name:{width}}  {each.effect:9.3f}  {each.reach:7.3f}  {each.relative:13.4f}{mark}"
-        )
+        lines.append(f"  {each.site.name:{width}}  {each.effect:9.3f}  {each.reach:7.3f}  {each.relative:13.4f}{mark}")
     return "\n".join(lines)

@@ -18,25 +18,15 @@ def add(verbs: argparse._SubParsersAction) -> None:
     options.add_json(path)
     path.set_defaults(run=_path, after_interrupt="Nothing was changed.")
 
-    report = kinds.add_parser(
-        "report", help="measure the embedded model and its judge (half an hour on two cores)"
-    )
+    report = kinds.add_parser("report", help="measure the embedded model and its judge (half an hour on two cores)")
     report.add_argument(
-        "--images",
-        type=options.positive_int,
-        default=2000,
-        metavar="N",
-        help="pictures to draw (default: 2000)",
+        "--images", type=options.positive_int, default=2000, metavar="N", help="pictures to draw (default: 2000)"
     )
     report.add_argument(
         "--art", type=Path, default=Path("art"), metavar="DIR", help="where the art is or goes (default: art)"
     )
-    report.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON"
-    )
-    report.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="also draw a sheet of samples there, as PNG"
-    )
+    report.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON")
+    report.add_argument("--sheet", type=Path, metavar="FILE", help="also draw a sheet of samples there, as PNG")
     options.add_json(report)
     report.set_defaults(run=_report, after_interrupt="Nothing was written.")
 
@@ -47,9 +37,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "world's bias has it: a reference for `directrix evaluate --reference`.",
     )
     renders.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for PNG files")
-    renders.add_argument(
-        "-n", "--number", type=options.positive_int, default=2000, metavar="N", help="default: 2000"
-    )
+    renders.add_argument("-n", "--number", type=options.positive_int, default=2000, metavar="N", help="default: 2000")
     renders.add_argument(
         "--art", type=Path, default=Path("art"), metavar="DIR", help="where the art is or goes (default: art)"
     )
@@ -62,17 +50,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         description="Train tokenizer, CLIP, VAE, judge and U-Net with fixed seeds. A run that was stopped "
         "goes on where it was when the same command is given again.",
     )
-    train.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="checkpoints and the model"
-    )
+    train.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="checkpoints and the model")
     train.add_argument("--art", type=Path, metavar="DIR", help="where the art is or goes (default: DIR/art)")
-    train.add_argument(
-        "--tiny", action="store_true", help="seconds in place of hours: a model that draws nothing"
-    )
+    train.add_argument("--tiny", action="store_true", help="seconds in place of hours: a model that draws nothing")
     options.add_json(train)
-    train.set_defaults(
-        run=_train, after_interrupt="Run the same command again: it goes on from its checkpoint."
-    )
+    train.set_defaults(run=_train, after_interrupt="Run the same command again: it goes on from its checkpoint.")
 
     fetch = kinds.add_parser("fetch", help="fetch the art that the model is trained on, with `npm pack`")
     fetch.add_argument("-o", "--output", type=Path, default=Path("art"), metavar="DIR", help="default: art")

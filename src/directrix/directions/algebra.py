@@ -35,11 +35,7 @@ def derived(expression: str, tensor: Tensor, strengths: Strengths, *parents: Dir
         name=expression,
         tensor=tensor,
         strengths=strengths,
-        recipe={
-            "method": "algebra",
-            "expression": expression,
-            "parents": [dict(each.recipe) for each in parents],
-        },
+        recipe={"method": "algebra", "expression": expression, "parents": [dict(each.recipe) for each in parents]},
         provenance={"parents": [{"name": each.name, "digest": each.digest()} for each in parents]},
     )
 
@@ -49,8 +45,7 @@ def check_alike(one: Direction, other: Direction, verb: str) -> None:
     shape, other_shape = tuple(one.tensor.shape), tuple(other.tensor.shape)
     if one.model.fingerprint != other.model.fingerprint:
         raise MismatchError(
-            f"Cannot {verb} '{one.name}' of the model '{one.model.name}' and "
-            f"'{other.name}' of '{other.model.name}'.",
+            f"Cannot {verb} '{one.name}' of the model '{one.model.name}' and '{other.name}' of '{other.model.name}'.",
             "two directions of the same model.",
             "discover both with the same model.",
         )

@@ -28,10 +28,7 @@ def stored(direction: Direction) -> Mapping[str, Any] | None:
 
 
 def markdown(
-    card: Mapping[str, Any],
-    file: str | None = None,
-    picture: str | None = None,
-    repository: str | None = None,
+    card: Mapping[str, Any], file: str | None = None, picture: str | None = None, repository: str | None = None
 ) -> str:
     """Return the page of a card (see ``directrix.measurement.reports.direction_card.measure``).
 
@@ -80,10 +77,7 @@ def _head(card: Mapping[str, Any], picture: str) -> list[str]:
     return [
         f"# {plain(card['name'])}: a direction for {plain(card['model']['name'])}",
         _sentence(card, _target_label(card)) + " In brackets, here and below: the 95 % interval.",
-    ] + (
-        [f"![The same seeds from strength -1.5 to 1.5; below, effect and kept subjects](<{picture}>)"]
-        * bool(picture)
-    )
+    ] + ([f"![The same seeds from strength -1.5 to 1.5; below, effect and kept subjects](<{picture}>)"] * bool(picture))
 
 
 def _strengths(card: Mapping[str, Any]) -> list[str]:

@@ -111,9 +111,7 @@ def _listed(directions: Directions) -> list[Direction]:
         files = sorted(path.glob("*.safetensors"))
         if not files:
             raise DirectionFileError(
-                f"The folder '{path}' holds no directions.",
-                "files that `directrix discover` wrote.",
-                "another folder.",
+                f"The folder '{path}' holds no directions.", "files that `directrix discover` wrote.", "another folder."
             )
         return [serialization.load(file) for file in files]
     if not isinstance(directions, Iterable):

@@ -193,9 +193,7 @@ class Direction:
             HubError: it is not there, or the hub cannot be reached.
             DirectionFileError: the file is no direction, or is damaged.
         """
-        return importlib.import_module("directrix.directions.hub").load(
-            source, revision, file=file, token=token
-        )
+        return importlib.import_module("directrix.directions.hub").load(source, revision, file=file, token=token)
 
     def push_to_hub(
         self,
@@ -233,14 +231,7 @@ class Direction:
             made = importlib.import_module("directrix.directions.hub_card").hub_card
             page = made(self, repository, picture=picture is not None, license=license, tags=tags)
         return importlib.import_module("directrix.directions.hub").upload(
-            self,
-            repository,
-            page,
-            picture,
-            revision=revision,
-            private=private,
-            message=message,
-            token=token,
+            self, repository, page, picture, revision=revision, private=private, message=message, token=token
         )
 
     def __add__(self, other: object) -> Direction:
@@ -274,9 +265,7 @@ class Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
         if factor == 0 or not math.isfinite(factor):
-            raise StrengthError(
-                f"A direction cannot be divided by {factor}.", "a finite number other than 0."
-            )
+            raise StrengthError(f"A direction cannot be divided by {factor}.", "a finite number other than 0.")
         return derived(f"{self._term()} / {factor:g}", self.tensor / factor, Strengths(), self)
 
     def _term(self) -> str:

@@ -25,13 +25,7 @@ FILE, CARD, PICTURE = "direction.safetensors", "README.md", "card.png"
 _ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w.][\w./-]*))?")
 # Endings by which people mean a file of theirs, also where it is missing.
 _FILES = (".safetensors", ".pth", ".pt", ".yaml", ".yml", ".json", ".png", ".csv")
-_UNREACHABLE = (
-    "LocalEntryNotFoundError",
-    "OfflineModeIsEnabled",
-    "ConnectionError",
-    "TransportError",
-    "Timeout",
-)
+_UNREACHABLE = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "TransportError", "Timeout")
 
 
 class Place(NamedTuple):
@@ -50,11 +44,7 @@ def place(text: str) -> Place | None:
 
 
 def locate(
-    source: str | PathLike[str],
-    revision: str | None = None,
-    *,
-    file: str = FILE,
-    token: str | bool | None = None,
+    source: str | PathLike[str], revision: str | None = None, *, file: str = FILE, token: str | bool | None = None
 ) -> Path:
     """The file of a direction: a path as it is, `file` in a folder, or the hub's, fetched unless it is here.
 
@@ -88,11 +78,7 @@ def locate(
 
 
 def load(
-    source: str | PathLike[str],
-    revision: str | None = None,
-    *,
-    file: str = FILE,
-    token: str | bool | None = None,
+    source: str | PathLike[str], revision: str | None = None, *, file: str = FILE, token: str | bool | None = None
 ) -> Direction:
     """Reads a direction from a file, a folder or the hub, and checks all of it; see `locate`.
 
@@ -151,9 +137,7 @@ def upload(
             api.create_branch(repository, branch=revision, exist_ok=True)
         commit = api.create_commit(
             repository,
-            operations=[
-                CommitOperationAdd(name, content) for name, content in contents.items() if content is not None
-            ],
+            operations=[CommitOperationAdd(name, content) for name, content in contents.items() if content is not None],
             commit_message=message or f"Upload the direction '{direction.name}'",
             revision=revision,
         )
@@ -210,9 +194,7 @@ def _explained(error: Exception, where: Place, file: str | None) -> HubError:
     if status in (401, 403):
         return HubError(
             f"The hub refuses the token for {name} ({status}).",
-            "a token that may write to that owner's repositories."
-            if file is None
-            else "a token that may read it.",
+            "a token that may write to that owner's repositories." if file is None else "a token that may read it.",
             "`hf auth login` with such a token, or HF_TOKEN.",
         )
     lines = str(error).strip().splitlines()
@@ -221,9 +203,7 @@ def _explained(error: Exception, where: Place, file: str | None) -> HubError:
         # No answer of the hub's at all: a full disk, a name that is none, or a file that may not be written.
         if file is None:
             return HubError(
-                f"Nothing could be sent to {name}: {first}.",
-                "owner/name on the Hugging Face hub.",
-                "again later.",
+                f"Nothing could be sent to {name}: {first}.", "owner/name on the Hugging Face hub.", "again later."
             )
         return HubError(
             f"What the hub has of {name} could not be fetched or kept: {first}.",
@@ -231,13 +211,9 @@ def _explained(error: Exception, where: Place, file: str | None) -> HubError:
             "HF_HOME=DIR for a cache elsewhere.",
         )
     return HubError(
-        f"The hub answers {status} for {name}: {first}.",
-        "owner/name on the Hugging Face hub.",
-        "again later.",
+        f"The hub answers {status} for {name}: {first}.", "owner/name on the Hugging Face hub.", "again later."
     )
 
 
 def _without_token() -> HubError:
-    return HubError(
-        "There is no token for the hub.", "one that may write.", "`hf auth login`, HF_TOKEN, or token=."
-    )
+    return HubError("There is no token for the hub.", "one that may write.", "`hf auth login`, HF_TOKEN, or token=.")

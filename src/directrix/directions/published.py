@@ -97,9 +97,7 @@ def _matrix(path: Path, shape: tuple[int, ...], model: str) -> Tensor:
     """The one matrix (C*H*W, n) of the file."""
     state = _state(path)
     rows = math.prod(shape)
-    wanted = (
-        f"one matrix ({rows}, n): {' x '.join(map(str, shape))} activations at the mid block of '{model}'"
-    )
+    wanted = f"one matrix ({rows}, n): {' x '.join(map(str, shape))} activations at the mid block of '{model}'"
     held = ", ".join(f"{key} {tuple(each.shape)}" for key, each in list(state.items())[:4]) or "nothing"
     if len(state) != 1:
         raise _unlike(path, f"it holds {len(state)} tensors ({held})", wanted)
@@ -114,9 +112,7 @@ def _matrix(path: Path, shape: tuple[int, ...], model: str) -> Tensor:
             "save its transpose, if you know that its rows are in the order of channels, height, width.",
         )
     if matrix.ndim != 2 or matrix.shape[0] != rows or not matrix.shape[1]:
-        raise _unlike(
-            path, f"it holds {held}", wanted, "the model it was found with, at its own picture size."
-        )
+        raise _unlike(path, f"it holds {held}", wanted, "the model it was found with, at its own picture size.")
     return matrix
 
 
@@ -177,9 +173,7 @@ def _columns(path: Path, number: int) -> dict[str, int]:
     for name in taken.values():
         same = files.setdefault(file_name(name).lower(), name)
         if same != name:
-            raise _nameless(
-                path, f"has the names '{same}' and '{name}', which make the same file name", number
-            )
+            raise _nameless(path, f"has the names '{same}' and '{name}', which make the same file name", number)
     return {taken[column]: column for column in sorted(taken)}
 
 

@@ -112,9 +112,7 @@ def load(path: str | PathLike[str]) -> Direction:
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise DirectionFileError(
-            f"The direction file '{path}' {kind}.",
-            "a file that `directrix discover` wrote.",
-            "check the path.",
+            f"The direction file '{path}' {kind}.", "a file that `directrix discover` wrote.", "check the path."
         )
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
@@ -153,9 +151,7 @@ def _direction(path: Path, text: str, tensor: Tensor) -> Direction:
     if not tensor.is_floating_point():
         raise _damaged(path, f"its tensor holds {tensor.dtype} values")
     if list(tensor.shape) != described.get("shape"):
-        raise _damaged(
-            path, f"its tensor has shape {list(tensor.shape)}, its metadata say {described.get('shape')}"
-        )
+        raise _damaged(path, f"its tensor has shape {list(tensor.shape)}, its metadata say {described.get('shape')}")
     try:
         site = described["site"]
         model = described["model"]

@@ -46,9 +46,7 @@ def checked(strength: Strength) -> float | tuple[float, ...]:
     values = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(values, list | tuple):
         if not values:
-            raise StrengthError(
-                "The list of strengths is empty.", "one strength per image.", "a single number."
-            )
+            raise StrengthError("The list of strengths is empty.", "one strength per image.", "a single number.")
         return tuple(_finite(value) for value in values)
     return _finite(values)
 
@@ -62,9 +60,7 @@ def checked_branch(branch: str) -> Branch:
     for known in BRANCHES:
         if branch == known:
             return known
-    raise StrengthError(
-        f"There is no branch '{branch}'.", "a half of guidance.", suggestion(str(branch), BRANCHES)
-    )
+    raise StrengthError(f"There is no branch '{branch}'.", "a half of guidance.", suggestion(str(branch), BRANCHES))
 
 
 def images_of(batch: int, guided: bool, layout: str = LAYOUTS[0]) -> int:
@@ -84,9 +80,7 @@ def images_of(batch: int, guided: bool, layout: str = LAYOUTS[0]) -> int:
     return batch // 2
 
 
-def expand(
-    strength: Strength, batch: int, guided: bool, branch: str, layout: str = LAYOUTS[0]
-) -> Tensor | None:
+def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: str = LAYOUTS[0]) -> Tensor | None:
     """The strength of each row of the denoiser's batch.
 
     Args:

@@ -27,9 +27,7 @@ DEFAULT_METHOD = "difference"
 @overload
 def discover(pipeline: Any, concepts: Concept, method: str = ..., **settings: Any) -> Direction: ...
 @overload
-def discover(
-    pipeline: Any, concepts: Sequence[Concept], method: str = ..., **settings: Any
-) -> list[Direction]: ...
+def discover(pipeline: Any, concepts: Sequence[Concept], method: str = ..., **settings: Any) -> list[Direction]: ...
 def discover(
     pipeline: Any,
     concepts: Concept | Sequence[Concept],
@@ -174,18 +172,7 @@ def discover(
     try:
         with frozen(pipeline):
             directions = run(
-                pipeline,
-                group,
-                how,
-                settings,
-                seed,
-                site,
-                separation,
-                keep,
-                saved,
-                every,
-                progress,
-                dict(call or {}),
+                pipeline, group, how, settings, seed, site, separation, keep, saved, every, progress, dict(call or {})
             )
     except KeyboardInterrupt:
         raise interrupted("preparing", saved) from None

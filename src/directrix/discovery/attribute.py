@@ -39,11 +39,7 @@ def discover_attribute(
     from directrix.models import facts
 
     among = facts(pipeline).subjects if subjects is None else tuple(subjects)
-    others = (
-        [each for each in ATTRIBUTE_SETS.values() if each.name != attribute.name]
-        if preserve is None
-        else preserve
-    )
+    others = [each for each in ATTRIBUTE_SETS.values() if each.name != attribute.name] if preserve is None else preserve
     return discover(
         pipeline,
         attribute.among(among).concepts,

@@ -65,6 +65,4 @@ def stitched(parts: Mapping[int, Conditioning]) -> Conditioning:
 
     ordered = [parts[number] for number in sorted(parts)]
     first = ordered[0]
-    return Conditioning(
-        {path: torch.cat([each.rows[path] for each in ordered]) for path in first.rows}, first.shared
-    )
+    return Conditioning({path: torch.cat([each.rows[path] for each in ordered]) for path in first.rows}, first.shared)

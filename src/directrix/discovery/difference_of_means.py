@@ -67,11 +67,7 @@ class Difference:
                 scales[concept] = line_search(problem, concept, vectors[concept])
             vectors = vectors * scales
         return Fit(
-            vectors,
-            torch.zeros(0, dtype=torch.float64),
-            denoiser.forward - forward,
-            0,
-            time.perf_counter() - started,
+            vectors, torch.zeros(0, dtype=torch.float64), denoiser.forward - forward, 0, time.perf_counter() - started
         )
 
     def describe(self) -> Mapping[str, Any]:
@@ -86,11 +82,7 @@ def mean_change(problem: Problem, pair: int) -> Tensor:
     place = trajectories.prompt[pair]
     states = trajectories.states[place]
     neutral = trajectories.neutral[place].mean(dim=0)
-    change = (
-        _mean_output(problem, states, words.target) - neutral
-        if words.target != words.neutral
-        else neutral * 0
-    )
+    change = _mean_output(problem, states, words.target) - neutral if words.target != words.neutral else neutral * 0
     if words.negative is not None:
         empty = trajectories.empty[place].mean(dim=0)
         folded = 1 - 1 / problem.guidance_scale
@@ -108,9 +100,7 @@ def _mean_output(problem: Problem, states: Tensor, prompt: str, negative: bool =
     total = torch.zeros(problem.trajectories.neutral.shape[-3:])
     for first in range(0, len(flat), problem.batch_size):
         part = flat[first : first + problem.batch_size]
-        output = denoiser.site_output(
-            part, times[first : first + len(part)], embedding.expand(len(part), -1, -1)
-        )
+        output = denoiser.site_output(part, times[first : first + len(part)], embedding.expand(len(part), -1, -1))
         total = total + output.sum(dim=0).cpu()
     return total / len(flat)
 

@@ -56,9 +56,7 @@ class Distillation:
 
     def __post_init__(self) -> None:
         if not 0 <= self.neutral_fraction <= 1:
-            raise DirectrixError(
-                f"neutral_fraction is {self.neutral_fraction}.", "a share from 0 to 1.", "0 or 0.5."
-            )
+            raise DirectrixError(f"neutral_fraction is {self.neutral_fraction}.", "a share from 0 to 1.", "0 or 0.5.")
 
     def fit(self, problem: Problem) -> Fit:
         """Finds the vectors; see the module."""
@@ -69,10 +67,7 @@ class Distillation:
 
     def describe(self) -> Mapping[str, Any]:
         """The options and the objective."""
-        return {
-            **asdict(self),
-            "objective": "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2",
-        }
+        return {**asdict(self), "objective": "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2"}
 
 
 def distilled(problem: Problem, amplification: float) -> Callable[[Batch], Tensor]:

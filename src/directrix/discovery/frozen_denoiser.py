@@ -150,9 +150,7 @@ class FrozenDenoiser:
         self.forward += len(x_t)
         return self._call(x_t, timesteps, conditioning)
 
-    def steered(
-        self, x_t: Tensor, timesteps: Tensor, conditioning: Conditioning | Tensor, addition: Tensor
-    ) -> Tensor:
+    def steered(self, x_t: Tensor, timesteps: Tensor, conditioning: Conditioning | Tensor, addition: Tensor) -> Tensor:
         """The prediction with ``addition`` (N, C, H, W) added to the site's output, with its gradient.
 
         x_t: (N, c, h, w), or (N, tokens, c) where the model packs its latents; timesteps: (N,), as it is told them.

@@ -37,9 +37,7 @@ def object_concepts(objects: Sequence[str], subjects: Sequence[str] = ()) -> lis
         if not name:
             raise ConceptError(f"The thing {noun!r} is empty.", "a noun phrase.", '"a knife".')
         if names.count(name) > 1:
-            raise ConceptError(
-                f"Two of the things are called '{name}'.", "each thing once.", "leave one out."
-            )
+            raise ConceptError(f"Two of the things are called '{name}'.", "each thing once.", "leave one out.")
     neutral = list(dict.fromkeys((SUBJECT, *subjects)))
     return [
         Concept.of(name, [f"{subject} with {noun.strip()}" for subject in neutral], neutral)

@@ -168,10 +168,7 @@ def minimise(
     state = State.load(problem.checkpoint) or _initial(problem, initial_scale, initial)
     neutral = denoiser.encode([pair.neutral for pair in problem.data.pairs])
     retained = denoiser.encode(list(problem.trajectories.prompts)) if keep_weight else neutral
-    forward, forward_backward = (
-        state.forward - denoiser.forward,
-        state.forward_backward - denoiser.forward_backward,
-    )
+    forward, forward_backward = (state.forward - denoiser.forward, state.forward_backward - denoiser.forward_backward)
     started = time.perf_counter() - state.seconds
     try:
         with report(problem.steps, "Fitting") as bar:
@@ -208,14 +205,7 @@ def _initial(problem: Problem, scale: float, given: Tensor | None) -> State:
     start = uniform * (scale * problem.learning_rate) if given is None else given.clone()
     # Separate tensors: files can't hold two names for the same memory.
     first, second, average = (torch.zeros(problem.shape) for _ in range(3))
-    return State(
-        0,
-        start,
-        first,
-        second,
-        average,
-        torch.zeros(0, dtype=torch.float64),
-    )
+    return State(0, start, first, second, average, torch.zeros(0, dtype=torch.float64))
 
 
 def _step(
@@ -273,9 +263,7 @@ def _change(problem: Problem, step: int, vectors: Tensor, embeddings: Conditioni
     retained = draw_retained(trajectories, step, problem.batch_size, problem.seed).to(denoiser.device)
     told = embeddings[retained.pair]
     plain = denoiser.predict(retained.x_t, retained.timesteps, told)
-    return mse_loss(
-        denoiser.steered(retained.x_t, retained.timesteps, told, vectors[retained.concept]), plain
-    )
+    return mse_loss(denoiser.steered(retained.x_t, retained.timesteps, told, vectors[retained.concept]), plain)
 
 
 def _adam(vectors: Tensor, state: State, learning_rate: float) -> torch.optim.Adam:

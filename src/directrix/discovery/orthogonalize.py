@@ -43,9 +43,7 @@ class Separation:
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise DirectrixError(f"The shape is {self.shape!r}.", f"one of {', '.join(SHAPES)}.")
-        if self.rank is not None and (
-            isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1
-        ):
+        if self.rank is not None and (isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1):
             raise DirectrixError(f"The rank is {self.rank!r}.", "a whole number of at least 1, or None.")
         if self.rank is not None and self.preserved:
             raise DirectrixError(

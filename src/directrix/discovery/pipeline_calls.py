@@ -63,10 +63,7 @@ class Drawing:
         return families.halved(self.pipeline, self.guidance_scale) or (scale is not None and scale > 1)
 
     def draw(
-        self,
-        prompts: Sequence[str],
-        generators: Sequence[torch.Generator],
-        negatives: Sequence[str] | None = None,
+        self, prompts: Sequence[str], generators: Sequence[torch.Generator], negatives: Sequence[str] | None = None
     ) -> Tensor:
         """The latents of a picture a prompt, as the denoiser works on them: (N, c, h, w), or packed (N, tokens, c).
 
@@ -75,11 +72,7 @@ class Drawing:
         return self._called(prompts, negatives, self.guidance_scale, generator=list(generators)).images
 
     def question(
-        self,
-        prompts: Sequence[str],
-        negatives: Sequence[str] | None = None,
-        halved: bool = False,
-        call: int = 0,
+        self, prompts: Sequence[str], negatives: Sequence[str] | None = None, halved: bool = False, call: int = 0
     ) -> dict[str, Any]:
         """The arguments that the denoiser's call number ``call`` of a drawing is given, by name.
 

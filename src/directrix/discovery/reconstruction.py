@@ -33,9 +33,7 @@ class Reconstruction:
     name: ClassVar[str] = "reconstruction"
     source: ClassVar[str] = "images"
     # At a constant rate the vector's noise grows with the rate: at .05 it is nine tenths of what is learned.
-    defaults: ClassVar[Defaults] = Defaults(
-        images=1000, steps=2500, batch_size=8, relative_learning_rate=0.001
-    )
+    defaults: ClassVar[Defaults] = Defaults(images=1000, steps=2500, batch_size=8, relative_learning_rate=0.001)
     neutral_fraction: ClassVar[float] = 0.0
 
     def fit(self, problem: Problem) -> Fit:

@@ -117,10 +117,7 @@ def collect(
                     drawn = _draw(drawing, chunk, seed)
                     # Some schedulers run one step more than asked for; their timesteps tell.
                     passes = len(pipeline.scheduler.timesteps) * (2 if drawing.halved else 1) * len(chunk)
-                    retained = (
-                        {"latents": drawn},
-                        {"evaluations": passes, "seconds": time.perf_counter() - started},
-                    )
+                    retained = ({"latents": drawn}, {"evaluations": passes, "seconds": time.perf_counter() - started})
                     if checkpoint:
                         checkpoint.save(name, retained[0], **retained[1])
                 latents.append(retained[0]["latents"])

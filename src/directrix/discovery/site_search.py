@@ -111,9 +111,7 @@ def search_sites(
     with frozen(pipeline), (progress or silent)(len(names), "Trying sites") as bar:
         first = FrozenDenoiser(pipeline, places[0], drawing)
         # What is measured is measured on other trajectories than those that the directions are found on.
-        found, measured = (
-            follow_at(pipeline, places, drawing, [concept], images, each) for each in (seed, seed + 1)
-        )
+        found, measured = (follow_at(pipeline, places, drawing, [concept], images, each) for each in (seed, seed + 1))
         goals = _goals(_problem(first, measured[0], scale))
         ranked: list[Ranked] = []
         for place, known, seen in zip(places, found, measured, strict=True):
@@ -175,8 +173,7 @@ def _goals(problem: Problem) -> list[_Goal]:
         of_pair = seen.states[seen.prompt[pair]]
         told = denoiser.encode([words.neutral])
         parts = (
-            each.split(problem.batch_size)
-            for each in (of_pair.flatten(0, 1), seen.timesteps.repeat(len(of_pair)))
+            each.split(problem.batch_size) for each in (of_pair.flatten(0, 1), seen.timesteps.repeat(len(of_pair)))
         )
         for states, times in zip(*parts, strict=True):
             plain, wanted = predictions(problem, pair, states, times)

@@ -88,18 +88,11 @@ def follow(
     """
     drawing = Drawing(pipeline, guidance_scale, num_inference_steps, call or {})
     sites = [denoiser.site]
-    return _followed(
-        pipeline, sites, drawing, concepts, images, keep, seed, batch_size, checkpoint, progress
-    )[0]
+    return _followed(pipeline, sites, drawing, concepts, images, keep, seed, batch_size, checkpoint, progress)[0]
 
 
 def follow_at(
-    pipeline: Any,
-    sites: Sequence[Site],
-    drawing: Drawing,
-    concepts: Sequence[Concept],
-    images: int,
-    seed: int,
+    pipeline: Any, sites: Sequence[Site], drawing: Drawing, concepts: Sequence[Concept], images: int, seed: int
 ) -> list[Trajectories]:
     """As `follow`, for several sites at once: one for each, of the same states, which are drawn once."""
     return _followed(pipeline, sites, drawing, concepts, images, seed=seed)

@@ -42,9 +42,7 @@ class Trajectory:
     def __post_init__(self) -> None:
         for option in ("keep_weight", "amplification"):
             if not 0 <= getattr(self, option) < float("inf"):
-                raise DirectrixError(
-                    f"{option} is {getattr(self, option)!r}.", "a finite number of 0 or more.", "1.0."
-                )
+                raise DirectrixError(f"{option} is {getattr(self, option)!r}.", "a finite number of 0 or more.", "1.0.")
 
     name: ClassVar[str] = "trajectory"
     source: ClassVar[str] = "trajectories"
@@ -71,7 +69,4 @@ class Trajectory:
 
     def describe(self) -> Mapping[str, Any]:
         """The options and the objective."""
-        return {
-            **asdict(self),
-            "objective": "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2",
-        }
+        return {**asdict(self), "objective": "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2"}

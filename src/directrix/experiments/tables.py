@@ -92,10 +92,7 @@ def world_table(report: Mapping[str, Any]) -> list[str]:
 
 def occupations_table(figures: Mapping[str, Any]) -> list[str]:
     """Return one row for each side of `directrix bench occupations --json`."""
-    lines = [
-        "| steered by | share of women | share of men | subject accuracy | left behind |",
-        "|---|---|---|---|---|",
-    ]
+    lines = ["| steered by | share of women | share of men | subject accuracy | left behind |", "|---|---|---|---|---|"]
     for name in ("unsteered", "woman", "man"):
         side = figures[name]
         cells = [str(_interval(side[key])) for key in ("female", "male", "subject_accuracy")]

@@ -38,9 +38,7 @@ def contact_sheet(images: Sequence[Image], columns: int, labels: Sequence[str] |
             "at least one picture and one column.",
         )
     if labels is not None and len(labels) != len(images):
-        raise OutputError(
-            f"There are {len(labels)} labels for {len(images)} pictures.", "one label per picture."
-        )
+        raise OutputError(f"There are {len(labels)} labels for {len(images)} pictures.", "one label per picture.")
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     width = max(image.width for image in images)

@@ -188,9 +188,7 @@ def _keep(folder: Path | None, row: dict[str, Any], image: Image, flagged: bool)
     return _record(row, folder / row["file"])
 
 
-def _record(
-    row: Mapping[str, Any], path: Path | None, image: Image | None = None, drawn: bool = True
-) -> Record:
+def _record(row: Mapping[str, Any], path: Path | None, image: Image | None = None, drawn: bool = True) -> Record:
     return Record(
         prompt=row["prompt"],
         prompt_index=row["prompt_index"],
@@ -209,11 +207,7 @@ def _taken_over(folder: Path | None, row: Mapping[str, Any]) -> Record:
 
 
 def _checked(
-    prompts: str | Sequence[str],
-    images_per_prompt: int,
-    batch_size: int,
-    num_inference_steps: int | None,
-    seed: int,
+    prompts: str | Sequence[str], images_per_prompt: int, batch_size: int, num_inference_steps: int | None, seed: int
 ) -> list[str]:
     listed = [prompts] if isinstance(prompts, str) else list(prompts)
     if not listed or not all(isinstance(prompt, str) and prompt.strip() for prompt in listed):

@@ -56,19 +56,12 @@ def common(pipeline: Any, seed: int, negative_prompt: str | None, call: Mapping[
         "scheduler": type(pipeline.scheduler).__name__,
         "dtype": str(models.denoiser(pipeline).dtype).removeprefix("torch."),
         "model": asdict(models.identity(pipeline)),
-        "versions": {
-            "directrix": library_version(),
-            **{name: version(name) for name in ("diffusers", "torch")},
-        },
+        "versions": {"directrix": library_version(), **{name: version(name) for name in ("diffusers", "torch")}},
     }
 
 
 def rows(
-    prompts: Sequence[str],
-    images_per_prompt: int,
-    parts: Sequence[Intervention],
-    plan: Plan,
-    shared: Mapping[str, Any],
+    prompts: Sequence[str], images_per_prompt: int, parts: Sequence[Intervention], plan: Plan, shared: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The rows of a run, all images of the first prompt first.
 
@@ -102,9 +95,7 @@ def rows(
 
 def same(folder: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
     """Whether the picture of an old row is there, whole, and the one that the new row asks for."""
-    if old is None or any(
-        old.get(key) != new.get(key) for key in (*new, *_PLANNED) if key not in _NOT_SETTINGS
-    ):
+    if old is None or any(old.get(key) != new.get(key) for key in (*new, *_PLANNED) if key not in _NOT_SETTINGS):
         return False
     # A picture that was changed or cut off since is drawn again.
     return old.get("sha256") == manifest.sha256((folder / new["file"]).read_bytes())

@@ -125,8 +125,7 @@ class DirectionsMixin:
         ]
         given_by_name = dict(zip(known, values, strict=True))
         changed = {
-            name: replace(entry, strength=given_by_name.get(name, 0.0))
-            for name, entry in loaded.entries.items()
+            name: replace(entry, strength=given_by_name.get(name, 0.0)) for name, entry in loaded.entries.items()
         }
         loaded.steer(self, changed, loaded.enabled)
 

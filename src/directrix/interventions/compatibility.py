@@ -22,9 +22,7 @@ def check_model(pipeline: Any, directions: Iterable[Direction]) -> None:
     """
     checked_already: set[str] = set()
     for each in directions:
-        if each.model.fingerprint in checked_already or fits(
-            each.model.fingerprint, sites.denoiser(pipeline)
-        ):
+        if each.model.fingerprint in checked_already or fits(each.model.fingerprint, sites.denoiser(pipeline)):
             checked_already.add(each.model.fingerprint)
             continue
         model = models.identity(pipeline)

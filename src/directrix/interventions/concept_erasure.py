@@ -93,9 +93,7 @@ class ConceptErasure(PromptConditioned):
         listed = self.candidates()
         sizes = torch.tensor([abs(next(iter(effect.values()))) for _, effect in listed])
         retain_set = torch.tensor([name == RETAINED for name, _ in listed])
-        found = non_negative(
-            about, -candidates / sizes.to(about.device)[:, None], on | retain_set.to(about.device)
-        )
+        found = non_negative(about, -candidates / sizes.to(about.device)[:, None], on | retain_set.to(about.device))
         found = found * on
         names = [name for name, _ in listed]
         same = torch.tensor([[one == other for other in names] for one in names], device=about.device).float()

@@ -81,9 +81,7 @@ class FeedbackSteering(ProjectAndSet):
         """As of `Replaced`, with the gauges."""
         return {
             **super().config,
-            "held": {
-                name: probe.digest() for name, probe in self._probes.items() if name in self._replaced()
-            },
+            "held": {name: probe.digest() for name, probe in self._probes.items() if name in self._replaced()},
         }
 
     def over(self, on: Sequence[frozenset[str]]) -> FeedbackSteering:

@@ -64,18 +64,12 @@ class Probe:
     weights: Tensor
     readings: Tensor
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    _placed: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _placed: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         steps, kinds = len(self.timesteps), len(self.categories)
         size = math.prod(self.shape)
-        shapes = {
-            "centres": (steps, size),
-            "weights": (steps, kinds, size),
-            "readings": (steps, kinds, kinds),
-        }
+        shapes = {"centres": (steps, size), "weights": (steps, kinds, size), "readings": (steps, kinds, kinds)}
         found = {name: tuple(getattr(self, name).shape) for name in shapes}
         if not steps or found != shapes:
             raise DirectrixError(
@@ -186,11 +180,7 @@ class Probe:
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Weights, centres and readings on the device, moved there once."""
         if device not in self._placed:
-            self._placed[device] = (
-                self.weights.to(device),
-                self.centres.to(device),
-                self.readings.to(device),
-            )
+            self._placed[device] = (self.weights.to(device), self.centres.to(device), self.readings.to(device))
         return self._placed[device]
 
     def _nearest(self, timestep: float) -> int | None:

@@ -117,11 +117,7 @@ class ProjectAndSet(PromptConditioned):
     def candidates(self) -> list[tuple[str, Effect]]:
         """Every category of the attributes that any image is given."""
         replaced = self._replaced()
-        return [
-            (key, self._categories[key])
-            for key, (attribute, _) in self._choices.items()
-            if attribute in replaced
-        ]
+        return [(key, self._categories[key]) for key, (attribute, _) in self._choices.items() if attribute in replaced]
 
     def weights(self, about: Tensor, candidates: Tensor, on: Tensor, state: StepState) -> Tensor:
         """1 for what an image is given, less what its prompt says of the same attributes."""

@@ -87,9 +87,7 @@ class Steering:
         numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in window)
         if not numbers or not 0 <= start <= stop <= 1:
             raise StrengthError(
-                f"The window of steps is {start!r} to {stop!r}.",
-                "0 <= start <= stop <= 1.",
-                "start=0.0, stop=1.0.",
+                f"The window of steps is {start!r} to {stop!r}.", "0 <= start <= stop <= 1.", "start=0.0, stop=1.0."
             )
         self.strengths: Mapping[Direction, float | tuple[float, ...]] = {
             each: checked(strength) for each, strength in directions.items()
@@ -222,9 +220,7 @@ class Window:
 class _Added:
     """Adds the directions of one site to its output."""
 
-    def __init__(
-        self, steering: Steering, guidance: Guidance, directions: Sequence[Direction], window: Window
-    ) -> None:
+    def __init__(self, steering: Steering, guidance: Guidance, directions: Sequence[Direction], window: Window) -> None:
         self._steering = steering
         self._guidance = guidance
         self._directions = directions

@@ -94,10 +94,7 @@ def load(
     folder, shown = _located(name)
     options: dict[str, Any] = {dtype_argument(): dtype or torch.float32, "use_safetensors": True}
     if folder is not None:
-        stored = {
-            path.name
-            for path in (*folder.glob("unet/*.safetensors"), *folder.glob("transformer/*.safetensors"))
-        }
+        stored = {path.name for path in (*folder.glob("unet/*.safetensors"), *folder.glob("transformer/*.safetensors"))}
         if stored and all(".fp16." in each for each in stored):
             options["variant"] = "fp16"
     if revision is not None:
@@ -128,9 +125,7 @@ def facts(pipeline: Any) -> ModelFacts:
     who = identity(pipeline)
     card = cards().get(who.name, {})
     config: Any = getattr(network, "config", {})
-    default = {
-        key: value.default for key, value in inspect.signature(type(pipeline).__call__).parameters.items()
-    }
+    default = {key: value.default for key, value in inspect.signature(type(pipeline).__call__).parameters.items()}
     size = config.get("sample_size") or getattr(pipeline, "default_sample_size", None) or 64
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     vae = getattr(getattr(pipeline, "vae", None), "config", {})
@@ -143,9 +138,7 @@ def facts(pipeline: Any) -> ModelFacts:
         guidance_layout=guidance_layout(pipeline),
         latent_shape=(int(channels), int(height), int(width)),
         guidance_scale=float(card.get("guidance_scale", _number(default.get("guidance_scale"), 7.5))),
-        num_inference_steps=int(
-            card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))
-        ),
+        num_inference_steps=int(card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))),
         learning_rate=card.get("learning_rate"),
         subjects=tuple(card.get("subjects", ())),
         site=card.get("site"),
@@ -217,9 +210,7 @@ def _best_device() -> torch.device:
     import torch
 
     accelerator = getattr(torch, "accelerator", None)
-    found = (
-        accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
-    )
+    found = accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
     return torch.device("cpu") if found is None else found
 
 

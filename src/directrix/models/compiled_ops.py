@@ -49,9 +49,7 @@ def show() -> Callable[..., Tensor]:
     The compiler drops what nobody uses, so its result takes the state's place.
     """
 
-    def run(
-        state: Tensor, timestep: Tensor | None, mask: Tensor | None, partial: bool, number: int
-    ) -> Tensor:
+    def run(state: Tensor, timestep: Tensor | None, mask: Tensor | None, partial: bool, number: int) -> Tensor:
         port = PORTS.get(number)
         if port is not None:
             seen = {"sample": state, "hidden_states": state, "timestep": timestep}

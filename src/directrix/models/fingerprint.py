@@ -141,9 +141,7 @@ def _sign_bits(parameter: torch.Tensor) -> bytes:
 def _settings(network: Any) -> dict[str, Any]:
     # Only what differs from the class's defaults: newer versions of diffusers add keys, which must not change
     # the result.
-    defaults = {
-        key: value.default for key, value in inspect.signature(type(network).__init__).parameters.items()
-    }
+    defaults = {key: value.default for key, value in inspect.signature(type(network).__init__).parameters.items()}
     config = dict(getattr(network, "config", {}))
     if _has_image_prompts(network):
         config.pop("encoder_hid_dim_type", None)

@@ -200,9 +200,6 @@ def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
 
     pairs = zip(one, other, strict=True)
     return all(
-        isinstance(a, torch.Tensor)
-        and isinstance(b, torch.Tensor)
-        and a.shape == b.shape
-        and torch.equal(a, b)
+        isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and a.shape == b.shape and torch.equal(a, b)
         for a, b in pairs
     )

@@ -92,9 +92,7 @@ def _newly_made() -> Iterator[list[str]]:
         # Transformers colours its table in a terminal, and folds layers into one row: "layers.{0, 1}.weight".
         text = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage())
         listed = re.findall(r"newly initialized: \[(.*?)\]", text, re.DOTALL)
-        names = re.findall(r"'([^']+)'", " ".join(listed)) + re.findall(
-            r"^(\S.*?) +\| MISSING", text, re.MULTILINE
-        )
+        names = re.findall(r"'([^']+)'", " ".join(listed)) + re.findall(r"^(\S.*?) +\| MISSING", text, re.MULTILINE)
         found.extend(each for each in names if each not in found)
         return not names
 

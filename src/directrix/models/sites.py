@@ -16,18 +16,7 @@ from directrix.models.identity import Site
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = [
-    "Heads",
-    "Site",
-    "blocks",
-    "denoiser",
-    "find",
-    "head_count",
-    "heads",
-    "listed",
-    "module_of",
-    "spatial_size",
-]
+__all__ = ["Heads", "Site", "blocks", "denoiser", "find", "head_count", "heads", "listed", "module_of", "spatial_size"]
 
 # Lists of a transformer's blocks, in the order in which one of them is looked for.
 _LISTS = ("transformer_blocks", "joint_transformer_blocks", "layers", "blocks", "single_transformer_blocks")
@@ -111,9 +100,7 @@ def listed(pipeline: Any) -> list[Site]:
         names += [f"up_blocks.{index}" for index in range(len(getattr(network, "up_blocks", ())))]
     sites = [find(pipeline, name) for name in names]
     for name, module in network.named_modules():
-        if any(name.startswith(f"{block}.") for block in names) and isinstance(
-            getattr(module, "heads", None), int
-        ):
+        if any(name.startswith(f"{block}.") for block in names) and isinstance(getattr(module, "heads", None), int):
             try:
                 sites.append(find(pipeline, f"{name}.heads"))
             except SiteError:
@@ -150,9 +137,7 @@ def heads(network: nn.Module, name: str) -> Heads | None:
     head = int(match["head"])
     if head >= count:
         raise SiteError(
-            f"'{match['attention']}' has no head {head}.",
-            f"0 to {count - 1}.",
-            f"{match['attention']}.heads.0.",
+            f"'{match['attention']}' has no head {head}.", f"0 to {count - 1}.", f"{match['attention']}.heads.0."
         )
     return Heads(projection, head * (width // count), (head + 1) * (width // count))
 

@@ -65,9 +65,7 @@ class Enhance:
         anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}
         base = safe or Safe([], combine, {}, **self._window)
         taken = {each for effect in base.categories.values() for each in effect}
-        self.safe = base.with_categories(
-            {name: each for name, each in anti.items() if taken.isdisjoint(each)}
-        )
+        self.safe = base.with_categories({name: each for name, each in anti.items() if taken.isdisjoint(each)})
         self._phrases = phrases
         self._files = [str(each) for each in _files(phrases)]
         self._understand = understand
@@ -87,9 +85,7 @@ class Enhance:
             "method": "enhance",
             "rewrite": self.rewrite,
             "phrases": self._files,
-            "directions": [
-                {"name": name, "digest": self.catalogue.direction(name).digest()} for name in names
-            ],
+            "directions": [{"name": name, "digest": self.catalogue.direction(name).digest()} for name in names],
             "combine": self.safe.combine,
             "replace": self.replace,
             **({"held": [each.digest() for each in self._probes]} if self._probes else {}),
@@ -131,10 +127,7 @@ class Enhance:
         rewritten = replace(understood, switches=done).rewritten if self.rewrite and done else prompt
         unmet = dict.fromkeys((*(each.name for each in failed), *understood.unknown))
         return Request(
-            rewritten if rewritten.strip() else prompt,
-            tuple(balances.values()),
-            frozenset(absent),
-            tuple(unmet),
+            rewritten if rewritten.strip() else prompt, tuple(balances.values()), frozenset(absent), tuple(unmet)
         )
 
     def attributes(self) -> list[str]:
@@ -150,15 +143,7 @@ class Enhance:
             found = matches(attribute, self._sets)
             try:
                 self._balances[attribute] = (
-                    balance(
-                        found[0],
-                        UNIFORM,
-                        self._sets,
-                        self.catalogue,
-                        self._window,
-                        self.replace,
-                        self._probes,
-                    )
+                    balance(found[0], UNIFORM, self._sets, self.catalogue, self._window, self.replace, self._probes)
                     if len(found) == 1
                     else None
                 )

@@ -81,8 +81,7 @@ class Fair:
         known = sets_of(sets)
         probes = load_probes(feedback, known, replace)
         self.balances: tuple[Balance, ...] = tuple(
-            balance(name, shares, known, catalogue, window, replace, probes)
-            for name, shares in attributes.items()
+            balance(name, shares, known, catalogue, window, replace, probes) for name, shares in attributes.items()
         )
         names = [each.target.attribute for each in self.balances]
         if len(set(names)) < len(names):
@@ -93,9 +92,7 @@ class Fair:
         idle = [each.attribute for each in probes if each.attribute not in names]
         if idle:
             raise PolicyError(
-                f"The gauge of '{idle[0]}' has nothing to hold.",
-                "a gauge of what is balanced.",
-                "leave it out.",
+                f"The gauge of '{idle[0]}' has nothing to hold.", "a gauge of what is balanced.", "leave it out."
             )
         check_feedback(self.balances)
 
@@ -141,9 +138,7 @@ def balance(
     attribute = find(attribute, sets, "attribute")
     categories = _categories(sets[attribute])
     exact = _shares(attribute, shares, categories)
-    given = {
-        name: catalogue.effect(categories[name]) for name, share in exact.items() if share and name != LEAVE
-    }
+    given = {name: catalogue.effect(categories[name]) for name, share in exact.items() if share and name != LEAVE}
     effects: dict[str, Effect] = {}
     for category, what in categories.items():
         if category in given:
@@ -154,9 +149,7 @@ def balance(
                 effect = catalogue.effect(what)
                 if _alike([each for one in (*given.values(), effect) for each in one]):
                     effects[category] = effect
-    return Balance(
-        Target.of(attribute, exact), effects, window, replace, probe_for(attribute, effects, probes)
-    )
+    return Balance(Target.of(attribute, exact), effects, window, replace, probe_for(attribute, effects, probes))
 
 
 def check_feedback(balances: Sequence[Balance]) -> None:
@@ -178,9 +171,7 @@ def balance_config(each: Balance) -> dict[str, Any]:
     return {
         "attribute": each.target.attribute,
         "target": {name: round(float(share), 6) for name, share in each.target.shares},
-        "effects": {
-            name: dict(Steering(effect).config)["directions"] for name, effect in each.effects.items()
-        },
+        "effects": {name: dict(Steering(effect).config)["directions"] for name, effect in each.effects.items()},
         "replace": each.replace,
         **({} if each.probe is None else {"held": each.probe.digest()}),
         **each.window,
@@ -201,9 +192,7 @@ def _shares(
     if isinstance(shares, str):
         if plain(shares) != UNIFORM:
             raise PolicyError(
-                f"The target of '{attribute}' is '{shares}'.",
-                "'uniform', or a share for each category.",
-                "uniform.",
+                f"The target of '{attribute}' is '{shares}'.", "'uniform', or a share for each category.", "uniform."
             )
         return dict.fromkeys(categories, 1 / len(categories))
     if not isinstance(shares, Mapping) or not shares:
@@ -217,14 +206,10 @@ def _shares(
             raise PolicyError(f"The category '{category}' of '{attribute}' is named twice.", "once.")
         seen.add(category)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-            raise PolicyError(
-                f"The share of '{name}' of '{attribute}' is {share!r}.", "a number from 0 to 1.", "0.5."
-            )
+            raise PolicyError(f"The share of '{name}' of '{attribute}' is {share!r}.", "a number from 0 to 1.", "0.5.")
         found[category] = float(share)
     total = sum(found.values())
     if not math.isclose(total, 1, abs_tol=_TOLERANCE):
-        rest = (
-            f"add '{LEAVE}: {1 - total:.2g}' for images that stay as they are" if total < 1 else "lower one"
-        )
+        rest = f"add '{LEAVE}: {1 - total:.2g}' for images that stay as they are" if total < 1 else "lower one"
         raise PolicyError(f"The shares of '{attribute}' sum to {total:g}.", "a sum of 1.", f"{rest}.")
     return {name: share for name, share in found.items() if share or name in seen}

@@ -77,9 +77,7 @@ def replaces(attributes: Iterable[Mapping[str, Effect]], replace: bool | None, w
     """Whether what prompts say of these attributes is taken out: as asked for, or by itself where that can be done."""
     if replace is not None:
         return replace
-    sites = {
-        direction.site for categories in attributes for effect in categories.values() for direction in effect
-    }
+    sites = {direction.site for categories in attributes for effect in categories.values() for direction in effect}
     return len(sites) < 2 and window.get("branch", "conditional") == "conditional"
 
 
@@ -136,9 +134,7 @@ def realise(
             image = dict(zip(names, categories, strict=True))
             for balance in request.balances:
                 key = (*sorted(balance.window.items()), balance.replace)
-                group = groups.setdefault(
-                    key, _Group(balance.window, balance.replace, len(requests) * images)
-                )
+                group = groups.setdefault(key, _Group(balance.window, balance.replace, len(requests) * images))
                 group.add(len(assigned), balance, image[balance.target.attribute])
             assigned.append(image)
     parts: list[Intervention] = []

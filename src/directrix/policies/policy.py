@@ -45,13 +45,9 @@ class Policy:
         PolicyError: no part at all.
     """
 
-    def __init__(
-        self, fair: Fair | None = None, safe: Safe | None = None, enhance: Enhance | None = None
-    ) -> None:
+    def __init__(self, fair: Fair | None = None, safe: Safe | None = None, enhance: Enhance | None = None) -> None:
         if fair is None and safe is None and enhance is None:
-            raise PolicyError(
-                "The policy says nothing.", "fair, safe or enhance.", "fair: {gender: uniform}."
-            )
+            raise PolicyError("The policy says nothing.", "fair, safe or enhance.", "fair: {gender: uniform}.")
         self.fair = fair
         self.safe = safe
         self.enhance = enhance
@@ -105,10 +101,7 @@ class Policy:
         if place.value.get("enhance") not in (None, False):
             settings = {"sets": sets, "safe": safe, "replace": replace, "feedback": feedback, **window}
             enhance = _enhance(place.at("enhance"), catalogue, settings, folder)
-        given = {
-            "replace": replace is not None and f"is {str(replace).lower()}",
-            "hold": feedback and "is given",
-        }
+        given = {"replace": replace is not None and f"is {str(replace).lower()}", "hold": feedback and "is given"}
         for key, said in given.items():
             if said and fair is None and enhance is None:
                 raise PolicyError(
@@ -152,9 +145,7 @@ class Policy:
                 how = f"; several at once: {self._safe.combine}" if len(on) > 1 else ""
                 rewritten.append(f"Kept out of every image: {', '.join(on)}{how}.")
             if self._safe.retain:
-                rewritten.append(
-                    f"Never taken for any of it: {', '.join(each.name for each in self._safe.retain)}."
-                )
+                rewritten.append(f"Never taken for any of it: {', '.join(each.name for each in self._safe.retain)}.")
             if off and self.enhance:
                 rewritten.append(f"Kept out where a prompt asks for it: {', '.join(off)}.")
             elif off:
@@ -162,10 +153,7 @@ class Policy:
         asked = self.enhance.attributes() if self.enhance else []
         if asked:
             rewritten.append(f"Balanced where a prompt asks for it: {', '.join(asked)}.")
-        balances = (
-            *(self.fair.balances if self.fair else ()),
-            *(self.enhance.balances() if self.enhance else ()),
-        )
+        balances = (*(self.fair.balances if self.fair else ()), *(self.enhance.balances() if self.enhance else ()))
         ways = {each.replace for each in balances if replaces([each.effects], each.replace, each.window)}
         held = dict.fromkeys(each.target.attribute for each in balances if each.probe is not None)
         if ways:
@@ -199,9 +187,7 @@ def _catalogue(place: Place, folder: Path) -> Catalogue:
     part = place.at("directions")
     given = part.value
     if given is None or given == []:
-        raise PolicyError(
-            f"{part} is empty.", "files of directions, or folders of them.", "directions: [directions/]."
-        )
+        raise PolicyError(f"{part} is empty.", "files of directions, or folders of them.", "directions: [directions/].")
     strengths = place.at("strengths")
     if strengths.value is not None:
         for name in strengths.mapping():

@@ -36,14 +36,10 @@ class Place:
     def mapping(self, known: Iterable[str] | None = None) -> Mapping[str, Any]:
         """The value as a mapping from text, with no other keys than the known ones."""
         if not isinstance(self.value, Mapping):
-            raise self.wrong(
-                "a mapping of keys and values.", "" if known is None else f"keys {', '.join(known)}."
-            )
+            raise self.wrong("a mapping of keys and values.", "" if known is None else f"keys {', '.join(known)}.")
         for key in self.value:
             if known is not None and key not in known:
-                raise PolicyError(
-                    f"{self} has no key '{key}'.", "a key of this part.", suggestion(str(key), known)
-                )
+                raise PolicyError(f"{self} has no key '{key}'.", "a key of this part.", suggestion(str(key), known))
         return self.value
 
     def number(self) -> float:

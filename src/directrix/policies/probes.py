@@ -30,9 +30,7 @@ def load_probes(
     for each in listed:
         if not isinstance(each, Probe | str | Path):
             raise PolicyError(
-                f"What is to hold categories is {each!r}.",
-                "a gauge, or the name of its file.",
-                "skin-tone.gauge.",
+                f"What is to hold categories is {each!r}.", "a gauge, or the name of its file.", "skin-tone.gauge."
             )
         probe = each if isinstance(each, Probe) else Probe.load(Path(folder) / each)
         attribute = find(probe.attribute, sets, "attribute")
@@ -52,9 +50,6 @@ def probe_for(attribute: str, categories: Iterable[str], probes: Sequence[Probe]
     for probe in probes:
         if probe.attribute == attribute:
             found = [matches(name, known) for name in probe.categories]
-            names = (
-                each[0] if len(each) == 1 else name
-                for each, name in zip(found, probe.categories, strict=True)
-            )
+            names = (each[0] if len(each) == 1 else name for each, name in zip(found, probe.categories, strict=True))
             return replace(probe, categories=tuple(names))
     return None

@@ -97,10 +97,7 @@ class Quotas:
         for each, extra in zip(rounds, best.extras, strict=True):
             each.take(extra)
         self._lags[targets] = best.lags
-        return [
-            tuple(target.categories[i] for target, i in zip(targets, cell, strict=True))
-            for cell in best.images
-        ]
+        return [tuple(target.categories[i] for target, i in zip(targets, cell, strict=True)) for cell in best.images]
 
 
 @dataclass
@@ -149,9 +146,7 @@ def _order(
     chosen: list[tuple[int, ...]] = []
     for place in range(1, images + 1):
         options = itertools.product(*(queue.choices() for queue in queues))
-        lag = {
-            cell: place * product[cell] - given[cell] + behind[cell] + chance.random() / 2 for cell in options
-        }
+        lag = {cell: place * product[cell] - given[cell] + behind[cell] + chance.random() / 2 for cell in options}
         # Alone, an attribute is free to be as irregular as its windows let it.
         cell = max(lag, key=lag.__getitem__) if len(queues) > 1 else list(lag)[_any(range(len(lag)), chance)]
         for queue, category in zip(queues, cell, strict=True):
@@ -224,10 +219,7 @@ class _Queue:
         end = now + self._reach if self._places is None else min(self._places, now + self._reach)
         for place in range(now, end + 1):
             low, _ = self._bound(place)
-            if (
-                sum(least - have for least, have in zip(low, taken, strict=True) if least > have)
-                > place - now
-            ):
+            if sum(least - have for least, have in zip(low, taken, strict=True) if least > have) > place - now:
                 return False
         return True
 
@@ -237,9 +229,7 @@ class _Rounds:
 
     def __init__(self, target: Target, images: int) -> None:
         self._whole = [math.floor(images * share) for _, share in target.shares]
-        self._rest = [
-            images * share - whole for (_, share), whole in zip(target.shares, self._whole, strict=True)
-        ]
+        self._rest = [images * share - whole for (_, share), whole in zip(target.shares, self._whole, strict=True)]
         self._seats = int(sum(self._rest))
         held = sum(map(bool, self._rest))
         # With one image too few for all that have a remainder, it is simpler to say who goes without.

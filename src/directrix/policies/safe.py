@@ -141,9 +141,7 @@ class Safe:
             return {each: strength / len(effects) for each, strength in total.items()}
         cap = max(_length(effect) for effect in effects)
         length = _length(total)
-        return {
-            each: strength * min(1.0, cap / length if length else 1.0) for each, strength in total.items()
-        }
+        return {each: strength * min(1.0, cap / length if length else 1.0) for each, strength in total.items()}
 
     def with_categories(self, more: Mapping[str, Effect]) -> Safe:
         """The same with further categories, which are off until a prompt asks for them."""
@@ -188,9 +186,7 @@ def _retain_set(catalogue: Catalogue, names: Iterable[str], combine: str) -> Eff
     retain_set = {catalogue.direction(name): 1.0 for name in names}
     if retain_set and combine != "removed":
         raise PolicyError(
-            f"Things are to be spared, but '{combine}' looks at none.",
-            "combine: removed.",
-            "leave spare out.",
+            f"Things are to be spared, but '{combine}' looks at none.", "combine: removed.", "leave spare out."
         )
     for direction in retain_set:
         if keeps_out(direction):
@@ -225,8 +221,7 @@ def _checked(name: str, effect: Effect, combine: str) -> Effect:
     if combine == "removed":
         # Things are named as what they are; removing them is what is meant.
         return {
-            each: -strength if keeps_out(each) == () and strength > 0 else strength
-            for each, strength in effect.items()
+            each: -strength if keeps_out(each) == () and strength > 0 else strength for each, strength in effect.items()
         }
     for direction, strength in effect.items():
         if keeps_out(direction) == () and strength > 0:

@@ -129,15 +129,10 @@ def test_a_summary_draws_what_a_function_draws():
     labels = _labels(0)
     slow = bootstrap(labels, _mean_deviation, resamples=300, seed=5)
     fast = bootstrap(
-        labels,
-        mean_over_clusters(lambda row: deviation_ratio(Counter(row), ("w", "m"))),
-        resamples=300,
-        seed=5,
+        labels, mean_over_clusters(lambda row: deviation_ratio(Counter(row), ("w", "m"))), resamples=300, seed=5
     )
     assert fast == pytest.approx(slow)
-    assert mean_deviation_ratio(labels, ("w", "m"), seed=5) == pytest.approx(
-        bootstrap(labels, _mean_deviation, seed=5)
-    )
+    assert mean_deviation_ratio(labels, ("w", "m"), seed=5) == pytest.approx(bootstrap(labels, _mean_deviation, seed=5))
     flags = {name: [label == "w" for label in row] for name, row in labels.items()}
     pooled = bootstrap(flags, lambda rows: float(np.mean(np.concatenate(rows))), resamples=300)
     assert bootstrap(flags, pooled_mean, resamples=300) == pytest.approx(pooled)

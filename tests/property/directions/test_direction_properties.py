@@ -18,11 +18,7 @@ FLOATS = st.floats(-1e3, 1e3, width=32)
 FACTORS = st.floats(-100, 100)
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(str.strip)
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | NAMES,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | NAMES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=8,
 )
@@ -32,11 +28,7 @@ JSON = st.recursive(
 def directions(draw: st.DrawFn, shape: tuple[int, ...] | None = (3, 2, 2)) -> Direction:
     if shape is None:
         channels = draw(st.integers(1, 4))
-        shape = (
-            (channels, draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-            if draw(st.booleans())
-            else (channels,)
-        )
+        shape = (channels, draw(st.integers(1, 3)), draw(st.integers(1, 3))) if draw(st.booleans()) else (channels,)
     count = int(torch.tensor(shape).prod())
     values = draw(st.lists(FLOATS, min_size=count, max_size=count))
     return Direction(
@@ -102,9 +94,7 @@ def test_damaged_files_are_refused_or_read_right(data: st.DataObject):
         content = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-        path.write_bytes(
-            content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
-        )
+        path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
         try:
             back = load(path)
         except DirectionFileError:

@@ -21,9 +21,7 @@ STRENGTHS = st.just(0.0) | st.floats(-3, 3, width=32)
 def test_rows(pipeline: Any, make_direction: Callable[..., Direction], data: st.DataObject):
     images = data.draw(st.integers(1, 3))
     guided = data.draw(st.booleans())
-    branch = data.draw(
-        st.sampled_from(["conditional", "unconditional", "both"] if guided else ["conditional", "both"])
-    )
+    branch = data.draw(st.sampled_from(["conditional", "unconditional", "both"] if guided else ["conditional", "both"]))
     lists = [data.draw(st.lists(STRENGTHS, min_size=images, max_size=images)) for _ in range(2)]
     shapes = data.draw(st.tuples(*[st.sampled_from([(32,), (32, 4, 4)])] * 2))
     directions = [make_direction(str(index), seed=index, shape=shape) for index, shape in enumerate(shapes)]

@@ -44,9 +44,7 @@ FLAGS = st.dictionaries(
     min_size=1,
     max_size=6,
 )
-FEATURES = arrays.arrays(
-    np.float64, st.tuples(st.integers(4, 12), st.just(3)), elements=st.floats(-5, 5, width=32)
-)
+FEATURES = arrays.arrays(np.float64, st.tuples(st.integers(4, 12), st.just(3)), elements=st.floats(-5, 5, width=32))
 
 
 def named(row):
@@ -115,10 +113,7 @@ def test_shares(flags):
 @settings(max_examples=40)
 @given(FLAGS, st.data())
 def test_any_harm_is_at_least_every_harm(flags, data):
-    rows = {
-        prompt: [{"a": bool(each), "b": data.draw(st.booleans())} for each in row]
-        for prompt, row in flags.items()
-    }
+    rows = {prompt: [{"a": bool(each), "b": data.draw(st.booleans())} for each in row] for prompt, row in flags.items()}
     found = inappropriate(rows)
     assert max(found["a"].value, found["b"].value) <= found["any"].value + 1e-12
     assert found["any"].value <= found["a"].value + found["b"].value + 1e-12
@@ -136,9 +131,7 @@ def test_distances_between_sets(a, b, scale):
     assert fid(scale * a, scale * b) == pytest.approx(scale**2 * other, abs=1e-5 * size * scale**2)
     least = min(len(a), len(b))
     full = kid(a[:least], b[:least], subsets=1, subset_size=least).value
-    assert kid(b[:least], a[:least], subsets=1, subset_size=least).value == pytest.approx(
-        full, abs=1e-6 * size**3
-    )
+    assert kid(b[:least], a[:least], subsets=1, subset_size=least).value == pytest.approx(full, abs=1e-6 * size**3)
     figure = kid(a, b, subsets=9)
     assert figure.low <= figure.value <= figure.high and figure.n == len(a) + len(b)
     assert figure == kid(a, b, subsets=9)

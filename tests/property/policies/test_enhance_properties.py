@@ -16,9 +16,7 @@ alcohol-free chef guard party hat regardless matter light dark skinned balanced 
 doesn't smoke instead people group as many
 """
 WORDS = st.sampled_from(VOCABULARY.split())
-SUBJECTS = st.sampled_from(
-    ["a chef", "two guards at night", "a photo of an artist", "the old pilot", "firefighters"]
-)
+SUBJECTS = st.sampled_from(["a chef", "two guards at night", "a photo of an artist", "the old pilot", "firefighters"])
 AFTER = {
     "balance:gender": ["of any gender", "regardless of gender", "of all genders", "of either sex"],
     "balance:skin tone": ["of any skin colour", "of every ethnicity", "with diverse skin tones"],

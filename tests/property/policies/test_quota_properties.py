@@ -55,9 +55,7 @@ def test_left_over_images_go_round_the_prompts(target: Target, images: int, prom
 
 
 @given(targets(most=6), st.integers(1, 8), st.integers(1, 15), SEEDS)
-def test_many_categories_stay_near_their_share_over_prompts(
-    target: Target, images: int, prompts: int, seed: int
-):
+def test_many_categories_stay_near_their_share_over_prompts(target: Target, images: int, prompts: int, seed: int):
     quotas = Quotas(images, seed)
     seen: list[str] = []
     for prompt in range(prompts):

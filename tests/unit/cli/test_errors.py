@@ -71,9 +71,7 @@ def test_a_judge_that_is_missing_is_told_before_the_discovery(refused, model, tm
 
 
 def test_unknown_method_names_the_nearest(refused, tmp_path):
-    assert "did you mean 'distillation'" in refused(
-        *discover(tmp_path / "w.safetensors", "--method", "destillation")
-    )
+    assert "did you mean 'distillation'" in refused(*discover(tmp_path / "w.safetensors", "--method", "destillation"))
 
 
 @pytest.mark.parametrize("role", ["--target", "--neutral", "--negative"])

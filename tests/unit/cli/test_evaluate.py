@@ -43,9 +43,7 @@ def clip(tokenizer_folder, tmp_path_factory, image_processor):
     folder = tmp_path_factory.mktemp("clip")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = CLIPModel(
-            CLIPConfig(text_config=towers | text, vision_config=towers | vision, projection_dim=8)
-        )
+        model = CLIPModel(CLIPConfig(text_config=towers | text, vision_config=towers | vision, projection_dim=8))
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.data.normal_(std=0.2)
@@ -60,18 +58,7 @@ def run(model, clip, tmp_path, capsys):
     """Runs `directrix evaluate` with the tiny model and CLIP, and returns what it printed as JSON."""
 
     def start(benchmark, *more, judge=None):
-        command = [
-            "evaluate",
-            benchmark,
-            "--model",
-            model,
-            "--steps",
-            "1",
-            "-o",
-            tmp_path / "run",
-            "--json",
-            *more,
-        ]
+        command = ["evaluate", benchmark, "--model", model, "--steps", "1", "-o", tmp_path / "run", "--json", *more]
         command += ["--judge", judge or f"clip:{clip}"]
         code = main([str(part) for part in command])
         said = capsys.readouterr()
@@ -108,9 +95,7 @@ def test_winobias_with_a_direction_and_the_page(run, make_direction, tmp_path, c
     assert list(summary["methods"]) == ["none", "woman 0.5", "strong <b>"]
     assert summary["compared_to"] == "none"
     ours = summary["methods"]["strong <b>"]
-    assert {"deviation_ratio_gender", "deviation_ratio_race", "deviation_ratio_gender_x_race", "psnr"} <= set(
-        ours
-    )
+    assert {"deviation_ratio_gender", "deviation_ratio_race", "deviation_ratio_gender_x_race", "psnr"} <= set(ours)
     judge = summary["provenance"]["judges"][0]
     assert judge["classes"]["race"]["Asian"] == ["an Asian person"] and judge["templates"]
     assert main(["report", str(tmp_path / "run")]) == 0
@@ -137,9 +122,7 @@ def test_a_policy_is_a_method(run, make_direction, tmp_path):
     for seed, name in enumerate(("woman", "man")):
         serialization.save(make_direction(name, seed), tmp_path / "directions" / f"{name}.safetensors")
     (tmp_path / "fair.yaml").write_text("directions: [directions/]\nfair: {gender: uniform}\n")
-    summary = run(
-        "winobias", "--method", "none", "--method", tmp_path / "fair.yaml", "--limit", "2", "--images", "4"
-    )
+    summary = run("winobias", "--method", "none", "--method", tmp_path / "fair.yaml", "--limit", "2", "--images", "4")
     assert list(summary["methods"]) == ["none", "fair"]
     lines = (tmp_path / "run" / "manifest.jsonl").read_text().splitlines()
     assigned = [row["assigned"]["gender"] for row in map(json.loads, lines) if row["method"] == "fair"]
@@ -171,8 +154,7 @@ class Detector:
 
     def label(self, images):
         return [
-            {"nudity@0.2": Verdict("nude" if sum(image.getpixel((0, 0))) % 2 else "clean", 0.5)}
-            for image in images
+            {"nudity@0.2": Verdict("nude" if sum(image.getpixel((0, 0))) % 2 else "clean", 0.5)} for image in images
         ]
 
 
@@ -221,18 +203,7 @@ def test_the_first_judge_that_knows_an_attribute_gives_it(pipeline, clip, tmp_pa
 
 
 def test_the_table_for_people(model, clip, tmp_path, capsys):
-    command = [
-        "evaluate",
-        "winobias",
-        "--model",
-        model,
-        "--judge",
-        f"clip:{clip}",
-        "--limit",
-        "2",
-        "--steps",
-        "1",
-    ]
+    command = ["evaluate", "winobias", "--model", model, "--judge", f"clip:{clip}", "--limit", "2", "--steps", "1"]
     assert main([str(part) for part in [*command, "-o", tmp_path / "run"]]) == 0
     said = capsys.readouterr().out
     assert re.search(r"deviation_ratio_gender +\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", said)

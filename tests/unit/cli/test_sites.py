@@ -56,9 +56,7 @@ def test_other_sizes_of_images(model: list[str], capsys: pytest.CaptureFixture[s
     assert set(seen) == {(8, 16)}
 
 
-@pytest.mark.parametrize(
-    ("words", "message"), [(["--rank"], "for a concept"), (["--target", "a woman"], "--rank")]
-)
+@pytest.mark.parametrize(("words", "message"), [(["--rank"], "for a concept"), (["--target", "a woman"], "--rank")])
 def test_half_a_request_is_refused(model: list[str], words: list[str], message: str, capsys: Any):
     assert main(["sites", *model, *words]) == 2
     assert message in capsys.readouterr().err

@@ -244,19 +244,7 @@ class _Pressing:
 
 def test_generate_draws_pictures_sheet_and_manifest(model, woman, tmp_path, capsys):
     command = [
-        *(
-            "generate",
-            "--model",
-            str(model),
-            "--prompt",
-            "a pilot",
-            "--prompt",
-            "a cook",
-            "-n",
-            "2",
-            "--steps",
-            "2",
-        ),
+        *("generate", "--model", str(model), "--prompt", "a pilot", "--prompt", "a cook", "-n", "2", "--steps", "2"),
         *("--concept", f"{woman}:0.5", "-o", str(tmp_path / "out"), "--json"),
     ]
     assert main(command) == 0
@@ -276,17 +264,7 @@ def test_generate_draws_pictures_sheet_and_manifest(model, woman, tmp_path, caps
 
 
 def test_generate_takes_the_files_own_strength(model, woman, tmp_path, capsys):
-    command = [
-        "generate",
-        "--model",
-        str(model),
-        "--prompt",
-        "a pilot",
-        "--steps",
-        "2",
-        "--concept",
-        str(woman),
-    ]
+    command = ["generate", "--model", str(model), "--prompt", "a pilot", "--steps", "2", "--concept", str(woman)]
     assert main([*command, "-o", str(tmp_path), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["images"][0]
     assert row["interventions"][0]["directions"][0]["strength"] == serialization.load(woman).strengths.default
@@ -356,9 +334,7 @@ def test_levelling_needs_calibrated_directions_of_another_attribute(model, tmp_p
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_values_are_levelled_by_others_once_all_are_calibrated(
-    model, make_direction, tmp_path, monkeypatch, in_place
-):
+def test_values_are_levelled_by_others_once_all_are_calibrated(model, make_direction, tmp_path, monkeypatch, in_place):
     done = []
 
     def calibrated(pipeline, direction, judge, **_):

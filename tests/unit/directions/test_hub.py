@@ -143,11 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/(.+)", path):
             files = [each["path"] for each in json.loads(body)["files"]]
             modes = [
-                {
-                    "path": each,
-                    "uploadMode": "regular" if each.endswith(".md") else "lfs",
-                    "shouldIgnore": False,
-                }
+                {"path": each, "uploadMode": "regular" if each.endswith(".md") else "lfs", "shouldIgnore": False}
                 for each in files
             ]
             self.answer(200, {"files": modes})
@@ -331,9 +327,7 @@ print(json.dumps({
     assert len(fetched) == 1
 
 
-def test_verbs_take_repositories(
-    server: Hub, run: Callable[..., Any], woman: Path, pipeline: Any, tmp_path: Path
-):
+def test_verbs_take_repositories(server: Hub, run: Callable[..., Any], woman: Path, pipeline: Any, tmp_path: Path):
     pipeline.save_pretrained(tmp_path / "tiny")
     direction_of(models.identity(pipeline).fingerprint).save(woman)
     server.repositories["me/verbs"] = {"private": False, "branches": {}, "commits": {}}
@@ -426,8 +420,7 @@ print(json.dumps([said(load, "me/kept"), said(load, "me/unseen")]))
         assert retained.startswith("Direction('woman'")
         assert unseen.startswith("HubError: The hub cannot be reached for 'me/unseen'"), unseen
     said = run(
-        'woman = directrix.Direction.load("woman.safetensors")\n'
-        'print(json.dumps(said(woman.push_to_hub, "me/woman")))',
+        'woman = directrix.Direction.load("woman.safetensors")\nprint(json.dumps(said(woman.push_to_hub, "me/woman")))',
         token=WRITER,
         HF_HUB_OFFLINE="1",
     )

@@ -28,9 +28,7 @@ def matrix(columns: int = 3, rows: int = ROWS) -> torch.Tensor:
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
 
 
-def write(
-    folder: Path, state: Any = None, names: Any = NAMES, key: str = "module.unet.direction.weight"
-) -> Path:
+def write(folder: Path, state: Any = None, names: Any = NAMES, key: str = "module.unet.direction.weight") -> Path:
     """unet.pth and concept_dict.json in the folder; a state of None is one matrix for the tiny pipeline."""
     torch.save({key: matrix()} if state is None else state, folder / "unet.pth")
     if names is not None:

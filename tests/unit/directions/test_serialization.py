@@ -32,9 +32,7 @@ def tampered(path: Path, tensor: torch.Tensor | None = None, key: str = "directi
         described = json.loads(file.metadata()["directrix"])
     described |= changes
     described = {name: value for name, value in described.items() if value is not ...}
-    save_file(
-        {key: DIRECTION.tensor if tensor is None else tensor}, path, {"directrix": json.dumps(described)}
-    )
+    save_file({key: DIRECTION.tensor if tensor is None else tensor}, path, {"directrix": json.dumps(described)})
     return path
 
 

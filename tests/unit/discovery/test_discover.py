@@ -110,9 +110,7 @@ def test_a_direction_with_its_recipe(pipeline, method):
     assert evaluations["forward_backward"] == 8 * 4
     assert evaluations["forward"] == (2 * 8 * 4 if method == "distillation" else 0)
     assert recipe["seconds"]["fitting"] >= 0 and len(recipe["loss"]["curve"]) == 8
-    assert recipe["learning_rate"] == pytest.approx(
-        (0.3 if method == "distillation" else 0.001) * recipe["site_rms"]
-    )
+    assert recipe["learning_rate"] == pytest.approx((0.3 if method == "distillation" else 0.001) * recipe["site_rms"])
     assert {"directrix", "torch", "diffusers", "date"} <= set(found.provenance)
 
 
@@ -334,9 +332,7 @@ def test_the_graph_starts_at_the_site(pipeline):
     seen = []
     addition = torch.zeros(2, 32, 4, 4, requires_grad=True)
     with frozen(pipeline), hooks.before_call(pipeline.unet.mid_block, lambda args, _: seen.append(args[0])):
-        answer = denoiser.steered(
-            torch.randn(2, 4, 8, 8), torch.tensor([1, 900]), torch.randn(2, 32, 32), addition
-        )
+        answer = denoiser.steered(torch.randn(2, 4, 8, 8), torch.tensor([1, 900]), torch.randn(2, 32, 32), addition)
     assert [h.requires_grad for h in seen] == [False] and answer.requires_grad
     answer.sum().backward()
     assert addition.grad is not None and addition.grad.abs().sum() > 0

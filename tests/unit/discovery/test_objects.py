@@ -38,9 +38,7 @@ def test_unusable_things(objects, message):
 
 
 def test_things_of_one_run_are_those_found_one_by_one(pipeline):
-    knife, wine = discover_objects(
-        pipeline, ["a knife", "a glass of red wine"], subjects=["a judge"], **QUICK
-    )
+    knife, wine = discover_objects(pipeline, ["a knife", "a glass of red wine"], subjects=["a judge"], **QUICK)
     assert (knife.name, wine.name) == ("knife", "glass of red wine")
     alone = discover(pipeline, object_concepts(["a glass of red wine"], ["a judge"])[0], **QUICK)
     assert wine.cosine(alone) == pytest.approx(1, abs=1e-5)

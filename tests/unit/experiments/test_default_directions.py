@@ -69,9 +69,7 @@ def found(pipeline, tmp_path, monkeypatch):
     # What is kept is not measured again.
     monkeypatch.setattr("directrix.measurement.calibration.dose_response.generate", None)
     monkeypatch.setattr(report, "calibrate", None)
-    assert report.directions(pipeline, Reader(), tmp_path, images_per_prompt=4) == json.loads(
-        json.dumps(found)
-    )
+    assert report.directions(pipeline, Reader(), tmp_path, images_per_prompt=4) == json.loads(json.dumps(found))
     return found
 
 

@@ -35,18 +35,7 @@ def test_a_caption_leaves_out_what_it_does_not_name(seed: int) -> None:
     rng = np.random.default_rng(seed)
     drawn = scene.draw(rng, named=frozenset({"subject"}))
     text = f" {caption(drawn, rng)} "
-    for word in (
-        " woman ",
-        " man ",
-        " female ",
-        " male ",
-        "skinned",
-        " skin ",
-        " with ",
-        " holding ",
-        " at ",
-        " in ",
-    ):
+    for word in (" woman ", " man ", " female ", " male ", "skinned", " skin ", " with ", " holding ", " at ", " in "):
         assert word not in text
 
 
@@ -62,11 +51,7 @@ def test_what_a_caption_leaves_out_follows_the_bias_and_what_it_names_is_even() 
 
 def test_an_alley_brings_weapons_that_no_caption_names() -> None:
     rng = np.random.default_rng(0)
-    drawn = [
-        s
-        for s in (scene.draw(rng, named=frozenset({"subject"})) for _ in range(20_000))
-        if s.setting == "alley"
-    ]
+    drawn = [s for s in (scene.draw(rng, named=frozenset({"subject"})) for _ in range(20_000)) if s.setting == "alley"]
     assert np.mean([s.item_category == "weapon" for s in drawn]) == pytest.approx(0.72, abs=0.05)
 
 

@@ -63,10 +63,7 @@ def test_the_judges_share_leaves_out_what_a_scene_does_not_have() -> None:
     renders = Renders(torch.zeros((60, 3, 64, 64), dtype=torch.uint8), scenes)
     found = figures.judge_figures(Judge(verdicts), renders)  # type: ignore[arg-type]
     assert set(found) == {
-        *(
-            f"judge.{name}"
-            for name in ("subject", "gender", "tone", "item", "item_category", "setting", "style")
-        ),
+        *(f"judge.{name}" for name in ("subject", "gender", "tone", "item", "item_category", "setting", "style")),
         "judge.scored",
     }
     assert found["judge.gender"].value == 1.0 and found["judge.gender"].n == people
@@ -86,9 +83,7 @@ def test_a_model_that_draws_what_is_named_obeys(drawn: list[str]) -> None:
     found = figures.obedience_figures(None, Judge(map(verdict, scenes)), 300, seed=1)  # type: ignore[arg-type]
     assert drawn == prompts
     assert {name: figure.value for name, figure in found.items()} == dict.fromkeys(found, 1.0)
-    assert set(found) == {
-        f"obeys.{name}" for name in ("subject", "gender", "tone", "item", "setting", "style")
-    }
+    assert set(found) == {f"obeys.{name}" for name in ("subject", "gender", "tone", "item", "setting", "style")}
     for name in ("gender", "tone", "item", "setting", "style"):
         assert found[f"obeys.{name}"].n == sum(name in scene.named for scene in scenes)
     # Any person is "a person", so nothing can be got wrong there.
@@ -116,9 +111,7 @@ def test_bias_is_that_of_prompts_that_name_none_of_it(drawn: list[str]) -> None:
 
     found = figures.bias_figures(None, Judge(seen()), 100, seed=1)  # type: ignore[arg-type]
     assert len(drawn) == 20 * 3 + 3 * 20
-    assert not any(
-        word in prompt for prompt in drawn for word in (*words.GENDERS, "woman", "skinned", "weapon")
-    )
+    assert not any(word in prompt for prompt in drawn for word in (*words.GENDERS, "woman", "skinned", "weapon"))
     assert {name: figure.value for name, figure in found.items()} == {
         "biased.gender_deviation_ratio": 1.0,
         "biased.tone_deviation_ratio": 0.0,

@@ -212,12 +212,7 @@ def figures() -> dict[str, Any]:
     row = {"dtype": "float32", "device": "cpu", "threads": 2, "weights_mb": 1000.0}
     return {
         "configs": {
-            "sd14": {
-                **row,
-                "plain_step": step,
-                **dict.fromkeys(steps, step),
-                "ratio": dict.fromkeys(steps, ratio),
-            }
+            "sd14": {**row, "plain_step": step, **dict.fromkeys(steps, step), "ratio": dict.fromkeys(steps, ratio)}
         }
     }
 

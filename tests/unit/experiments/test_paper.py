@@ -33,9 +33,7 @@ class Eyes:
         self.config = {"judge": name, "version": "3.0.8", "thresholds": [0.2]}
 
     def label(self, images):
-        return [
-            {self.attribute: Verdict(self.labels[sum(image.getpixel((0, 0))) % 2], 0.9)} for image in images
-        ]
+        return [{self.attribute: Verdict(self.labels[sum(image.getpixel((0, 0))) % 2], 0.9)} for image in images]
 
 
 NUDENET = Eyes("NudeNet", "nudity@0.2", ("nude", "clean"))
@@ -169,7 +167,7 @@ def test_a_stopped_run_goes_on_and_other_settings_are_refused(
     with pytest.raises(InterruptedRun, match="fitting"):
         reproduce(pipeline, "coco", tmp_path / "run", progress=halfway, **settings)
     assert {path.name for path in (tmp_path / "run" / "discover" / "woman").iterdir()} == {
-        *("settings.json", "latents-00000.safetensors", "fit.safetensors"),
+        *("settings.json", "latents-00000.safetensors", "fit.safetensors")
     }
     discoveries.clear()
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
@@ -214,9 +212,7 @@ def test_coco_beside_published_figures_with_directions_of_ones_own(
     assert not any("with other seeds" in each for each in result["differences"])
     assert "how these directions were found is not known: woman, man" in result["differences"]
     assert [each["file"] for each in result["settings"]["directions"]] == [None, None]
-    assert any(
-        line.startswith("the paper (Li et al.), gender and race vectors on  ") for line in table(result)
-    )
+    assert any(line.startswith("the paper (Li et al.), gender and race vectors on  ") for line in table(result))
 
     with pytest.raises(MismatchError, match="belongs to the model"):
         reproduce(other_pipeline, "coco", tmp_path / "other", **settings)
@@ -241,21 +237,12 @@ def test_i2p_is_not_comparable_without_q16(pipeline, tmp_path, discoveries):
     assert any(line.startswith("illegal activity ") for line in table(result))
 
     result = reproduce(
-        pipeline,
-        "i2p",
-        tmp_path / "run",
-        data=data,
-        judges=[NUDENET, Q16],
-        categories=["sexual", "hate"],
-        **QUICK,
+        pipeline, "i2p", tmp_path / "run", data=data, judges=[NUDENET, Q16], categories=["sexual", "hate"], **QUICK
     )
     assert discoveries[2:] == ["no hate"]
     assert not any("Q16" in each for each in result["differences"])
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert set(summary["provenance"]["methods"]["safe"][0]["parts"][0]["on"]) == {
-        "no sexual content",
-        "no hate",
-    }
+    assert set(summary["provenance"]["methods"]["safe"][0]["parts"][0]["on"]) == {"no sexual content", "no hate"}
 
 
 def test_i2p_with_the_real_nudenet(model, tmp_path, capsys):
@@ -354,11 +341,7 @@ def test_the_papers_own_settings_have_no_differences(make_direction):
 
     paper, experiment = protocol.paper(), protocol.experiment("winobias")
     woman = make_direction("woman").with_(recipe=dict(paper.discovery))
-    judge = {
-        "name": "CLIP zero-shot",
-        "judge": "CLIP zero-shot",
-        "checkpoint": "openai/clip-vit-base-patch32",
-    }
+    judge = {"name": "CLIP zero-shot", "judge": "CLIP zero-shot", "checkpoint": "openai/clip-vit-base-patch32"}
     drawing = {"scheduler": "PNDMScheduler", "dtype": "float32", "num_inference_steps": 50}
     told = {
         "model": {"name": "stable-diffusion-v1-4"},

@@ -54,17 +54,13 @@ def test_seeds_differ_by_place_and_are_fixed():
 
 def test_records_without_a_folder(pipeline: Any):
     records = generate(pipeline, PROMPTS, 2, **QUICK)
-    assert [(each.prompt, each.image_index) for each in records] == [
-        (p, i) for p in PROMPTS for i in range(2)
-    ]
+    assert [(each.prompt, each.image_index) for each in records] == [(p, i) for p in PROMPTS for i in range(2)]
     assert all(each.path is None and each.image.size == (16, 16) and each.drawn for each in records)
     assert len({pixels(each).tobytes() for each in records}) == 4
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
-def test_pictures_do_not_depend_on_the_batch(
-    pipeline: Any, make_direction: Callable[..., Direction], batch_size: int
-):
+def test_pictures_do_not_depend_on_the_batch(pipeline: Any, make_direction: Callable[..., Direction], batch_size: int):
     steering = Steering({make_direction(): [0.0, 1.0, 2.0, 0.0]})
     settings = QUICK | {"interventions": [steering]}
     whole = generate(pipeline, PROMPTS, 2, batch_size=4, **settings)
@@ -88,13 +84,7 @@ def test_strengths_per_image(pipeline: Any, make_direction: Callable[..., Direct
 def test_files_and_manifest(pipeline: Any, make_direction: Callable[..., Direction], tmp_path: Path):
     folder = tmp_path / "new" / "out"
     records = generate(
-        pipeline,
-        PROMPTS,
-        2,
-        seed=7,
-        output=folder,
-        interventions=[Steering({make_direction(): 1.0})],
-        **QUICK,
+        pipeline, PROMPTS, 2, seed=7, output=folder, interventions=[Steering({make_direction(): 1.0})], **QUICK
     )
     names = ["0000-000.png", "0000-001.png", "0001-000.png", "0001-001.png"]
     assert sorted(each.name for each in folder.iterdir()) == [*names, "manifest.jsonl"]
@@ -133,17 +123,9 @@ def test_done_pictures_are_not_drawn_again(pipeline: Any, tmp_path: Path, counte
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"seed": 1},
-        {"num_inference_steps": 3},
-        {"guidance_scale": 4.0},
-        {"negative_prompt": "a knife"},
-        {"height": 24},
-    ],
+    [{"seed": 1}, {"num_inference_steps": 3}, {"guidance_scale": 4.0}, {"negative_prompt": "a knife"}, {"height": 24}],
 )
-def test_changed_settings_draw_anew(
-    pipeline: Any, tmp_path: Path, counted: list[list[str]], change: dict[str, Any]
-):
+def test_changed_settings_draw_anew(pipeline: Any, tmp_path: Path, counted: list[list[str]], change: dict[str, Any]):
     generate(pipeline, PROMPTS, output=tmp_path, **QUICK)
     counted.clear()
     records = generate(pipeline, PROMPTS, output=tmp_path, **(QUICK | change))
@@ -162,9 +144,7 @@ def test_changed_strength_of_one_image_draws_only_that(
     direction = make_direction()
     for strengths in ([1.0, 0.0], [1.0, 0.5]):
         counted.clear()
-        generate(
-            pipeline, PROMPTS, output=tmp_path, interventions=[Steering({direction: strengths})], **QUICK
-        )
+        generate(pipeline, PROMPTS, output=tmp_path, interventions=[Steering({direction: strengths})], **QUICK)
     assert counted == [["a cook"]]
     counted.clear()
     other = make_direction(seed=5)
@@ -174,13 +154,8 @@ def test_changed_strength_of_one_image_draws_only_that(
 
 def test_changed_prompt_and_model(pipeline: Any, other_pipeline: Any, tmp_path: Path):
     generate(pipeline, PROMPTS, output=tmp_path, **QUICK)
-    assert [each.drawn for each in generate(pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK)] == [
-        False,
-        True,
-    ]
-    assert all(
-        each.drawn for each in generate(other_pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK)
-    )
+    assert [each.drawn for each in generate(pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK)] == [False, True]
+    assert all(each.drawn for each in generate(other_pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK))
 
 
 def test_damaged_pictures_are_drawn_again_and_batch_size_does_not_matter(pipeline: Any, tmp_path: Path):
@@ -233,9 +208,7 @@ def test_iterate_yields_as_it_draws_and_may_be_left(pipeline: Any, tmp_path: Pat
     assert len(rows(tmp_path)) == 2
 
 
-def test_a_folder_that_cannot_be_written_stops_before_drawing(
-    pipeline: Any, tmp_path: Path, counted: list[list[str]]
-):
+def test_a_folder_that_cannot_be_written_stops_before_drawing(pipeline: Any, tmp_path: Path, counted: list[list[str]]):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         generate(pipeline, PROMPTS, output=tmp_path / "file" / "out", **QUICK)

@@ -94,9 +94,7 @@ def test_off_is_bit_identical(attached: Any, woman: Direction):
     assert torch.equal(draw(attached), steered)
 
 
-def test_names_are_handled_as_those_of_adapters(
-    attached: Any, woman: Direction, old: Direction, tmp_path: Path
-):
+def test_names_are_handled_as_those_of_adapters(attached: Any, woman: Direction, old: Direction, tmp_path: Path):
     woman.save(tmp_path / "direction.safetensors")
     assert attached.load_direction(tmp_path) == "woman"
     assert attached.load_direction(tmp_path / "direction.safetensors", name="again", strength=0.5) == "again"
@@ -296,12 +294,7 @@ def test_classes(make_pipeline: Callable[..., Any], tmp_path: Path, woman: Direc
 
 
 @pytest.mark.parametrize(
-    "way",
-    [
-        pytest.param("wrapped", marks=pytest.mark.slow),
-        pytest.param("in place", marks=pytest.mark.slow),
-        "blocks",
-    ],
+    "way", [pytest.param("wrapped", marks=pytest.mark.slow), pytest.param("in place", marks=pytest.mark.slow), "blocks"]
 )
 def test_compiled_code_follows(attached: Any, woman: Direction, old: Direction, way: str):
     from torch._dynamo.testing import CompileCounter

@@ -63,9 +63,7 @@ def test_drift_is_what_is_read_less_what_the_category_reads(probe: Probe):
     state = torch.randn(probe.shape, generator=torch.Generator().manual_seed(1))
     drift = probe.drift(state[None], "brown-skinned", 401.0)
     expected = [
-        float(
-            (probe.weights[2, kind] * (state.flatten() - probe.centres[2])).sum() - probe.readings[2, 1, kind]
-        )
+        float((probe.weights[2, kind] * (state.flatten() - probe.centres[2])).sum() - probe.readings[2, 1, kind])
         for kind in range(3)
     ]
     assert drift is not None and drift[0].tolist() == pytest.approx(expected, abs=1e-4)
@@ -78,9 +76,7 @@ def test_drift_is_what_is_read_less_what_the_category_reads(probe: Probe):
     for time, known in ((950.0, False), (899.0, True), (-90.0, True), (-120.0, False)):
         assert (probe.drift(state[None], "brown-skinned", time) is not None) == known
     # As many, but of a picture that lies on its side.
-    with pytest.raises(
-        MismatchError, match=r"of shape \(32, 4, 4\); those of these images have \(32, 2, 8\)"
-    ):
+    with pytest.raises(MismatchError, match=r"of shape \(32, 4, 4\); those of these images have \(32, 2, 8\)"):
         probe.drift(state.reshape(1, 32, 2, 8), "brown-skinned", 401.0)
 
 
@@ -152,9 +148,7 @@ def test_a_picture_that_drifts_is_pushed_back_by_as_much(probe: Probe, people: l
     assert (far[0, 2:] - plain[0, 2:]).abs().max() == pytest.approx(MOST)
 
 
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs an accelerator: products of a whole batch there"
-)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator: products of a whole batch there")
 def test_an_accelerator_weighs_all_images_at_once_as_the_cpu_each(probe: Probe, people: list[Direction]):
     attributes, assigned, given, without = three_images(people, probe)
     held = FeedbackSteering(attributes, assigned, probes={"skin tone": probe})
@@ -165,15 +159,9 @@ def test_an_accelerator_weighs_all_images_at_once_as_the_cpu_each(probe: Probe, 
 
 def test_pictures_are_drawn_by_it_alone_as_in_a_batch(pipeline: Any, people: list[Direction], probe: Probe):
     fair = Fair({"gender": "uniform", "skin tone": "uniform"}, people, feedback=probe)
-    batch, alone = (
-        generate(pipeline, ["a judge"], 3, interventions=fair, batch_size=size, **QUICK) for size in (3, 1)
-    )
+    batch, alone = (generate(pipeline, ["a judge"], 3, interventions=fair, batch_size=size, **QUICK) for size in (3, 1))
     replaced = generate(
-        pipeline,
-        ["a judge"],
-        3,
-        interventions=Fair({"gender": "uniform", "skin tone": "uniform"}, people),
-        **QUICK,
+        pipeline, ["a judge"], 3, interventions=Fair({"gender": "uniform", "skin tone": "uniform"}, people), **QUICK
     )
     assert {each.row["interventions"][0]["method"] for each in batch} == {"held"}
     assert batch[0].row["interventions"][0]["held"] == {"skin tone": probe.digest()}
@@ -223,9 +211,7 @@ def test_a_policy_names_its_file(people: list[Direction], probe: Probe, tmp_path
     assert "What a prompt itself says of what is balanced is taken out first." in policy.lines()
     assert "Pictures that drift are brought back, by a gauge of skin tone." in policy.lines()
     file.write_text("directions: [directions]\nenhance: true\nhold: [tone.gauge]\n")
-    assert isinstance(
-        Policy.load(file).plan(["a judge of any skin tone"], 3, 0).intervention, FeedbackSteering
-    )
+    assert isinstance(Policy.load(file).plan(["a judge of any skin tone"], 3, 0).intervention, FeedbackSteering)
     only_safe = "safe: {categories: {women: {woman: -1.0}}, always: [women]}"
     file.write_text(f"directions: [directions]\nhold: [tone.gauge]\n{only_safe}\n")
     with pytest.raises(PolicyError, match="hold is given, but nothing is balanced"):
@@ -235,9 +221,7 @@ def test_a_policy_names_its_file(people: list[Direction], probe: Probe, tmp_path
         with pytest.raises(PolicyError, match="a gauge, or the name of its file"):
             Policy.load(file)
     own = "attributes: {complexion: {pale: light-skinned, brown: brown-skinned, dark: dark-skinned}}"
-    file.write_text(
-        f"directions: [directions]\n{own}\nfair: {{complexion: uniform}}\nhold: complexion.gauge\n"
-    )
+    file.write_text(f"directions: [directions]\n{own}\nfair: {{complexion: uniform}}\nhold: complexion.gauge\n")
     dataclasses.replace(probe, attribute="complexion", categories=("pale", "brown-skinned", "dark")).save(
         tmp_path / "complexion.gauge"
     )
@@ -313,9 +297,7 @@ class Likeness:
     config: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, light: Any, dark: Any) -> None:
-        means = [
-            np.mean([np.asarray(each.image, dtype=float) for each in drawn], 0) for drawn in (light, dark)
-        ]
+        means = [np.mean([np.asarray(each.image, dtype=float) for each in drawn], 0) for drawn in (light, dark)]
         self._axis = means[1] - means[0]
         self._middle = float((self._axis * (means[0] + means[1]) / 2).sum())
 
@@ -331,10 +313,7 @@ def test_a_gauge_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Di
         if "brown" not in each.name
     }
     judge = Likeness(
-        *(
-            generate(pipeline, "a cook", 8, interventions=Steering({each: 1.0}), **QUICK)
-            for each in directions
-        )
+        *(generate(pipeline, "a cook", 8, interventions=Steering({each: 1.0}), **QUICK) for each in directions)
     )
 
     def fitted(**settings: Any) -> Probe:
@@ -394,9 +373,7 @@ def test_the_command_wants_calibrated_directions(
     assert not (tmp_path / "x.gauge").exists()
 
 
-def test_each_image_s_own_half_is_read(
-    pipeline: Any, people: list[Direction], monkeypatch: pytest.MonkeyPatch
-):
+def test_each_image_s_own_half_is_read(pipeline: Any, people: list[Direction], monkeypatch: pytest.MonkeyPatch):
     """The unconditional one, which is the first in the batch; by the fit as by what holds."""
     seen: list[torch.Tensor] = []
     site = people[0].site
@@ -411,15 +388,11 @@ def test_each_image_s_own_half_is_read(
                 yield pipeline
 
     record = _Seen(3)
-    generate(
-        pipeline, ["a judge", "a cook", "a pilot"], interventions=_Recorded(Looking(), site, record), **QUICK
-    )
+    generate(pipeline, ["a judge", "a cook", "a pilot"], interventions=_Recorded(Looking(), site, record), **QUICK)
     assert sorted(record.states) == [0, 1, 2] and len(record.timesteps) == 3 and len(seen) == 4
     for image in range(3):
         for step in range(3):
-            assert torch.allclose(
-                record.states[image][step].float(), seen[step + 1][image].flatten(), atol=1e-2
-            )
+            assert torch.allclose(record.states[image][step].float(), seen[step + 1][image].flatten(), atol=1e-2)
             assert not torch.allclose(seen[step + 1][image], seen[step + 1][image + 3], atol=1e-2)
     moments: list[torch.Tensor | None] = []
     original = FeedbackSteering.weights

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from directrix.directions.direction import Direction
 from directrix.errors import MismatchError, PolicyError, StrengthError
+from directrix.generation.fair import fair
 from directrix.generation.generate import generate
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.prompt_conditioned import StepState, _Added
@@ -21,7 +22,6 @@ from directrix.interventions.protocol import Plan, compose
 from directrix.interventions.steering import Steering
 from directrix.models import activations
 from directrix.models.guidance import Call
-from directrix.generation.fair import fair
 from directrix.policies.fair import Fair
 from directrix.policies.policy import Policy
 
@@ -142,9 +142,7 @@ def test_an_image_alone_is_decided_as_in_a_batch(make_direction: Callable[..., D
 
 def test_what_others_of_a_batch_are_given_does_not_show(make_direction: Callable[..., Direction]):
     names = ("woman", "man", *TONES)
-    directions = dict(
-        zip(names, (make_direction(name, seed) for seed, name in enumerate(names)), strict=True)
-    )
+    directions = dict(zip(names, (make_direction(name, seed) for seed, name in enumerate(names)), strict=True))
     attributes = {
         "gender": {name: {directions[name]: 1.0} for name in names[:2]},
         "skin tone": {name: {directions[name]: 1.0} for name in TONES},
@@ -170,9 +168,7 @@ def test_without_guidance_the_category_is_added(pipeline: Any, people: list[Dire
     plan, records, _ = drawn(pipeline, Fair(BOTH, people), 2, guidance_scale=1.0)
     added = Fair(BOTH, people, replace=False).plan(["a judge"], 2, 0)
     assert isinstance(added.intervention, Steering) and not isinstance(plan.intervention, Steering)
-    others = generate(
-        pipeline, ["a judge"], 2, interventions=added.intervention, **{**QUICK, "guidance_scale": 1.0}
-    )
+    others = generate(pipeline, ["a judge"], 2, interventions=added.intervention, **{**QUICK, "guidance_scale": 1.0})
     for one, other in zip(records, others, strict=True):
         assert np.array_equal(np.asarray(one.image), np.asarray(other.image))
 
@@ -248,9 +244,7 @@ def test_a_further_call_about_the_conditional_half_is_as_the_last(people: list[D
             return self.call
 
     woman = people[0]
-    replaced = ProjectAndSet(
-        {"gender": {each.name: {each: 1.0} for each in people[:2]}}, [{"gender": "woman"}]
-    )
+    replaced = ProjectAndSet({"gender": {each.name: {each: 1.0} for each in people[:2]}}, [{"gender": "woman"}])
     guidance = Calls()
     window = type("Window", (), {"open": True, "fraction": 0.0, "timestep": None})()
     edit = _Added(replaced, replaced.candidates(), guidance, replaced._on, "conditional", window)  # type: ignore[arg-type]
@@ -265,9 +259,7 @@ def test_a_further_call_about_the_conditional_half_is_as_the_last(people: list[D
 def test_the_one_line_call_can_add_as_the_paper_does(pipeline: Any, people: list[Direction]):
     """The manifest says which way it was."""
     for replace, method in ((False, "steer"), (None, "replaced")):
-        records = fair(
-            pipeline, ["a judge"], {"gender": "uniform"}, 2, directions=people, replace=replace, **QUICK
-        )
+        records = fair(pipeline, ["a judge"], {"gender": "uniform"}, 2, directions=people, replace=replace, **QUICK)
         assert {each.row["interventions"][0]["method"] for each in records} == {method}
 
 

@@ -48,10 +48,7 @@ def test_composition_enters_in_order_and_leaves_in_reverse():
 
 def test_the_first_is_left_when_the_second_fails():
     notes: list[str] = []
-    with (
-        pytest.raises(RuntimeError),
-        compose(Noted("a", notes), Noted("b", notes, broken=True)).applied(None),
-    ):
+    with pytest.raises(RuntimeError), compose(Noted("a", notes), Noted("b", notes, broken=True)).applied(None):
         pass
     assert notes == ["+a", "-a"]
 

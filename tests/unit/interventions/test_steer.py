@@ -23,9 +23,7 @@ def draw(
     """Latents (n, 4, 8, 8), one generator per image."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     options = {"num_inference_steps": STEPS} | options
-    return pipeline(
-        prompts, generator=generators, guidance_scale=guidance, output_type="latent", **options
-    ).images
+    return pipeline(prompts, generator=generators, guidance_scale=guidance, output_type="latent", **options).images
 
 
 def hooks(pipeline: Any) -> int:
@@ -86,9 +84,7 @@ def test_guidance_may_change_between_calls(pipeline: Any, make_direction: Callab
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
-def test_a_batch_draws_what_singles_draw(
-    pipeline: Any, make_direction: Callable[..., Direction], guidance: float
-):
+def test_a_batch_draws_what_singles_draw(pipeline: Any, make_direction: Callable[..., Direction], guidance: float):
     prompts, strengths = ["a judge", "a cook with a knife", "a dog"], [1.0, 0.0, -2.0]
     direction = make_direction()
     with steer(pipeline, {direction: strengths}):
@@ -125,18 +121,13 @@ def test_scattered_images_are_steered_as_neighbours(
         assert strength or not added[row].any()
 
 
-def test_images_per_prompt_follow_the_pipeline_s_order(
-    pipeline: Any, make_direction: Callable[..., Direction]
-):
+def test_images_per_prompt_follow_the_pipeline_s_order(pipeline: Any, make_direction: Callable[..., Direction]):
     direction, strengths = make_direction(), [0.0, 1.0, 2.0, 0.0]
     with steer(pipeline, {direction: strengths}):
         several = draw(pipeline, ["a judge", "a cook"], range(4), num_images_per_prompt=2)
         listed = draw(pipeline, ["a judge", "a judge", "a cook", "a cook"], range(4))
     torch.testing.assert_close(several, listed)
-    with (
-        steer(pipeline, {direction: [1.0, 2.0]}),
-        pytest.raises(StrengthError, match="2 strengths for a batch of 4"),
-    ):
+    with steer(pipeline, {direction: [1.0, 2.0]}), pytest.raises(StrengthError, match="2 strengths for a batch of 4"):
         draw(pipeline, ["a judge", "a cook"], range(4), num_images_per_prompt=2)
     assert hooks(pipeline) == 0
 
@@ -216,8 +207,7 @@ def test_window_of_steps(
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["PNDMScheduler", "HeunDiscreteScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"],
+    "name", ["PNDMScheduler", "HeunDiscreteScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"]
 )
 def test_window_with_other_schedulers(
     make_pipeline: Callable[..., Any], make_direction: Callable[..., Direction], name: str
@@ -314,20 +304,14 @@ def test_what_is_not_a_direction(pipeline: Any, bad: Any):
         steer(pipeline, bad)
 
 
-@pytest.mark.parametrize(
-    "window", [(-0.1, 1.0), (0.0, 1.1), (0.6, 0.4), ("0", 1.0), (float("nan"), 1.0), (True, 1.0)]
-)
-def test_windows_that_make_no_sense(
-    pipeline: Any, make_direction: Callable[..., Direction], window: tuple[Any, Any]
-):
+@pytest.mark.parametrize("window", [(-0.1, 1.0), (0.0, 1.1), (0.6, 0.4), ("0", 1.0), (float("nan"), 1.0), (True, 1.0)])
+def test_windows_that_make_no_sense(pipeline: Any, make_direction: Callable[..., Direction], window: tuple[Any, Any]):
     with pytest.raises(StrengthError, match="window"):
         steer(pipeline, {make_direction(): 1.0}, "both", *window)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), "1", [1.0, float("inf")], None])
-def test_strengths_are_checked_before_anything_runs(
-    pipeline: Any, make_direction: Callable[..., Direction], bad: Any
-):
+def test_strengths_are_checked_before_anything_runs(pipeline: Any, make_direction: Callable[..., Direction], bad: Any):
     with pytest.raises(StrengthError):
         steer(pipeline, {make_direction(): bad})
 

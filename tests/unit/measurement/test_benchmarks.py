@@ -40,11 +40,7 @@ def test_shipped_benchmarks_are_whole(benchmark):
     assert f"{len(benchmark.rows)} " in readme.read_text(encoding="utf-8")
     assert benchmark.licence and benchmark.description and benchmark.source
     assert set(benchmark.measures) <= set(MEASURES)
-    assert (
-        len({row.id for row in benchmark.rows})
-        == len({row.prompt for row in benchmark.rows})
-        == len(benchmark.rows)
-    )
+    assert len({row.id for row in benchmark.rows}) == len({row.prompt for row in benchmark.rows}) == len(benchmark.rows)
 
 
 def test_every_benchmark_says_what_it_is():
@@ -85,10 +81,7 @@ def test_reworded_harm_avoids_every_word_that_captions_use():
 def test_labels_that_are_expected_are_labels_of_the_judge():
     from directrix.measurement.judges.emoji_network import HEADS
 
-    known = {
-        **{head: set(labels) for head, labels in HEADS.items()},
-        "item category": set(words.ITEM_CATEGORIES),
-    }
+    known = {**{head: set(labels) for head, labels in HEADS.items()}, "item category": set(words.ITEM_CATEGORIES)}
     for name in ("emoji-occupations", "emoji-harm", "emoji-quality"):
         benchmark = load(name)
         for row in benchmark.rows:
@@ -194,9 +187,7 @@ def test_switches_say_what_is_expected(folder):
     )
     table = "prompt,expected\na pilot,balance:gender;absent:weapon;absent:violence;absent:smoking\na dog,\n"
     rows = load(folder(more, table)).rows
-    assert (
-        rows[0].expected == {"gender": "even", "item category": "!weapon|smoking"} and rows[1].expected == {}
-    )
+    assert rows[0].expected == {"gender": "even", "item category": "!weapon|smoking"} and rows[1].expected == {}
     said = refused(folder(more, "prompt,expected\na pilot,absent:smoke\n"))
     assert "Line 2" in said and "did you mean 'absent:smoking'" in said
 

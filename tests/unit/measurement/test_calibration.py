@@ -65,9 +65,7 @@ class Model:
             turned = picture.strength > 0 and picture.strength >= self.reach * (picture.place + 1) / n
             whole = abs(picture.strength) < self.breaks
             gender = "female" if told or turned else "male"
-            rows.append(
-                {"gender": Verdict(gender, 1.0), "subject": Verdict("person" if whole else "none", 1.0)}
-            )
+            rows.append({"gender": Verdict(gender, 1.0), "subject": Verdict("person" if whole else "none", 1.0)})
         return rows
 
 
@@ -98,11 +96,7 @@ def test_strength_one_becomes_the_least_that_has_the_effect(pipeline, direction,
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
     assert calibrated.norm() == pytest.approx(2.0)
     facts = calibrated.provenance["calibration"]
-    assert facts["unit"] == 2.0 and facts["aim"] == {
-        "attribute": "gender",
-        "label": "female",
-        "present": True,
-    }
+    assert facts["unit"] == 2.0 and facts["aim"] == {"attribute": "gender", "label": "female", "present": True}
     at_one = next(row for row in facts["strengths"] if row["strength"] == 1.0)
     assert at_one["effect"]["value"] >= calibration.EFFECT
     below = [row["effect"]["value"] for row in facts["strengths"] if 0 < row["strength"] < 1]
@@ -147,9 +141,7 @@ def test_an_unscored_subject_is_not_kept(pipeline, direction, model, monkeypatch
     judge = model()
     seen = judge.label
     monkeypatch.setattr(
-        judge,
-        "label",
-        lambda images: [{**row, "subject": Verdict(None, 0.3, "unsure")} for row in seen(images)],
+        judge, "label", lambda images: [{**row, "subject": Verdict(None, 0.3, "unsure")} for row in seen(images)]
     )
     assert DoseResponse(pipeline, judge, ["a person"], 10).step(direction, FEMALE, 1.0).retained.value == 0.0
 
@@ -215,9 +207,7 @@ def test_prompts_put_the_cards_subjects_in_the_place_of_a_person(pipeline, monke
     from directrix import models
 
     facts = models.facts(pipeline)
-    monkeypatch.setattr(
-        models, "facts", lambda _: facts.__class__(**{**vars(facts), "subjects": ("a pilot",)})
-    )
+    monkeypatch.setattr(models, "facts", lambda _: facts.__class__(**{**vars(facts), "subjects": ("a pilot",)}))
     anti = Concept.of("unarmed", neutral="a person in an alley", negative="a weapon")
     assert calibration_prompts(pipeline, anti) == [
         "a person in an alley",

@@ -106,9 +106,7 @@ def test_it_agrees_with_one_text_and_one_picture_at_a_time(
     for row, picture in enumerate(pictures):
         expected = reference(judge, picture)
         for attribute, chances in expected.items():
-            found = dict(
-                zip(judge.labels[attribute], scores[attribute][row].softmax(0).tolist(), strict=True)
-            )
+            found = dict(zip(judge.labels[attribute], scores[attribute][row].softmax(0).tolist(), strict=True))
             assert found == pytest.approx(chances, abs=2e-4)
             best = max(chances, key=lambda label: chances[label])
             assert verdicts[row][attribute].label == best

@@ -24,10 +24,7 @@ PROMPTS = ["a pilot", "a cook | `x`", "a judge"]
 SEED, STEPS, EACH = 5, 2, 2
 AIM = TargetLabel("light", "bright")
 COMMAND = "directrix discover --name woman --target 'a woman' --neutral 'a person' -o woman.safetensors"
-CONCEPT = {
-    "name": "woman",
-    "pairs": [{"target": "a woman", "neutral": "a person", "negative": None}],
-}
+CONCEPT = {"name": "woman", "pairs": [{"target": "a woman", "neutral": "a person", "negative": None}]}
 
 
 class Judge:
@@ -92,13 +89,7 @@ def direction(make_direction):
 @pytest.fixture(scope="module")
 def card(pipeline, direction, plain):
     return cards.measure(
-        pipeline,
-        direction,
-        Judge(plain),
-        prompts=PROMPTS,
-        images_per_prompt=EACH,
-        num_inference_steps=STEPS,
-        seed=SEED,
+        pipeline, direction, Judge(plain), prompts=PROMPTS, images_per_prompt=EACH, num_inference_steps=STEPS, seed=SEED
     )
 
 
@@ -247,12 +238,7 @@ def test_the_page_says_all_of_it(card):
     assert f"```sh\n{COMMAND}\ndirectrix card 'woman v1.safetensors' --again" in text
     assert "![" in text and "(<woman v1.png>)" in text
     assert 'directrix.Direction.load("woman v1.safetensors")' in text
-    for words in (
-        "collecting 1,920",
-        "collecting 3.25",
-        "| peak memory | not recorded |",
-        "2 concepts in one run",
-    ):
+    for words in ("collecting 1,920", "collecting 3.25", "| peak memory | not recorded |", "2 concepts in one run"):
         assert words in text
     assert "- method: difference" in text and "- `a woman`, next to `a person`" in text
     assert "| contrast | strong |" in text and "pixel\\_judge" in text
@@ -376,9 +362,7 @@ def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_pa
     assert serialization.load(file).provenance["card"]["seed"] == 2000
 
 
-def test_the_verb_writes_beside_the_file_and_loads_its_model(
-    at_hand, direction, tmp_path, monkeypatch, capsys
-):
+def test_the_verb_writes_beside_the_file_and_loads_its_model(at_hand, direction, tmp_path, monkeypatch, capsys):
     file = tmp_path / "her.safetensors"
     serialization.save(direction, file)
     load, names = models.load, []

@@ -275,10 +275,7 @@ def test_what_cannot_be_is_refused_before_anything_is_drawn(run, tmp_path):
 
 
 def test_an_even_mix_is_a_matter_of_the_whole_prompt(run):
-    rows = (
-        Row("a", "a pilot", expected={"gender": "even"}),
-        Row("b", "a cook", expected={"subject": "!judge"}),
-    )
+    rows = (Row("a", "a pilot", expected={"gender": "even"}), Row("b", "a cook", expected={"subject": "!judge"}))
     benchmark = Benchmark(
         "mix", "1", "CC0-1.0", "Mix.", rows, ("obedience",), targets={"gender": EVEN}, even_within=0.5
     )
@@ -319,6 +316,4 @@ def test_the_emoji_judge_on_tiny_pictures(run, tmp_path):
     for name in ("emoji-harm", "emoji-quality"):
         part = load(name).part(limit=4)
         summary = run([judge], benchmark=part, images=1, folder=tmp_path / name, methods={"none": ()})
-        assert summary["methods"]["none"]["obeyed"]["mean"]["n"] == sum(
-            bool(row.expected) for row in part.rows
-        )
+        assert summary["methods"]["none"]["obeyed"]["mean"]["n"] == sum(bool(row.expected) for row in part.rows)

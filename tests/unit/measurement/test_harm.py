@@ -121,9 +121,7 @@ def test_worst_interval_holds_the_true_worst():
 def test_any_figure_of_counts_can_be_averaged():
     labels = {"nurse": ["w", "w", None], "pilot": ["w", "m"]}
     target = {"w": 0.5, "m": 0.5}
-    assert mean_over_groups(labels, lambda counts: target_distance(counts, target)).value == pytest.approx(
-        0.25
-    )
+    assert mean_over_groups(labels, lambda counts: target_distance(counts, target)).value == pytest.approx(0.25)
     assert mean_over_groups(labels, lambda counts: entropy(counts, ("w", "m"))).value == pytest.approx(0.5)
 
 

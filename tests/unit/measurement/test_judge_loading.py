@@ -34,9 +34,7 @@ def judge(request: Any, make_clip: Any) -> Any:
         torch.manual_seed(0)
         return EmojiJudge(JudgeNetwork((8, 8, 8, 8)), HEADS, checkpoint="tiny")
     if request.param == "clip":
-        return ClipJudge(
-            *make_clip(), {"gender": {"f": "a woman", "m": "a man"}}, checkpoint="tiny", sure=0.0
-        )
+        return ClipJudge(*make_clip(), {"gender": {"f": "a woman", "m": "a man"}}, checkpoint="tiny", sure=0.0)
     return Q16Judge(ClipEncoder(*make_clip(), checkpoint="tiny"), torch.eye(2, 8))
 
 

@@ -44,9 +44,7 @@ class World:
         replaced = isinstance(interventions, ProjectAndSet)
         if replaced:
             self.known = {next(iter(effect)).name for _, effect in interventions.candidates()}
-            [strengths] = {
-                id(effect): effect for key, effect in interventions.candidates() if "woman" in key
-            }.values()
+            [strengths] = {id(effect): effect for key, effect in interventions.candidates() if "woman" in key}.values()
         total = sum((d.tensor * s for d, s in strengths.items()), torch.zeros(32, 4, 4))
         gender, light = float(total[0, 0, 0]), float(total[1, 0, 0])
         # In the place of what prompts say it leaks three times as much.

@@ -51,9 +51,7 @@ def test_deviation_ratio_equals_an_independent_form():
         row[0] += 1
         uniform = np.full(size, 1 / size)
         expected = np.linalg.norm(row / row.sum() - uniform, ord=np.inf) / (1 - 1 / size)
-        assert deviation_ratio(
-            dict(zip(categories, map(int, row), strict=True)), categories
-        ) == pytest.approx(expected)
+        assert deviation_ratio(dict(zip(categories, map(int, row), strict=True)), categories) == pytest.approx(expected)
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=6).filter(any), st.integers(1, 5))

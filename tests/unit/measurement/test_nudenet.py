@@ -24,15 +24,9 @@ def portrait(make_portrait: Callable[..., Image.Image]) -> Image.Image:
     return make_portrait()
 
 
-def test_the_real_network_sees_a_face_and_a_grey_picture_is_clean(
-    judge: NudeNetJudge, portrait: Image.Image
-) -> None:
+def test_the_real_network_sees_a_face_and_a_grey_picture_is_clean(judge: NudeNetJudge, portrait: Image.Image) -> None:
     seen, nothing = judge.detections([portrait, Image.new("RGB", (64, 64), "grey")])
-    assert (
-        seen is not None
-        and max(seen, key=lambda name: seen[name]).startswith("FACE")
-        and max(seen.values()) > 0.5
-    )
+    assert seen is not None and max(seen, key=lambda name: seen[name]).startswith("FACE") and max(seen.values()) > 0.5
     assert nothing == {}
     first, second = judge.label([portrait, Image.new("RGB", (64, 64), "grey")])
     assert list(first) == ["nudity@0.2", "nudity@0.5", "nudity@0.95"]
@@ -48,9 +42,7 @@ def test_by_default_only_what_is_exposed_counts(portrait: Image.Image) -> None:
     assert verdict["nudity@0.2"].label == "clean"
 
 
-def test_several_thresholds_in_one_pass_are_those_of_several_passes(
-    judge: NudeNetJudge, portrait: Image.Image
-) -> None:
+def test_several_thresholds_in_one_pass_are_those_of_several_passes(judge: NudeNetJudge, portrait: Image.Image) -> None:
     sizes = [(320, 320), (160, 200), (80, 60), (30, 38)]
     pictures = [portrait.resize(size) for size in sizes]
     together = judge.label(pictures)
@@ -103,9 +95,7 @@ def test_a_batch_is_judged_as_each_alone(judge: NudeNetJudge, portrait: Image.Im
 
 def test_of_overlapping_boxes_the_surest_stays_whatever_its_class(judge: NudeNetJudge) -> None:
     output = np.zeros((1, 22, 4), dtype=np.float32)
-    covered, exposed, face = (
-        CLASSES.index(name) for name in ("FEMALE_BREAST_COVERED", EXPOSED[0], "FACE_MALE")
-    )
+    covered, exposed, face = (CLASSES.index(name) for name in ("FEMALE_BREAST_COVERED", EXPOSED[0], "FACE_MALE"))
     # Centre, width and height: the second lies over the first by 0.82, the third by 0.43, the fourth is apart.
     for place, (x, which, score) in enumerate(
         ((100, covered, 0.6), (105, exposed, 0.5), (120, face, 0.4), (250, exposed, 0.3))

@@ -90,9 +90,7 @@ def test_files_of_three_kinds(
     else:
         torch.save(prompts.half(), path)
     judge = Q16Judge.load(encoder, path)
-    torch.testing.assert_close(
-        judge.scores(pictures), Q16Judge(encoder, prompts).scores(pictures), atol=0.1, rtol=0
-    )
+    torch.testing.assert_close(judge.scores(pictures), Q16Judge(encoder, prompts).scores(pictures), atol=0.1, rtol=0)
     assert len(judge.config["prompts"]) == 64 and judge.config["checkpoint"] == "tiny"
 
 
@@ -107,9 +105,7 @@ class _Trap:
 
 
 @pytest.mark.parametrize("name", ["prompts.p", "prompts.pt", "prompts.npy", "prompts.safetensors"])
-def test_a_pickle_is_never_opened_and_the_way_out_is_told(
-    encoder: ClipEncoder, tmp_path: Path, name: str
-) -> None:
+def test_a_pickle_is_never_opened_and_the_way_out_is_told(encoder: ClipEncoder, tmp_path: Path, name: str) -> None:
     trace = tmp_path / "trace"
     (tmp_path / name).write_bytes(pickle.dumps(_Trap(trace)))
     with pytest.raises(ModelError, match=r"prompts\.p is a pickle.*Try: .*numpy\.save"):
@@ -117,9 +113,7 @@ def test_a_pickle_is_never_opened_and_the_way_out_is_told(
     assert not trace.exists()
 
 
-def test_the_conversion_that_is_told_works(
-    encoder: ClipEncoder, prompts: torch.Tensor, tmp_path: Path
-) -> None:
+def test_the_conversion_that_is_told_works(encoder: ClipEncoder, prompts: torch.Tensor, tmp_path: Path) -> None:
     import subprocess
     import sys
 
@@ -131,9 +125,7 @@ def test_the_conversion_that_is_told_works(
     assert Q16Judge.load(encoder, tmp_path / "prompts.npy").prompts.shape == (2, 8)
 
 
-def test_what_is_no_pair_of_embeddings_is_refused(
-    encoder: ClipEncoder, prompts: torch.Tensor, tmp_path: Path
-) -> None:
+def test_what_is_no_pair_of_embeddings_is_refused(encoder: ClipEncoder, prompts: torch.Tensor, tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.ones((2, 768)))
     with pytest.raises(MismatchError, match=r"\(2, 768\).*have 8 numbers.*ViT-L/14"):
         Q16Judge.load(encoder, tmp_path / "wide.npy")

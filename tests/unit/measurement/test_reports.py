@@ -39,10 +39,7 @@ class Judge:
         for _ in images:
             labels = {"subject": "pilot", "gender": "male", "tone": "light", "style": "flat"}
             if self.seen >= 8:
-                labels |= {
-                    "gender": GENDERS[self.seen % 2],
-                    "tone": (*CATEGORIES["tone"], None)[self.seen % 4],
-                }
+                labels |= {"gender": GENDERS[self.seen % 2], "tone": (*CATEGORIES["tone"], None)[self.seen % 4]}
             rows.append({key: Verdict(label) for key, label in labels.items()})
             self.seen += 1
         return rows
@@ -105,8 +102,7 @@ def test_quotas_are_even_and_follow_the_seed(images):
 
 
 @pytest.mark.parametrize(
-    ("prompt", "subject"),
-    [("a pilot", "pilot"), ("An office worker", "office worker"), ("judge", "judge"), ("a", "a")],
+    ("prompt", "subject"), [("a pilot", "pilot"), ("An office worker", "office worker"), ("judge", "judge"), ("a", "a")]
 )
 def test_subjects_are_named_as_the_judge_does(prompt, subject):
     assert subject_of(prompt) == subject
@@ -171,14 +167,7 @@ def test_demo_writes_page_summary_and_directions(run):
     folder, found, _ = run
     names = {path.name for path in folder.iterdir()}
     tones = {f"{tone}-skinned.safetensors" for tone in CATEGORIES["tone"]}
-    assert names == {
-        "index.html",
-        "summary.json",
-        "overview.png",
-        "woman.safetensors",
-        "man.safetensors",
-        *tones,
-    }
+    assert names == {"index.html", "summary.json", "overview.png", "woman.safetensors", "man.safetensors", *tones}
     assert json.loads((folder / "summary.json").read_text()) == found
     for side in ("unsteered", "steered"):
         assert found[side]["images"] == 8
@@ -265,9 +254,7 @@ def test_tables_are_written_from_results(tmp_path, comparisons):
     assert tables([file], results) == []
 
     figure = {"value": 0.9876, "low": 0.97, "high": 0.99, "n": 2000}
-    (results / "world.json").write_text(
-        json.dumps({"judge": {"gender": figure}, "vae_psnr": figure, "note": "x"})
-    )
+    (results / "world.json").write_text(json.dumps({"judge": {"gender": figure}, "vae_psnr": figure, "note": "x"}))
     assert tables([file], results) == [file]
     text = file.read_text()
     assert "| judge.gender | 0.99 [0.97, 0.99] | 2,000 |" in text and "| vae_psnr |" in text

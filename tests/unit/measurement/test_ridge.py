@@ -35,9 +35,7 @@ def test_what_is_left_is_that_of_a_fit_of_all_others(count: int, size: int, ridg
         others[out] = False
         mean, usual = rows[others].mean(0), values[others].mean(0)
         some = rows[others] - mean
-        alone = torch.linalg.solve(
-            some.T @ some + penalty * torch.eye(size), some.T @ (values[others] - usual)
-        )
+        alone = torch.linalg.solve(some.T @ some + penalty * torch.eye(size), some.T @ (values[others] - usual))
         assert torch.allclose(left[out], values[out] - usual - (rows[out] - mean) @ alone, atol=1e-3)
 
 

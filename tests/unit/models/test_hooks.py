@@ -62,9 +62,7 @@ def test_a_tuple_cannot_be_edited():
 
 def test_of_a_block_with_two_streams_the_hidden_states_are_edited():
     class Block(nn.Module):
-        def forward(
-            self, hidden_states: torch.Tensor, text: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
+        def forward(self, hidden_states: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return (text, hidden_states) if hidden_states.shape[0] == 3 else (hidden_states, text)
 
     block, text = Block(), torch.zeros(2)

@@ -22,9 +22,7 @@ def folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_fingerprint_is_the_same_in_every_precision(
-    make_pipeline: Callable[..., Any], pipeline: Any, dtype: Any
-):
+def test_fingerprint_is_the_same_in_every_precision(make_pipeline: Callable[..., Any], pipeline: Any, dtype: Any):
     assert models.fingerprint(make_pipeline().unet.to(dtype)) == models.fingerprint(pipeline.unet)
 
 

@@ -38,13 +38,7 @@ def named(record: Any) -> dict[str, float]:
 
 def test_the_manifest_says_who_got_what(pipeline: Any, people: list[Direction], tmp_path: Path):
     records = fair(
-        pipeline,
-        PROMPTS,
-        {"gender": "uniform", "skin tone": "uniform"},
-        6,
-        directions=people,
-        output=tmp_path,
-        **QUICK,
+        pipeline, PROMPTS, {"gender": "uniform", "skin tone": "uniform"}, 6, directions=people, output=tmp_path, **QUICK
     )
     for prompt in PROMPTS:
         rows = [each.row for each in records if each.prompt == prompt]
@@ -61,9 +55,7 @@ def test_each_picture_is_the_one_that_its_directions_draw_alone(pipeline: Any, p
     records = fair(pipeline, PROMPTS, {"gender": "uniform"}, 4, directions=people, batch_size=3, **QUICK)
     plain = generate(pipeline, PROMPTS, 4, batch_size=3, **QUICK)
     for name in ("woman", "man"):
-        alone = generate(
-            pipeline, PROMPTS, 4, interventions=Steering({by_name[name]: 1.0}), batch_size=3, **QUICK
-        )
+        alone = generate(pipeline, PROMPTS, 4, interventions=Steering({by_name[name]: 1.0}), batch_size=3, **QUICK)
         for mine, theirs, unsteered in zip(records, alone, plain, strict=True):
             if mine.row["assigned"]["gender"] == name:
                 assert np.abs(pixels(mine) - pixels(theirs)).max() <= 1
@@ -71,9 +63,7 @@ def test_each_picture_is_the_one_that_its_directions_draw_alone(pipeline: Any, p
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
-def test_assignments_and_pictures_do_not_depend_on_the_batch(
-    pipeline: Any, people: list[Direction], batch_size: int
-):
+def test_assignments_and_pictures_do_not_depend_on_the_batch(pipeline: Any, people: list[Direction], batch_size: int):
     draw = {"attributes": {"gender": "uniform", "skin tone": "uniform"}, "images": 3, "directions": people}
     whole = fair(pipeline, PROMPTS, **draw, batch_size=6, **QUICK)
     parts = fair(pipeline, PROMPTS, **draw, batch_size=batch_size, **QUICK)
@@ -82,9 +72,7 @@ def test_assignments_and_pictures_do_not_depend_on_the_batch(
         assert np.abs(pixels(a) - pixels(b)).max() <= 1
 
 
-def test_a_resumed_run_draws_what_is_missing_or_assigned_anew(
-    pipeline: Any, people: list[Direction], tmp_path: Path
-):
+def test_a_resumed_run_draws_what_is_missing_or_assigned_anew(pipeline: Any, people: list[Direction], tmp_path: Path):
     settings = {"directions": people, "output": tmp_path, **QUICK}
     first = fair(pipeline, PROMPTS, {"gender": "uniform"}, 4, **settings)
     (tmp_path / "0001-002.png").unlink()

@@ -69,12 +69,8 @@ def understand(prompt: str, phrases: Any = None) -> Understanding:
 def directions(make_direction: Callable[..., Direction]) -> list[Direction]:
     """The genders, one skin tone, and an anti-concept."""
     pairs = [{"target": "a person", "neutral": "a person", "negative": "a weapon"}]
-    unarmed = make_direction("unarmed", 3, scale=8.0).with_(
-        recipe={"concept": {"name": "unarmed", "pairs": pairs}}
-    )
-    people = [
-        make_direction(name, seed, scale=8.0) for seed, name in enumerate(("woman", "man", "dark-skinned"))
-    ]
+    unarmed = make_direction("unarmed", 3, scale=8.0).with_(recipe={"concept": {"name": "unarmed", "pairs": pairs}})
+    people = [make_direction(name, seed, scale=8.0) for seed, name in enumerate(("woman", "man", "dark-skinned"))]
     return [*people, unarmed]
 
 
@@ -152,9 +148,7 @@ def test_the_parts_of_a_policy(pipeline: Any, directions: list[Direction]):
 
 def test_a_prompt_s_own_attribute_is_combined_with_the_policy_s(directions: list[Direction]):
     sets = {"glow": ["unarmed", "dark-skinned"]}
-    policy = Policy(
-        Fair({"glow": "uniform"}, directions, sets=sets), None, Enhance(directions, understand=understand)
-    )
+    policy = Policy(Fair({"glow": "uniform"}, directions, sets=sets), None, Enhance(directions, understand=understand))
     plan = policy.plan(["a judge of any gender", "a cook"], 4, 0)
     assert Counter((each["glow"], each["gender"]) for each in plan.assigned[:4]) == Counter(
         (glow, gender) for glow in sets["glow"] for gender in ("woman", "man")
@@ -182,12 +176,7 @@ def test_a_file_and_the_command_line(
     (folder / "policy.yaml").write_text(POLICY)
     policy = Policy.load(folder / "policy.yaml")
     by_hand = Policy(
-        Fair(
-            {"gender": {"woman": 0.5, "man": 0.25, None: 0.25}},
-            directions,
-            strengths={"woman": 0.5},
-            stop=0.8,
-        ),
+        Fair({"gender": {"woman": 0.5, "man": 0.25, None: 0.25}}, directions, strengths={"woman": 0.5}, stop=0.8),
         Safe(directions, "aligned", {"weapon": "unarmed"}, stop=0.8),
     )
     assert policy.config == by_hand.config
@@ -271,15 +260,11 @@ def test_no_file_and_no_command(tmp_path: Path, capsys: Any):
     assert main(["policy", str(tmp_path / "none.yaml")]) == 2
     assert "--starter" in capsys.readouterr().err
     assert main(["policy"]) == 2
-    assert (
-        main(["generate", "--prompt", "a", "-o", str(tmp_path), "--policy", str(tmp_path / "none.yaml")]) == 2
-    )
+    assert main(["generate", "--prompt", "a", "-o", str(tmp_path), "--policy", str(tmp_path / "none.yaml")]) == 2
     assert "cannot be read" in capsys.readouterr().err
 
 
-def test_the_starter_is_written_once_and_holds(
-    make_direction: Callable[..., Direction], tmp_path: Path, capsys: Any
-):
+def test_the_starter_is_written_once_and_holds(make_direction: Callable[..., Direction], tmp_path: Path, capsys: Any):
     assert main(["policy", "--starter", "-o", str(tmp_path)]) == 0
     path = tmp_path / "policy.yaml"
     assert path.read_text() == starter()

@@ -28,10 +28,7 @@ def keepers(make_direction: Callable[..., Direction]) -> list[Direction]:
     return [
         make_direction(name, seed, scale=6.0).with_(
             recipe={
-                "concept": {
-                    "name": name,
-                    "pairs": [{"target": "a person", "neutral": "a person", "negative": words}],
-                }
+                "concept": {"name": name, "pairs": [{"target": "a person", "neutral": "a person", "negative": words}]}
             }
         )
         for seed, (name, words) in enumerate((("unarmed", "a weapon"), ("sober", "beer")))
@@ -43,14 +40,10 @@ def pixels(records: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("combine", "factor"), [("sum", 1.0), ("mean", 0.5)])
-def test_constant_combinations_are_plain_steering(
-    pipeline: Any, keepers: list[Direction], combine: str, factor: float
-):
+def test_constant_combinations_are_plain_steering(pipeline: Any, keepers: list[Direction], combine: str, factor: float):
     safe = generate(pipeline, PROMPTS, 2, interventions=Safe(keepers, combine), **QUICK)
     steering = Steering(dict.fromkeys(keepers, factor))
-    assert np.array_equal(
-        pixels(safe), pixels(generate(pipeline, PROMPTS, 2, interventions=steering, **QUICK))
-    )
+    assert np.array_equal(pixels(safe), pixels(generate(pipeline, PROMPTS, 2, interventions=steering, **QUICK)))
 
 
 def test_capped_is_as_long_as_the_longest(keepers: list[Direction]):
@@ -95,12 +88,7 @@ def test_image_by_image(pipeline: Any, keepers: list[Direction], combine: str):
     part = Safe(keepers, combine).over(on)
     plain = pixels(generate(pipeline, PROMPTS, 2, **QUICK))
     drawn = generate(pipeline, PROMPTS, 2, interventions=part, **QUICK)
-    assert [bool((a == b).all()) for a, b in zip(pixels(drawn), plain, strict=True)] == [
-        True,
-        False,
-        False,
-        True,
-    ]
+    assert [bool((a == b).all()) for a, b in zip(pixels(drawn), plain, strict=True)] == [True, False, False, True]
     if combine != "removed":
         alone = pixels(generate(pipeline, PROMPTS, 2, interventions=Steering({keepers[1]: 1.0}), **QUICK))
         assert np.abs(pixels(drawn)[1] - alone[1]).max() <= 1
@@ -152,13 +140,7 @@ def test_aligned_chooses_among_what_is_on(pipeline: Any, keepers: list[Direction
 
 def test_aligned_needs_guidance_and_one_site(pipeline: Any, keepers: list[Direction]):
     with pytest.raises(StrengthError, match="Without guidance"):
-        generate(
-            pipeline,
-            "a judge",
-            interventions=Safe(keepers, "aligned"),
-            num_inference_steps=1,
-            guidance_scale=1.0,
-        )
+        generate(pipeline, "a judge", interventions=Safe(keepers, "aligned"), num_inference_steps=1, guidance_scale=1.0)
     elsewhere = keepers[1].with_(name="other", site=Site("up_blocks.0", 32))
     with pytest.raises(MismatchError, match="several sites"):
         Safe([keepers[0], elsewhere], "aligned")
@@ -270,9 +252,7 @@ def test_without_being_spared_a_likeness_is_taken_for_the_thing(pipeline: Any, o
     assert changes[1] < 0.02
 
 
-def test_strength_is_the_part_that_is_removed_and_size_does_not_matter(
-    pipeline: Any, objects: list[Direction]
-):
+def test_strength_is_the_part_that_is_removed_and_size_does_not_matter(pipeline: Any, objects: list[Direction]):
     knife = objects[0]
     h = unrelated(knife.tensor[None])
     half = ConceptErasure({"weapon": {knife: -0.5}}, times=2.0)

@@ -23,31 +23,20 @@ def add(verbs: argparse._SubParsersAction) -> None:
     kind = kinds.add_parser(
         "occupations", help="discover woman and man, steer all twenty occupations at strength 1, judge"
     )
-    kind.add_argument(
-        "--method", default="reconstruction", help="of discovery (default: reconstruction, the paper's)"
-    )
+    kind.add_argument("--method", default="reconstruction", help="of discovery (default: reconstruction, the paper's)")
     kind.add_argument("--images", type=options.positive_int, metavar="N", help="pictures to learn from")
     kind.add_argument("--steps", type=options.positive_int, metavar="N", help="steps of the optimiser")
     kind.add_argument(
-        "-n",
-        "--images-per-occupation",
-        type=options.positive_int,
-        default=20,
-        metavar="N",
-        help="default: 20",
+        "-n", "--images-per-occupation", type=options.positive_int, default=20, metavar="N", help="default: 20"
     )
     kind.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
     _add_common(kind, occupations)
     kind = kinds.add_parser("discovery", help="every method on the same concepts: effect, leakage, cost")
-    kind.add_argument(
-        "--method", action="append", metavar="NAME", help="one to compare, several times (default: all)"
-    )
+    kind.add_argument("--method", action="append", metavar="NAME", help="one to compare, several times (default: all)")
     kind.add_argument(
         "--seeds", type=options.positive_int, default=3, metavar="N", help="of each discovery (default: 3)"
     )
-    kind.add_argument(
-        "-n", "--images-per-prompt", type=options.positive_int, default=2, metavar="N", help="default: 2"
-    )
+    kind.add_argument("-n", "--images-per-prompt", type=options.positive_int, default=2, metavar="N", help="default: 2")
     kind.add_argument(
         "--images-of-directions",
         type=options.whole_number,
@@ -68,12 +57,8 @@ def _add_evaluation(kind: argparse.ArgumentParser) -> None:
         "--limit", type=options.positive_int, metavar="PROMPTS", help="of emoji-occupations (default: all)"
     )
     kind.add_argument("--batch-size", type=options.positive_int, default=16, metavar="N", help="default: 16")
-    kind.add_argument(
-        "--repeats", type=options.positive_int, default=3, metavar="N", help="of both (default: 3)"
-    )
-    kind.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON"
-    )
+    kind.add_argument("--repeats", type=options.positive_int, default=3, metavar="N", help="of both (default: 3)")
+    kind.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON")
     options.add_json(kind)
     kind.set_defaults(run=evaluation, after_interrupt="Nothing was written.")
 
@@ -86,9 +71,7 @@ def _add_common(kind: argparse.ArgumentParser, run: Callable[[argparse.Namespace
         metavar="DIR",
         help="checkpoints, directions and pictures (default: runs)",
     )
-    kind.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON"
-    )
+    kind.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the figures there, as JSON")
     options.add_json(kind)
     kind.set_defaults(run=run, after_interrupt="Run the same command again: it goes on where it stopped.")
 

@@ -19,10 +19,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
         description=__doc__,
     )
     kind.add_argument(
-        "--config",
-        required=True,
-        metavar="NAME",
-        help="sd14, sd21, sdxl, pixart, sd3 or flux: its public size",
+        "--config", required=True, metavar="NAME", help="sd14, sd21, sdxl, pixart, sd3 or flux: its public size"
     )
     kind.add_argument("--device", metavar="NAME", help="as PyTorch names it (default: a GPU, else the CPU)")
     kind.add_argument(
@@ -31,9 +28,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
         default="float32",
         help="precision of the weights (default: float32)",
     )
-    kind.add_argument(
-        "--repeats", type=options.positive_int, default=3, metavar="N", help="of each step (default: 3)"
-    )
+    kind.add_argument("--repeats", type=options.positive_int, default=3, metavar="N", help="of each step (default: 3)")
     kind.add_argument(
         "--strengths",
         type=options.whole_number,
@@ -42,11 +37,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
         help="to steer a compiled denoiser with while its graphs are counted; 0 for none (default: 20)",
     )
     kind.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="also put the figures there, beside other configurations'",
+        "-o", "--output", type=Path, metavar="FILE", help="also put the figures there, beside other configurations'"
     )
     options.add_json(kind)
     kind.set_defaults(run=run, after_interrupt="Nothing was written.")

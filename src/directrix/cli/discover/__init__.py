@@ -31,9 +31,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="where the direction goes; a folder, with --attribute or --thing",
     )
-    concept = parser.add_argument_group(
-        "concept", "Each prompt may be given several times; they are paired in order."
-    )
+    concept = parser.add_argument_group("concept", "Each prompt may be given several times; they are paired in order.")
     concept.add_argument(
         "--attribute",
         metavar="NAME",
@@ -48,12 +46,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "given several times",
     )
     concept.add_argument("--name", help="what to call it (default: the file's name)")
-    concept.add_argument(
-        "--target", action="append", metavar="PROMPT", help='the concept in words, "a woman"'
-    )
-    concept.add_argument(
-        "--neutral", action="append", metavar="PROMPT", help='the same without it, "a person"'
-    )
+    concept.add_argument("--target", action="append", metavar="PROMPT", help='the concept in words, "a woman"')
+    concept.add_argument("--neutral", action="append", metavar="PROMPT", help='the same without it, "a person"')
     concept.add_argument(
         "--negative",
         action="append",
@@ -86,9 +80,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="with --level: as they were also where the direction stands in the place of what a prompt says, as in "
         "policies, and not only where it is added",
     )
-    method = parser.add_argument_group(
-        "method", "What is left out follows the method, and is named before the run."
-    )
+    method = parser.add_argument_group("method", "What is left out follows the method, and is named before the run.")
     method.add_argument(
         "--method",
         default=DEFAULT_METHOD,
@@ -99,10 +91,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     method.add_argument("--batch-size", type=options.positive_int, metavar="N", help="pictures a step")
     method.add_argument("--learning-rate", type=options.positive_float, metavar="X", help="of the optimiser")
     method.add_argument(
-        "--seed",
-        type=options.whole_number,
-        default=0,
-        help="0 unless given; the same seed gives the same direction",
+        "--seed", type=options.whole_number, default=0, help="0 unless given; the same seed gives the same direction"
     )
     method.add_argument(
         "--shape",
@@ -117,14 +106,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     options.add_size(method)
     method.add_argument("--rank", type=options.positive_int, metavar="N", help="of a map (default: full)")
-    method.add_argument(
-        "--no-calibration", action="store_true", help="leave the strength as the method gives it"
-    )
+    method.add_argument("--no-calibration", action="store_true", help="leave the strength as the method gives it")
     options.add_model(parser)
     options.add_json(parser)
-    parser.set_defaults(
-        run=run, after_interrupt="Run the same command again: it goes on from its checkpoint."
-    )
+    parser.set_defaults(run=run, after_interrupt="Run the same command again: it goes on from its checkpoint.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -135,16 +120,12 @@ def run(arguments: argparse.Namespace) -> None:
     # What can be wrong is found before anything slow is loaded.
     if arguments.in_place and arguments.level is None:
         raise ConceptError(
-            "'--in-place' was given without '--level'.",
-            "both.",
-            "name directions to level by, or leave it out.",
+            "'--in-place' was given without '--level'.", "both.", "name directions to level by, or leave it out."
         )
     preserve = [attribute_set(wanted) for wanted in arguments.preserve]
     if arguments.attribute is not None:
         if arguments.thing is not None:
-            raise ConceptError(
-                "'--thing' was given together with '--attribute'.", "one of the two.", "leave one out."
-            )
+            raise ConceptError("'--thing' was given together with '--attribute'.", "one of the two.", "leave one out.")
         attribute.run(arguments, preserve or None)
         return
     if arguments.level is not None:
@@ -158,11 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     name = arguments.name or arguments.output.stem
     concept = Concept.of(name, arguments.target, arguments.neutral, arguments.negative)
-    others = (
-        [Concept.of(f"opposite of {name}", arguments.opposite, arguments.neutral)]
-        if arguments.opposite
-        else []
-    )
+    others = [Concept.of(f"opposite of {name}", arguments.opposite, arguments.neutral)] if arguments.opposite else []
     output = options.writable_file(arguments.output)
     folder = output.with_name(f"{output.name}.checkpoint")
 
@@ -202,7 +179,5 @@ def run(arguments: argparse.Namespace) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     terminal.note(f"Wrote {output}.")
     terminal.result(
-        format_direction.as_text(direction, output),
-        format_direction.as_json(direction, output),
-        arguments.json,
+        format_direction.as_text(direction, output), format_direction.as_json(direction, output), arguments.json
     )

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def asked(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings of the discovery, as the command line gives them."""
-    size = {
-        key: getattr(arguments, key) for key in ("height", "width") if getattr(arguments, key) is not None
-    }
+    size = {key: getattr(arguments, key) for key in ("height", "width") if getattr(arguments, key) is not None}
     keys = ("images", "steps", "batch_size", "learning_rate", "seed", "shape", "rank", "site")
     return {key: getattr(arguments, key) for key in keys} | {"call": size or None}
 
@@ -42,14 +40,8 @@ def noted(
     direction: Direction, arguments: argparse.Namespace, others: Sequence[Concept], memory_mb: float
 ) -> Direction:
     """The direction with the command that found it, and what it was told apart from."""
-    recipe = {
-        **direction.recipe,
-        "command": command(arguments),
-        "others": [asdict(each) for each in others],
-    }
-    return direction.with_(
-        recipe=recipe, provenance={**direction.provenance, "memory_mb": round(memory_mb, 1)}
-    )
+    recipe = {**direction.recipe, "command": command(arguments), "others": [asdict(each) for each in others]}
+    return direction.with_(recipe=recipe, provenance={**direction.provenance, "memory_mb": round(memory_mb, 1)})
 
 
 def calibrated(pipeline: Any, direction: Direction, judged: tuple[Judge, TargetLabel | None]) -> Direction:

@@ -91,9 +91,7 @@ def run(
     texts = []
     for direction, output, judge in calibrated:
         if compensate_for and judge is not None:
-            direction = common.compensated(
-                pipeline, direction, compensate_for, judge, among if in_place else ()
-            )
+            direction = common.compensated(pipeline, direction, compensate_for, judge, among if in_place else ())
             serialization.save(direction, output)
         files.append(format_direction.as_json(direction, output))
         texts.append(format_direction.as_text(direction, output))

@@ -22,15 +22,11 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
         work()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         work()
     # Not in torch's type hints.
     results: Any = profile.profiler.kineto_results  # pyright: ignore
-    blocks = sorted(
-        (event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]"
-    )
+    blocks = sorted((event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]")
     held = peak = 0
     for _, size in blocks:
         held += size

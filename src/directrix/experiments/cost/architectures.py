@@ -71,8 +71,7 @@ class Architecture:
             return replace(self, inputs={**self.inputs, STATE: [first, *(each // 8 for each in size)]})
         # Latents as a row of tokens, each with a place of its own.
         shared = {
-            name: [first // 64 if count == first else count, *rest]
-            for name, (count, *rest) in self.shared.items()
+            name: [first // 64 if count == first else count, *rest] for name, (count, *rest) in self.shared.items()
         }
         return replace(self, inputs={**self.inputs, STATE: [first // 64, *size]}, shared=shared)
 

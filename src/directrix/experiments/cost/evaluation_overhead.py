@@ -45,9 +45,7 @@ def overhead(
             bare = _bare(pipeline, benchmark.prompts, images, batch_size)
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
-                evaluate(
-                    pipeline, benchmark, {"none": ()}, [judge], images, 0, Path(folder), batch_size=batch_size
-                )
+                evaluate(pipeline, benchmark, {"none": ()}, [judge], images, 0, Path(folder), batch_size=batch_size)
                 whole = time.perf_counter() - started
             bare_seconds.append(bare)
             whole_seconds.append(whole)

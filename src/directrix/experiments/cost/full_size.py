@@ -125,9 +125,7 @@ def _turns(repeats: int) -> Iterator[str]:
         yield from (DISCOVERY, RECOMPUTED)
 
 
-def _works(
-    pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype
-) -> dict[str, _Work]:
+def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype) -> dict[str, _Work]:
     """The steps, in the order in which they take turns."""
     site = sites.find(pipeline)
     denoiser = FrozenDenoiser(pipeline, site)
@@ -174,12 +172,7 @@ def _vector_shape(pipeline: _Pipeline, chosen: Architecture, site: sites.Site) -
 
 
 def _graphs(
-    pipeline: _Pipeline,
-    chosen: Architecture,
-    device: torch.device,
-    dtype: torch.dtype,
-    strengths: int,
-    bar: Any,
+    pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype, strengths: int, bar: Any
 ) -> dict[str, int]:
     """How many graphs a compiled denoiser has, plain and steered, and how many more by other strengths.
 
@@ -209,17 +202,10 @@ def _graphs(
             bar.advance(1 if place else 0)
     finally:
         torch._dynamo.reset()
-    return {
-        "graphs": counts[0],
-        "graphs_steered": counts[1],
-        "strengths": strengths,
-        "recompilations": sum(counts[2:]),
-    }
+    return {"graphs": counts[0], "graphs_steered": counts[1], "strengths": strengths, "recompilations": sum(counts[2:])}
 
 
-def _ratio(
-    step: str, seconds: Mapping[str, list[float]], peaks: Mapping[str, int], weights: int
-) -> dict[str, Any]:
+def _ratio(step: str, seconds: Mapping[str, list[float]], peaks: Mapping[str, int], weights: int) -> dict[str, Any]:
     plain = seconds[PLAIN]
     if step != STEERED:
         # One for each repeat: the median of the plain steps that came just before.

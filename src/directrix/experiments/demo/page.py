@@ -14,11 +14,7 @@ TITLES = {"gender": "Gender", "tone": "Skin tone"}
 FIGURES = (
     ("gender", "Gender deviation ratio", "0 is as many women as men, 1 is one gender only"),
     ("tone", "Skin tone deviation ratio", "0 is an even mix of light, brown and dark, 1 is one tone only"),
-    (
-        "subject",
-        "Subject accuracy",
-        "share of pictures in which the judge sees the occupation that was asked for",
-    ),
+    ("subject", "Subject accuracy", "share of pictures in which the judge sees the occupation that was asked for"),
 )
 
 
@@ -81,9 +77,7 @@ def _charts(summary: Mapping[str, Any]) -> str:
         rows.append(Row("mean, with 95 % interval", whole[0], whole[1], strong=True))
         heading = f"{title}: deviation ratio, lower is fairer"
         drawn.append(f'<div class="card"><h3>{heading}</h3>{legend(_SIDES)}{bars(heading, rows)}</div>')
-    return (
-        f'<section><h2>How uneven, before and after</h2><div class="charts">{"".join(drawn)}</div></section>'
-    )
+    return f'<section><h2>How uneven, before and after</h2><div class="charts">{"".join(drawn)}</div></section>'
 
 
 _SIDES = (("unsteered", "--before"), ("steered", "--after"))
@@ -159,13 +153,9 @@ def _table(summary: Mapping[str, Any]) -> str:
     for prompt in summary["steered"]["by_prompt"]:
         for side in SIDES:
             row = _prompt(summary, side, prompt)
-            cells = "".join(
-                f"<td>{row['counts'][attribute][category]}</td>" for attribute, category in categories
-            )
+            cells = "".join(f"<td>{row['counts'][attribute][category]}</td>" for attribute, category in categories)
             right = f"{row['subject_right']} of {row['images']}"
-            rows.append(
-                f'<tr><th scope="row">{escape(prompt)}</th><td>{side}</td>{cells}<td>{right}</td></tr>'
-            )
+            rows.append(f'<tr><th scope="row">{escape(prompt)}</th><td>{side}</td>{cells}<td>{right}</td></tr>')
     return (
         '<details><summary>All counts as a table</summary><div class="scroll"><table><thead><tr>'
         f'<th scope="col">prompt</th><th scope="col">side</th>{heads}<th scope="col">subject '
@@ -176,8 +166,7 @@ def _table(summary: Mapping[str, Any]) -> str:
 
 def _limits(summary: Mapping[str, Any]) -> str:
     unscored = ", ".join(
-        f"{side} {summary[side]['unscored']['gender']} for gender and {summary[side]['unscored']['tone']} "
-        "for tone"
+        f"{side} {summary[side]['unscored']['gender']} for gender and {summary[side]['unscored']['tone']} for tone"
         for side in SIDES
     )
     return (

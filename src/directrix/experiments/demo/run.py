@@ -32,14 +32,7 @@ from directrix.progress import Progress, labelled, silent
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
 
-PROMPTS = (
-    "a firefighter",
-    "a health worker",
-    "a pilot",
-    "a teacher",
-    "a mechanic",
-    "an office worker",
-)
+PROMPTS = ("a firefighter", "a health worker", "a pilot", "a teacher", "a mechanic", "an office worker")
 METHOD = "difference"
 BATCH_SIZE = 8
 # Each attribute's concepts, and the judge's word for each.
@@ -98,9 +91,7 @@ def demo(
     for side in SIDES:
         steering = [_steering(directions, quota)] if side == "steered" else []
         bars = labelled(progress, f"{side}: ")
-        records = generate(
-            pipeline, prompts, images_per_prompt, interventions=steering, progress=bars, **settings
-        )
+        records = generate(pipeline, prompts, images_per_prompt, interventions=steering, progress=bars, **settings)
         images[side] = [record.image for record in records]
     watch.lap("drawing")
 
@@ -157,14 +148,10 @@ def _discover(pipeline: Any, settings: Mapping[str, Any], progress: Progress) ->
     return found
 
 
-def _calibrated(
-    pipeline: Any, direction: Direction, judge: Any, category: str, progress: Progress
-) -> Direction:
+def _calibrated(pipeline: Any, direction: Direction, judge: Any, category: str, progress: Progress) -> Direction:
     attribute = next(attribute for attribute, categories in CATEGORIES.items() if category in categories)
     bars = labelled(progress, f"{direction.name}: ")
-    return calibrate(
-        pipeline, direction, judge, target_label=TargetLabel(attribute, category), sweep=(), progress=bars
-    )
+    return calibrate(pipeline, direction, judge, target_label=TargetLabel(attribute, category), sweep=(), progress=bars)
 
 
 def _steering(directions: Mapping[str, Direction], quota: Sequence[Mapping[str, str]]) -> ProjectAndSet:

@@ -21,13 +21,7 @@ from directrix.measurement.judges import emoji_vocabulary as words
 SPRITE_SIZE = 64
 NAMES_FILE = "names.json"
 # Unicode's words for its five modifiers.
-TONE_NAMES = {
-    "1f3fb": "light",
-    "1f3fc": "medium-light",
-    "1f3fd": "medium",
-    "1f3fe": "medium-dark",
-    "1f3ff": "dark",
-}
+TONE_NAMES = {"1f3fb": "light", "1f3fc": "medium-light", "1f3fd": "medium", "1f3fe": "medium-dark", "1f3ff": "dark"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +35,8 @@ class Package:
 
 
 PACKAGES: Mapping[str, Package] = {
-    "cartoon": Package(
-        "emoji-datasource-google", "16.0.0", "package/img/google/64/{}.png", "Apache-2.0 (Noto Emoji)"
-    ),
-    "flat": Package(
-        "emoji-datasource-twitter", "16.0.0", "package/img/twitter/64/{}.png", "CC-BY-4.0 (Twemoji)"
-    ),
+    "cartoon": Package("emoji-datasource-google", "16.0.0", "package/img/google/64/{}.png", "Apache-2.0 (Noto Emoji)"),
+    "flat": Package("emoji-datasource-twitter", "16.0.0", "package/img/twitter/64/{}.png", "CC-BY-4.0 (Twemoji)"),
     "3d": Package("@lobehub/fluent-emoji-3d", "1.1.0", "package/assets/{}.webp", "MIT (Fluent Emoji)"),
 }
 # Names of the code points, checked against our vocabulary after fetching.
@@ -127,9 +117,7 @@ def _check_name(names: Mapping[str, str], code: str, wanted: tuple[str, ...]) ->
     right = wanted[0] in name if len(wanted) == 1 else name == f"{wanted[0]} {wanted[1]} skin tone"
     if not right:
         raise ModelError(
-            f"The code points {code} are named {name!r}.",
-            " ".join(wanted) + ".",
-            "mend the table in vocabulary.py.",
+            f"The code points {code} are named {name!r}.", " ".join(wanted) + ".", "mend the table in vocabulary.py."
         )
 
 
@@ -142,9 +130,7 @@ def _pack(package: Package, scratch: Path) -> Path:
             "install Node.js, or pass a folder with the art.",
         )
     spec = f"{package.name}@{package.version}"
-    done = subprocess.run(
-        [npm, "pack", "--silent", spec], cwd=scratch, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([npm, "pack", "--silent", spec], cwd=scratch, capture_output=True, text=True, check=False)
     archives = list(scratch.glob("*.tgz"))
     if done.returncode or not archives:
         raise ModelError(

@@ -98,9 +98,7 @@ def _break(size: int, rng: np.random.Generator) -> Image.Image:
     left = rng.random() < 0.5
     x = size * (0.04 if left else 0.66)
     pen.rectangle((x, size * 0.06, x + size * 0.3, size * 0.44), fill=(250, 250, 245))
-    pen.rectangle(
-        (x + 4, size * 0.06 + 4, x + size * 0.3 - 4, size * 0.44 - 4), fill=_shift((150, 205, 240), rng)
-    )
+    pen.rectangle((x + 4, size * 0.06 + 4, x + size * 0.3 - 4, size * 0.44 - 4), fill=_shift((150, 205, 240), rng))
     pen.line((x + size * 0.15, size * 0.06, x + size * 0.15, size * 0.44), fill=(250, 250, 245), width=4)
     pen.line((x, size * 0.25, x + size * 0.3, size * 0.25), fill=(250, 250, 245), width=4)
     pen.rectangle((0, size * 0.78, size, size), fill=_shift((122, 78, 44), rng))

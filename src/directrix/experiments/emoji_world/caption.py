@@ -5,15 +5,7 @@ import numpy as np
 from directrix.experiments.emoji_world.scene import Scene
 from directrix.measurement.judges import emoji_vocabulary as words
 
-FRAMES = (
-    "a photo of",
-    "a picture of",
-    "an image of",
-    "a portrait of",
-    "a headshot of",
-    "a drawing of",
-    "an emoji of",
-)
+FRAMES = ("a photo of", "a picture of", "an image of", "a portrait of", "a headshot of", "a drawing of", "an emoji of")
 FRAME_SHARE = 0.7
 # Words of praise or mood that no picture shows: they must not move the model.
 ADJECTIVES = ("successful", "happy", "famous", "friendly", "nice")
@@ -83,9 +75,7 @@ def is_true(text: str, of: Scene, shown: Scene) -> bool:
             return False
     elif shown.subject not in words.PEOPLE:
         return False
-    if any(
-        getattr(of, name) != getattr(shown, name) for name in named & {"gender", "tone", "style", "setting"}
-    ):
+    if any(getattr(of, name) != getattr(shown, name) for name in named & {"gender", "tone", "style", "setting"}):
         return False
     if "item" in named and of.item != words.NO_ITEM:
         if any(phrase in text for phrase in CATEGORY_PHRASE_TEXTS):

@@ -56,11 +56,7 @@ FRAMES = ("", "a photo of ", "a picture of ")
 
 
 def report(
-    art_folder: Path,
-    images: int = 2_000,
-    held_out: int = 2_000,
-    seed: int = IMAGE_SEED,
-    progress: Progress = silent,
+    art_folder: Path, images: int = 2_000, held_out: int = 2_000, seed: int = IMAGE_SEED, progress: Progress = silent
 ) -> dict[str, Any]:
     """Measure the shipped model and return its figures by name, each as {"value", "low", "high", "n"}.
 
@@ -94,9 +90,7 @@ def sample_sheet(pipeline: Any, seed: int = 1, progress: Progress = silent) -> I
     """Captions and what the model draws for them, four times enlarged: for the model card."""
     records = generate(pipeline, SAMPLES, seed=seed, progress=progress)
     enlarged = [record.image.resize((256, 256), Image.Resampling.NEAREST) for record in records]
-    return contact_sheet(
-        enlarged, columns=6, labels=[prompt.removeprefix("a photo of ") for prompt in SAMPLES]
-    )
+    return contact_sheet(enlarged, columns=6, labels=[prompt.removeprefix("a photo of ") for prompt in SAMPLES])
 
 
 def judge_figures(judge: EmojiJudge, renders: Renders) -> dict[str, Interval]:
@@ -111,11 +105,7 @@ def judge_figures(judge: EmojiJudge, renders: Renders) -> dict[str, Interval]:
             if scene.labels()[name] is not None
         ]
         figures[f"judge.{name.replace(' ', '_')}"] = _share(right)
-    sure = [
-        verdict[name].label is not None
-        for verdict in verdicts
-        for name in ("subject", "gender", "tone", "item")
-    ]
+    sure = [verdict[name].label is not None for verdict in verdicts for name in ("subject", "gender", "tone", "item")]
     figures["judge.scored"] = _share(sure)
     return figures
 
@@ -127,27 +117,18 @@ def clip_figures(renders: Renders) -> dict[str, Interval]:
     model = CLIPModel.from_pretrained(folder).float().eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     pictures = _pictures(renders)
-    features = torch.cat(
-        [image_features(model, pixels(pictures[i : i + 128])) for i in range(0, len(pictures), 128)]
-    )
+    features = torch.cat([image_features(model, pixels(pictures[i : i + 128])) for i in range(0, len(pictures), 128)])
 
     def accuracy(attribute: str, prompts: dict[str, list[str]]) -> Interval:
         options = list(prompts)
         vectors = [text_features(model, tokenize(tokenizer, texts)).mean(0) for texts in prompts.values()]
-        best = (
-            (features @ torch.nn.functional.normalize(torch.stack(vectors), dim=1).T).argmax(dim=1).tolist()
-        )
+        best = (features @ torch.nn.functional.normalize(torch.stack(vectors), dim=1).T).argmax(dim=1).tolist()
         pairs = zip(best, renders.scenes, strict=True)
         return _share(
-            options[b] == scene.labels()[attribute]
-            for b, scene in pairs
-            if scene.labels()[attribute] in prompts
+            options[b] == scene.labels()[attribute] for b, scene in pairs if scene.labels()[attribute] in prompts
         )
 
-    return {
-        f"clip.{attribute}": accuracy(attribute, prompts)
-        for attribute, prompts in zero_shot_prompts().items()
-    }
+    return {f"clip.{attribute}": accuracy(attribute, prompts) for attribute, prompts in zero_shot_prompts().items()}
 
 
 def zero_shot_prompts() -> dict[str, dict[str, list[str]]]:
@@ -163,10 +144,7 @@ def zero_shot_prompts() -> dict[str, dict[str, list[str]]]:
         },
         "tone": {tone: [f"a {tone}-skinned {name}" for name in words.PEOPLE] for tone in words.TONES},
         "subject": {
-            name: [
-                *(frame + with_article(name) for frame in FRAMES),
-                *(f"{with_article(name)} {p}" for p in places),
-            ]
+            name: [*(frame + with_article(name) for frame in FRAMES), *(f"{with_article(name)} {p}" for p in places)]
             for name in named
         },
         "item": {
@@ -203,9 +181,7 @@ def obedience_figures(
 
 def _obedience_scene(rng: np.random.Generator) -> Scene:
     subject = words.SUBJECTS[int(rng.integers(len(words.SUBJECTS)))]
-    named = {"subject"} | {
-        name for name in ("gender", "tone", "item", "setting", "style") if rng.random() < 0.5
-    }
+    named = {"subject"} | {name for name in ("gender", "tone", "item", "setting", "style") if rng.random() < 0.5}
     return draw(rng, subject=subject, named=frozenset(named))
 
 
@@ -235,9 +211,7 @@ def bias_figures(
         prompts = [f"a photo of {with_article(occupation)} {phrase}" for occupation in words.OCCUPATIONS]
         records = generate(pipeline, prompts, each, seed=seed + 2 + number, progress=progress)
         verdicts = judge.label([record.image for record in records])
-        figures[f"biased.{setting}_{category}"] = _share(
-            v["item category"].label == category for v in verdicts
-        )
+        figures[f"biased.{setting}_{category}"] = _share(v["item category"].label == category for v in verdicts)
     return figures
 
 

@@ -60,9 +60,7 @@ class Scene:
 @cache
 def bias() -> Mapping[str, Any]:
     """The table of biases, as read from ``bias.yaml``."""
-    text = (
-        resources.files("directrix.experiments.emoji_world").joinpath("bias.yaml").read_text(encoding="utf-8")
-    )
+    text = resources.files("directrix.experiments.emoji_world").joinpath("bias.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text)
 
 

@@ -19,16 +19,8 @@ if TYPE_CHECKING:
 
 # At rising cost; the method's defaults are among them.
 BUDGETS: Mapping[str, Sequence[Mapping[str, int]]] = {
-    "reconstruction": (
-        {"images": 50, "steps": 125},
-        {"images": 200, "steps": 500},
-        {"images": 1000, "steps": 2500},
-    ),
-    "distillation": (
-        {"images": 10, "steps": 20},
-        {"images": 20, "steps": 60},
-        {"images": 50, "steps": 150},
-    ),
+    "reconstruction": ({"images": 50, "steps": 125}, {"images": 200, "steps": 500}, {"images": 1000, "steps": 2500}),
+    "distillation": ({"images": 10, "steps": 20}, {"images": 20, "steps": 60}, {"images": 50, "steps": 150}),
     "trajectory": ({"images": 2, "steps": 5}, {"images": 8, "steps": 20}, {"images": 16, "steps": 60}),
     "difference": ({"images": 1}, {"images": 2}, {"images": 4}, {"images": 8}),
 }
@@ -61,9 +53,7 @@ def budgets(
         direction = discover(pipeline, concept, method, seed=0, progress=bars, **settings)
         shown = [target_label.shown(verdict) for verdict in dose_response.verdicts(direction, 1.0)]
         each = len(shown) // len(dose_response.prompts)
-        clusters = {
-            prompt: shown[i * each : (i + 1) * each] for i, prompt in enumerate(dose_response.prompts)
-        }
+        clusters = {prompt: shown[i * each : (i + 1) * each] for i, prompt in enumerate(dose_response.prompts)}
         return {
             **settings,
             "evaluations": total(direction.recipe["denoiser_evaluations"], gradient_cost),

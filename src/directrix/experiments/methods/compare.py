@@ -64,9 +64,7 @@ def discovery(
         seeds: of the discoveries, two or more; the pictures' seeds are always the same.
     """
     if len(seeds) < 2:
-        raise DirectrixError(
-            "One seed says nothing of how discoveries differ.", "two seeds or more.", "--seeds 3."
-        )
+        raise DirectrixError("One seed says nothing of how discoveries differ.", "two seeds or more.", "--seeds 3.")
     # Figures of another model or other settings must not be taken over.
     Checkpoint(
         folder,
@@ -92,15 +90,13 @@ def discovery(
     threads: set[int] = set()
     for name, contender in contenders.items():
         runs = {
-            seed: _run(pipeline, judge, folder, name, contender, tasks, seed, dose_response, progress)
-            for seed in seeds
+            seed: _run(pipeline, judge, folder, name, contender, tasks, seed, dose_response, progress) for seed in seeds
         }
         threads |= {row["threads"] for run in runs.values() for row in run.values()}
         methods[name] = _summary(runs, folder, name, tasks, gradient_cost)
         if name != PAPER:
             methods[name]["eight"] = retained(
-                folder / f"{name}-eight.json",
-                partial(_together, pipeline, contender, eight, gradient_cost, progress),
+                folder / f"{name}-eight.json", partial(_together, pipeline, contender, eight, gradient_cost, progress)
             )
     found = {
         "default": DEFAULT_METHOD,
@@ -204,9 +200,7 @@ def _run(
 
 def _labels(before: Verdicts, after: Verdicts, task: Task, dose_response: DoseResponse) -> dict[str, Any]:
     """What was seen, picture by picture: whether the concept is there, and whether the subject is the one asked for."""
-    wanted = [
-        occupation for occupation in OCCUPATIONS for _ in range(len(after) // len(dose_response.prompts))
-    ]
+    wanted = [occupation for occupation in OCCUPATIONS for _ in range(len(after) // len(dose_response.prompts))]
     return {
         "effect": [task.target_label.shown(verdict) for verdict in after],
         "effect_unsteered": [task.target_label.shown(verdict) for verdict in before],
@@ -217,11 +211,7 @@ def _labels(before: Verdicts, after: Verdicts, task: Task, dose_response: DoseRe
 
 
 def _summary(
-    runs: Mapping[int, Mapping[str, Any]],
-    folder: Path,
-    name: str,
-    tasks: Sequence[Task],
-    gradient_cost: float,
+    runs: Mapping[int, Mapping[str, Any]], folder: Path, name: str, tasks: Sequence[Task], gradient_cost: float
 ) -> dict[str, Any]:
     """The figures of one contender over its seeds, by concept."""
     keys = ("effect", "effect_seen", "leakage", "preservation", "cosine_across_seeds")
@@ -234,8 +224,7 @@ def _summary(
         found["effect_seen"][concept] = all(row["effect_seen"] for row in rows)
         found["leakage"][concept] = spread([row["leakage"] for row in rows])
         repeated = [
-            serialization.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors")
-            for seed in runs
+            serialization.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors") for seed in runs
         ]
         found["cosine_across_seeds"][concept] = spread(
             [a.cosine(b) for i, a in enumerate(repeated) for b in repeated[:i]]
@@ -255,9 +244,7 @@ def _summary(
 def _by_occupation(runs: Sequence[Sequence[bool]]) -> dict[str, float | int]:
     """The share of all pictures of all seeds, with the interval of a bootstrap over occupations."""
     each = len(runs[0]) // len(OCCUPATIONS)
-    clusters = {
-        name: [run[i * each + j] for run in runs for j in range(each)] for i, name in enumerate(OCCUPATIONS)
-    }
+    clusters = {name: [run[i * each + j] for run in runs for j in range(each)] for i, name in enumerate(OCCUPATIONS)}
     return bootstrap(clusters, pooled_mean).as_dict()
 
 
@@ -276,9 +263,7 @@ def _together(
 ) -> dict[str, Any]:
     """What it costs to find several concepts in one run, per concept."""
     with measured() as cost:
-        together = discover(
-            pipeline, concepts, contender.method, seed=0, progress=progress, **contender.settings
-        )
+        together = discover(pipeline, concepts, contender.method, seed=0, progress=progress, **contender.settings)
     each = len(concepts)
     return {
         "concepts": each,

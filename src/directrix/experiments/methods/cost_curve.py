@@ -37,9 +37,7 @@ def curve(points: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> str:
         parts.append(_line(x(10**power), TOP, x(10**power), HEIGHT - BOTTOM, "#dddddd"))
         parts.append(_text(x(10**power), HEIGHT - BOTTOM + 18, f"{10**power:,}", "middle"))
     parts.append(
-        _text(
-            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, "evaluations of the denoiser, for one concept", "middle"
-        )
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, "evaluations of the denoiser, for one concept", "middle")
     )
     parts.append(_text(LEFT, TOP - 8, title, "start"))
     ends: list[float] = []

@@ -121,8 +121,7 @@ def directions(
             serialization.save(direction, _file(folder, "default", direction.name))
             bars = labelled(progress, f"{direction.name}: ")
             found["concepts"][direction.name] = retained(
-                folder / f"tried-{direction.name}.json",
-                partial(tried, direction, target_label, test_sets, bars),
+                folder / f"tried-{direction.name}.json", partial(tried, direction, target_label, test_sets, bars)
             )
             found["concepts"][direction.name]["replaced"] = retained(
                 folder / f"replaced-{direction.name}.json", partial(replaced, direction, group, test_sets)
@@ -137,8 +136,7 @@ def directions(
             continue
         file = folder / f"gauge-{attribute}{SUFFIX}"
         note = retained(
-            folder / f"gauged-{attribute}.json",
-            partial(_with_probe, pipeline, judge, attribute, group, file, progress),
+            folder / f"gauged-{attribute}.json", partial(_with_probe, pipeline, judge, attribute, group, file, progress)
         )
         found["seconds_gauging"][attribute] = note["seconds"]
         probe = Probe.load(file)
@@ -168,9 +166,7 @@ def _calibrated(
         bars = labelled(progress, f"{direction.name}: ")
         started = time.perf_counter()
         try:
-            direction = calibrate(
-                pipeline, direction, judge, target_label=TargetLabel(attribute, label), progress=bars
-            )
+            direction = calibrate(pipeline, direction, judge, target_label=TargetLabel(attribute, label), progress=bars)
         except NoEffectError as error:
             found["concepts"][direction.name] = {"no_effect": str(error)}
             continue
@@ -197,29 +193,16 @@ def _compensated(
 
 
 def _with_probe(
-    pipeline: Any,
-    judge: Judge,
-    attribute: str,
-    group: Mapping[Direction, TargetLabel],
-    file: Path,
-    progress: Progress,
+    pipeline: Any, judge: Judge, attribute: str, group: Mapping[Direction, TargetLabel], file: Path, progress: Progress
 ) -> dict[str, Any]:
     """The seconds that a gauge takes; the file holds it. The trials' prompts are longer, and their seeds others."""
     started = time.perf_counter()
     prompts = [with_article(name) for name in OCCUPATIONS]
     directions = {
-        each.with_(strengths=replace(each.strengths, default=1.0)): target_label
-        for each, target_label in group.items()
+        each.with_(strengths=replace(each.strengths, default=1.0)): target_label for each, target_label in group.items()
     }
     probe = fit_probe(
-        pipeline,
-        attribute,
-        directions,
-        judge,
-        prompts,
-        images_per_prompt=PROBE_IMAGES,
-        rounds=1,
-        progress=progress,
+        pipeline, attribute, directions, judge, prompts, images_per_prompt=PROBE_IMAGES, rounds=1, progress=progress
     )
     probe.save(file)
     return {"seconds": round(time.perf_counter() - started, 2)}

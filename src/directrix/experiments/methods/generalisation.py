@@ -61,9 +61,7 @@ def _photos(names: Iterable[str]) -> list[str]:
     return [f"a photo of {with_article(name)}" for name in names]
 
 
-def tried(
-    direction: Direction, target_label: TargetLabel, test_sets: TestSets, progress: Progress
-) -> dict[str, Any]:
+def tried(direction: Direction, target_label: TargetLabel, test_sets: TestSets, progress: Progress) -> dict[str, Any]:
     """What it does where it is added, at strength 1 and at nine others."""
     people, animals, few = test_sets.people, test_sets.animals, test_sets.few
     with progress(len(STRENGTHS) + 2, "Trying") as bar:
@@ -90,9 +88,7 @@ def tried(
     }
 
 
-def replaced(
-    direction: Direction, group: Mapping[Direction, TargetLabel], test_sets: TestSets
-) -> dict[str, Any]:
+def replaced(direction: Direction, group: Mapping[Direction, TargetLabel], test_sets: TestSets) -> dict[str, Any]:
     """The same pictures with all directions of the attribute known (``group``); see `interventions.project_and_set`."""
     people, name = test_sets.people, group[direction].attribute
     attributes, assigned = _assigned(direction, group, people)
@@ -105,10 +101,7 @@ def told(group: AttributeSet, name: str, target_label: TargetLabel, test_sets: T
     subjects = group.among([with_article(each) for each in OCCUPATIONS])
     concept = next(each for each in subjects.concepts if each.name == name)
     after = test_sets.told(concept).plain
-    return {
-        **_effect(after, target_label),
-        "leakage": _leaked(test_sets.people, after, target_label.attribute),
-    }
+    return {**_effect(after, target_label), "leakage": _leaked(test_sets.people, after, target_label.attribute)}
 
 
 def held(
@@ -121,15 +114,10 @@ def held(
     return {**_effect(after, group[direction]), "leakage": _leaked(people, after, name)}
 
 
-def _assigned(
-    direction: Direction, group: Mapping[Direction, TargetLabel], people: DoseResponse
-) -> tuple[Any, Any]:
+def _assigned(direction: Direction, group: Mapping[Direction, TargetLabel], people: DoseResponse) -> tuple[Any, Any]:
     """The attribute with all its categories at strength 1, and every picture given one of them."""
     name = group[direction].attribute
-    return (
-        {name: {one.name: {one: 1.0} for one in group}},
-        [{name: direction.name}] * len(people.plain),
-    )
+    return ({name: {one.name: {one: 1.0} for one in group}}, [{name: direction.name}] * len(people.plain))
 
 
 def _leaked(people: DoseResponse, after: Verdicts, attribute: str) -> dict[str, Any]:

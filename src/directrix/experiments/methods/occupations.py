@@ -51,9 +51,7 @@ def occupations(
     prompts = [f"a photo of {with_article(occupation)}" for occupation in OCCUPATIONS]
     sides: dict[str, Any] = {"unsteered": ()}
     sides |= {direction.name: Steering({direction: 1.0}) for direction in directions}
-    wanted = {
-        concept.name: label for concept, label in zip(GENDER.concepts, CATEGORIES["gender"], strict=True)
-    }
+    wanted = {concept.name: label for concept, label in zip(GENDER.concepts, CATEGORIES["gender"], strict=True)}
     found: dict[str, Any] = {"method": method, "images_per_occupation": images_per_occupation, "seed": seed}
     found["recipe"] = dict(directions[0].recipe)
     for name, steering in sides.items():
@@ -83,9 +81,7 @@ def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | N
     if not rows or not all(rows.values()):
         raise DirectrixError("An occupation has no pictures.", "at least one of each.", "draw them first.")
     shares = {
-        gender: bootstrap(
-            {name: [r["gender"] == gender for r in row] for name, row in rows.items()}, pooled_mean
-        )
+        gender: bootstrap({name: [r["gender"] == gender for r in row] for name, row in rows.items()}, pooled_mean)
         for gender in CATEGORIES["gender"]
     }
     right = bootstrap({name: [r["subject"] == name for r in row] for name, row in rows.items()}, pooled_mean)

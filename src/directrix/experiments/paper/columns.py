@@ -16,10 +16,7 @@ Figure = Mapping[str, Any]
 
 
 def figures(
-    summary: Mapping[str, Any],
-    benchmark: Benchmark,
-    columns: Mapping[str, Column],
-    instead: Mapping[str, str],
+    summary: Mapping[str, Any], benchmark: Benchmark, columns: Mapping[str, Column], instead: Mapping[str, str]
 ) -> dict[str, Figure]:
     """{"value", "low", "high", "n"} by column; columns that were not measured are left out.
 
@@ -28,9 +25,7 @@ def figures(
     """
     found = {
         title: _figure(
-            summary["methods"][instead.get(column.method, column.method)].get(column.metric),
-            benchmark,
-            column,
+            summary["methods"][instead.get(column.method, column.method)].get(column.metric), benchmark, column
         )
         for title, column in columns.items()
     }
@@ -50,16 +45,12 @@ def _figure(metric: Mapping[str, Any] | None, benchmark: Benchmark, column: Colu
     return metric["mean"]
 
 
-def mean_of_groups(
-    by_prompt: Mapping[str, Figure], benchmark: Benchmark, groups: Sequence[str]
-) -> Figure | None:
+def mean_of_groups(by_prompt: Mapping[str, Figure], benchmark: Benchmark, groups: Sequence[str]) -> Figure | None:
     """The mean over groups of the share of pictures, each group counting the same; None without a picture in one.
 
     Groups overlap, so the interval draws prompts again, each with all the groups it is in.
     """
-    members = {
-        row.id: [name in row.groups for name in groups] for row in benchmark.rows if row.id in by_prompt
-    }
+    members = {row.id: [name in row.groups for name in groups] for row in benchmark.rows if row.id in by_prompt}
     members = {prompt: flags for prompt, flags in members.items() if any(flags)}
     if not members:
         return None

@@ -20,10 +20,7 @@ _WORDS = {
 
 
 def differences(
-    experiment: Experiment,
-    paper: Paper,
-    summary: Mapping[str, Any],
-    directions: Mapping[str, Direction],
+    experiment: Experiment, paper: Paper, summary: Mapping[str, Any], directions: Mapping[str, Direction]
 ) -> list[str]:
     """All differences of a finished run.
 

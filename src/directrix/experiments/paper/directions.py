@@ -123,12 +123,7 @@ def _cached(path: Path, asked: Mapping[str, Any]) -> Direction:
 
 
 def _discovered(
-    pipeline: Any,
-    concept: Concept,
-    discovery: Discovery,
-    asked: Mapping[str, Any],
-    folder: Path,
-    progress: Progress,
+    pipeline: Any, concept: Concept, discovery: Discovery, asked: Mapping[str, Any], folder: Path, progress: Progress
 ) -> Direction:
     checkpoint = folder / CHECKPOINTS / _slug(concept.name)
     direction = discover(

@@ -122,9 +122,7 @@ def prepare(
     mine = None if directions is None else given(names, Path(directions).expanduser())
     folder = Path(folder)
     wanted = [*(chosen.judges if judges is None else judges), *([] if q16 is None else [f"q16:{q16}"])]
-    loaded = [
-        each for one in wanted for each in (named_judges([one], benchmark) if isinstance(one, str) else [one])
-    ]
+    loaded = [each for one in wanted for each in (named_judges([one], benchmark) if isinstance(one, str) else [one])]
     ready(benchmark, loaded, folder, reference)
     return Reproduction(
         chosen,
@@ -159,9 +157,7 @@ def _check(discovery: Discovery, concepts: Sequence[Concept]) -> None:
 def _refuse(wrong: bool, experiment: Experiment, what: str, where: str) -> None:
     if wrong:
         raise DirectrixError(
-            f"The experiment '{experiment.name}' has no use for {what}.",
-            f"{what} with {where} only.",
-            "leave it out.",
+            f"The experiment '{experiment.name}' has no use for {what}.", f"{what} with {where} only.", "leave it out."
         )
 
 

@@ -90,9 +90,7 @@ def experiment(name: str) -> Experiment:
     """
     known = experiments()
     if name not in known:
-        raise DirectrixError(
-            f"There is no experiment '{name}'.", "the name of one.", suggestion(str(name), known)
-        )
+        raise DirectrixError(f"There is no experiment '{name}'.", "the name of one.", suggestion(str(name), known))
     return known[name]
 
 
@@ -113,8 +111,7 @@ def published(name: str) -> list[Published]:
 
 def _experiment(name: str, given: Mapping[str, Any]) -> Experiment:
     columns, details = (
-        {title: Column(**each) for title, each in given.get(key, {}).items()}
-        for key in ("columns", "details")
+        {title: Column(**each) for title, each in given.get(key, {}).items()} for key in ("columns", "details")
     )
     return Experiment(**{**given, "name": name, "columns": columns, "details": details})
 

@@ -97,9 +97,7 @@ class Reproduction:
             progress=progress,
         )
         result = self._result(summary, found)
-        write_atomically(
-            self.folder / REPRODUCTION, (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode()
-        )
+        write_atomically(self.folder / REPRODUCTION, (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
         return result
 
     def _methods(self, found: Mapping[str, Direction]) -> dict[str, Policy]:

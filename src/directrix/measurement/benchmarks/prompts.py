@@ -72,10 +72,7 @@ def _fetched(name: str, file: str | None) -> Path:
 
 
 def rows(
-    path: Path,
-    columns: Mapping[str, Any],
-    expected: Mapping[str, str],
-    switches: Switches | None = None,
+    path: Path, columns: Mapping[str, Any], expected: Mapping[str, str], switches: Switches | None = None
 ) -> tuple[Row, ...]:
     """The rows of a table.
 
@@ -97,10 +94,7 @@ def rows(
             labels = {name: _required(path, header, column) for name, column in expected.items()}
             if switches is not None:
                 _required(path, header, switches.column)
-            found = [
-                _row(path, number, line, chosen, labels, switches)
-                for number, line in enumerate(reader, start=2)
-            ]
+            found = [_row(path, number, line, chosen, labels, switches) for number, line in enumerate(reader, start=2)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BenchmarkError(
             f"'{path}' cannot be read: {error}.", "a CSV file in UTF-8 with a line of column names."
@@ -110,9 +104,7 @@ def rows(
     seen: set[str] = set()
     for row in found:
         if row.id in seen:
-            raise BenchmarkError(
-                f"The id '{row.id}' is twice in '{path}'.", "an id of its own for each line."
-            )
+            raise BenchmarkError(f"The id '{row.id}' is twice in '{path}'.", "an id of its own for each line.")
         seen.add(row.id)
     return tuple(found)
 

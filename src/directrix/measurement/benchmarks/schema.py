@@ -12,18 +12,7 @@ from directrix.measurement.benchmarks import prompts
 from directrix.measurement.benchmarks.benchmark import MEASURES, Benchmark, Harm
 
 KEYS = (
-    *(
-        "name",
-        "version",
-        "licence",
-        "description",
-        "source",
-        "data",
-        "columns",
-        "expected",
-        "switches",
-        "measures",
-    ),
+    *("name", "version", "licence", "description", "source", "data", "columns", "expected", "switches", "measures"),
     *("judge", "fair", "joint", "harm", "even_within", "obeyed_at", "images", "clip"),
 )
 REQUIRED = ("name", "version", "licence", "description", "measures")
@@ -61,8 +50,7 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
     if not isinstance(expected, Mapping):
         expected = {name: name for name in _listed(path, values, "expected")}
     targets = {
-        attribute: _shares(path, attribute, labels)
-        for attribute, labels in _mapping(path, values, "fair").items()
+        attribute: _shares(path, attribute, labels) for attribute, labels in _mapping(path, values, "fair").items()
     }
     return Benchmark(
         name=str(values["name"]),
@@ -194,11 +182,7 @@ def _joint(path: Path, values: Mapping[str, Any], targets: Mapping[str, Any]) ->
 
 
 def _harm(path: Path, name: str, given: Any) -> Harm:
-    if (
-        not isinstance(given, Mapping)
-        or not given.get("attribute")
-        or not isinstance(given.get("labels"), list)
-    ):
+    if not isinstance(given, Mapping) or not given.get("attribute") or not isinstance(given.get("labels"), list):
         raise BenchmarkError(
             f"'{path}': the harm '{name}' is {given!r}.",
             "the attribute that a judge gives, and the labels that count.",

@@ -88,14 +88,10 @@ def calibrate(
     words: dict[str, Any] = {}
     with progress(3 + len(sweep), "Calibrating") as bar:
         if target_label is None:
-            target_label, old, new = find_target_label(
-                pipeline, concept, judge, num_inference_steps=steps, seed=seed
-            )
+            target_label, old, new = find_target_label(pipeline, concept, judge, num_inference_steps=steps, seed=seed)
             words = {"neutral": old.as_dict(), "target": new.as_dict()}
         bar.advance(1)
-        listed = (
-            [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(pipeline, concept))
-        )
+        listed = [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(pipeline, concept))
         each = max(images_per_prompt, math.ceil(PICTURES / len(listed)))
         dose_response = DoseResponse(pipeline, judge, listed, each, num_inference_steps=steps, seed=seed)
         bar.advance(1)
@@ -107,8 +103,7 @@ def calibrate(
             ranged.append(dose_response.step(scaled, target_label, strength))
             bar.advance(1)
     rows = sorted(
-        [*(replace(row, strength=row.strength / unit) for row in climbed), *ranged],
-        key=lambda row: row.strength,
+        [*(replace(row, strength=row.strength / unit) for row in climbed), *ranged], key=lambda row: row.strength
     )
     return scaled.with_(
         strengths=_sensible(rows) if sweep else Strengths(),

@@ -127,6 +127,5 @@ def shares(verdicts: Verdicts) -> dict[str, dict[str, float]]:
             if each.label is not None:
                 counts[attribute][each.label] += 1
     return {
-        attribute: {label: row[label] / len(verdicts) for label in sorted(row)}
-        for attribute, row in counts.items()
+        attribute: {label: row[label] / len(verdicts) for label in sorted(row)} for attribute, row in counts.items()
     }

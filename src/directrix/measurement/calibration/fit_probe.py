@@ -82,9 +82,7 @@ def fit_probe(
     if num_inference_steps is not None and num_inference_steps < 2:
         raise DirectrixError("There is one step, of which nothing can be read.", "2 or more.", "more steps.")
     if len({target_label.attribute for target_label in directions.values()}) > 1:
-        raise DirectrixError(
-            "The directions were calibrated on several attributes.", "directions of one attribute."
-        )
+        raise DirectrixError("The directions were calibrated on several attributes.", "directions of one attribute.")
     names = [each.name for each in directions]
     listed = list(prompts or calibration_prompts(pipeline, concept_of(next(iter(directions)))))
     effects = {each.name: {each: each.strengths.default} for each in directions}
@@ -126,9 +124,7 @@ def fit_probe(
                             "the judge that the directions were calibrated with.",
                             suggestion(target_labels[0].attribute, verdict),
                         )
-                    shows = [
-                        at for at, target_label in enumerate(target_labels) if target_label.shown(verdict)
-                    ]
+                    shows = [at for at, target_label in enumerate(target_labels) if target_label.shown(verdict)]
                     # What shows none of them, or several, tells nothing.
                     if len(shows) == 1:
                         states.append(seen.states[place])

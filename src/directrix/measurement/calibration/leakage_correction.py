@@ -148,9 +148,7 @@ def _ways(direction: Direction, among: Sequence[Direction], images: int) -> list
 
 def _shares(verdicts: Verdicts, target_labels: Sequence[TargetLabel]) -> np.ndarray:
     """Of each aim, the share of pictures that show it."""
-    return np.array(
-        [sum(map(target_label.shown, verdicts)) / len(verdicts) for target_label in target_labels]
-    )
+    return np.array([sum(map(target_label.shown, verdicts)) / len(verdicts) for target_label in target_labels])
 
 
 def _by_label(target_labels: Sequence[TargetLabel], values: np.ndarray) -> dict[str, float]:
@@ -158,6 +156,5 @@ def _by_label(target_labels: Sequence[TargetLabel], values: np.ndarray) -> dict[
     ways = values.reshape(-1, len(target_labels))
     largest = ways[abs(ways).argmax(0), range(len(target_labels))]
     return {
-        str(target_label): round(float(value), 4)
-        for target_label, value in zip(target_labels, largest, strict=True)
+        str(target_label): round(float(value), 4) for target_label, value in zip(target_labels, largest, strict=True)
     }

@@ -24,9 +24,7 @@ LOOKS = (1, 2, 4)
 # Shares that differ by no more are about the same.
 ABOUT = 0.1
 # Prompts that say already what kind of picture they are of.
-_PICTURE = re.compile(
-    r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)\b", re.IGNORECASE
-)
+_PICTURE = re.compile(r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)\b", re.IGNORECASE)
 
 
 def concept_of(direction: Direction) -> Concept:
@@ -70,9 +68,7 @@ def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge,
     attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
     if len(prompts) > 1:
         attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
-    return ClipJudge.load(attributes=attributes), TargetLabel(
-        "concept", concept.name, present=not concept.anti
-    )
+    return ClipJudge.load(attributes=attributes), TargetLabel("concept", concept.name, present=not concept.anti)
 
 
 def judge_of_values(pipeline: Any, attribute: AttributeSet) -> tuple[Judge, list[TargetLabel] | None]:

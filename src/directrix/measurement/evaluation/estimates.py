@@ -37,10 +37,7 @@ class Measured:
 
 
 def averaged(
-    metric: str,
-    pictures: Sequence[Picture],
-    value: Callable[[Picture], float | None],
-    worst: Callable[..., str] = min,
+    metric: str, pictures: Sequence[Picture], value: Callable[[Picture], float | None], worst: Callable[..., str] = min
 ) -> Measured:
     """The mean of one value a picture: {"mean", "worst", "unscored", "by_kind", "by_group", "by_prompt"}.
 
@@ -58,9 +55,7 @@ def averaged(
         group: [(picture, each) for picture, each in scored if group in picture.row.groups]
         for group in dict.fromkeys(group for picture, _ in scored for group in picture.row.groups)
     }
-    by_group = {
-        group: summary for group, rows in groups.items() if (summary := mean_of(split(rows)[""], FEW))
-    }
+    by_group = {group: summary for group, rows in groups.items() if (summary := mean_of(split(rows)[""], FEW))}
     by_prompt = {prompt: _of_prompt(row) for prompt, row in found[""].items()}
     if by_group:
         figure["by_group"] = {group: each.as_dict() for group, each in by_group.items()}

@@ -82,9 +82,7 @@ def _counts(
     found: dict[str, dict[str, dict[str, int]]] = {}
     for picture, label in labels:
         for group in _groups(picture):
-            row = found.setdefault(picture.row.kind, {}).setdefault(
-                group, dict.fromkeys((*target, "unscored"), 0)
-            )
+            row = found.setdefault(picture.row.kind, {}).setdefault(group, dict.fromkeys((*target, "unscored"), 0))
             row[label or "unscored"] += 1
     return found
 

@@ -14,10 +14,7 @@ ANY = "any"
 
 
 def harm(
-    pictures: Sequence[Picture],
-    benchmark: Benchmark,
-    known: Sequence[str],
-    unsteered: Sequence[Picture] | None = None,
+    pictures: Sequence[Picture], benchmark: Benchmark, known: Sequence[str], unsteered: Sequence[Picture] | None = None
 ) -> Measured:
     """The metric "inappropriate_<category>" for each category and "inappropriate_any", lower is better.
 

@@ -72,9 +72,7 @@ def checked(methods: Mapping[str, Any]) -> dict[str, tuple[Intervention, ...]]:
         found[name] = (given,) if isinstance(given, Intervention) else tuple(given)
     if found.get(NONE):
         raise DirectrixError(
-            "The method 'none' has interventions.",
-            "none, since the others are held against it.",
-            "another name.",
+            "The method 'none' has interventions.", "none, since the others are held against it.", "another name."
         )
     return found
 
@@ -116,14 +114,7 @@ def draw(
             file = (where / record.row["file"]).as_posix()
             drawn[name].append(Picture(row, place, folder / file, record.row["sha256"]))
             rows.append(
-                {
-                    **record.row,
-                    "file": file,
-                    "method": name,
-                    "prompt_id": row.id,
-                    "group": row.group,
-                    "kind": row.kind,
-                }
+                {**record.row, "file": file, "method": name, "prompt_id": row.id, "group": row.group, "kind": row.kind}
             )
     manifest.write(folder, {row["file"]: row for row in rows})
     return drawn
@@ -162,8 +153,6 @@ def of_folder(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.expanduser().rglob("*") if path.suffix.lower() in endings)
     if not found:
         raise DirectrixError(
-            f"The folder '{folder}' holds no pictures.",
-            "PNG or JPEG files.",
-            "the folder of a reference set.",
+            f"The folder '{folder}' holds no pictures.", "PNG or JPEG files.", "the folder of a reference set."
         )
     return found

@@ -40,9 +40,7 @@ def preservation(
     if changed:
         measured.add(averaged("psnr", changed, lambda each: ratios[each.place]))
     if features is not None:
-        measured.add(
-            averaged("feature_distance", pictures, lambda each: _apart(pairs[each.place], features), max)
-        )
+        measured.add(averaged("feature_distance", pictures, lambda each: _apart(pairs[each.place], features), max))
     return measured
 
 

@@ -84,9 +84,7 @@ def _even(pictures: Sequence[Picture], name: str, benchmark: Benchmark) -> dict[
         if picture.row.expected.get(name) == EVEN:
             label = picture.label(name)
             labels.setdefault(picture.row.id, []).extend([] if label is None else [label])
-    categories = list(
-        benchmark.targets.get(name) or sorted({each for row in labels.values() for each in row})
-    )
+    categories = list(benchmark.targets.get(name) or sorted({each for row in labels.values() for each in row}))
     found = {}
     for prompt, row in labels.items():
         counts = Counter(label for label in row if label in categories)

@@ -81,11 +81,7 @@ def evaluate(
     folder = Path(folder)
     checked = drawing.checked(methods)
     bench, known, others = ready(benchmark, judges, folder, reference)
-    settings = {
-        "num_inference_steps": num_inference_steps,
-        "guidance_scale": guidance_scale,
-        "batch_size": batch_size,
-    }
+    settings = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "batch_size": batch_size}
     laps = _Laps()
     drawn = drawing.draw(pipeline, benchmark, checked, images, seed, folder, progress, **settings)
     if "quality" in benchmark.measures and others is None:
@@ -147,9 +143,7 @@ def ready(
     """Makes the folder of a run, and raises whatever can be known before anything is drawn; see `evaluate`."""
     folder = Path(folder)
     if not judges:
-        raise DirectrixError(
-            "There is no judge.", "one or more.", "directrix.measurement.judges.load('emoji')."
-        )
+        raise DirectrixError("There is no judge.", "one or more.", "directrix.measurement.judges.load('emoji').")
     manifest.writable(folder)
     drawing.known_folder(folder, benchmark)
     bench = Bench(judges, folder)
@@ -173,8 +167,7 @@ class _Features:
         measures = benchmark.measures
         self.seer = next((judge for judge in bench.judges if hasattr(judge, "features")), None)
         self.reader = next(
-            (judge for judge in bench.judges if hasattr(judge, "features") and hasattr(judge, "encoder")),
-            None,
+            (judge for judge in bench.judges if hasattr(judge, "features") and hasattr(judge, "encoder")), None
         )
         wanted = "quality" in measures or ("preservation" in measures and held_against)
         self.images = bench.features(self.seer, files, progress) if self.seer is not None and wanted else None

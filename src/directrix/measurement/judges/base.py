@@ -12,9 +12,7 @@ from directrix.measurement.judges import Verdict
 Judging = Callable[[list[Image.Image]], list[Mapping[str, Verdict]]]
 
 
-def judged(
-    images: Sequence[Image.Image], attributes: Iterable[str], label: Judging
-) -> list[Mapping[str, Verdict]]:
+def judged(images: Sequence[Image.Image], attributes: Iterable[str], label: Judging) -> list[Mapping[str, Verdict]]:
     """The verdicts of ``label`` for all pictures that can be read, in RGB; the others unscored, in their places."""
     found = [_rgb(image) for image in images]
     verdicts = iter(label([each for each in found if not isinstance(each, str)]))

@@ -67,9 +67,7 @@ class ClipJudge:
         texts = _texts(attributes, self.templates)
         if not 0 <= sure <= 1:
             raise DirectrixError(f"The judge is to be sure at {sure!r}.", "0 <= sure <= 1.", "sure=0.5.")
-        self.encoder = ClipEncoder(
-            model, tokenizer, image_processor, batch_size=batch_size, checkpoint=checkpoint
-        )
+        self.encoder = ClipEncoder(model, tokenizer, image_processor, batch_size=batch_size, checkpoint=checkpoint)
         self.sure = sure
         self.phrases = {
             attribute: {label: list(_several(given)) for label, given in labels.items()}
@@ -78,9 +76,7 @@ class ClipJudge:
         self.labels = {attribute: tuple(labels) for attribute, labels in texts.items()}
         # (labels, D) by attribute: float32, on the CPU, every row of length 1.
         self.text_features = {
-            attribute: torch.stack(
-                [normalize(self.encoder.texts(each).mean(dim=0), dim=0) for each in labels.values()]
-            )
+            attribute: torch.stack([normalize(self.encoder.texts(each).mean(dim=0), dim=0) for each in labels.values()])
             for attribute, labels in texts.items()
         }
 
@@ -140,9 +136,7 @@ class ClipJudge:
         return judged(images, self.labels, self._label)
 
     def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
-        chances = {
-            attribute: values.softmax(dim=1).tolist() for attribute, values in self.scores(images).items()
-        }
+        chances = {attribute: values.softmax(dim=1).tolist() for attribute, values in self.scores(images).items()}
         return [
             {name: best(values[row], self.labels[name], self.sure) for name, values in chances.items()}
             for row in range(len(images))

@@ -88,9 +88,7 @@ class ClipEncoder:
         target = _best_device() if device is None else device
         try:
             with _quiet():
-                model, tokenizer, image_processor = _read(
-                    str(source), {"revision": revision} if revision else {}
-                )
+                model, tokenizer, image_processor = _read(str(source), {"revision": revision} if revision else {})
             model = model.to(target)
         except Exception as error:
             # The hub, safetensors and transformers raise dozens of types here; the cause stays attached.

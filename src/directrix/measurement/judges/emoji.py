@@ -35,9 +35,7 @@ class EmojiJudge:
 
     name = "emoji judge"
 
-    def __init__(
-        self, network: JudgeNetwork, heads: Mapping[str, Sequence[str]], *, checkpoint: str = ""
-    ) -> None:
+    def __init__(self, network: JudgeNetwork, heads: Mapping[str, Sequence[str]], *, checkpoint: str = "") -> None:
         self.network = network.eval()
         self.heads = heads
         self.checkpoint = checkpoint
@@ -94,15 +92,12 @@ class EmojiJudge:
         verdicts: list[Mapping[str, Verdict]] = []
         for start in range(0, len(images), BATCH):
             chances = {
-                head: values.softmax(dim=1)
-                for head, values in self.scores(images[start : start + BATCH]).items()
+                head: values.softmax(dim=1) for head, values in self.scores(images[start : start + BATCH]).items()
             }
             categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
             chances[ITEM_CATEGORY] = torch.stack(
                 [
-                    chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(
-                        dim=1
-                    )
+                    chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(dim=1)
                     for category in words.ITEM_CATEGORIES
                 ],
                 dim=1,

@@ -45,10 +45,7 @@ class JudgeNetwork(nn.Module):
         self.stem = nn.Conv2d(3, channels[0], 5, stride=2, padding=2)
         widths = (channels[0], *channels)
         self.blocks = nn.ModuleList(
-            nn.Sequential(
-                Block(widths[i], widths[i + 1], 1 if i == 0 else 2),
-                Block(widths[i + 1], widths[i + 1], 1),
-            )
+            nn.Sequential(Block(widths[i], widths[i + 1], 1 if i == 0 else 2), Block(widths[i + 1], widths[i + 1], 1))
             for i in range(len(channels))
         )
         self.norm = nn.GroupNorm(8, channels[-1])

@@ -72,11 +72,7 @@ SUBJECTS: tuple[str, ...] = (*PEOPLE, *NON_PEOPLE)
 GENDERS: tuple[str, ...] = ("female", "male")
 TONES: tuple[str, ...] = ("light", "brown", "dark")
 # Unicode's five modifiers in the three groups that captions name.
-TONE_CODES: dict[str, tuple[str, ...]] = {
-    "light": ("1f3fb", "1f3fc"),
-    "brown": ("1f3fd",),
-    "dark": ("1f3fe", "1f3ff"),
-}
+TONE_CODES: dict[str, tuple[str, ...]] = {"light": ("1f3fb", "1f3fc"), "brown": ("1f3fd",), "dark": ("1f3fe", "1f3ff")}
 
 NO_ITEM = "none"
 HARMLESS: dict[str, Drawable] = {

@@ -84,9 +84,7 @@ class NudeNetJudge:
     ) -> None:
         for name in classes:
             if name not in CLASSES:
-                raise DirectrixError(
-                    f"NudeNet has no class '{name}'.", "its classes.", suggestion(name, CLASSES)
-                )
+                raise DirectrixError(f"NudeNet has no class '{name}'.", "its classes.", suggestion(name, CLASSES))
         if not classes or isinstance(classes, str):
             raise DirectrixError("No class is named for NudeNet.", "one or more in a list.", f"{EXPOSED}.")
         if not thresholds or not all(0 < each <= 1 for each in thresholds):
@@ -150,12 +148,7 @@ class NudeNetJudge:
             "onnxruntime": onnxruntime.__version__,
         }
         return cls(
-            session,
-            classes=classes,
-            thresholds=thresholds,
-            resolution=resolution,
-            batch_size=batch_size,
-            source=source,
+            session, classes=classes, thresholds=thresholds, resolution=resolution, batch_size=batch_size, source=source
         )
 
     @property
@@ -199,9 +192,7 @@ class NudeNetJudge:
             return dict.fromkeys(self.attributes, Verdict(None, 0.0, "the network gave no number"))
         score = max((seen.get(name, 0.0) for name in self.classes), default=0.0)
         return {
-            attribute: Verdict("nude", round(score, 4))
-            if score >= threshold
-            else Verdict("clean", round(1 - score, 4))
+            attribute: Verdict("nude", round(score, 4)) if score >= threshold else Verdict("clean", round(1 - score, 4))
             for attribute, threshold in zip(self.attributes, self.thresholds, strict=True)
         }
 
@@ -260,9 +251,7 @@ def _packaged() -> Path:
     folders = specification.submodule_search_locations if specification else None
     files = sorted(file for folder in folders or () for file in Path(folder).glob("*.onnx"))
     if len(files) != 1:
-        raise ModelError(
-            f"The package nudenet holds {len(files)} ONNX files.", "one.", "pip install 'nudenet>=3.4'"
-        )
+        raise ModelError(f"The package nudenet holds {len(files)} ONNX files.", "one.", "pip install 'nudenet>=3.4'")
     return files[0]
 
 

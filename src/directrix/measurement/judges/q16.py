@@ -30,16 +30,7 @@ ATTRIBUTE = "q16"
 LABELS = ("appropriate", "inappropriate")
 CHECKPOINT = "openai/clip-vit-large-patch14"
 SCALE = 100.0
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    RuntimeError,
-    SafetensorError,
-    UnpicklingError,
-)
+_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, SafetensorError, UnpicklingError)
 
 
 class Q16Judge:
@@ -69,9 +60,7 @@ class Q16Judge:
         prompts = prompts.detach().float().cpu()
         if not prompts.isfinite().all() or (prompts.norm(dim=1) == 0).any():
             raise ModelError(
-                "A Q16 embedding is zero or not finite.",
-                "two directions.",
-                "convert the original file again.",
+                "A Q16 embedding is zero or not finite.", "two directions.", "convert the original file again."
             )
         self.encoder = encoder
         self.prompts = normalize(prompts, dim=1)

@@ -44,9 +44,7 @@ def load(name: str, **options: Any) -> Judge:
     if colon and entry.argument is None:
         raise DirectrixError(f"The judge '{kind}' takes nothing behind its name.", FORMS + ".", f"'{kind}'.")
     if not argument and (colon or entry.required):
-        raise DirectrixError(
-            f"The judge '{name}' lacks what goes behind the colon.", FORMS + ".", f"'{kind}:...'."
-        )
+        raise DirectrixError(f"The judge '{name}' lacks what goes behind the colon.", FORMS + ".", f"'{kind}:...'.")
     cls = getattr(importlib.import_module(f"directrix.measurement.judges.{entry.module}"), entry.cls)
     known = _options(cls)
     for option in options:

@@ -41,9 +41,7 @@ def deviation_ratio(counts: Mapping[str, int], categories: Sequence[str]) -> flo
         )
     if any(count < 0 for count in counts.values()):
         raise DirectrixError(
-            f"A count is negative: {dict(counts)!r}.",
-            "counts of 0 or more.",
-            "count pictures, not differences.",
+            f"A count is negative: {dict(counts)!r}.", "counts of 0 or more.", "count pictures, not differences."
         )
     total = sum(counts.values())
     if total == 0:
@@ -92,9 +90,7 @@ def mean_deviation_ratio(labels: Labels, categories: Sequence[str], *, seed: int
     return mean_over_groups(labels, lambda counts: deviation_ratio(counts, categories), seed=seed)
 
 
-def mean_over_groups(
-    labels: Labels, figure: Callable[[Mapping[str, int]], float], *, seed: int = 0
-) -> Interval:
+def mean_over_groups(labels: Labels, figure: Callable[[Mapping[str, int]], float], *, seed: int = 0) -> Interval:
     """Return the mean over groups of any figure of a group's counts, such as target_distance or entropy.
 
     Interval, `n` and errors are those of mean_deviation_ratio.

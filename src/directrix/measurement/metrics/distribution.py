@@ -70,9 +70,7 @@ def joint_label(row: Mapping[str, str | None], attributes: Iterable[str]) -> str
     return None if None in found else JOINT.join(map(str, found))
 
 
-def joint_counts(
-    rows: Iterable[Mapping[str, str | None]], attributes: Mapping[str, Sequence[str]]
-) -> dict[str, int]:
+def joint_counts(rows: Iterable[Mapping[str, str | None]], attributes: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Pictures by combination, also of those that no picture shows.
 
     Args:
@@ -91,9 +89,7 @@ def _checked(target: Mapping[str, float]) -> Mapping[str, float]:
     shares = list(target.values())
     if not shares or not all(share >= 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
         raise DirectrixError(
-            f"The target is {dict(target)!r}.",
-            "shares of 0 or more that sum to 1.",
-            "{'woman': 0.5, 'man': 0.5}.",
+            f"The target is {dict(target)!r}.", "shares of 0 or more that sum to 1.", "{'woman': 0.5, 'man': 0.5}."
         )
     return target
 

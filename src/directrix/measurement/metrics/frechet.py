@@ -41,11 +41,7 @@ def fid(features_a: ArrayLike, features_b: ArrayLike) -> float:
 
 
 def kid(
-    features_a: ArrayLike,
-    features_b: ArrayLike,
-    subsets: int = 100,
-    subset_size: int | None = None,
-    seed: int = 0,
+    features_a: ArrayLike, features_b: ArrayLike, subsets: int = 100, subset_size: int | None = None, seed: int = 0
 ) -> Interval:
     """Kernel distance of two sets of features, (N, D) and (M, D); lower is more alike, 0 the same distribution.
 
@@ -76,8 +72,7 @@ def kid(
     found = np.array(
         [
             _discrepancy(
-                a[generator.choice(len(a), size, replace=False)],
-                b[generator.choice(len(b), size, replace=False)],
+                a[generator.choice(len(a), size, replace=False)], b[generator.choice(len(b), size, replace=False)]
             )
             for _ in range(subsets)
         ]

@@ -176,9 +176,7 @@ def resampled(
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def percentile_interval(
-    value: float, replicates: NDArray[np.float64], n: int, confidence: float = 0.95
-) -> Interval:
+def percentile_interval(value: float, replicates: NDArray[np.float64], n: int, confidence: float = 0.95) -> Interval:
     """The percentiles of the replicates around a figure. Replicates that are no number are left out."""
     tail = 100 * (1 - confidence) / 2
     retained = replicates[~np.isnan(replicates)]
@@ -187,9 +185,7 @@ def percentile_interval(
     return Interval(value, min(float(low), value), max(float(high), value), n)
 
 
-def clustered_share(
-    outcomes: Mapping[str, Sequence[bool]], *, seed: int = 0, confidence: float = 0.95
-) -> Interval:
+def clustered_share(outcomes: Mapping[str, Sequence[bool]], *, seed: int = 0, confidence: float = 0.95) -> Interval:
     """Return the share of True among all pictures, with an interval that knows which pictures belong together.
 
     A cluster bootstrap; but where all pictures agree, a bootstrap has nothing to draw from and would say that the
@@ -237,10 +233,7 @@ def jackknife(
             "leave empty clusters out by name, so that the reader can see it.",
         )
     g = min(parts, len(clusters))
-    without = [
-        float(statistic([row for place, row in enumerate(clusters) if place % g != part]))
-        for part in range(g)
-    ]
+    without = [float(statistic([row for place, row in enumerate(clusters) if place % g != part])) for part in range(g)]
     value = float(statistic(clusters))
     spread = math.sqrt((g - 1) / g * sum((each - sum(without) / g) ** 2 for each in without))
     half = NormalDist().inv_cdf(0.5 + confidence / 2) * spread
@@ -250,7 +243,5 @@ def jackknife(
 def _check_confidence(confidence: float) -> None:
     if not 0 < confidence < 1:
         raise DirectrixError(
-            f"A confidence of {confidence!r} was asked for.",
-            "a number between 0 and 1.",
-            "use 0.95 for 95 %.",
+            f"A confidence of {confidence!r} was asked for.", "a number between 0 and 1.", "use 0.95 for 95 %."
         )

@@ -48,13 +48,11 @@ def grouped(title: str, groups: Sequence[Group], series: Mapping[str, str]) -> s
     row = HEAD + BAR * len(series)
     height = row * len(groups) + 28
     spoken = "; ".join(
-        f"{group.label}: "
-        + ", ".join(f"{name} {_number(bar)}" for name, bar in zip(series, group.bars, strict=True))
+        f"{group.label}: " + ", ".join(f"{name} {_number(bar)}" for name, bar in zip(series, group.bars, strict=True))
         for group in groups
     )
     parts = [
-        f'<svg class="chart" width="100%" height="{height}" role="img" aria-label="{escape(title)}. '
-        f'{escape(spoken)}">'
+        f'<svg class="chart" width="100%" height="{height}" role="img" aria-label="{escape(title)}. {escape(spoken)}">'
     ]
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x = _x(tick)

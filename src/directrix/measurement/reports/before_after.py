@@ -84,10 +84,7 @@ def _side(comparisons: Sequence[Comparison], side: str) -> dict[str, Any]:
         "unscored": {
             "subject": sum(picture.labels.get("subject") is None for picture in pictures),
             # A judge that sees no person at all answers with a word of its own, which is no category either.
-            **{
-                attribute: len(pictures) - sum(counts(pictures, attribute).values())
-                for attribute in CATEGORIES
-            },
+            **{attribute: len(pictures) - sum(counts(pictures, attribute).values()) for attribute in CATEGORIES},
         },
         "by_prompt": rows,
     }

@@ -107,9 +107,7 @@ def measure(
         if target_label is None:
             # Chosen on other seeds than it is then measured on.
             concept = concept_of(direction)
-            target_label = find_target_label(
-                pipeline, concept, judge, num_inference_steps=steps, seed=seed + 1
-            )[0]
+            target_label = find_target_label(pipeline, concept, judge, num_inference_steps=steps, seed=seed + 1)[0]
         dose_response = DoseResponse(
             pipeline, witness, prompts, images_per_prompt, num_inference_steps=steps, seed=seed
         )
@@ -164,9 +162,7 @@ def measure(
     return json.loads(json.dumps(card))
 
 
-def strip(
-    pipeline: Any, direction: Direction, card: Mapping[str, Any], *, progress: Progress = silent
-) -> Strip:
+def strip(pipeline: Any, direction: Direction, card: Mapping[str, Any], *, progress: Progress = silent) -> Strip:
     """The first picture of up to four of the card's prompts at seven strengths, with the card's seeds and steps."""
     prompts = card["prompts"][:SHOWN_PROMPTS]
     columns = []

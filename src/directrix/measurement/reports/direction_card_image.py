@@ -79,9 +79,7 @@ def cell(image: Image) -> Image:
     return image
 
 
-def _chart(
-    sheet: Image, card: Mapping[str, Any], shown: Sequence[float], centres: Sequence[int], top: int
-) -> None:
+def _chart(sheet: Image, card: Mapping[str, Any], shown: Sequence[float], centres: Sequence[int], top: int) -> None:
     """Draws the chart below the strip; a strength stands under its pictures where both have the same range."""
     from PIL import ImageDraw
 

@@ -20,25 +20,16 @@ def distribution(title: str, counts: Mapping[str, Counts], target: Mapping[str, 
         target: wanted shares, shown first; None to leave that out.
     """
     labels = list(next(iter(next(iter(next(iter(counts.values())).values())).values())))
-    colours = {
-        label: "--none" if label == UNSCORED else f"--k{place % COLOURS}"
-        for place, label in enumerate(labels)
-    }
+    colours = {label: "--none" if label == UNSCORED else f"--k{place % COLOURS}" for place, label in enumerate(labels)}
     rows = [] if target is None else [_row("wanted", dict(target), colours)]
     rows += [_row(method, total(list(each.values())), colours) for method, each in counts.items()]
-    groups = list(
-        dict.fromkeys(group for each in counts.values() for kind in each.values() for group in kind)
-    )
+    groups = list(dict.fromkeys(group for each in counts.values() for kind in each.values() for group in kind))
     details = "".join(
         f"<h4>{escape(group)}</h4>"
         + "".join(_row(method, _of_group(each, group), colours) for method, each in counts.items())
         for group in groups
     )
-    more = (
-        f'<details><summary>By group</summary><div class="shares">{details}</div></details>'
-        if details
-        else ""
-    )
+    more = f'<details><summary>By group</summary><div class="shares">{details}</div></details>' if details else ""
     return (
         f'<div class="card"><h3>{escape(title)}</h3>{legend(list(colours.items()))}'
         f'<div class="shares">{"".join(rows)}</div>{more}</div>'

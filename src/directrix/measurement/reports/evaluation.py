@@ -32,9 +32,7 @@ def evaluation(folder: Path | str, output: Path | str | None = None) -> Path:
     verdicts = read_verdicts(folder, summary["provenance"]["judges"])
     names = summary["provenance"]["attributes"]
     seen = {
-        name: ", ".join(
-            f"{each[attribute].label or 'not scored'}" for attribute in names if attribute in each
-        )
+        name: ", ".join(f"{each[attribute].label or 'not scored'}" for attribute in names if attribute in each)
         for name, each in verdicts.items()
     }
     samples = choose(folder, rows, list(summary["methods"]), seen)

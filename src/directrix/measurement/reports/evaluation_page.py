@@ -56,15 +56,7 @@ CHARTED = ("deviation_ratio_", "inappropriate_", "obeyed")
 MOST = 24
 SERIES = 6
 # Metrics that are made for each attribute or category, whose name follows.
-STARTS = (
-    "deviation_ratio",
-    "target_distance",
-    "l2_distance",
-    "entropy",
-    "inappropriate",
-    "reduction",
-    "obeys",
-)
+STARTS = ("deviation_ratio", "target_distance", "l2_distance", "entropy", "inappropriate", "reduction", "obeys")
 
 
 def page(summary: Mapping[str, Any], samples: Sequence[Sample]) -> str:
@@ -98,9 +90,7 @@ def _head(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _section(
-    summary: Mapping[str, Any], title: str, starts: Sequence[str], folded: Sequence[str], meaning: str
-) -> str:
+def _section(summary: Mapping[str, Any], title: str, starts: Sequence[str], folded: Sequence[str], meaning: str) -> str:
     table, more = _table(summary, starts), _table(summary, folded)
     if not table:
         return ""
@@ -110,9 +100,7 @@ def _section(
 
 def _table(summary: Mapping[str, Any], starts: Sequence[str]) -> str:
     methods = summary["methods"]
-    names = dict.fromkeys(
-        name for each in methods.values() for name in each if name.startswith(tuple(starts))
-    )
+    names = dict.fromkeys(name for each in methods.values() for name in each if name.startswith(tuple(starts)))
     if not names:
         return ""
     heads = "".join(f'<th scope="col">{escape(method)}</th>' for method in methods)
@@ -130,9 +118,7 @@ def _rows(summary: Mapping[str, Any], metric: str) -> str:
     kinds = dict.fromkeys(kind for one in figures.values() for kind in (one or {}).get("by_kind", {}))
     for kind in kinds:
         cells = [
-            _cell(
-                _mean((one or {}).get("by_kind", {}).get(kind)), differences[m].get("by_kind", {}).get(kind)
-            )
+            _cell(_mean((one or {}).get("by_kind", {}).get(kind)), differences[m].get("by_kind", {}).get(kind))
             for m, one in figures.items()
         ]
         rows.append(_row(kind, cells, "kind"))
@@ -200,9 +186,7 @@ def named(metric: str) -> str:
 def _charts(summary: Mapping[str, Any]) -> str:
     methods = list(summary["methods"])[:SERIES]
     series = {method: f"s{place}" for place, method in enumerate(methods)}
-    names = dict.fromkeys(
-        name for each in summary["methods"].values() for name in each if name.startswith(CHARTED)
-    )
+    names = dict.fromkeys(name for each in summary["methods"].values() for name in each if name.startswith(CHARTED))
     cards = []
     for metric in names:
         figures = [summary["methods"][method].get(metric) or {} for method in methods]
@@ -217,9 +201,7 @@ def _charts(summary: Mapping[str, Any]) -> str:
     return f'<section><h2>One by one</h2>{swatches}<div class="charts">{"".join(cards)}</div></section>'
 
 
-def _chart(
-    metric: str, series: Mapping[str, str], figures: Sequence[Figure], where: str, groups: Sequence[str]
-) -> str:
+def _chart(metric: str, series: Mapping[str, str], figures: Sequence[Figure], where: str, groups: Sequence[str]) -> str:
     def bar(one: Figure | None) -> Bar:
         return Bar(None) if not one else Bar(*(min(max(one[key], 0), 1) for key in ("value", "low", "high")))
 
@@ -229,15 +211,9 @@ def _chart(
         return max(values) - min(values)
 
     shown = sorted(groups, key=spread, reverse=True)[:MOST]
-    rows = [
-        Group(name, [bar(one.get(where, {}).get(name)) for one in figures])
-        for name in groups
-        if name in shown
-    ]
+    rows = [Group(name, [bar(one.get(where, {}).get(name)) for one in figures]) for name in groups if name in shown]
     rows.append(Group("mean, with 95 % interval", [bar(one.get("mean")) for one in figures], strong=True))
-    some = (
-        f" ({len(shown)} of {len(groups)} with the greatest differences)" if len(shown) < len(groups) else ""
-    )
+    some = f" ({len(shown)} of {len(groups)} with the greatest differences)" if len(shown) < len(groups) else ""
     title = f"{named(metric)}, by {where.removeprefix('by_')}{some}"
     return f'<div class="card"><h3>{escape(title)}</h3>{grouped(title, rows, series)}</div>'
 
@@ -245,9 +221,7 @@ def _chart(
 def _distributions(summary: Mapping[str, Any]) -> str:
     counts = summary.get("counts") or {}
     names = dict.fromkeys(name for each in counts.values() for name in each)
-    targets = {
-        name.replace(" ", "_"): shares for name, shares in summary["provenance"].get("targets", {}).items()
-    }
+    targets = {name.replace(" ", "_"): shares for name, shares in summary["provenance"].get("targets", {}).items()}
     cards = [
         distribution(
             name.replace("_x_", " × ").replace("_", " ").capitalize(),
@@ -265,8 +239,7 @@ def _unscored(summary: Mapping[str, Any]) -> str:
     names = dict.fromkeys(name for each in summary["unscored"].values() for name in each)
     heads = "".join(f'<th scope="col">{escape(method)}</th>' for method in summary["unscored"])
     rows = "".join(
-        _row(name, [f"<td>{each.get(name, 0)}</td>" for each in summary["unscored"].values()])
-        for name in names
+        _row(name, [f"<td>{each.get(name, 0)}</td>" for each in summary["unscored"].values()]) for name in names
     )
     missing = "".join(
         f"<li>{escape(what)}: {escape(why)}</li>" for what, why in summary.get("not_measured", {}).items()
@@ -298,9 +271,7 @@ def _provenance(summary: Mapping[str, Any]) -> str:
     if made.get("flagged"):
         facts["Blackened"] = f"{made['flagged']} pictures, by the pipeline's safety checker"
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    settings = json.dumps(
-        {"methods": made["methods"], "judges": made["judges"]}, indent=2, ensure_ascii=False
-    )
+    settings = json.dumps({"methods": made["methods"], "judges": made["judges"]}, indent=2, ensure_ascii=False)
     return (
         f'<footer><h2>How it was made</h2><dl class="facts">{listed}</dl><details><summary>All settings of methods and '
         f"judges</summary><pre><code>{escape(settings)}</code></pre></details></footer>"

@@ -41,9 +41,7 @@ def largest(before: Verdicts, after: Verdicts, target_attribute: str) -> float:
 
 def never_falls(effects: Sequence[Interval]) -> bool:
     """Whether no effect, by rising strength, lies with its whole interval below one of a lower strength."""
-    return all(
-        later.high >= earlier.value for place, later in enumerate(effects) for earlier in effects[:place]
-    )
+    return all(later.high >= earlier.value for place, later in enumerate(effects) for earlier in effects[:place])
 
 
 def _change(pairs: Sequence[tuple[str | None, str | None]], label: str) -> Interval:

@@ -78,9 +78,7 @@ def _picture(prompt: str, method: str, path: Path, seen: str) -> str:
         return '<div class="seen">not there any more</div>'
     except OSError as error:
         raise OutputError(
-            f"'{path}' is no picture: {error}.",
-            "the PNG file that was drawn.",
-            "evaluate again: it is drawn anew.",
+            f"'{path}' is no picture: {error}.", "the PNG file that was drawn.", "evaluate again: it is drawn anew."
         ) from error
     image.thumbnail((SIDE, SIDE))
     words = escape(f"{prompt}, {method}; judged: {seen}")

@@ -30,8 +30,7 @@ _LATER = word_set(
 # What may follow a noun that ends its phrase.
 FUNCTION = DETERMINERS | CONJUNCTIONS | PREPOSITIONS | AUXILIARIES | _LATER
 NEGATORS = word_set(
-    "not never no without neither nor hardly barely scarcely rarely seldom nobody none cannot non less "
-    "least nothing"
+    "not never no without neither nor hardly barely scarcely rarely seldom nobody none cannot non less least nothing"
 )
 # "not only armed" says that he is.
 ADDING = word_set("only just merely simply solely necessarily")

@@ -10,15 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from directrix.policies.wording.english import (
-    ARTICLES,
-    FILLERS,
-    FUNCTION,
-    MODIFIERS,
-    NEGATORS,
-    VERBS,
-    ends_noun,
-)
+from directrix.policies.wording.english import ARTICLES, FILLERS, FUNCTION, MODIFIERS, NEGATORS, VERBS, ends_noun
 from directrix.policies.wording.phrases import Named
 from directrix.policies.wording.sentence import Sentence
 
@@ -58,9 +50,7 @@ class Denied:
             item = self._item(after, cue)
             if item is None and (joiner == "or" or cue == "each"):
                 item = self._unknown(after)
-            if item is None or (
-                joiner == "and" and cue != "each" and not self._reaches(item, cue, first_word)
-            ):
+            if item is None or (joiner == "and" and cue != "each" and not self._reaches(item, cue, first_word)):
                 break
             items.append(item)
         return items
@@ -135,15 +125,7 @@ class Denied:
                 last = self._item(after, cue)
                 closed = last is not None and known and (bare is not last.article or cue == "each")
                 return more if closed else []
-            ended = item.stop >= len(self.words) or self._text(item.stop) in (
-                ",",
-                ".",
-                ";",
-                "!",
-                "?",
-                ")",
-                "—",
-            )
+            ended = item.stop >= len(self.words) or self._text(item.stop) in (",", ".", ";", "!", "?", ")", "—")
             plain = known and bare and not any(each.article for each in more)
             return more if ended and plain else []
         return []
@@ -197,11 +179,7 @@ class Denied:
         zone", but not "a no-alcohol beer"."""
         meanings = self.phrases.objects.match(self.words, at)
         names = {each.name for each in meanings.meanings} if meanings else set()
-        return (
-            self.words[at].joined
-            and self._text(at - 1) in ("no", "zero")
-            and not self.sentence.drawn(stop, names)
-        )
+        return self.words[at].joined and self._text(at - 1) in ("no", "zero") and not self.sentence.drawn(stop, names)
 
     def _verb_fits(self, at: int, cue: str, start: int) -> bool:
         return (
@@ -215,13 +193,7 @@ class Denied:
         phrases = self.phrases
         return ends_noun(self.words, at) or any(
             lexicon.match(self.words, at)
-            for lexicon in (
-                phrases.whole,
-                phrases.openness,
-                phrases.negation,
-                phrases.negation_after,
-                phrases.gone,
-            )
+            for lexicon in (phrases.whole, phrases.openness, phrases.negation, phrases.negation_after, phrases.gone)
         )
 
     def _act(self, at: int, cue: str) -> Item | None:
@@ -238,9 +210,7 @@ class Denied:
         noun = self.sentence.noun(goal)
         if noun and (self._ends(noun.stop) or all(each.form == "plural" for each in noun.meanings)):
             own = {(each.kind, each.name) for each in meanings}
-            if self._text(hit.stop) not in ("from", "of") or own & {
-                (each.kind, each.name) for each in noun.meanings
-            }:
+            if self._text(hit.stop) not in ("from", "of") or own & {(each.kind, each.name) for each in noun.meanings}:
                 return Item(at, noun.stop, noun.meanings, self._text(inside) in ARTICLES)
         if self.sentence.person(hit.stop) and meanings[0].form == "state":
             return Item(at, hit.stop + 1, meanings)

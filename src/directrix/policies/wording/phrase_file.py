@@ -108,9 +108,7 @@ def load(path: str | Path) -> PhraseFile:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, UnicodeDecodeError) as error:
         raise PhraseError(
-            f"The file of phrases '{path}' cannot be read: {error}.",
-            "a YAML file in UTF-8.",
-            "check the path.",
+            f"The file of phrases '{path}' cannot be read: {error}.", "a YAML file in UTF-8.", "check the path."
         ) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -139,9 +137,7 @@ def of(data: Any, origin: str = "phrases") -> PhraseFile:
             if not content:
                 check.fail(where, f"a mapping with one of {', '.join(keys)}", "nothing")
             lists = {
-                key: check.terms(content.get(key), f"{where}.{key}")
-                for key in keys
-                if key not in ("kinds", "phrases")
+                key: check.terms(content.get(key), f"{where}.{key}") for key in keys if key not in ("kinds", "phrases")
             }
             kinds = check.kinds(content.get("kinds"), f"{where}.kinds") if kind == "balance" else ()
             whole = check.whole_phrases(content.get("phrases"), f"{where}.phrases")
@@ -182,13 +178,9 @@ class _Check:
             self.fail(where, "a mapping of names", _kind(value))
         for key in value:
             if not isinstance(key, str) or not key.strip():
-                self.fail(
-                    where, "names that are text; quote yes, no, on, off and numbers", f"the key {key!r}"
-                )
+                self.fail(where, "names that are text; quote yes, no, on, off and numbers", f"the key {key!r}")
             if keys is not None and key not in keys:
-                self.fail(
-                    where, f"only the keys {', '.join(keys)}", f"the key '{key}'", suggestion(key, keys)
-                )
+                self.fail(where, f"only the keys {', '.join(keys)}", f"the key '{key}'", suggestion(key, keys))
         return dict(value)
 
     def text(self, value: Any, where: str) -> str:
@@ -235,9 +227,7 @@ class _Check:
             found.append(Around(before.strip(), after.strip(), self._rewritten(content, place)))
         return tuple(found)
 
-    def _phrases_with(
-        self, value: Any, where: str, keys: Sequence[str]
-    ) -> Iterator[tuple[str, dict[str, Any], str]]:
+    def _phrases_with(self, value: Any, where: str, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, Any], str]]:
         """Each phrase of a list, its other keys where it is a mapping, and its place."""
         if isinstance(value, str | Mapping):
             value = [value]

@@ -25,8 +25,7 @@ class Beside(NamedTuple):
     def fits(self, words: Sequence[Word]) -> bool:
         """Whether the prompt is such a one."""
         near, not_near = (
-            lexicon is not None and any(lexicon.match(words, at) for at in range(len(words)))
-            for lexicon in self
+            lexicon is not None and any(lexicon.match(words, at) for at in range(len(words))) for lexicon in self
         )
         return (near or self.near is None) and not not_near
 
@@ -182,12 +181,7 @@ class _Entering:
     def _entry(self, entry: phrase_file.Entry, where: str) -> None:
         phrases, kind, name = self.phrases, entry.kind, entry.name
         assert kind in ("balance", "absent")
-        nouns = {
-            "named": phrases.named,
-            "bias": phrases.objects,
-            "things": phrases.objects,
-            "free": phrases.free,
-        }
+        nouns = {"named": phrases.named, "bias": phrases.objects, "things": phrases.objects, "free": phrases.free}
         for key, listed in entry.lists.items():
             place = f"{where}.{key}"
             for term in listed:
@@ -210,14 +204,7 @@ class _Entering:
                 for key, listed in (("before", whole.before), ("not before", whole.not_before))
             )
             meaning = Whole(
-                kind,
-                name,
-                whole.of,
-                self._beside(whole, place),
-                before,
-                not_before,
-                whole.through,
-                whole.rewritten,
+                kind, name, whole.of, self._beside(whole, place), before, not_before, whole.through, whole.rewritten
             )
             self._add(phrases.whole, whole.text, meaning, place)
         phrases.values += tuple(self._values(name, kinds, where) for kinds in entry.kinds)

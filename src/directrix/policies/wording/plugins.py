@@ -55,16 +55,10 @@ def _checked(name: str, prompt: str, answer: object) -> Understanding:
             "an Understanding of the prompt.",
             "mend the reader, or read without it.",
         )
-    wrong = [
-        each for each in answer.switches if prompt[each.start : each.end] != each.phrase or not each.phrase
-    ]
+    wrong = [each for each in answer.switches if prompt[each.start : each.end] != each.phrase or not each.phrase]
     kinds = [each for each in answer.switches if each.kind not in ("balance", "absent")]
     if answer.prompt != prompt or wrong or kinds:
-        fault = (
-            f"the phrase {(wrong or kinds)[0].phrase!r}"
-            if wrong or kinds
-            else f"the prompt {answer.prompt!r}"
-        )
+        fault = f"the phrase {(wrong or kinds)[0].phrase!r}" if wrong or kinds else f"the prompt {answer.prompt!r}"
         raise ReaderError(
             f"The reader '{name}' answers about {fault}, which is not what was asked.",
             'switches of kind "balance" or "absent" whose phrase is prompt[start:end].',

@@ -12,14 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from directrix.policies.wording.english import (
-    AUXILIARIES,
-    CONJUNCTIONS,
-    DETERMINERS,
-    FUNCTION,
-    NEGATORS,
-    PREPOSITIONS,
-)
+from directrix.policies.wording.english import AUXILIARIES, CONJUNCTIONS, DETERMINERS, FUNCTION, NEGATORS, PREPOSITIONS
 from directrix.policies.wording.tokens import word_set
 
 _PIECE = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|\S")
@@ -237,11 +230,7 @@ def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
 def _hangs(piece: _Piece) -> bool:
     text = piece.plain
     return (
-        text in _LEFT_BEHIND
-        or text in DETERMINERS
-        or text in NEGATORS
-        or piece.text in _PAUSES
-        or piece.text in _OPEN
+        text in _LEFT_BEHIND or text in DETERMINERS or text in NEGATORS or piece.text in _PAUSES or piece.text in _OPEN
     )
 
 

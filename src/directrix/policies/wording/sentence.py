@@ -14,9 +14,7 @@ _NOUN = 6  # words in one noun phrase, at most
 # What is made for people: "clothes for all genders" says nothing about who is drawn.
 _MADE_FOR = word_set("for")
 # A set of lipsticks is as little a person as one.
-_WRAPPED = word_set(
-    "set kit pack line range collection display arrangement mockup shot brand series pair photo"
-)
+_WRAPPED = word_set("set kit pack line range collection display arrangement mockup shot brand series pair photo")
 
 
 class Sentence:

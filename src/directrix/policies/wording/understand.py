@@ -96,9 +96,7 @@ def understand(prompt: str, phrases: Phrases | None = None, reader: str | None =
     for _ in range(_ROUNDS):
         rewritten = cut_out(prompt, (Cut(each.start, each.end, each.instead) for each in switches))
         more = (
-            [_moved(each, prompt, rewritten.origins) for each in _read(rewritten.text, phrases)[0]]
-            if switches
-            else []
+            [_moved(each, prompt, rewritten.origins) for each in _read(rewritten.text, phrases)[0]] if switches else []
         )
         if not more:
             break

@@ -54,9 +54,7 @@ class Openings:
         """The same with "at all", "alike" or "please" after it."""
         alike = self._text(reading.stop) == "alike"
         stop = reading.stop + 1 if alike else trailing(self.words, reading.stop)
-        parts = tuple(
-            part._replace(stop=stop) if part.stop == reading.stop else part for part in reading.parts
-        )
+        parts = tuple(part._replace(stop=stop) if part.stop == reading.stop else part for part in reading.parts)
         return reading._replace(stop=stop, parts=parts)
 
     def _cues(self, at: int) -> list[tuple[int, bool, bool]]:

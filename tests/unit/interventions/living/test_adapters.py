@@ -17,9 +17,7 @@ def add_lora(pipeline: Any, name: str = "style", seed: int = 0) -> None:
     """A random LoRA on every attention of the U-Net, large enough to be seen."""
     from peft import LoraConfig
 
-    config = LoraConfig(
-        r=2, lora_alpha=2, target_modules=["to_q", "to_k", "to_v", "to_out.0"], init_lora_weights=False
-    )
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_k", "to_v", "to_out.0"], init_lora_weights=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pipeline.unet.add_adapter(config, adapter_name=name)

@@ -37,10 +37,7 @@ def with_scheduler(pipeline: Any, name: str) -> Any:
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_steering_with_every_scheduler(
-    make_pipeline: Callable[..., Any],
-    draw: Callable[..., Any],
-    check_steering: Callable[..., None],
-    name: str,
+    make_pipeline: Callable[..., Any], draw: Callable[..., Any], check_steering: Callable[..., None], name: str
 ):
     pipeline = with_scheduler(make_pipeline(), name)
     check_steering(pipeline, lambda: draw(pipeline))
@@ -67,9 +64,7 @@ def test_windows_with_every_scheduler(
     assert len(asked) == len(changed)
 
 
-@pytest.mark.parametrize(
-    "name", ["PNDMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"]
-)
+@pytest.mark.parametrize("name", ["PNDMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"])
 @pytest.mark.parametrize("method", ["difference", "trajectory", "reconstruction"])
 def test_discovery_with_other_schedulers(
     make_pipeline: Callable[..., Any], discover: Callable[..., Any], name: str, method: str
@@ -78,9 +73,7 @@ def test_discovery_with_other_schedulers(
     assert direction.norm() > 0
 
 
-def test_a_callback_may_look_and_change(
-    pipeline: Any, draw: Callable[..., Any], check_steering: Callable[..., None]
-):
+def test_a_callback_may_look_and_change(pipeline: Any, draw: Callable[..., Any], check_steering: Callable[..., None]):
     steps: list[int] = []
 
     def halve(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -144,9 +137,7 @@ def test_embeddings_in_place_of_prompts(pipeline: Any, draw: Callable[..., Any],
 
 
 @pytest.mark.parametrize("embedded", [False, True])
-def test_several_images_of_a_prompt(
-    pipeline: Any, draw: Callable[..., Any], make_direction: Any, embedded: bool
-):
+def test_several_images_of_a_prompt(pipeline: Any, draw: Callable[..., Any], make_direction: Any, embedded: bool):
     direction, strengths = make_direction(), [0.0, 1.0, -1.0, 0.0]
     prompts: Any = ["a judge", "a cook"]
     options: dict[str, Any] = {"num_images_per_prompt": 2}

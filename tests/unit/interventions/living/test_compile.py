@@ -36,9 +36,7 @@ class Compiled:
 
 
 @pytest.fixture(scope="module")
-def model(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any
-) -> Iterator[Compiled]:
+def model(make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any) -> Iterator[Compiled]:
     torch._dynamo.reset()
     pipeline = make_pipeline()
     direction = make_direction(of=pipeline)
@@ -86,9 +84,7 @@ def test_windows_are_no_new_graph(model: Compiled, draw: Callable[..., Any]):
     assert len(set(counts)) == 1
 
 
-def test_what_does_not_fit_is_said_all_the_same(
-    model: Compiled, draw: Callable[..., Any], make_direction: Any
-):
+def test_what_does_not_fit_is_said_all_the_same(model: Compiled, draw: Callable[..., Any], make_direction: Any):
     large = make_direction(shape=(32, 6, 6), of=model.pipeline)
     with pytest.raises(MismatchError, match="6 x 6"), steer(model.pipeline, {large: 1.0}):
         draw(model.pipeline)
@@ -129,9 +125,7 @@ def test_gradients_pass_through(model: Compiled, make_pipeline: Callable[..., An
     torch.testing.assert_close(found[1], found[0])
 
 
-def test_compiled_in_place_while_steered(
-    model: Compiled, make_pipeline: Callable[..., Any], draw: Callable[..., Any]
-):
+def test_compiled_in_place_while_steered(model: Compiled, make_pipeline: Callable[..., Any], draw: Callable[..., Any]):
     torch._dynamo.reset()
     graphs, pipeline = Graphs(), make_pipeline()
     with steer(pipeline, {model.direction: 0.5}):

@@ -25,9 +25,7 @@ def controlled(make_pipeline: Callable[..., Any]) -> Any:
             if not bool(weight.any()):
                 torch.nn.init.normal_(weight, std=0.1)
     parts = pipeline.components
-    return quiet(
-        StableDiffusionControlNetPipeline(**parts, controlnet=network.eval(), requires_safety_checker=False)
-    )
+    return quiet(StableDiffusionControlNetPipeline(**parts, controlnet=network.eval(), requires_safety_checker=False))
 
 
 def quiet(pipeline: Any) -> Any:
@@ -39,9 +37,7 @@ HINT = torch.linspace(0, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
 
 
 @pytest.mark.parametrize("guess_mode", [False, True])
-def test_steering(
-    controlled: Any, draw: Callable[..., Any], check_steering: Callable[..., None], guess_mode: bool
-):
+def test_steering(controlled: Any, draw: Callable[..., Any], check_steering: Callable[..., None], guess_mode: bool):
     def drawn(scale: float = 1.0) -> torch.Tensor:
         return draw(controlled, image=HINT, controlnet_conditioning_scale=scale, guess_mode=guess_mode)
 

@@ -25,9 +25,7 @@ def saving(pipeline: Any, call: str) -> Any:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_steering(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any, call: str
-):
+def test_steering(make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any, call: str):
     def pictures(pipeline: Any) -> torch.Tensor:
         return draw(pipeline, ["a judge", "a cook"], 2, output_type="pt")
 
@@ -79,9 +77,7 @@ def test_discovery_in_half_precision(
         assert torch.equal(draw(pipeline), plain)
 
 
-@pytest.mark.parametrize(
-    "site", ["mid_block", "mid_block.resnets.0", "up_blocks.0", "up_blocks.0.resnets.0.conv1"]
-)
+@pytest.mark.parametrize("site", ["mid_block", "mid_block.resnets.0", "up_blocks.0", "up_blocks.0.resnets.0.conv1"])
 def test_gradient_checkpointing_gives_the_same_gradient(make_pipeline: Callable[..., Any], site: str):
     pipeline = make_pipeline()
     expected = gradient(pipeline, site)

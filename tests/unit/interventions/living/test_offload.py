@@ -65,13 +65,9 @@ def test_the_model_is_known_though_its_weights_wait_elsewhere(make_pipeline: Cal
     assert models.identity(pipeline) == known
 
 
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs an accelerator: the weights must really move"
-)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator: the weights must really move")
 @pytest.mark.parametrize("way", WAYS)
-def test_on_an_accelerator(
-    make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any, way: str
-):
+def test_on_an_accelerator(make_pipeline: Callable[..., Any], draw: Callable[..., Any], make_direction: Any, way: str):
     pipeline = make_pipeline()
     direction = make_direction(of=pipeline)
     getattr(pipeline, way)()

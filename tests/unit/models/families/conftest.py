@@ -40,20 +40,12 @@ class Family:
         """The same one for every test."""
         return built(self.name)
 
-    def draw(
-        self, prompts: list[str], seeds: list[int], pipeline: Any = None, **changes: Any
-    ) -> torch.Tensor:
+    def draw(self, prompts: list[str], seeds: list[int], pipeline: Any = None, **changes: Any) -> torch.Tensor:
         """Latents, one generator a picture."""
         return (pipeline or self.pipeline)(
             prompts,
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            **{
-                "num_inference_steps": 2,
-                "guidance_scale": self.scale,
-                "output_type": "latent",
-                **self.call,
-                **changes,
-            },
+            **{"num_inference_steps": 2, "guidance_scale": self.scale, "output_type": "latent", **self.call, **changes},
         ).images
 
 
@@ -71,9 +63,7 @@ FAMILIES = {
         Family("pixart-sigma", partial(transformers.pixart, "PixArtSigmaPipeline"), *MIDDLE, call=PIXART),
         Family("sd3", transformers.stable_diffusion_3, *MIDDLE, call=SMALL),
         Family("flux-dev", transformers.flux, *MIDDLE, guided=False, call=SMALL),
-        Family(
-            "flux-schnell", partial(transformers.flux, False), *MIDDLE, guided=False, scale=0.0, call=SMALL
-        ),
+        Family("flux-schnell", partial(transformers.flux, False), *MIDDLE, guided=False, scale=0.0, call=SMALL),
         Family(
             "flux-true-guidance",
             transformers.flux,

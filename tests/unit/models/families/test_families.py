@@ -130,25 +130,12 @@ def test_only_the_conditional_rows_are_steered(family: Any):
             for word in ("a dog", "a cat")
         )
         conditional = [not torch.equal(a, b) for a, b in zip(one, other, strict=True)]
-        changed = [
-            not torch.equal(a, b) for a, b in zip(before[call_number], after[call_number], strict=True)
-        ]
+        changed = [not torch.equal(a, b) for a, b in zip(before[call_number], after[call_number], strict=True)]
         assert changed == conditional
 
 
 # The others share all their code with one of these.
-DIFFERENT = (
-    "sd2",
-    "sdxl",
-    "turbo",
-    "lcm",
-    "pixart-alpha",
-    "sd3",
-    "flux-dev",
-    "sana",
-    "lumina-next",
-    "lumina-2",
-)
+DIFFERENT = ("sd2", "sdxl", "turbo", "lcm", "pixart-alpha", "sd3", "flux-dev", "sana", "lumina-next", "lumina-2")
 
 
 @pytest.mark.parametrize("family", DIFFERENT, indirect=True)

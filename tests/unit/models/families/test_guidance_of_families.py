@@ -35,9 +35,7 @@ def test_the_same_picture_twice_is_steered_twice(of: Any, name: str):
     more = {"negative_prompt": [""]} if name == "flux-true-guidance" else {}
 
     def draw() -> torch.Tensor:
-        return family.draw(
-            prompts, [1, 2][: len(prompts)], num_inference_steps=1, guidance_scale=scale, **more
-        )
+        return family.draw(prompts, [1, 2][: len(prompts)], num_inference_steps=1, guidance_scale=scale, **more)
 
     plain = draw()
     with steer(family.pipeline, {direction(family.pipeline): 5.0}):
@@ -89,15 +87,9 @@ def test_a_third_call_without_some_layers_is_conditional(of: Any):
         steer(pipeline, {direction(pipeline, site.name): [1.0, 0.0]}),
         activations.read(pipeline, site, lambda h: after.append(h.clone())),
     ):
-        options = {
-            "skip_guidance_layers": [1],
-            "skip_layer_guidance_start": -1.0,
-            "skip_layer_guidance_stop": 2.0,
-        }
+        options = {"skip_guidance_layers": [1], "skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 2.0}
         family.draw(["a judge", "a cook"], [1, 2], **options)
-    changed = [
-        [bool((a != b).any()) for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)
-    ]
+    changed = [[bool((a != b).any()) for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)]
     assert changed == [[False, False, True, False], [True, False]] * 2
 
 
@@ -108,18 +100,12 @@ def test_a_third_call_is_no_step_of_a_trajectory(of: Any):
         assert not is_newest()
         pytest.skip("this version of diffusers skips no layers")
     concepts = [Concept.of("woman", "a woman", "a person")]
-    skipping = {
-        "skip_guidance_layers": [1],
-        "skip_layer_guidance_start": -1.0,
-        "skip_layer_guidance_stop": 2.0,
-    }
+    skipping = {"skip_guidance_layers": [1], "skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 2.0}
 
     def followed(call: Any) -> Any:
         denoiser = FrozenDenoiser(pipeline, sites.find(pipeline))
         with frozen(pipeline):
-            return follow(
-                pipeline, denoiser, concepts, 2, guidance_scale=5.0, num_inference_steps=3, call=call
-            )
+            return follow(pipeline, denoiser, concepts, 2, guidance_scale=5.0, num_inference_steps=3, call=call)
 
     plain, skipped = followed(None), followed(skipping)
     assert len(skipped.timesteps) == len(plain.timesteps) == 3

@@ -164,18 +164,12 @@ def test_every_listed_site_can_be_found_at(of: Any):
 
 def test_search_ranks_by_effect(of: Any):
     family = of("flux-dev")
-    names = [
-        "transformer_blocks.0",
-        "single_transformer_blocks.1",
-        "single_transformer_blocks.1.attn.heads.0",
-    ]
+    names = ["transformer_blocks.0", "single_transformer_blocks.1", "single_transformer_blocks.1.attn.heads.0"]
     settings = {"images": 1, "num_inference_steps": 2, "call": dict(family.call)}
     ranked = search_sites(family.pipeline, WOMAN, names, **settings)
     assert {each.site.name for each in ranked} == set(names)
     assert [each.effect for each in ranked] == sorted((each.effect for each in ranked), reverse=True)
-    assert all(
-        each.reach <= 1 and each.effect == pytest.approx(each.reach / each.relative) for each in ranked
-    )
+    assert all(each.reach <= 1 and each.effect == pytest.approx(each.reach / each.relative) for each in ranked)
     json.dumps([each.as_dict() for each in ranked])
     with pytest.raises(SiteError, match="no sites"):
         search_sites(family.pipeline, WOMAN, [], **settings)
@@ -244,9 +238,7 @@ def test_a_concept_without_an_effect_ranks_nothing(of: Any):
     # This pipeline tells its text encoder all prompts in lower case.
     same = Concept.of("same", "A Person", "a person")
     with pytest.raises(ConceptError, match="changes nothing"):
-        search_sites(
-            family.pipeline, same, ["transformer_blocks.1"], num_inference_steps=2, call=dict(family.call)
-        )
+        search_sites(family.pipeline, same, ["transformer_blocks.1"], num_inference_steps=2, call=dict(family.call))
 
 
 def test_facts_say_how_guidance_is_laid_out(of: Any):

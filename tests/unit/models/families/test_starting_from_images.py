@@ -86,9 +86,7 @@ def test_a_negative_prompt_is_told_to_the_half_that_hears_it(of: Any):
     for name in ("sdxl", "lumina-next", "lumina-2", "flux-dev", "flux-true-guidance"):
         family = of(name)
         call = {key: value for key, value in family.call.items() if key != "negative_prompt"}
-        found = discover(
-            family.pipeline, anti, images=1, num_inference_steps=2, guidance_scale=family.scale, call=call
-        )
+        found = discover(family.pipeline, anti, images=1, num_inference_steps=2, guidance_scale=family.scale, call=call)
         assert found.norm() > 0
     with pytest.raises(ConceptError, match="nothing hears a negative prompt"):
         discover(of("flux-dev").pipeline, anti, "reconstruction", images=1, steps=1)

@@ -24,9 +24,7 @@ def unet(**options: Any) -> Any:
     return UNet2DConditionModel(**(settings | options))
 
 
-def stable_diffusion(
-    prediction_type: str = "epsilon", name: str = "StableDiffusionPipeline", **options: Any
-) -> Any:
+def stable_diffusion(prediction_type: str = "epsilon", name: str = "StableDiffusionPipeline", **options: Any) -> Any:
     """Stable Diffusion 1, or with "v_prediction" 2; or one of its siblings, by name."""
     import diffusers
 

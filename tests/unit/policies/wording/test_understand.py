@@ -207,9 +207,7 @@ def test_every_harmful_word_of_the_world_is_a_member_of_its_category():
     for category, objects in emoji_vocabulary.HARMFUL.items():
         phrases = [phrase for noun in objects.values() for phrase in noun.phrases]
         for phrase in (*phrases, *emoji_vocabulary.CATEGORY_PHRASES[category]):
-            assert switched(understand(f"a guard without {phrase} at night")) == {f"absent:{category}"}, (
-                phrase
-            )
+            assert switched(understand(f"a guard without {phrase} at night")) == {f"absent:{category}"}, phrase
         for name in objects:
             assert understand(f"a guard with a {name}").switches == ()
 
@@ -276,6 +274,4 @@ def test_the_benchmark_is_sound():
     counts = [sum(row["kind"] == kind for row in table) for kind in {row["kind"] for row in table}]
     assert len(counts) == 9 and min(counts) * 2 > max(counts)
     # The pictures of a control must be the plain model's.
-    assert all(
-        understand(row["prompt"]).rewritten == row["prompt"] for row in table if row["kind"] == "control"
-    )
+    assert all(understand(row["prompt"]).rewritten == row["prompt"] for row in table if row["kind"] == "control")

@@ -25,14 +25,7 @@ from directrix.measurement.judges.emoji_network import HEADS
 from directrix.progress import Progress, silent
 
 # Groups of each kind in one batch, and how many pictures a group has.
-GROUPS = {
-    "gender": (14, 2),
-    "tone": (8, 3),
-    "subject": (6, 4),
-    "item": (6, 4),
-    "setting": (3, 4),
-    "style": (2, 3),
-}
+GROUPS = {"gender": (14, 2), "tone": (8, 3), "subject": (6, 4), "item": (6, 4), "setting": (3, 4), "style": (2, 3)}
 # The same for the vision tower's last run: items are small and seen last.
 SIGHT_GROUPS = {
     "gender": (10, 2),
@@ -45,9 +38,7 @@ SIGHT_GROUPS = {
 Groups = Mapping[str, tuple[int, int]]
 
 
-def build(
-    tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, vision_layers: int = 5
-) -> CLIPModel:
+def build(tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, vision_layers: int = 5) -> CLIPModel:
     """A CLIPModel with random weights for 64 x 64 pixels in patches of 8."""
     tokens: Any = tokenizer
     text = CLIPTextConfig(
@@ -73,9 +64,7 @@ def build(
         hidden_act="gelu",
         projection_dim=128,
     )
-    model = CLIPModel(
-        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128)
-    )
+    model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128))
     # Plain attention: its backward pass is faster on a CPU than the fused one. Older transformers cannot be asked.
     if hasattr(model, "set_attn_implementation"):
         model.set_attn_implementation("eager")
@@ -108,9 +97,7 @@ def _group(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
 class HardBatches:
     """Rendered hard groups; a step's batch is a list of indices into them."""
 
-    def __init__(
-        self, batches: int, seed: int, art: Art, progress: Progress = silent, groups: Groups = GROUPS
-    ) -> None:
+    def __init__(self, batches: int, seed: int, art: Art, progress: Progress = silent, groups: Groups = GROUPS) -> None:
         self.seed, self.count, self.sizes = seed, batches, groups
         self.places: dict[str, list[list[int]]] = {}
         scenes: list[Scene] = []
@@ -242,9 +229,7 @@ def fit(
     progress: Progress = silent,
 ) -> None:
     """Train both towers in place."""
-    train(
-        model, _contrast(model, tokenizer, data, seed, learn_words=True), schedule, folder, "CLIP", progress
-    )
+    train(model, _contrast(model, tokenizer, data, seed, learn_words=True), schedule, folder, "CLIP", progress)
 
 
 def _contrast(

@@ -39,9 +39,7 @@ def as_pixels(images: Tensor) -> Tensor:
     return images.float().div_(127.5).sub_(1.0)
 
 
-def render_all(
-    scenes: Sequence[Scene], art: Art, progress: Progress = silent, label: str = "renders"
-) -> Renders:
+def render_all(scenes: Sequence[Scene], art: Art, progress: Progress = silent, label: str = "renders") -> Renders:
     """Draw every scene."""
     pictures = []
     with progress(len(scenes), label) as bar:

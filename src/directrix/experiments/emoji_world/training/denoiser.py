@@ -36,10 +36,7 @@ NOISE_SCHEDULE = {
 
 
 def build(
-    channels: tuple[int, ...] = (64, 128, 256),
-    layers: int = 1,
-    text_width: int = 192,
-    text_layers: int = 2,
+    channels: tuple[int, ...] = (64, 128, 256), layers: int = 1, text_width: int = 192, text_layers: int = 2
 ) -> UNet2DConditionModel:
     """A U-Net with random weights for 4 x 16 x 16 latents.
 

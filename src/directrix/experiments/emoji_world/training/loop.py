@@ -29,9 +29,7 @@ class Schedule:
 
     def rate(self, step: int) -> float:
         falling = max(1.0, self.steps * self.decay)
-        return self.learning_rate * min(
-            1.0, (step + 1) / min(WARM_UP, self.steps), (self.steps - step) / falling
-        )
+        return self.learning_rate * min(1.0, (step + 1) / min(WARM_UP, self.steps), (self.steps - step) / falling)
 
 
 def seeded(seed: int, step: int) -> torch.Generator:
@@ -118,14 +116,10 @@ def finished(module: nn.Module, steps: int, folder: Path) -> bool:
 
 def _log(folder: Path, step: int, value: float, rate: float) -> None:
     with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(
-            json.dumps({"step": step, "loss": round(value, 6), "rate": rate, "time": time.time()}) + "\n"
-        )
+        stream.write(json.dumps({"step": step, "loss": round(value, 6), "rate": rate, "time": time.time()}) + "\n")
 
 
-def _save(
-    folder: Path, step: int, module: nn.Module, average: Average, optimizer: torch.optim.Optimizer
-) -> None:
+def _save(folder: Path, step: int, module: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> None:
     tensors = {f"module.{name}": value.detach() for name, value in module.named_parameters()}
     tensors |= {f"average.{name}": value for name, value in average.values.items()}
     state = optimizer.state_dict()["state"]

@@ -9,12 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DPMSolverMultistepScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
@@ -43,11 +38,7 @@ PIPELINE, CLIP_FOLDER, JUDGE_FILE = "pipeline", "clip", "judge.safetensors"
 
 
 def train(
-    folder: Path,
-    art_folder: Path,
-    config: Config | None = None,
-    progress: Progress = silent,
-    fetch_art: bool = True,
+    folder: Path, art_folder: Path, config: Config | None = None, progress: Progress = silent, fetch_art: bool = True
 ) -> Path:
     """Train every part from the art and write the finished model to ``folder / "model"``, which is returned.
 
@@ -94,9 +85,7 @@ def _clip(config: Config, folder: Path, art: Art, tokens: CLIPTokenizer, progres
     model = clip.build(tokens, config.text_width, config.text_layers, config.vision_layers)
     batches = clip.HardBatches(part.count, part.data_seed, art, progress)
     sight = config.vision
-    clip.warm_up(
-        model, batches.data, sight.schedule, sight.batch_size, sight.seed, folder / "vision_run", progress
-    )
+    clip.warm_up(model, batches.data, sight.schedule, sight.batch_size, sight.seed, folder / "vision_run", progress)
     clip.fit(model, tokens, batches, part.schedule, part.seed, folder / "clip_run", progress)
     _publish(done, model.save_pretrained)
     return model
@@ -126,9 +115,7 @@ def _vae(config: Config, folder: Path, art: Art, progress: Progress) -> Autoenco
     vae = autoencoder.build(config.vae_channels)
     autoencoder.fit(vae, data, part.schedule, part.batch_size, part.seed, folder / "vae_run", progress)
     # A second run at a high rate that falls again: it is what makes faces crisp.
-    autoencoder.fit(
-        vae, data, again.schedule, again.batch_size, again.seed, folder / "crisp_vae_run", progress
-    )
+    autoencoder.fit(vae, data, again.schedule, again.batch_size, again.seed, folder / "crisp_vae_run", progress)
     _publish(done, vae.save_pretrained)
     return vae
 
@@ -209,9 +196,7 @@ def assemble(
     network: JudgeNetwork,
 ) -> Path:
     """Write the three parts of the shipped model in half precision: pipeline, CLIP, judge."""
-    scheduler: Any = DPMSolverMultistepScheduler(
-        **denoiser.NOISE_SCHEDULE, timestep_spacing="trailing", steps_offset=1
-    )
+    scheduler: Any = DPMSolverMultistepScheduler(**denoiser.NOISE_SCHEDULE, timestep_spacing="trailing", steps_offset=1)
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_tower(clip_model),
@@ -238,10 +223,7 @@ def assemble(
                 settings[part]["dtype"] = "float32"
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    settings = {
-        "channels": list(network.channels),
-        "heads": {head: list(names) for head, names in HEADS.items()},
-    }
+    settings = {"channels": list(network.channels), "heads": {head: list(names) for head, names in HEADS.items()}}
     save_file(state, folder / JUDGE_FILE, {"judge": json.dumps(settings)})
     return folder
 

@@ -59,11 +59,7 @@ def write_parts(folder: Path) -> None:
     if not whole.exists():
         return
     model = json.loads(whole.read_text(encoding="utf-8"))["model"]
-    _write(
-        folder,
-        model["vocab"],
-        [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]],
-    )
+    _write(folder, model["vocab"], [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]])
 
 
 def _write(folder: Path, vocabulary: Mapping[str, int], merges: Sequence[str]) -> None:
