@@ -1,0 +1,47 @@
+"""Old names, which stand for one release: names, arguments, and keys of files.
+
+Whoever uses an old name in code is warned, and told the new one. Files that were written with old keys load silently.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from directrix.errors import DirectrixError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def warn(old: str, new: str, stacklevel: int = 3) -> None:
+    """Says that `old` goes with the next release and `new` takes its place."""
+    warnings.warn(f"{old} is now {new}; the old name goes with version 0.3.", FutureWarning, stacklevel=stacklevel)
+
+
+def renamed(**names: str) -> Callable[[F], F]:
+    """Lets a function take its arguments by their old names too: `@renamed(aim="target_label")`."""
+
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            for old in names.keys() & kwargs.keys():
+                if names[old] in kwargs:
+                    raise DirectrixError(f"Both {old} and {names[old]} were given.", f"{names[old]} alone.")
+                warn(f"{old}=", f"{names[old]}=")
+                kwargs[names[old]] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return called  # pyright: ignore[reportReturnType]
+
+    return decorate
+
+
+def upgraded(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The content of a file with its keys by their new names; a key that is there by both names keeps the new one."""
+    return {
+        names.get(key, key): value
+        for key, value in content.items()
+        if names.get(key, key) == key or names[key] not in content
+    }
