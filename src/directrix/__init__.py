@@ -4,7 +4,7 @@
 
     pipeline = directrix.load("emoji")
     concept = directrix.Concept.of("woman", "a woman", "a person")
-    woman = directrix.discover(pipeline, concept, method="distillation")
+    woman = directrix.discover(pipeline, concept)
     with directrix.steer(pipeline, {woman: 1.0}):
         image = pipeline("a firefighter").images[0]
 
@@ -13,10 +13,10 @@ Everything heavy is imported on first use.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from directrix._version import __version__
+from directrix.registry import Registry
 
 if TYPE_CHECKING:
     from directrix.concept import AttributeSet as AttributeSet
@@ -40,75 +40,65 @@ if TYPE_CHECKING:
     from directrix.measurement.calibration.leakage_correction import compensate_leakage as compensate_leakage
     from directrix.measurement.evaluation import evaluate as evaluate
     from directrix.models import load as load
+    from directrix.models.steerable import SteerableModel as SteerableModel
     from directrix.policies.fair import Fair as Fair
     from directrix.policies.policy import Policy as Policy
     from directrix.policies.safe import Safe as Safe
     from directrix.policies.wording.understand import understand as understand
 
-_HOME = {
-    "load": "models",
-    "Concept": "concept",
-    "PromptPair": "concept",
-    "AttributeSet": "concept",
-    "Direction": "directions.direction",
-    "import_published": "directions.published",
-    "discover": "discovery",
-    "discover_attribute": "discovery.attribute",
-    "discover_objects": "discovery.objects",
-    "search_sites": "discovery.site_search",
-    "calibrate": "measurement.calibration.calibrate",
-    "compensate_leakage": "measurement.calibration.leakage_correction",
-    "Probe": "interventions.probe",
-    "fit_probe": "measurement.calibration.fit_probe",
-    "steer": "interventions.steering",
-    "attach": "interventions.attach",
-    "generate": "generation.generate",
-    "Fair": "policies.fair",
-    "fair": "generation.fair",
-    "Safe": "policies.safe",
-    "Policy": "policies.policy",
-    "understand": "policies.wording.understand",
-    "evaluate": "measurement.evaluation",
-    "reproduce": "experiments.paper",
-    "DirectrixError": "errors",
+# In the order of use.
+_PUBLIC = Registry(
+    "public name",
+    "",
+    {
+        "load": "directrix.models:load",
+        "SteerableModel": "directrix.models.steerable:SteerableModel",
+        "Concept": "directrix.concept:Concept",
+        "PromptPair": "directrix.concept:PromptPair",
+        "AttributeSet": "directrix.concept:AttributeSet",
+        "Direction": "directrix.directions.direction:Direction",
+        "import_published": "directrix.directions.published:import_published",
+        "discover": "directrix.discovery:discover",
+        "discover_attribute": "directrix.discovery.attribute:discover_attribute",
+        "discover_objects": "directrix.discovery.objects:discover_objects",
+        "search_sites": "directrix.discovery.site_search:search_sites",
+        "calibrate": "directrix.measurement.calibration.calibrate:calibrate",
+        "compensate_leakage": "directrix.measurement.calibration.leakage_correction:compensate_leakage",
+        "Probe": "directrix.interventions.probe:Probe",
+        "fit_probe": "directrix.measurement.calibration.fit_probe:fit_probe",
+        "steer": "directrix.interventions.steering:steer",
+        "attach": "directrix.interventions.attach:attach",
+        "generate": "directrix.generation.generate:generate",
+        "Fair": "directrix.policies.fair:Fair",
+        "fair": "directrix.generation.fair:fair",
+        "Safe": "directrix.policies.safe:Safe",
+        "Policy": "directrix.policies.policy:Policy",
+        "understand": "directrix.policies.wording.understand:understand",
+        "evaluate": "directrix.measurement.evaluation:evaluate",
+        "reproduce": "directrix.experiments.paper:reproduce",
+        "DirectrixError": "directrix.errors:DirectrixError",
+    },
+)
+# Names of version 0.1, which go with 0.3.
+_RENAMED = {
+    "Gauge": "Probe",
+    "fit_gauge": "fit_probe",
+    "level": "compensate_leakage",
+    "discover_things": "discover_objects",
 }
 
-__all__ = [  # noqa: RUF022 - in the order of use
-    "load",
-    "Concept",
-    "PromptPair",
-    "AttributeSet",
-    "Direction",
-    "import_published",
-    "discover",
-    "discover_attribute",
-    "discover_objects",
-    "search_sites",
-    "calibrate",
-    "compensate_leakage",
-    "Probe",
-    "fit_probe",
-    "steer",
-    "attach",
-    "generate",
-    "Fair",
-    "fair",
-    "Safe",
-    "Policy",
-    "understand",
-    "evaluate",
-    "reproduce",
-    "DirectrixError",
-    "__version__",
-]
+__all__ = [*_PUBLIC.names(), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    else:
+    if name in _RENAMED:
+        from directrix.deprecation import warn
+
+        warn(f"directrix.{name}", f"directrix.{_RENAMED[name]}")
+        return __getattr__(_RENAMED[name])
+    if name not in _PUBLIC:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    globals()[name] = value
+    value = globals()[name] = _PUBLIC.get(name)
     return value
 
 

@@ -24,7 +24,7 @@ class Registry:
 
     Args:
         kind: the noun for errors, such as "discovery method".
-        group: the entry point group of other packages, such as "directrix.methods".
+        group: the entry point group of other packages, such as "directrix.methods"; "" for none.
         own: name -> "module:attribute" of the library's own entries.
         error: raised for unknown names.
     """
@@ -34,6 +34,10 @@ class Registry:
     ) -> None:
         self.kind, self.group, self.error = kind, group, error
         self._own = dict(own)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether it is one of the library's own entries, or an installed one."""
+        return name in self._own or name in self._installed()
 
     def names(self) -> list[str]:
         """All names: the library's own in their order, then those that are installed."""
@@ -60,6 +64,8 @@ class Registry:
             ) from problem
 
     def _installed(self) -> dict[str, Any]:
+        if not self.group:
+            return {}
         from importlib.metadata import entry_points
 
         return {point.name: point for point in entry_points(group=self.group)}
