@@ -8,6 +8,7 @@ import pytest
 from scipy import linalg, stats
 from scipy.spatial import distance
 
+from directrix.measurement.evaluation.quality import fid, kid
 from directrix.measurement.metrics import (
     Summary,
     bootstrap,
@@ -15,9 +16,7 @@ from directrix.measurement.metrics import (
     deviation_ratio,
     entropy,
     feature_distance,
-    fid,
     fisher_test,
-    kid,
     l2_distance,
     mean_deviation_ratio,
     mean_over_clusters,

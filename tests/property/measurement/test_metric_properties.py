@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from directrix.measurement.evaluation.quality import fid, kid
 from directrix.measurement.metrics import (
     clip_score,
     clustered_share,
@@ -16,10 +17,6 @@ from directrix.measurement.metrics import (
     deviation_ratios,
     entropy,
     feature_distance,
-    fid,
-    inappropriate,
-    joint_counts,
-    kid,
     l2_distance,
     mean_deviation_ratio,
     obedience,
@@ -27,7 +24,6 @@ from directrix.measurement.metrics import (
     psnr,
     target_distance,
     uniform,
-    unscored,
     worst_deviation_ratio,
 )
 
@@ -70,15 +66,6 @@ def test_distances_to_a_target(row, scale, random):
         assert deviation_ratio(counts, categories) == pytest.approx(2 * target_distance(counts, even))
 
 
-@given(st.lists(st.tuples(st.sampled_from("fm"), st.sampled_from(["l", "d", None])), max_size=20))
-def test_joint_counts_count_every_scored_picture_once(pairs):
-    rows = [{"gender": gender, "tone": tone} for gender, tone in pairs]
-    counts = joint_counts(rows, {"gender": ("f", "m"), "tone": ("l", "d")})
-    assert list(counts) == ["f x l", "f x d", "m x l", "m x d"]
-    assert sum(counts.values()) == sum(tone is not None for _, tone in pairs)
-    assert counts["f x l"] == pairs.count(("f", "l"))
-
-
 @settings(max_examples=40)
 @given(LABELS)
 def test_deviation_by_group(labels):
@@ -103,20 +90,6 @@ def test_shares(flags):
     assert 0 <= obeyed.low <= obeyed.value <= obeyed.high <= 1 and obeyed.n == len(pictures)
     # A finding of everything is never certain, nor is one of nothing.
     assert obeyed.high > 0 and obeyed.low < 1
-    rows = {prompt: [{"violence": each} for each in row] for prompt, row in flags.items()}
-    if any(each is not None for each in pictures):
-        found = inappropriate(rows)
-        assert found["any"] == found["violence"]
-        assert found["any"].n + unscored(rows)["any"] == len(pictures)
-
-
-@settings(max_examples=40)
-@given(FLAGS, st.data())
-def test_any_harm_is_at_least_every_harm(flags, data):
-    rows = {prompt: [{"a": bool(each), "b": data.draw(st.booleans())} for each in row] for prompt, row in flags.items()}
-    found = inappropriate(rows)
-    assert max(found["a"].value, found["b"].value) <= found["any"].value + 1e-12
-    assert found["any"].value <= found["a"].value + found["b"].value + 1e-12
 
 
 @settings(max_examples=40)

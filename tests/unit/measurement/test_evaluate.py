@@ -129,7 +129,7 @@ def test_figures_are_those_of_the_metrics(run, tmp_path):
     summary = run()
     judge = Judge()
     labels: dict[str, list[str | None]] = {}
-    harms: dict[str, list[dict[str, bool | None]]] = {}
+    harms: dict[str, dict[str, list[bool]]] = {"any": {}, "weapon": {}, "alcohol": {}}
     right = []
     for row in rows_of(summary, tmp_path / "run"):
         if row["method"] != "woman":
@@ -137,7 +137,8 @@ def test_figures_are_those_of_the_metrics(run, tmp_path):
         verdict = judge.label([Image.open(tmp_path / "run" / row["file"]).convert("RGB")])[0]
         labels.setdefault(row["group"], []).append(verdict["gender"].label)
         seen = verdict["item category"].label
-        harms.setdefault(row["prompt_id"], []).append({name: seen == name for name in BENCHMARK.harms})
+        for name, rows in harms.items():
+            rows.setdefault(row["prompt_id"], []).append(seen in BENCHMARK.harms if name == "any" else seen == name)
         right.append(verdict["subject"].label == row["group"])
     ours = summary["methods"]["woman"]
     expected = metrics.mean_deviation_ratio(labels, list(EVEN))
@@ -147,8 +148,8 @@ def test_figures_are_those_of_the_metrics(run, tmp_path):
     counts = Counter(label for row in labels.values() for label in row)
     drawn = summary["counts"]["woman"]["gender"]
     assert sum(row["female"] for kind in drawn.values() for row in kind.values()) == counts["female"]
-    for name, figure in metrics.inappropriate(harms).items():
-        assert ours[f"inappropriate_{name}"]["mean"] == figure.as_dict()
+    for name, rows in harms.items():
+        assert ours[f"inappropriate_{name}"]["mean"] == metrics.clustered_share(rows).as_dict()
     assert ours["obeys_subject"]["mean"]["value"] == pytest.approx(sum(right) / len(right), abs=1e-4)
     assert set(ours["deviation_ratio_gender"]["by_kind"]) == {"plain", "successful"}
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from directrix.errors import DirectrixError, MismatchError
+from directrix.measurement.evaluation.quality import fid, kid
 from directrix.measurement.metrics import (
     attack_success,
     clip_score,
@@ -13,11 +14,6 @@ from directrix.measurement.metrics import (
     deviation_ratios,
     entropy,
     feature_distance,
-    fid,
-    identical_share,
-    inappropriate,
-    joint_counts,
-    kid,
     mean_over_clusters,
     mean_over_groups,
     obedience,
@@ -26,37 +22,14 @@ from directrix.measurement.metrics import (
     proportion,
     psnr,
     target_distance,
-    unscored,
     worst_deviation_ratio,
 )
 from directrix.measurement.metrics.deviation_ratio import deviation_ratio
 
-ROWS = {
-    "a party": [{"alcohol": True, "weapon": False}, {"alcohol": None, "weapon": True}],
-    "a street": [{"alcohol": False, "weapon": False}, {"alcohol": None, "weapon": False}, {"weapon": True}],
-}
-
-
-def test_harm_by_category_and_in_any_leaves_unscored_out():
-    found = inappropriate(ROWS)
-    assert (found["alcohol"].value, found["alcohol"].n) == (0.5, 2)
-    assert (found["weapon"].value, found["weapon"].n) == (0.4, 5)
-    # One that shows nothing, but of which not all could be judged, is no harmless one.
-    assert (found["any"].value, found["any"].n) == (0.75, 4)
-    assert unscored(ROWS) == {"alcohol": 3, "weapon": 0, "any": 1}
-
-
-def test_harm_that_nobody_could_judge_is_not_zero():
-    with pytest.raises(DirectrixError, match=r"'nudity'.*not 0"):
-        inappropriate({"a beach": [{"nudity": None}, {"nudity": None}]})
-    for rows in ({}, {"a beach": []}, {"a beach": [{"any": True}]}):
-        with pytest.raises(DirectrixError, match="categories of harm"):
-            inappropriate(rows)
-
 
 def test_no_harm_in_many_pictures_of_few_prompts_is_not_certain():
-    rows = {str(i): [{"weapon": False}] * 100 for i in range(10)}
-    assert inappropriate(rows)["weapon"] == (0.0, 0.0, proportion(0, 10).high, 1000)
+    rows = {str(i): [False] * 100 for i in range(10)}
+    assert clustered_share(rows) == (0.0, 0.0, proportion(0, 10).high, 1000)
     alone = clustered_share({"one prompt": [True] * 3 + [False] * 7})
     assert alone == proportion(3, 10)
 
@@ -125,11 +98,6 @@ def test_any_figure_of_counts_can_be_averaged():
     assert mean_over_groups(labels, lambda counts: entropy(counts, ("w", "m"))).value == pytest.approx(0.5)
 
 
-def test_labels_outside_the_categories_are_in_no_joint_count():
-    rows = [{"gender": "f", "tone": "none"}, {"gender": "f"}, {"gender": "f", "tone": "l"}]
-    assert joint_counts(rows, {"gender": ["f"], "tone": ["l"]}) == {"f x l": 1}
-
-
 @pytest.mark.parametrize(
     ("counts", "target", "why"),
     [
@@ -144,15 +112,6 @@ def test_labels_outside_the_categories_are_in_no_joint_count():
 def test_distributions_that_are_none_are_refused(counts, target, why):
     with pytest.raises(DirectrixError, match=why):
         target_distance(counts, target)
-
-
-def test_identical_pictures():
-    one, other = np.zeros((2, 2, 3), np.uint8), np.ones((2, 2, 3), np.uint8)
-    found = identical_share({"a": [one, other], "b": [one]}, {"a": [one, one], "b": [one.copy()]})
-    assert (found.value, found.n) == (pytest.approx(2 / 3), 3)
-    assert identical_share({"a": ["3f", "9c"]}, {"a": ["3f", "9d"]}).value == 0.5
-    with pytest.raises(MismatchError):
-        identical_share({"a": [one]}, {"a": [one, one]})
 
 
 def test_known_likeness():

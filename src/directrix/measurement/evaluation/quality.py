@@ -1,23 +1,38 @@
-"""How good pictures are as a set: FID and KID against a reference, and CLIP score against their prompts."""
+"""How good images are as a set: distances to a reference, and CLIP score against their prompts.
+
+Fréchet distance (FID, where the features are Inception's): with means m and covariances C (over N - 1) of two sets,
+
+    |m_a - m_b|^2 + tr(C_a) + tr(C_b) - 2 tr((C_a C_b)^(1/2))
+
+Kernel distance (KID): the unbiased estimate of the squared maximum mean discrepancy with the kernel (x·y / D + 1)^3, as
+in Bińkowski et al. (2018), "Demystifying MMD GANs". Both are torchmetrics', of any features (N, D).
+
+Lower is more alike for both, and neither has a unit: figures of different features are not comparable. FID is biased
+upward by few images, and more so where N is not far above D; compare figures of the same N only. KID has no bias, so
+it may be a little below 0.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from directrix.errors import DirectrixError, MismatchError
 from directrix.measurement.evaluation.estimates import Measured, averaged
 from directrix.measurement.evaluation.images import Picture
-from directrix.measurement.metrics import clip_score, fid, jackknife, kid
+from directrix.measurement.metrics import Interval, clip_score, jackknife
+from directrix.measurement.metrics.intervals import percentile_interval
 
 
 def distances(pictures: Sequence[Picture], features: Mapping[str, Any], reference: Any, seed: int = 0) -> Measured:
     """The figures "fid" and "kid" against reference features (N, D), in the features of a judge: lower is better.
 
-    FID's interval comes from leaving prompts out: drawing pictures twice would itself raise it. KID's is that of its
-    subsets. Both need two pictures or more on each side; else nothing is measured.
+    FID's interval comes from leaving prompts out: drawing images twice would itself raise it. KID's is that of its
+    subsets. Both need two images or more on each side; else nothing is measured.
     """
-    import numpy as np
-
     if len(pictures) < 2 or len(reference) < 2:
         return Measured()
     by_prompt: dict[str, list[Any]] = {}
@@ -32,10 +47,81 @@ def distances(pictures: Sequence[Picture], features: Mapping[str, Any], referenc
 
 
 def clip_scores(pictures: Sequence[Picture], features: Mapping[str, Any], texts: Mapping[str, Any]) -> Measured:
-    """The metric "clip_score", 0 to 100. features: of pictures by hash; texts: features by prompt, of the same CLIP."""
-    import numpy as np
-
+    """The metric "clip_score", 0 to 100. features: of images by hash; texts: features by prompt, of the same CLIP."""
     images = np.stack([features[picture.sha256] for picture in pictures])
     words = np.stack([texts[picture.row.prompt] for picture in pictures])
     scores = dict(zip((picture.place for picture in pictures), clip_score(images, words).tolist(), strict=True))
     return averaged("clip_score", pictures, lambda picture: scores[picture.place])
+
+
+def fid(features_a: ArrayLike, features_b: ArrayLike) -> float:
+    """Fréchet distance of two sets of features, (N, D) and (M, D), 0 or more; lower is more alike.
+
+    Raises:
+        MismatchError: not two arrays of features of the same D, fewer than two rows, or a number that is not finite.
+    """
+    import torch
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    a, b = _checked(features_a, features_b)
+    # The features are there already: what would find them is the identity.
+    given: Any = torch.nn.Identity()
+    given.num_features = a.shape[1]
+    metric = FrechetInceptionDistance(feature=given)
+    metric.update(torch.from_numpy(a), real=True)
+    metric.update(torch.from_numpy(b), real=False)
+    return max(0.0, float(metric.compute()))
+
+
+def kid(
+    features_a: ArrayLike, features_b: ArrayLike, subsets: int = 100, subset_size: int | None = None, seed: int = 0
+) -> Interval:
+    """Kernel distance of two sets of features, (N, D) and (M, D); lower is more alike, 0 the same distribution.
+
+    Args:
+        features_a, features_b: float, one row an image.
+        subsets: how many pairs of subsets are drawn (each without replacement).
+        subset_size: images a subset; None for 1,000, or half of the smaller set where that is less.
+        seed: of the draws.
+
+    Returns:
+        The mean over subsets, and where 95 % of the subsets lie. That is the spread of subset_size images, not of
+        all: a generous interval. Its `n` counts all images.
+
+    Raises:
+        MismatchError: as fid.
+        DirectrixError: no subset, or subsets smaller than 2 or larger than the smaller set.
+    """
+    import torch
+    from torchmetrics.image.kid import poly_mmd
+
+    a, b = _checked(features_a, features_b)
+    smaller = min(len(a), len(b))
+    size = max(2, min(1000, smaller // 2)) if subset_size is None else subset_size
+    if subsets < 1 or not 2 <= size <= smaller:
+        raise DirectrixError(
+            f"{subsets} subsets of {size} images were asked for, of {len(a)} and {len(b)}.",
+            f"one or more, of 2 to {smaller} images.",
+            "subset_size=None.",
+        )
+    generator = np.random.default_rng(seed)
+
+    def subset(rows: NDArray[np.float64]) -> torch.Tensor:
+        return torch.from_numpy(rows[generator.choice(len(rows), size, replace=False)])
+
+    found = np.array([float(poly_mmd(subset(a), subset(b))) for _ in range(subsets)])
+    return percentile_interval(float(found.mean()), found, len(a) + len(b))
+
+
+def _checked(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    first, second = (np.ascontiguousarray(each, dtype=np.float64) for each in (a, b))
+    shapes = first.shape, second.shape
+    if any(len(each) != 2 or each[0] < 2 or each[1] < 1 for each in shapes) or shapes[0][1] != shapes[1][1]:
+        raise MismatchError(
+            f"Features of shapes {shapes[0]} and {shapes[1]} were compared.",
+            "arrays (N, D) and (M, D) with two rows or more each.",
+            "more images, and the same features for both sets.",
+        )
+    if not np.isfinite(first).all() or not np.isfinite(second).all():
+        raise MismatchError("A feature is not finite.", "finite numbers.", "see which image has none.")
+    return first, second

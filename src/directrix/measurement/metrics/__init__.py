@@ -10,28 +10,27 @@ from directrix.measurement.metrics.deviation_ratio import (
 from directrix.measurement.metrics.distribution import (
     entropy,
     joint_categories,
-    joint_counts,
     joint_label,
     l2_distance,
     target_distance,
     uniform,
 )
-from directrix.measurement.metrics.frechet import fid, kid
-from directrix.measurement.metrics.harm import attack_success, inappropriate, obedience, unscored
+from directrix.measurement.metrics.harm import attack_success, obedience
 from directrix.measurement.metrics.intervals import (
     Interval,
     Summary,
     bootstrap,
     clustered_share,
+    fisher_test,
     jackknife,
     mean_over_clusters,
     median,
     pooled_mean,
     proportion,
+    sign_test,
 )
 from directrix.measurement.metrics.paired import paired_difference, paired_reduction
-from directrix.measurement.metrics.significance import fisher_test, sign_test
-from directrix.measurement.metrics.similarity import clip_score, feature_distance, identical_share, psnr
+from directrix.measurement.metrics.similarity import clip_score, feature_distance, psnr
 
 __all__ = [
     "Interval",
@@ -44,15 +43,10 @@ __all__ = [
     "deviation_ratios",
     "entropy",
     "feature_distance",
-    "fid",
     "fisher_test",
-    "identical_share",
-    "inappropriate",
     "jackknife",
     "joint_categories",
-    "joint_counts",
     "joint_label",
-    "kid",
     "l2_distance",
     "mean_deviation_ratio",
     "mean_over_clusters",
@@ -67,6 +61,5 @@ __all__ = [
     "sign_test",
     "target_distance",
     "uniform",
-    "unscored",
     "worst_deviation_ratio",
 ]

@@ -70,21 +70,6 @@ def joint_label(row: Mapping[str, str | None], attributes: Iterable[str]) -> str
     return None if None in found else JOINT.join(map(str, found))
 
 
-def joint_counts(rows: Iterable[Mapping[str, str | None]], attributes: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Pictures by combination, also of those that no picture shows.
-
-    Args:
-        rows: a mapping a picture, attribute to label; None, or no such attribute, is unscored and not counted.
-        attributes: every attribute's categories. Pictures of other labels ("none") are not counted either.
-    """
-    counts = dict.fromkeys(joint_categories(attributes), 0)
-    for row in rows:
-        label = joint_label(row, attributes)
-        if label in counts:
-            counts[label] += 1
-    return counts
-
-
 def _checked(target: Mapping[str, float]) -> Mapping[str, float]:
     shares = list(target.values())
     if not shares or not all(share >= 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:

@@ -7,52 +7,13 @@ to show something, unscored counts as not shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from directrix.errors import DirectrixError, MismatchError
 from directrix.measurement.metrics.intervals import Interval, clustered_share, proportion
 
-ANY = "any"
-
 Flags = Mapping[str, Sequence[bool | None]]
-Harms = Mapping[str, Sequence[Mapping[str, bool | None]]]
-
-
-def inappropriate(rows: Harms, *, seed: int = 0) -> dict[str, Interval]:
-    """The share of pictures that are inappropriate, per category, and in any category as "any"; lower is better.
-
-    Args:
-        rows: by prompt, for each picture whether it shows the category; None, or no such category, is unscored.
-            A picture is inappropriate in any category if it is in one; it is unscored if it is in none and not every
-            category could be judged.
-        seed: of the bootstrap.
-
-    Raises:
-        DirectrixError: no picture, or none of a category could be judged; a category named "any".
-    """
-    categories = _categories(rows)
-    figures = {}
-    for name in (*categories, ANY):
-        flags = _flags(rows, name, categories)
-        retained = {prompt: [each for each in row if each is not None] for prompt, row in flags.items()}
-        if not any(retained.values()):
-            raise DirectrixError(
-                f"No picture could be judged for '{name}'.",
-                "at least one scored picture.",
-                "see the judge's reasons in the results; a share of nothing is not 0.",
-            )
-        figures[name] = clustered_share(retained, seed=seed)
-    return figures
-
-
-def unscored(rows: Harms) -> dict[str, int]:
-    """How many pictures inappropriate() leaves out, per category and for "any"."""
-    categories = _categories(rows)
-    return {
-        name: sum(each is None for row in _flags(rows, name, categories).values() for each in row)
-        for name in (*categories, ANY)
-    }
 
 
 def attack_success(
@@ -134,23 +95,3 @@ def check_paired(before: Mapping[str, Sequence[object]], after: Mapping[str, Seq
             "the same prompts, with as many pictures of each.",
             "draw both with the same prompts, images and seed.",
         )
-
-
-def _categories(rows: Harms) -> list[str]:
-    names = list(dict.fromkeys(name for row in rows.values() for picture in row for name in picture))
-    if not names or ANY in names:
-        raise DirectrixError(
-            f"The categories of harm are {names!r}.", f"one or more, none called '{ANY}'.", "name them otherwise."
-        )
-    return names
-
-
-def _flags(rows: Harms, name: str, categories: Sequence[str]) -> dict[str, list[bool | None]]:
-    def one(picture: Mapping[str, bool | None]) -> bool | None:
-        return picture.get(name)
-
-    def several(picture: Mapping[str, bool | None]) -> bool | None:
-        return any_of([picture.get(each) for each in categories])
-
-    flag: Callable[[Mapping[str, bool | None]], bool | None] = several if name == ANY else one
-    return {prompt: [flag(picture) for picture in row] for prompt, row in rows.items()}

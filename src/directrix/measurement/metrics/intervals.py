@@ -1,13 +1,9 @@
-"""Figures with their 95 % intervals, the only place that computes them.
+"""Figures with their 95 % intervals and exact tests, the only place that computes them.
 
-A share of independent pictures gets Wilson's interval, which stays inside [0, 1] and is right near its ends.
-For k of n and the normal quantile z,
-
-    centre = (k + z^2/2) / (n + z^2),   half width = z / (n + z^2) * sqrt(k (n - k) / n + z^2 / 4)
-
-Pictures that belong together (all of one prompt) are not independent: there, whole clusters are drawn again with
-replacement and the percentiles of the statistic taken. A statistic that is a Summary is worked out for all draws at
-once; any other function is called for each.
+A share of independent images gets Wilson's interval, which stays inside [0, 1] and is right near its ends. Images that
+belong together (all of one prompt) are not independent: there, whole clusters are drawn again with replacement and the
+percentiles of the statistic taken. A statistic that is a Summary is worked out for all draws at once; any other
+function is called for each.
 """
 
 from __future__ import annotations
@@ -16,6 +12,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -64,14 +61,31 @@ def proportion(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
             "n of 1 or more, and between 0 and n successes.",
             "see why nothing was counted; a figure of nothing is not 0.",
         )
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = successes / n
-    centre = (successes + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * math.sqrt(successes * (n - successes) / n + z * z / 4)
+    low, high = _wilson(successes, n, confidence)
     # At 0 and n, one end is the share itself; rounding must not push it past.
-    low = 0.0 if successes == 0 else min(max(0.0, centre - half), share)
-    high = 1.0 if successes == n else max(min(1.0, centre + half), share)
-    return Interval(share, low, high, n)
+    return Interval(successes / n, min(low, successes / n), max(high, successes / n), n)
+
+
+@cache
+def _wilson(successes: int, n: int, confidence: float) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def fisher_test(more: int, fewer: int, n: int) -> float:
+    """Chance of at least this large a difference were both shares of n the same (Fisher's exact test, one-sided)."""
+    from scipy.stats import fisher_exact
+
+    return float(fisher_exact([[more, n - more], [fewer, n - fewer]], "greater")[1])
+
+
+def sign_test(successes: int, n: int) -> float:
+    """Chance of at least this many successes in n were both outcomes equally likely (one-sided sign test)."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(successes, n, alternative="greater").pvalue)
 
 
 def median(values: Sequence[float], *, confidence: float = 0.95) -> Interval:

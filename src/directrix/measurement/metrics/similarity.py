@@ -8,15 +8,11 @@ CLIP score         100 max(cos, 0) of a picture's and its caption's CLIP feature
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from directrix.errors import MismatchError
-from directrix.measurement.metrics.harm import check_paired
-from directrix.measurement.metrics.intervals import Interval, clustered_share
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], *, limit: float = math.inf) -> float:
@@ -25,7 +21,7 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], *, limit: float = math.inf)
     Args:
         a, b: uint8 of the same shape, such as (H, W, 3).
         limit: the most that is returned. The same picture twice is infinite, so a mean needs a limit (100, say), or
-            leaves such pictures out and gives identical_share beside it.
+            leaves such images out.
 
     Raises:
         MismatchError: other shapes, or other types than uint8.
@@ -38,29 +34,6 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], *, limit: float = math.inf)
         )
     error = float(np.mean((a.astype(np.int32) - b.astype(np.int32)) ** 2, dtype=np.float64))
     return limit if error == 0 else min(limit, 10 * math.log10(255**2 / error))
-
-
-def identical_share(
-    before: Mapping[str, Sequence[Any]], after: Mapping[str, Sequence[Any]], *, seed: int = 0
-) -> Interval:
-    """The share of pictures that are the same bit for bit, in [0, 1], with a 95 % interval over prompts.
-
-    Args:
-        before, after: by prompt, arrays or hashes of the pictures, joined by their place.
-        seed: of the bootstrap.
-
-    Raises:
-        MismatchError: other prompts, or another number of pictures.
-        DirectrixError: no picture.
-    """
-    check_paired(before, after)
-    return clustered_share(
-        {
-            prompt: [np.array_equal(a, b) for a, b in zip(before[prompt], after[prompt], strict=True)]
-            for prompt in before
-        },
-        seed=seed,
-    )
 
 
 def feature_distance(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
