@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 import torch
 
-from directrix.directions.direction import Direction, ModelIdentity, Site, Strengths
+from directrix.directions.direction import Direction, Strengths
 from directrix.interventions.steering import steer
 from directrix.models import hooks
+from directrix.models.identity import ModelIdentity, Site
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "comfyui"
 STEPS = 4

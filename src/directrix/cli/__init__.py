@@ -82,7 +82,7 @@ class _Version(argparse.Action):
     """Look the version up only when asked for: reading package metadata costs start-up time."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        from directrix.directions.serialization import library_version
+        from directrix._version import __version__
 
-        sys.stdout.write(f"directrix {library_version()}\n")
+        sys.stdout.write(f"directrix {__version__}\n")
         parser.exit()

@@ -45,9 +45,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure where that is needed, keep the card in the file, and write page and picture."""
-    from directrix.directions import hub, serialization
+    from directrix.directions import hub
+    from directrix.directions.direction import Direction
+    from directrix.models.files import write_atomically
 
-    direction = serialization.load(options.direction_file(arguments.file))
+    direction = Direction.load(options.direction_file(arguments.file))
     place = hub.place(arguments.file)
     arguments.file = Path(arguments.file)
     if place is not None:
@@ -55,8 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
         folder = options.writable_folder(arguments.output or Path())
         arguments.file = folder / f"{place.repository.rpartition('/')[2]}.safetensors"
         if not arguments.file.exists():
-            serialization.save(direction, arguments.file)
-        retained = serialization.load(arguments.file)
+            direction.save(arguments.file)
+        retained = Direction.load(arguments.file)
         if retained.digest() != direction.digest():
             raise OutputError(
                 f"{arguments.file} is another direction than that of {place.repository}.",
@@ -85,12 +87,12 @@ def run(arguments: argparse.Namespace) -> None:
     if card is None:
         card = _measured(pipeline, direction, arguments)
         direction = direction.with_(provenance={**direction.provenance, "card": card})
-        serialization.save(direction, arguments.file)
+        direction.save(arguments.file)
     if pipeline is not None:
         buffer = io.BytesIO()
         picture(card, cards.strip(pipeline, direction, card, progress=bars)).save(buffer, "PNG")
-        serialization.write_atomically(image, buffer.getvalue())
-    serialization.write_atomically(page, cards.markdown(card, arguments.file.name, image.name).encode())
+        write_atomically(image, buffer.getvalue())
+    write_atomically(page, cards.markdown(card, arguments.file.name, image.name).encode())
     terminal.result(
         f"{cards.sentence(card)}\n{page} and {image}",
         {"file": str(arguments.file), "page": str(page), "picture": str(image), "card": card},

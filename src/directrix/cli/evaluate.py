@@ -133,10 +133,10 @@ def _method(name: str, text: str) -> tuple[str, Any]:
         raise DirectrixError(
             f"There is no method '{text}'.", "'none', a policy's YAML file, or FILE[:STRENGTH].", "check the path."
         )
-    from directrix.directions import serialization
+    from directrix.directions.direction import Direction
     from directrix.interventions.steering import Steering
 
-    direction = serialization.load(options.direction_file(file.path))
+    direction = Direction.load(options.direction_file(file.path))
     strength = direction.strengths.default if file.strength is None else file.strength
     stem = file.path.stem if file.strength is None else f"{file.path.stem} {file.strength:g}"
     return name or stem, Steering({direction: strength})

@@ -77,11 +77,11 @@ def run(arguments: argparse.Namespace) -> None:
     files = [options.concept_file(text) for text in arguments.concept]
     output = options.writable_folder(arguments.output)
 
-    from directrix.directions import serialization
+    from directrix.directions.direction import Direction
 
     strengths = {}
     for file in files:
-        direction = serialization.load(options.direction_file(file.path))
+        direction = Direction.load(options.direction_file(file.path))
         strengths[direction] = direction.strengths.default if file.strength is None else file.strength
 
     from directrix.generation import manifest
@@ -125,8 +125,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write_sheet(path: Path, records: Sequence[Record], images_per_prompt: int) -> None:
-    from directrix.directions.serialization import write_atomically
     from directrix.generation.generate import contact_sheet
+    from directrix.models.files import write_atomically
 
     # A row holds one prompt's pictures; a single prompt is laid out as a square or so.
     several = len(records) > images_per_prompt

@@ -33,13 +33,13 @@ def run(arguments: argparse.Namespace) -> None:
     folder = options.writable_folder(arguments.output)
 
     from directrix.cli import format_direction
-    from directrix.directions import published, serialization
+    from directrix.directions import published
 
     pipeline = None if arguments.model is None else options.load_model(arguments)
     directions = published.import_published(arguments.file, arguments.concepts, pipeline)
     files = [folder / published.file_name(each.name) for each in directions]
     for direction, path in zip(directions, files, strict=True):
-        serialization.save(direction, path)
+        direction.save(path)
     if pipeline is None:
         terminal.note(
             f"Matched by structure: the files fit every model built like {published.MODEL.name}, at 512 x 512 pixels. "

@@ -29,9 +29,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print each file's facts and, for several files, the cosines between them."""
     from directrix.cli import format_direction
-    from directrix.directions import serialization
+    from directrix.directions.direction import Direction
 
-    directions = [serialization.load(options.direction_file(text)) for text in arguments.files]
+    directions = [Direction.load(options.direction_file(text)) for text in arguments.files]
     rows = list(zip(directions, map(Path, arguments.files), strict=True))
     data: dict[str, Any] = {"directions": [format_direction.as_json(*row) for row in rows]}
     text = "\n\n".join(format_direction.as_text(*row) for row in rows)

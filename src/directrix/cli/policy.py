@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         path = arguments.output / "policy.yaml" if arguments.output.is_dir() else arguments.output
         if path.exists():
             raise OutputError(f"'{path}' exists.", "a new file.", "another name with -o.")
-        from directrix.directions.serialization import write_atomically
+        from directrix.models.files import write_atomically
 
         write_atomically(options.writable_file(path), starter().encode())
         terminal.result(f"A starter policy is in {path}", {"file": str(path)}, arguments.json)

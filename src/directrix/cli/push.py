@@ -29,11 +29,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Upload it and print the address of the commit."""
-    from directrix.directions import serialization
+    from directrix.directions.direction import Direction
 
     file = options.direction_file(arguments.file)
     picture = file.with_suffix(".png")
-    url = serialization.load(file).push_to_hub(
+    url = Direction.load(file).push_to_hub(
         arguments.repository,
         revision=arguments.revision,
         private=arguments.private,

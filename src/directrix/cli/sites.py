@@ -9,8 +9,8 @@ from directrix.cli import options, terminal
 from directrix.errors import ConceptError
 
 if TYPE_CHECKING:
-    from directrix.directions.direction import Site
     from directrix.discovery.site_search import Ranked
+    from directrix.models.identity import Site
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -74,9 +74,9 @@ def _report(arguments: argparse.Namespace) -> None:
     sheet = None if arguments.sheet is None else options.writable_file(arguments.sheet)
     art = options.writable_folder(arguments.art)
     from directrix import models
-    from directrix.directions.serialization import write_atomically
     from directrix.experiments.emoji_world.report import report, sample_sheet, write
     from directrix.experiments.tables import world_table
+    from directrix.models.files import write_atomically
     from directrix.progress import bars
 
     figures = report(art, images=arguments.images, progress=bars)

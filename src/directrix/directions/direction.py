@@ -20,12 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.directions.algebra import check_alike, derived
 from directrix.errors import DirectrixError, MismatchError, StrengthError
-from directrix.models.identity import LAYOUTS, ModelIdentity, Site
+from directrix.models.identity import ModelIdentity, Site
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = ["LAYOUTS", "Direction", "ModelIdentity", "Site", "Strengths"]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from directrix._version import __version__
 from directrix.directions import serialization
 from directrix.errors import HubError
 
@@ -130,7 +131,7 @@ def upload(
     if token is False or (token in (None, True) and not get_token()):
         raise _without_token()
     contents = {FILE: serialization.to_bytes(direction), CARD: card and card.encode(), PICTURE: picture}
-    api = HfApi(token=token, library_name="directrix", library_version=serialization.library_version())
+    api = HfApi(token=token, library_name="directrix", library_version=__version__)
     try:
         api.create_repo(repository, private=private, exist_ok=True)
         if revision is not None:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
-from directrix.directions.direction import Direction, ModelIdentity, Site
-from directrix.directions.serialization import library_version
+from directrix._version import __version__
+from directrix.directions.direction import Direction
 from directrix.errors import DirectionFileError
 from directrix.models import sites
+from directrix.models.identity import ModelIdentity, Site
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +70,7 @@ def import_published(
     matrix = _matrix(weights, (site.channels, *size), model.name)
     columns = _columns(concepts, matrix.shape[1])
     source = {
-        "library": library_version(),
+        "library": __version__,
         "file": weights.name,
         "file_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "dtype": str(matrix.dtype).removeprefix("torch."),

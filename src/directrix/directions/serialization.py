@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from os import PathLike
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix._version import __version__
-from directrix.directions.direction import Direction, ModelIdentity, Site, Strengths
-from directrix.errors import DirectionFileError, DirectrixError, OutputError
+from directrix.directions.direction import Direction, Strengths
+from directrix.errors import DirectionFileError, DirectrixError
+from directrix.models.files import write_atomically
+from directrix.models.identity import ModelIdentity, Site
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,37 +27,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 METADATA_KEY = "directrix"
 TENSOR_KEY = "direction"
-
-
-def library_version() -> str:
-    """The version of this library."""
-    return __version__
-
-
-def write_atomically(path: str | PathLike[str], data: bytes) -> None:
-    """Writes a file so that it is whole or not there: a temporary name first, then a rename.
-
-    Raises:
-        OutputError: the place cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"'{path}' cannot be written: {error.strerror or error}.",
-            "a path in a folder that you may write to.",
-            "another path, or free some space.",
-        ) from error
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
 def save(direction: Direction, path: str | PathLike[str]) -> None:
@@ -79,7 +49,7 @@ def to_bytes(direction: Direction) -> bytes:
 
     described = {
         "format": FORMAT_VERSION,
-        "library": library_version(),
+        "library": __version__,
         "name": direction.name,
         "shape": list(direction.tensor.shape),
         "sha256": _sha256(direction.tensor),

@@ -19,7 +19,7 @@ from directrix.models.sites import denoiser as denoiser_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from directrix.directions.direction import Site
+    from directrix.models.identity import Site
 
 
 class _Outputs:

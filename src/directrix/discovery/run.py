@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 
+from directrix._version import __version__
 from directrix.directions.direction import Direction
-from directrix.directions.serialization import library_version
 from directrix.discovery.frozen_denoiser import FrozenDenoiser, as_maps
 from directrix.discovery.noise_schedule import FLOW, FlowSchedule, Schedule
 from directrix.discovery.optimize import draw_batch
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept
-    from directrix.directions.direction import Site
     from directrix.discovery.checkpoint import Checkpoint
     from directrix.discovery.noise_schedule import Noising
     from directrix.discovery.orthogonalize import Separation
     from directrix.discovery.problem import Fit, Method
     from directrix.discovery.samples import Samples
+    from directrix.models.identity import Site
     from directrix.progress import Progress
 
 # How many images the size of the site's output is measured on.
@@ -144,7 +144,7 @@ def _directions(
     denoiser: FrozenDenoiser,
 ) -> list[Direction]:
     provenance = {
-        "directrix": library_version(),
+        "directrix": __version__,
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

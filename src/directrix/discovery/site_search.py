@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept
-    from directrix.directions.direction import Site
     from directrix.discovery.conditioning import Conditioning
     from directrix.discovery.frozen_denoiser import FrozenDenoiser
     from directrix.discovery.problem import Problem
     from directrix.discovery.trajectories import Trajectories
+    from directrix.models.identity import Site
     from directrix.progress import Progress
 
 # Blocks to try where none are named, spread over the depth of the model.

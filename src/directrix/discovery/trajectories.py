@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept, PromptPair
-    from directrix.directions.direction import Site
     from directrix.discovery.checkpoint import Checkpoint
     from directrix.discovery.frozen_denoiser import FrozenDenoiser
+    from directrix.models.identity import Site
     from directrix.progress import Progress
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from directrix.directions.serialization import write_atomically
+from directrix.models.files import write_atomically
 
 
 def retained(note: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from directrix.directions.serialization import write_atomically
 from directrix.errors import DirectrixError, OutputError, suggestion
 from directrix.experiments.cost.memory_tables import full_size_table, plan_table
 from directrix.experiments.evaluation_tables import ROWS, evaluated_table
 from directrix.measurement.metrics import Interval
+from directrix.models.files import write_atomically
 
 _BLOCK = re.compile(
     r"(?P<begin><!-- table (?P<name>[\w-]+):.*?-->\n)(?P<body>.*?)(?P<end><!-- end of table -->)", re.DOTALL

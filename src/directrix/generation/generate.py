@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
-from directrix.directions.serialization import write_atomically
 from directrix.errors import ConceptError, DirectrixError
 from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
@@ -23,6 +22,7 @@ from directrix.generation.seeds_and_rows import common, image_generator, image_s
 from directrix.generation.seeds_and_rows import rows as rows_of
 from directrix.interventions.protocol import Intervention, planned, select
 from directrix.models import families
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:

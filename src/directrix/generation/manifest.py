@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions.serialization import write_atomically
 from directrix.errors import OutputError
+from directrix.models.files import write_atomically
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
-from directrix.directions.serialization import library_version
+from directrix._version import __version__
 from directrix.generation import manifest
 from directrix.interventions.protocol import Intervention, Plan, select
 
@@ -56,7 +56,7 @@ def common(pipeline: Any, seed: int, negative_prompt: str | None, call: Mapping[
         "scheduler": type(pipeline.scheduler).__name__,
         "dtype": str(models.denoiser(pipeline).dtype).removeprefix("torch."),
         "model": asdict(models.identity(pipeline)),
-        "versions": {"directrix": library_version(), **{name: version(name) for name in ("diffusers", "torch")}},
+        "versions": {"directrix": __version__, **{name: version(name) for name in ("diffusers", "torch")}},
     }
 
 

@@ -22,10 +22,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions.direction import ModelIdentity, Site
-from directrix.directions.serialization import library_version, write_atomically
+from directrix._version import __version__
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError
 from directrix.models.activations import by_image
+from directrix.models.files import write_atomically
+from directrix.models.identity import ModelIdentity, Site
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +128,7 @@ class Probe:
         tensors = {name: getattr(self, name).float().contiguous() for name in _TENSORS}
         described = {
             "format": FORMAT_VERSION,
-            "library": library_version(),
+            "library": __version__,
             "attribute": self.attribute,
             "categories": list(self.categories),
             "site": asdict(self.site),

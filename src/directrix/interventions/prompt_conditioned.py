@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from directrix.directions.collection import Effect
-from directrix.directions.direction import Site
 from directrix.directions.strength import expand
 from directrix.errors import MismatchError, StrengthError
 from directrix.interventions.compatibility import check_fit, check_model
 from directrix.interventions.steering import Steering, Window
 from directrix.models import activations, hooks, sites
 from directrix.models.guidance import Guidance
+from directrix.models.identity import Site
 
 if TYPE_CHECKING:
     import torch

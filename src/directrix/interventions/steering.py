@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions.direction import Direction, Site
+from directrix.directions.direction import Direction
 from directrix.directions.strength import Strength, checked, checked_branch, expand
 from directrix.errors import DirectrixError, StrengthError
 from directrix.interventions.compatibility import check_fit, check_model
 from directrix.models import activations, families, hooks, sites
 from directrix.models.guidance import Guidance
+from directrix.models.identity import Site
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from directrix.directions.direction import Direction, ModelIdentity, Site, Strengths
-from directrix.directions.serialization import load, save
+from directrix.directions.direction import Direction, Strengths
 from directrix.errors import DirectionFileError
+from directrix.models.identity import ModelIdentity, Site
 
 FLOATS = st.floats(-1e3, 1e3, width=32)
 FACTORS = st.floats(-100, 100)
@@ -74,10 +74,10 @@ def test_norm_and_cosine(a: Direction, b: Direction):
 def test_files_give_back_everything(direction: Direction):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "direction.safetensors"
-        save(direction, path)
-        back = load(path)
-        save(back, path)
-        assert load(path).digest() == direction.digest()
+        direction.save(path)
+        back = Direction.load(path)
+        back.save(path)
+        assert Direction.load(path).digest() == direction.digest()
     assert torch.equal(back.tensor, direction.tensor)
     for field in ("name", "site", "model", "recipe", "strengths", "provenance"):
         assert getattr(back, field) == getattr(direction, field)
@@ -90,13 +90,13 @@ def test_damaged_files_are_refused_or_read_right(data: st.DataObject):
     direction = Direction("a", torch.ones(2, 2, 2), Site("mid_block", 2), ModelIdentity("tiny", "", "f"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "direction.safetensors"
-        save(direction, path)
+        direction.save(path)
         content = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
         path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
         try:
-            back = load(path)
+            back = Direction.load(path)
         except DirectionFileError:
             return
     assert torch.equal(back.tensor, direction.tensor)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from directrix.cli import main
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def model(make_pipeline, tmp_path_factory):
 def woman(make_direction, tmp_path):
     """A direction file of the tiny pipeline."""
     path = tmp_path / "woman.safetensors"
-    serialization.save(make_direction("woman"), path)
+    make_direction("woman").save(path)
     return path
 
 
@@ -124,7 +124,7 @@ def test_foreign_files(refused, tmp_path):
 
 def test_direction_of_another_model(refused, model, make_direction, other_pipeline, tmp_path):
     path = tmp_path / "foreign.safetensors"
-    serialization.save(make_direction("foreign", of=other_pipeline), path)
+    make_direction("foreign", of=other_pipeline).save(path)
     assert "foreign" in refused(*generate(tmp_path / "out", "--model", model, "--concept", path))
     assert not list((tmp_path / "out").glob("*.png"))
 
@@ -176,7 +176,7 @@ def test_an_unexpected_error_is_not_hidden(monkeypatch, woman):
     def broken(path):
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(serialization, "load", broken)
+    monkeypatch.setattr(Direction, "load", broken)
     with pytest.raises(RuntimeError, match="ours"):
         main(["inspect", str(woman)])
 
@@ -199,6 +199,6 @@ def test_ctrl_c_elsewhere(monkeypatch, woman, capsys):
     def interrupted(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(serialization, "load", interrupted)
+    monkeypatch.setattr(Direction, "load", interrupted)
     assert main(["inspect", str(woman)]) == 2
     assert "Interrupted" in capsys.readouterr().err

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from directrix.cli import main
-from directrix.directions import serialization
 from directrix.measurement.benchmarks import load
 from directrix.measurement.evaluation import evaluate
 from directrix.measurement.judges import Verdict
@@ -89,7 +88,7 @@ class Page(HTMLParser):
 
 def test_winobias_with_a_direction_and_the_page(run, make_direction, tmp_path, capsys):
     woman = tmp_path / "woman.safetensors"
-    serialization.save(make_direction("woman"), woman)
+    make_direction("woman").save(woman)
     methods = ["--method", "none", "--method", f"{woman}:0.5", "--method", f"strong <b>={woman}:3"]
     summary = run("winobias", *methods, "--limit", "4", "--images", "2")
     assert list(summary["methods"]) == ["none", "woman 0.5", "strong <b>"]
@@ -120,7 +119,7 @@ def test_winobias_with_a_direction_and_the_page(run, make_direction, tmp_path, c
 def test_a_policy_is_a_method(run, make_direction, tmp_path):
     (tmp_path / "directions").mkdir()
     for seed, name in enumerate(("woman", "man")):
-        serialization.save(make_direction(name, seed), tmp_path / "directions" / f"{name}.safetensors")
+        make_direction(name, seed).save(tmp_path / "directions" / f"{name}.safetensors")
     (tmp_path / "fair.yaml").write_text("directions: [directions/]\nfair: {gender: uniform}\n")
     summary = run("winobias", "--method", "none", "--method", tmp_path / "fair.yaml", "--limit", "2", "--images", "4")
     assert list(summary["methods"]) == ["none", "fair"]

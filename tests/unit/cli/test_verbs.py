@@ -10,7 +10,7 @@ import pytest
 
 from directrix import progress
 from directrix.cli import main, options, parser
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 
 QUICK = ["--images", "4", "--steps", "6", "--batch-size", "2", "--learning-rate", "0.1"]
 
@@ -57,7 +57,7 @@ def woman(pipeline, tmp_path_factory):
     tensor = torch.randn(32, 4, 4, generator=torch.Generator().manual_seed(0))
     direction = Direction("woman", tensor, sites.find(pipeline), models.identity(pipeline))
     path = tmp_path_factory.mktemp("directions") / "woman.safetensors"
-    serialization.save(direction, path)
+    direction.save(path)
     return path
 
 
@@ -109,7 +109,7 @@ def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path,
     assert data["recipe"]["method"] == "reconstruction"
     assert data["recipe"]["steps"] == 6
     assert "reconstruction: 4 pictures, 6 steps, 2 pictures a step, learning rate 0.1" in said.err
-    assert serialization.load(output).norm() == pytest.approx(data["norm"], abs=1e-3)
+    assert Direction.load(output).norm() == pytest.approx(data["norm"], abs=1e-3)
     assert [path.name for path in output.parent.iterdir()] == ["woman.safetensors"]
 
 
@@ -130,7 +130,7 @@ def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_pa
     said = capsys.readouterr()
     assert "No effect" in said.err and "Traceback" not in said.err
     # What was found is kept: whoever knows better can still use it.
-    retained = serialization.load(output)
+    retained = Direction.load(output)
     # Other settings, as the message advises, start anew.
     assert main([*command, "--images", "4", "-o", str(output)]) == 3
     assert retained.recipe["method"] == "difference" and "calibration" not in retained.provenance
@@ -144,7 +144,7 @@ def test_discover_takes_the_shared_part_out_of_opposites(model, tmp_path):
         command = ["discover", "--model", str(model), "--target", target, "--neutral", "a person"]
         options = ["--opposite", opposite, "--images", "2", "--no-calibration", "-o", str(files[name])]
         assert main([*command, *options]) == 0
-    found = {name: serialization.load(path) for name, path in files.items()}
+    found = {name: Direction.load(path) for name, path in files.items()}
     assert found["w"].cosine(found["m"]) == pytest.approx(-1.0, abs=1e-3)
     assert found["w"].recipe["others"][0]["pairs"][0]["target"] == "a man"
 
@@ -155,7 +155,7 @@ def test_discover_writes_a_file_for_each_value_of_an_attribute(model, tmp_path, 
     told = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in told["directions"]] == ["woman", "man"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["man.safetensors", "woman.safetensors"]
-    woman, man = (serialization.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man"))
+    woman, man = (Direction.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man"))
     assert woman.cosine(man) == pytest.approx(-1.0, abs=1e-3)
     assert woman.recipe["preserved"] == 3 and woman.recipe["others"][0]["name"] == "man"
     assert "--attribute gender" in woman.recipe["command"]
@@ -183,7 +183,7 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
     command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
     assert main([*command, "-o", str(tmp_path)]) == 3
     assert "No effect of 'woman'" in capsys.readouterr().err
-    retained = {name: serialization.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man")}
+    retained = {name: Direction.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man")}
     assert "calibration" in retained["man"].provenance and "calibration" not in retained["woman"].provenance
 
 
@@ -227,7 +227,7 @@ def test_ctrl_c_in_a_discovery_is_resumed_to_the_same_bits(model, tmp_path, caps
     monkeypatch.setattr(progress, "bars", shown)
     assert main(discover(model, output)) == 0
     assert "Going on from" in capsys.readouterr().err
-    assert serialization.load(output).tensor.equal(serialization.load(whole).tensor)
+    assert Direction.load(output).tensor.equal(Direction.load(whole).tensor)
     assert not (tmp_path / "woman.safetensors.checkpoint").exists()
 
 
@@ -267,7 +267,7 @@ def test_generate_takes_the_files_own_strength(model, woman, tmp_path, capsys):
     command = ["generate", "--model", str(model), "--prompt", "a pilot", "--steps", "2", "--concept", str(woman)]
     assert main([*command, "-o", str(tmp_path), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["images"][0]
-    assert row["interventions"][0]["directions"][0]["strength"] == serialization.load(woman).strengths.default
+    assert row["interventions"][0]["directions"][0]["strength"] == Direction.load(woman).strengths.default
 
 
 def test_inspect_says_what_a_file_holds(woman, capsys):
@@ -283,7 +283,7 @@ def test_inspect_says_what_a_file_holds(woman, capsys):
 
 def test_inspect_shows_files_that_cannot_be_compared(woman, make_direction, other_pipeline, tmp_path, capsys):
     other = tmp_path / "other.safetensors"
-    serialization.save(make_direction("other", of=other_pipeline), other)
+    make_direction("other", of=other_pipeline).save(other)
     assert main(["inspect", str(woman), str(other)]) == 0
     said = capsys.readouterr()
     assert "other.safetensors" in said.out and "cosines" not in said.out
@@ -358,6 +358,6 @@ def test_values_are_levelled_by_others_once_all_are_calibrated(model, make_direc
     assert main([*command, "--attribute", "skin tone", *level]) == 0
     assert done[:3] == tones
     assert done[3:] == [(name, ["man", "woman"], tones if in_place else []) for name in tones]
-    written = serialization.load(folder / "dark-skinned.safetensors")
+    written = Direction.load(folder / "dark-skinned.safetensors")
     assert written.provenance["levelled"]["added"] == {"woman": 0.1}
     assert ("--in-place" in written.recipe["command"]) == in_place

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from directrix.directions.direction import Direction, ModelIdentity, Site, Strengths
+from directrix.directions.direction import Direction, Strengths
 from directrix.errors import DirectrixError, MismatchError, StrengthError
+from directrix.models.identity import ModelIdentity, Site
 
 SITE = Site("mid_block", 4)
 MODEL = ModelIdentity("tiny", "", "f" * 64)

@@ -24,13 +24,14 @@ import yaml
 
 import directrix
 from directrix import models
-from directrix.directions import hub, serialization
-from directrix.directions.direction import Direction, ModelIdentity, Site
+from directrix.directions import hub
+from directrix.directions.direction import Direction
 from directrix.directions.hub_card import hub_card
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import HubError
 from directrix.measurement.judges import Verdict
 from directrix.measurement.reports import direction_card as cards
+from directrix.models.identity import ModelIdentity, Site
 
 WRITER, READER = "hf_writer", "hf_reader"
 
@@ -315,7 +316,7 @@ print(json.dumps({
 }))
 """
     )
-    digest = serialization.load(woman).digest()
+    digest = Direction.load(woman).digest()
     for key in ("plain", "revision", "at", "file", "folder", "catalogue"):
         assert found[key] == digest, key
     assert found["main"] == found["commit"] != digest
@@ -464,7 +465,7 @@ def head(text: str) -> dict[str, Any]:
 
 
 def test_the_model_card_of_what_was_not_measured(woman: Path):
-    direction = serialization.load(woman)
+    direction = Direction.load(woman)
     text = hub_card(direction, "me/woman", tags=["people", "steering"])
     assert head(text) == {
         "library_name": "directrix",

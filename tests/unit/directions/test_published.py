@@ -13,7 +13,7 @@ import torch
 
 from directrix import models
 from directrix.cli import main
-from directrix.directions import published, serialization
+from directrix.directions import published
 from directrix.directions.direction import Direction
 from directrix.directions.published import import_published
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError
@@ -77,8 +77,8 @@ def test_without_a_model_they_are_of_stable_diffusion(tmp_path: Path):
     (female,) = import_published(path)
     assert tuple(female.tensor.shape) == (1280, 8, 8)
     assert female.model == published.MODEL
-    serialization.save(female, tmp_path / "female.safetensors")
-    assert serialization.load(tmp_path / "female.safetensors").model == published.MODEL
+    female.save(tmp_path / "female.safetensors")
+    assert Direction.load(tmp_path / "female.safetensors").model == published.MODEL
 
 
 def test_the_structure_is_that_of_stable_diffusion():

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from directrix.directions.direction import Direction, ModelIdentity, Site, Strengths
-from directrix.directions.serialization import load, save
+from directrix.directions.direction import Direction, Strengths
 from directrix.errors import DirectionFileError, OutputError
+from directrix.models.identity import ModelIdentity, Site
 
 DIRECTION = Direction(
     "woman",
@@ -27,7 +27,7 @@ def tampered(path: Path, tensor: torch.Tensor | None = None, key: str = "directi
     """A saved direction with some of its metadata changed; a value of ... removes the key."""
     from safetensors import safe_open
 
-    save(DIRECTION, path)
+    DIRECTION.save(path)
     with safe_open(str(path), framework="pt") as file:
         described = json.loads(file.metadata()["directrix"])
     described |= changes
@@ -37,8 +37,8 @@ def tampered(path: Path, tensor: torch.Tensor | None = None, key: str = "directi
 
 
 def test_round_trip(tmp_path: Path):
-    save(DIRECTION, tmp_path / "woman.safetensors")
-    back = load(tmp_path / "woman.safetensors")
+    DIRECTION.save(tmp_path / "woman.safetensors")
+    back = Direction.load(tmp_path / "woman.safetensors")
     assert torch.equal(back.tensor, DIRECTION.tensor)
     for field in ("name", "site", "model", "recipe", "strengths", "provenance"):
         assert getattr(back, field) == getattr(DIRECTION, field)
@@ -52,27 +52,27 @@ def test_methods_of_direction(tmp_path: Path):
 
 def test_missing_file_and_folder(tmp_path: Path):
     with pytest.raises(DirectionFileError, match="does not exist"):
-        load(tmp_path / "none.safetensors")
+        Direction.load(tmp_path / "none.safetensors")
     with pytest.raises(DirectionFileError, match="is a folder"):
-        load(tmp_path)
+        Direction.load(tmp_path)
 
 
 def test_truncated_anywhere(tmp_path: Path):
-    save(DIRECTION, tmp_path / "whole")
+    DIRECTION.save(tmp_path / "whole")
     data = (tmp_path / "whole").read_bytes()
     for length in (0, 4, 8, 50, len(data) // 2, len(data) - 1):
         (tmp_path / "cut").write_bytes(data[:length])
         with pytest.raises(DirectionFileError, match="not a readable safetensors file"):
-            load(tmp_path / "cut")
+            Direction.load(tmp_path / "cut")
 
 
 def test_flipped_value_is_noticed(tmp_path: Path):
-    save(DIRECTION, tmp_path / "file")
+    DIRECTION.save(tmp_path / "file")
     data = bytearray((tmp_path / "file").read_bytes())
     data[-3] ^= 1
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(DirectionFileError, match="not those that were saved"):
-        load(tmp_path / "file")
+        Direction.load(tmp_path / "file")
 
 
 def test_pickles_and_text_are_refused(tmp_path: Path):
@@ -80,13 +80,13 @@ def test_pickles_and_text_are_refused(tmp_path: Path):
     (tmp_path / "text").write_text("hello, this is no tensor at all")
     for name in ("unet.pth", "text"):
         with pytest.raises(DirectionFileError, match="not a readable safetensors file"):
-            load(tmp_path / name)
+            Direction.load(tmp_path / name)
 
 
 def test_foreign_safetensors_are_named(tmp_path: Path):
     save_file({"lora.down.weight": torch.zeros(2, 2)}, tmp_path / "lora.safetensors", {"format": "pt"})
     with pytest.raises(DirectionFileError, match=r"not a direction.*lora\.down\.weight"):
-        load(tmp_path / "lora.safetensors")
+        Direction.load(tmp_path / "lora.safetensors")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -94,7 +94,7 @@ def test_values_that_are_not_finite(tmp_path: Path, value: float):
     tensor = DIRECTION.tensor.clone()
     tensor[1, 1, 1] = value
     with pytest.raises(DirectionFileError, match="not finite"):
-        load(tampered(tmp_path / "file", tensor))
+        Direction.load(tampered(tmp_path / "file", tensor))
 
 
 @pytest.mark.parametrize(
@@ -125,44 +125,44 @@ def test_values_that_are_not_finite(tmp_path: Path, value: float):
 )
 def test_metadata_that_make_no_sense(tmp_path: Path, changes: dict[str, Any]):
     with pytest.raises(DirectionFileError, match="damaged"):
-        load(tampered(tmp_path / "file", **changes))
+        Direction.load(tampered(tmp_path / "file", **changes))
 
 
 def test_metadata_that_are_not_json(tmp_path: Path):
     for text in ("{", "[]"):
         save_file({"direction": DIRECTION.tensor}, tmp_path / "file", {"directrix": text})
         with pytest.raises(DirectionFileError, match="damaged"):
-            load(tmp_path / "file")
+            Direction.load(tmp_path / "file")
 
 
 def test_wrong_tensor(tmp_path: Path):
     with pytest.raises(DirectionFileError, match="holds no tensor"):
-        load(tampered(tmp_path / "file", key="other"))
+        Direction.load(tampered(tmp_path / "file", key="other"))
     with pytest.raises(DirectionFileError, match=r"torch\.int32"):
-        load(tampered(tmp_path / "file", DIRECTION.tensor.to(torch.int32)))
+        Direction.load(tampered(tmp_path / "file", DIRECTION.tensor.to(torch.int32)))
     with pytest.raises(DirectionFileError, match="shape"):
-        load(tampered(tmp_path / "file", DIRECTION.tensor[:, :1].contiguous()))
+        Direction.load(tampered(tmp_path / "file", DIRECTION.tensor[:, :1].contiguous()))
 
 
 def test_newer_format_says_upgrade(tmp_path: Path):
     with pytest.raises(DirectionFileError, match="upgrade"):
-        load(tampered(tmp_path / "file", format=2))
+        Direction.load(tampered(tmp_path / "file", format=2))
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("kept")
     with pytest.raises(OutputError, match="cannot be written"):
-        save(DIRECTION, tmp_path / "file" / "woman.safetensors")
+        DIRECTION.save(tmp_path / "file" / "woman.safetensors")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
-        save(DIRECTION, tmp_path / "folder")
+        DIRECTION.save(tmp_path / "folder")
     assert (tmp_path / "file").read_text() == "kept"
     assert {each.name for each in tmp_path.iterdir()} == {"file", "folder"}
 
 
 def test_what_json_cannot_hold_is_refused_and_the_old_file_kept(tmp_path: Path):
-    save(DIRECTION, tmp_path / "file")
+    DIRECTION.save(tmp_path / "file")
     for bad in ({"x": float("nan")}, {"x": torch.zeros(1)}, {"x": "\ud800"}):
         with pytest.raises(DirectionFileError, match="cannot be stored"):
-            save(DIRECTION.with_(recipe=bad), tmp_path / "file")
-    assert load(tmp_path / "file").recipe == DIRECTION.recipe
+            DIRECTION.with_(recipe=bad).save(tmp_path / "file")
+    assert Direction.load(tmp_path / "file").recipe == DIRECTION.recipe

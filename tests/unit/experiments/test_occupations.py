@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from directrix import models
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, MismatchError
 from directrix.experiments.methods.occupations import occupations, side
 from directrix.experiments.tables import occupations_table
@@ -113,12 +113,12 @@ def test_a_stopped_run_goes_on_from_its_files(pipeline, other_pipeline, tmp_path
     with pytest.raises(RuntimeError, match="stopped"):
         occupations(pipeline, Stopping(1), tmp_path, method="distillation", progress=counting, **quick)
     assert (count("unsteered"), count("woman"), count("man")) == (20, 20, 0)
-    woman = serialization.load(tmp_path / "distillation-woman-0.safetensors")
+    woman = Direction.load(tmp_path / "distillation-woman-0.safetensors")
 
     drawn.clear()
     found = occupations(pipeline, Judge(1), tmp_path, method="distillation", progress=counting, **quick)
     assert (count("unsteered"), count("woman"), count("man")) == (0, 0, 20)
-    assert serialization.load(tmp_path / "distillation-woman-0.safetensors").tensor.equal(woman.tensor)
+    assert Direction.load(tmp_path / "distillation-woman-0.safetensors").tensor.equal(woman.tensor)
     _check(found)
 
     # What was learned with other settings or by another model is no answer to this question.

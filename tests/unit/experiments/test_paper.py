@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from directrix.cli import main
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, InterruptedRun, MismatchError
 from directrix.experiments.paper import directions, prepare, protocol, reproduce
 from directrix.experiments.paper.columns import mean_of_groups
@@ -148,7 +148,7 @@ def test_a_stopped_run_goes_on_and_other_settings_are_refused(
     table_of_captions = tmp_path / "captions.csv"
     table_of_captions.write_text("caption\na cat on a mat\na dog\na cup\n")
     settings = {"data": table_of_captions, "judges": [judge], **QUICK}
-    save = serialization.save
+    save = Direction.save
 
     def stopping(direction, path):
         save(direction, path)
@@ -171,7 +171,7 @@ def test_a_stopped_run_goes_on_and_other_settings_are_refused(
     }
     discoveries.clear()
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(serialization, "save", stopping)
+        patched.setattr(Direction, "save", stopping)
         reproduce(pipeline, "coco", tmp_path / "run", **settings)
     reproduce(pipeline, "coco", tmp_path / "run", **settings)
     assert discoveries == ["woman", "man"]
@@ -187,7 +187,7 @@ def test_coco_beside_published_figures_with_directions_of_ones_own(
     pipeline, make_clip, make_direction, other_pipeline, tmp_path, discoveries
 ):
     for seed, name in enumerate(("woman", "man")):
-        serialization.save(make_direction(name, seed), tmp_path / "own" / f"{name}.safetensors")
+        make_direction(name, seed).save(tmp_path / "own" / f"{name}.safetensors")
     (tmp_path / "captions.csv").write_text("caption\n" + "".join(f"a cup {each}\n" for each in range(4)))
     (tmp_path / "real").mkdir()
     for shade in range(4):

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import directrix
-from directrix.directions.direction import Direction, Site, Strengths
+from directrix.directions.direction import Direction, Strengths
 from directrix.errors import DirectrixError, MismatchError, SiteError, StrengthError
 from directrix.interventions.attach import DirectionsMixin, attach, with_directions
 from directrix.interventions.steering import steer
 from directrix.models import sites
+from directrix.models.identity import Site
 
 
 def draw(pipeline: Any, prompts: Any = "a judge", guidance: float = 5.0, **options: Any) -> torch.Tensor:

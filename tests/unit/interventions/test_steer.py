@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from directrix.directions.direction import Direction, ModelIdentity, Site
+from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, MismatchError, SiteError, StrengthError
 from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering, steer
 from directrix.models import hooks as _hooks
 from directrix.models import sites
+from directrix.models.identity import ModelIdentity, Site
 
 STEPS = 3
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 
 from directrix import models
 from directrix.cli import main, parser
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import ConceptError, DirectrixError, MismatchError
 from directrix.generation.generate import generate
@@ -327,12 +327,12 @@ def with_few_steps(facts):
 
 def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_path, capsys):
     file, folder = tmp_path / "her.safetensors", tmp_path / "cards"
-    serialization.save(direction, file)
+    direction.save(file)
     command = ["card", str(file), "-o", str(folder)]
     assert main([*command, "--images-per-prompt", "2", "--seed", "7", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert sorted(path.name for path in folder.iterdir()) == ["her.md", "her.png"]
-    retained = serialization.load(file)
+    retained = Direction.load(file)
     assert retained.provenance["card"] == data["card"]
     assert retained.provenance["calibration"] == direction.provenance["calibration"]
     assert retained.tensor.equal(direction.tensor) and retained.recipe == direction.recipe
@@ -358,13 +358,13 @@ def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_pa
 
     assert main([*command, "--again", "--images-per-prompt", "1"]) == 0
     assert at_hand == {"model": 3, "judge": 2}
-    assert serialization.load(file).provenance["card"]["images_per_prompt"] == 1
-    assert serialization.load(file).provenance["card"]["seed"] == 2000
+    assert Direction.load(file).provenance["card"]["images_per_prompt"] == 1
+    assert Direction.load(file).provenance["card"]["seed"] == 2000
 
 
 def test_the_verb_writes_beside_the_file_and_loads_its_model(at_hand, direction, tmp_path, monkeypatch, capsys):
     file = tmp_path / "her.safetensors"
-    serialization.save(direction, file)
+    direction.save(file)
     load, names = models.load, []
     monkeypatch.setattr(models, "load", lambda *given: names.append(given[0]) or load(*given))
     assert main(["card", str(file), "--images-per-prompt", "1"]) == 0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, OutputError
 from directrix.experiments.demo import page
 from directrix.experiments.demo.run import demo, quotas, subject_of
@@ -177,7 +177,7 @@ def test_demo_writes_page_summary_and_directions(run):
     assert found["unsteered"]["deviation_ratio"]["gender"]["value"] == 1.0
     assert found["steered"]["deviation_ratio"]["gender"]["value"] == 0.0
     assert found["seconds"] >= 0
-    recipe = serialization.load(folder / "woman.safetensors").recipe
+    recipe = Direction.load(folder / "woman.safetensors").recipe
     assert recipe["learned_together"] == ["woman", "man", *(f"{tone}-skinned" for tone in CATEGORIES["tone"])]
     assert recipe["preserved"] == len(tones)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from directrix.directions.direction import Site
 from directrix.errors import ModelError, SiteError
 from directrix.models import hooks, sites
+from directrix.models.identity import Site
 
 
 def seen_size(pipeline: Any, site: Site, height: int, width: int) -> tuple[int, ...]:

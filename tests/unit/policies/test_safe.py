@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from directrix.directions.direction import Direction, Site
+from directrix.directions.direction import Direction
 from directrix.errors import MismatchError, PolicyError, StrengthError
 from directrix.generation.generate import generate
 from directrix.interventions.concept_erasure import ConceptErasure, non_negative
@@ -16,6 +16,7 @@ from directrix.interventions.prompt_conditioned import PromptConditioned, StepSt
 from directrix.interventions.protocol import compose
 from directrix.interventions.steering import Steering
 from directrix.models import sites
+from directrix.models.identity import Site
 from directrix.policies.safe import COMBINATIONS, Safe, category_of
 
 QUICK = {"num_inference_steps": 3, "guidance_scale": 5.0}

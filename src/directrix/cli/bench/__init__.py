@@ -106,13 +106,13 @@ def discovery(arguments: argparse.Namespace) -> None:
     runs = options.writable_folder(arguments.runs)
     output = None if arguments.output is None else options.writable_file(arguments.output)
     from directrix import models
-    from directrix.directions.serialization import write_atomically
     from directrix.errors import DirectrixError, suggestion
     from directrix.experiments.methods.compare import discovery as measure
     from directrix.experiments.methods.cost_curve import curve
     from directrix.experiments.methods.tasks import CONTENDERS
     from directrix.experiments.tables import directions_table, discovery_table
     from directrix.measurement.judges.emoji import EmojiJudge
+    from directrix.models.files import write_atomically
     from directrix.progress import bars
 
     names = arguments.method or list(CONTENDERS)
@@ -169,7 +169,7 @@ def evaluation(arguments: argparse.Namespace) -> None:
 
 
 def _write(figures: Mapping[str, Any], output: Path | None) -> None:
-    from directrix.directions.serialization import write_atomically
+    from directrix.models.files import write_atomically
 
     if output is not None:
         write_atomically(output, (json.dumps(figures, indent=2) + "\n").encode())

@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> None:
     others = {} if output is None else _others(output)
     import torch
 
-    from directrix.directions.serialization import write_atomically
     from directrix.experiments.cost.full_size import full_size
     from directrix.experiments.cost.memory_tables import full_size_table
+    from directrix.models.files import write_atomically
     from directrix.progress import bars
 
     measured = full_size(

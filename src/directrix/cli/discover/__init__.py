@@ -144,7 +144,6 @@ def run(arguments: argparse.Namespace) -> None:
     folder = output.with_name(f"{output.name}.checkpoint")
 
     from directrix.cli import format_direction
-    from directrix.directions import serialization
     from directrix.discovery import discover
     from directrix.experiments.cost.measure import measured
     from directrix.progress import bars
@@ -164,7 +163,7 @@ def run(arguments: argparse.Namespace) -> None:
             progress=bars,
         )
     direction = common.noted(directions[0], arguments, others, cost.memory_mb)
-    serialization.save(direction, output)
+    direction.save(output)
     if judged is not None:
         from directrix.errors import NoEffectError
 
@@ -174,7 +173,7 @@ def run(arguments: argparse.Namespace) -> None:
             # The advice is to try other settings, which this checkpoint would refuse.
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        serialization.save(direction, output)
+        direction.save(output)
     # Kept until now: an interrupted calibration finds the direction again at once.
     shutil.rmtree(folder, ignore_errors=True)
     terminal.note(f"Wrote {output}.")

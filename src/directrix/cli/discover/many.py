@@ -55,7 +55,6 @@ def run(
     are calibrated before the first is levelled. in_place: also for standing in the place of what prompts say.
     """
     from directrix.cli import format_direction
-    from directrix.directions import serialization
     from directrix.experiments.cost.measure import measured
     from directrix.progress import bars
 
@@ -75,7 +74,7 @@ def run(
     for direction, rest, judged in zip(directions, rests, judges, strict=True):
         direction = common.noted(direction, arguments, rest, cost.memory_mb)
         output = folder / f"{direction.name}.safetensors"
-        serialization.save(direction, output)
+        direction.save(output)
         if judged is not None:
             try:
                 direction = common.calibrated(pipeline, direction, judged)
@@ -83,7 +82,7 @@ def run(
                 unseen = error
                 among.append(direction)
                 continue
-            serialization.save(direction, output)
+            direction.save(output)
         terminal.note(f"Wrote {output}.")
         among.append(direction)
         calibrated.append((direction, output, judged and judged[0]))
@@ -92,7 +91,7 @@ def run(
     for direction, output, judge in calibrated:
         if compensate_for and judge is not None:
             direction = common.compensated(pipeline, direction, compensate_for, judge, among if in_place else ())
-            serialization.save(direction, output)
+            direction.save(output)
         files.append(format_direction.as_json(direction, output))
         texts.append(format_direction.as_text(direction, output))
     # Kept until now: an interrupted calibration finds the directions again at once.

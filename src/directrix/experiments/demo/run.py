@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
+from directrix._version import __version__
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
-from directrix.directions import serialization
-from directrix.directions.serialization import write_atomically
 from directrix.directions.target_label import TargetLabel
 from directrix.discovery.attribute import discover_attribute
 from directrix.errors import DirectrixError
@@ -27,6 +26,7 @@ from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.metrics import deviation_ratio
 from directrix.measurement.reports.before_after import CATEGORIES, SIDES, Comparison, Picture, summary
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def demo(
         }
         watch.lap("calibration")
     for direction in directions.values():
-        serialization.save(direction, Path(output) / f"{direction.name}.safetensors")
+        direction.save(Path(output) / f"{direction.name}.safetensors")
 
     quota = quotas(len(prompts), images_per_prompt, seed)
     images = {}
@@ -99,7 +99,7 @@ def demo(
     comparisons = _judged(judge, prompts, images, quota, progress)
     watch.lap("judging")
     result = {
-        "version": serialization.library_version(),
+        "version": __version__,
         "model": models.identity(pipeline).name,
         "fingerprint": models.identity(pipeline).fingerprint,
         "seed": seed,

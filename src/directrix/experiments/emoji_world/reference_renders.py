@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from directrix.directions.serialization import write_atomically
 from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.training.data import occupation_scenes, render_all
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # A seed that no training used.

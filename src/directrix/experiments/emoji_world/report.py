@@ -12,7 +12,6 @@ from PIL import Image
 from transformers import CLIPModel, CLIPTokenizer
 
 from directrix import models
-from directrix.directions.serialization import write_atomically
 from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.caption import CATEGORY_PHRASE_TEXTS, caption, with_article
 from directrix.experiments.emoji_world.scene import NAMEABLE, Scene, draw
@@ -25,6 +24,7 @@ from directrix.measurement.judges import emoji_vocabulary as words
 from directrix.measurement.judges.emoji import EmojiJudge, pixels
 from directrix.measurement.metrics import Interval, mean_deviation_ratio, proportion
 from directrix.models import embedded
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # Seeds that no training used.

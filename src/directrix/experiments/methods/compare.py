@@ -17,7 +17,7 @@ import torch
 
 from directrix import models
 from directrix.concept import Concept
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 from directrix.discovery import DEFAULT_METHOD, discover
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import DirectrixError, NoEffectError
@@ -188,7 +188,7 @@ def _run(
             "memory_mb": cost.memory_mb,
             "threads": torch.get_num_threads(),
         }
-        serialization.save(direction, stem.with_suffix(".safetensors"))
+        direction.save(stem.with_suffix(".safetensors"))
         return found
 
     rows: dict[str, Any] = {}
@@ -223,9 +223,7 @@ def _summary(
         found["preservation"][concept] = _by_occupation([row["subject"] for row in rows])
         found["effect_seen"][concept] = all(row["effect_seen"] for row in rows)
         found["leakage"][concept] = spread([row["leakage"] for row in rows])
-        repeated = [
-            serialization.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors") for seed in runs
-        ]
+        repeated = [Direction.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors") for seed in runs]
         found["cosine_across_seeds"][concept] = spread(
             [a.cosine(b) for i, a in enumerate(repeated) for b in repeated[:i]]
         )

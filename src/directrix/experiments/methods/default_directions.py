@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
-from directrix.directions import serialization
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.discovery.attribute import discover_attribute
 from directrix.errors import NoEffectError
@@ -90,7 +90,7 @@ def directions(
                 found["concepts"][concept.name] = each
                 continue
             found["seconds_calibrating"][concept.name] = each["seconds"]
-            direction = serialization.load(_file(folder, "calibrated", concept.name))
+            direction = Direction.load(_file(folder, "calibrated", concept.name))
             calibrated[attribute][direction] = TargetLabel(attribute, label)
     for attribute, by in COMPENSATED.items():
         if not calibrated[by]:
@@ -111,14 +111,14 @@ def directions(
                 ),
             )
             found["seconds_levelling"][direction.name] = note["seconds"]
-            compensated[serialization.load(_file(folder, "levelled", direction.name))] = target_label
+            compensated[Direction.load(_file(folder, "levelled", direction.name))] = target_label
         calibrated[attribute] = compensated
     if len(calibrated["gender"]) == 2:
         one, other = calibrated["gender"]
         found["cosine"] = round(one.cosine(other), 4)
     for group in calibrated.values():
         for direction, target_label in group.items():
-            serialization.save(direction, _file(folder, "default", direction.name))
+            direction.save(_file(folder, "default", direction.name))
             bars = labelled(progress, f"{direction.name}: ")
             found["concepts"][direction.name] = retained(
                 folder / f"tried-{direction.name}.json", partial(tried, direction, target_label, test_sets, bars)
@@ -171,7 +171,7 @@ def _calibrated(
             found["concepts"][direction.name] = {"no_effect": str(error)}
             continue
         found["concepts"][direction.name] = {"seconds": round(time.perf_counter() - started, 2)}
-        serialization.save(direction, _file(folder, "calibrated", direction.name))
+        direction.save(_file(folder, "calibrated", direction.name))
     return found
 
 
@@ -188,7 +188,7 @@ def _compensated(
     started = time.perf_counter()
     bars = labelled(progress, f"{direction.name}: ")
     direction = compensate_leakage(pipeline, direction, others, judge, among=among, progress=bars)
-    serialization.save(direction, _file(folder, "levelled", direction.name))
+    direction.save(_file(folder, "levelled", direction.name))
     return {"seconds": round(time.perf_counter() - started, 2)}
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.concept import GENDER
-from directrix.directions import serialization
 from directrix.discovery import discover
 from directrix.errors import DirectrixError
 from directrix.experiments.emoji_world.caption import with_article
@@ -111,5 +110,5 @@ def _directions(
         **settings,
     )
     for direction in directions:
-        serialization.save(direction, folder / f"{method}-{direction.name}-{seed}.safetensors")
+        direction.save(folder / f"{method}-{direction.name}-{seed}.safetensors")
     return directions

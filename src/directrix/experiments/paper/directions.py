@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions import serialization
 from directrix.directions.collection import Catalogue
+from directrix.directions.direction import Direction
 from directrix.discovery import discover
 from directrix.discovery.registry import method_class
 from directrix.errors import MismatchError
@@ -111,7 +111,7 @@ def fitting(pipeline: Any, directions: Mapping[str, Direction]) -> None:
 
 
 def _cached(path: Path, asked: Mapping[str, Any]) -> Direction:
-    direction = serialization.load(path)
+    direction = Direction.load(path)
     before = direction.recipe.get(ASKED)
     if before != asked:
         raise MismatchError(
@@ -140,7 +140,7 @@ def _discovered(
         progress=labelled(progress, f"{concept.name}: "),
     )
     direction = direction.with_(recipe={**direction.recipe, ASKED: dict(asked)})
-    serialization.save(direction, path_of(folder, concept.name))
+    direction.save(path_of(folder, concept.name))
     shutil.rmtree(checkpoint, ignore_errors=True)
     return direction
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions.serialization import write_atomically
 from directrix.experiments.paper import protocol
 from directrix.experiments.paper.columns import figures
 from directrix.experiments.paper.deviations import differences
 from directrix.experiments.paper.directions import Discovery, fitting, obtained, path_of
 from directrix.experiments.paper.protocol import Experiment
 from directrix.measurement.evaluation import evaluate
+from directrix.models.files import write_atomically
 from directrix.policies.policy import Policy
 from directrix.progress import Progress, silent
 

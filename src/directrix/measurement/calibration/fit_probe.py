@@ -33,8 +33,9 @@ from directrix.progress import Progress, silent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from directrix.directions.direction import Direction, Site
+    from directrix.directions.direction import Direction
     from directrix.measurement.judges import Judge
+    from directrix.models.identity import Site
 
 # Of the steps, those before this tell nothing yet: the picture is noise.
 BEGIN = 0.15

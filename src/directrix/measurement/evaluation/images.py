@@ -138,7 +138,7 @@ def known_folder(folder: Path, benchmark: Benchmark) -> None:
             f"a folder of its own for {benchmark.name}, version {benchmark.version}.",
             "another folder.",
         )
-    from directrix.directions.serialization import write_atomically
+    from directrix.models.files import write_atomically
 
     write_atomically(path, (json.dumps(mine) + "\n").encode())
 

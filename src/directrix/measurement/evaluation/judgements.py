@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions.serialization import write_atomically
 from directrix.errors import OutputError
 from directrix.measurement import judges as judges_by_name
 from directrix.measurement.judges import Verdict
+from directrix.models.files import write_atomically
 from directrix.progress import Progress
 
 if TYPE_CHECKING:

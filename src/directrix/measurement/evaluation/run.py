@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from directrix import models
-from directrix.directions.serialization import library_version, write_atomically
+from directrix._version import __version__
 from directrix.errors import DirectrixError
 from directrix.generation import manifest
 from directrix.measurement.benchmarks import Benchmark
@@ -24,6 +24,7 @@ from directrix.measurement.evaluation.paired import paired
 from directrix.measurement.evaluation.preservation import preservation
 from directrix.measurement.evaluation.prompt_adherence import obedience
 from directrix.measurement.evaluation.quality import clip_scores, distances
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _provenance(pipeline: Any, drawn: Mapping[str, Sequence[Picture]], folder: P
         "pictures": sum(map(len, drawn.values())),
         "drawing": {name: some.get(name) for name in told},
         "flagged": sum(bool(row.get("flagged")) for row in rows.values()),
-        "versions": {**some["versions"], "directrix": library_version(), "python": python_version()},
+        "versions": {**some["versions"], "directrix": __version__, "python": python_version()},
     }
 
 

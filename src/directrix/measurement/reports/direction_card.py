@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from directrix import models
+from directrix._version import __version__
 from directrix.directions.card import FORMAT, markdown, sentence, stored
-from directrix.directions.serialization import library_version
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
@@ -134,7 +134,7 @@ def measure(
     recipe = direction.recipe
     card = {
         "format": FORMAT,
-        "directrix": library_version(),
+        "directrix": __version__,
         "name": direction.name,
         "digest": direction.digest(),
         "model": asdict(direction.model),

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from directrix.directions.serialization import write_atomically
 from directrix.errors import OutputError
 from directrix.generation import manifest
 from directrix.measurement.evaluation import SUMMARY
 from directrix.measurement.evaluation.judgements import read_verdicts
 from directrix.measurement.reports.evaluation_page import page
 from directrix.measurement.reports.samples import choose
+from directrix.models.files import write_atomically
 
 PAGE = "index.html"
 

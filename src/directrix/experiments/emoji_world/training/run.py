@@ -13,7 +13,6 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusio
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from directrix.directions.serialization import write_atomically
 from directrix.errors import ModelError
 from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.caption import caption
@@ -30,6 +29,7 @@ from directrix.experiments.emoji_world.training.data import (
 )
 from directrix.experiments.emoji_world.training.loop import finished
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # Networks start from torch's own first seed, whatever was drawn before.
