@@ -22,7 +22,7 @@ help:
 	@echo "make check      ruff, pyright and the import contracts"
 	@echo "make directions make the directions of policies/ (an hour and a half on two cores)"
 	@echo "make evaluations   measure policies/ on their benchmarks (hours on two cores)"
-	@echo "make results    measure again what README.md reports, and write its tables (hours on two cores)"
+	@echo "make results    measure again what README.md and docs report, and write their tables (hours on two cores)"
 
 install: $(STAMP)
 
@@ -80,7 +80,7 @@ results: install
 	$(BIN)/directrix bench model --config sd14 -o results/model.json
 	$(BIN)/directrix explain --score tests/unit/policies/wording/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json
-	$(BIN)/directrix report tables README.md docs/memory.md src/directrix/experiments/emoji_world/README.md \
+	$(BIN)/directrix report tables README.md docs/methods.md docs/memory.md src/directrix/experiments/emoji_world/README.md \
 	  src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
 # Directions for policies/: who is drawn, things of three kinds of harm, and harmless ones that are spared. Genders are
