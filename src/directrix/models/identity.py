@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from directrix.errors import MismatchError
+from directrix.errors import MismatchError, ModelError
+from directrix.models import embedded
+from directrix.models.fingerprint import fingerprint
 
 LAYOUTS = ("channels-first", "channels-last")
+# The name of the embedded model.
+EMBEDDED = "emoji"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SNAPSHOT = re.compile(r"models--(?P<name>[^/\\]+)[/\\]snapshots[/\\](?P<revision>[0-9a-f]+)")
+# Keyed by the denoiser: name and revision that it was loaded as.
+_LOADED_AS: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -35,3 +47,38 @@ class ModelIdentity:
     name: str
     revision: str
     fingerprint: str
+
+    @classmethod
+    def of(cls, network: Any) -> ModelIdentity:
+        """That of a denoiser, however it was loaded. ModelError where its weights are not in memory."""
+        name, revision = _LOADED_AS.get(network) or _configured(network)
+        return cls(name, revision, fingerprint(network))
+
+
+def remember(network: Any, name: str, revision: str) -> None:
+    """Notes what a denoiser was loaded as; without a revision, the one of the hub's cache."""
+    _LOADED_AS[network] = (name, revision or _configured(network)[1])
+
+
+def embedded_folder() -> Path | None:
+    """The embedded pipeline's folder; None where the installation lacks it."""
+    try:
+        folder = embedded.path().resolve()
+    except (OSError, ModelError):
+        return None
+    return folder if (folder / "model_index.json").is_file() else None
+
+
+def _configured(network: Any) -> tuple[str, str]:
+    """Name and revision from the path that diffusers remembers; never the path itself."""
+    path = str(getattr(network, "config", {}).get("_name_or_path") or "")
+    cached = _SNAPSHOT.search(path)
+    if cached:
+        return cached["name"].replace("--", "/"), cached["revision"]
+    if path and not Path(path).is_absolute() and HUB_ID.fullmatch(path) and not Path(path).exists():
+        return path, ""
+    parts = [part for part in Path(path).parts if part not in ("unet", "transformer")]
+    known = embedded_folder() if path else None
+    if known is not None and Path(path).resolve() in (known, known / "unet"):
+        return EMBEDDED, ""
+    return (parts[-1] if parts else type(network).__name__), ""

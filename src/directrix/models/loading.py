@@ -1,71 +1,69 @@
-"""Loading a pipeline's files as diffusers does, quietly, and only whole ones."""
+"""Loading a pipeline by name: its files as diffusers loads them, quietly, and only whole ones."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from directrix.errors import ModelError
+from directrix.errors import ModelError, suggestion
+from directrix.models import model_facts, sites
+from directrix.models.identity import EMBEDDED, HUB_ID, embedded_folder, remember
+
+if TYPE_CHECKING:
+    import torch
 
 
-def from_pretrained(name: str, folder: Path | None, options: dict[str, Any], advice: str) -> Any:
-    """A pipeline as diffusers loads it, without a safety checker.
+def load(
+    name: str | Path = EMBEDDED,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    revision: str | None = None,
+) -> Any:
+    """Loads a text-to-image pipeline.
 
     Args:
-        name: of the model, for errors; its Hugging Face id where it has no folder.
-        options: further ones of diffusers.
-        advice: what to do where it cannot be loaded.
+        name: "emoji" (the embedded model), a folder that holds a diffusers pipeline, or a Hugging Face id.
+        device: where to; None for the accelerator if there is one, else the CPU.
+        dtype: of the weights; None for float32.
+        revision: branch, tag or commit on the Hugging Face hub.
+
+    Returns:
+        A diffusers pipeline without a safety checker and without a progress bar of its own.
 
     Raises:
-        ModelError: it cannot be loaded, or its files lack tensors.
+        ModelError: no such model, or its files are damaged, not whole, or not safetensors.
     """
-    with _quiet():
-        from diffusers import DiffusionPipeline
+    import torch
 
-    source = name if folder is None else str(folder)
-    lookup = {key: options[key] for key in ("revision",) if key in options}
+    name = str(name)
+    folder, shown = _located(name)
+    advice = suggestion(name, model_facts.cards()) if folder is None else "copy or download the folder again."
+    pipeline = _from_pretrained(name, folder, dtype or torch.float32, revision, advice)
+    target = best_device() if device is None else device
     try:
-        with _quiet():
-            index = dict(DiffusionPipeline.load_config(source, **lookup))  # pyright: ignore
-            for part in ("safety_checker", "feature_extractor", "image_encoder"):
-                if part in index:
-                    # Judging pictures is the judges' job; a blacked-out picture would falsify every figure.
-                    options[part] = None
-            if "requires_safety_checker" in index:
-                options["requires_safety_checker"] = False
-            with _newly_made() as missing:
-                pipeline = DiffusionPipeline.from_pretrained(source, **options)
-    except Exception as error:
-        # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        pipeline = pipeline.to(target)
+    except (RuntimeError, AssertionError) as error:
         raise ModelError(
-            f"The model '{name}' cannot be loaded: {first}",
-            "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
-            "be reached.",
-            advice,
+            f"The model '{name}' cannot be moved to the device '{target}': {error}.",
+            "a device of this machine with enough memory.",
+            'device="cpu".',
         ) from error
-    missing += [each for each in _empty(pipeline) if each not in missing]
-    if missing:
-        # Loaders draw them at random and go on: pictures of noise, other ones each time.
-        raise ModelError(
-            f"The files of the model '{name}' lack tensors, such as '{missing[0]}'.",
-            "a pipeline whose files hold every tensor, by the names that the installed diffusers and transformers "
-            "know.",
-            "copy or download the files again, or save the pipeline anew with the versions that it was made with.",
-        )
+    pipeline.set_progress_bar_config(disable=True)
+    remember(sites.denoiser(pipeline), shown, revision or "")
     return pipeline
 
 
-def _empty(pipeline: Any) -> Iterator[str]:
-    """The tensors that were never filled."""
-    for part in pipeline.components.values():
-        for name, tensor in part.named_parameters() if hasattr(part, "named_parameters") else ():
-            if tensor.is_meta:
-                yield name
+def best_device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    import torch
+
+    accelerator = getattr(torch, "accelerator", None)
+    found = accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
+    return torch.device("cpu") if found is None else found
 
 
 def dtype_argument() -> str:
@@ -76,39 +74,108 @@ def dtype_argument() -> str:
     return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
 
 
-def _is_of_use(record: logging.LogRecord) -> bool:
-    return "requires torchvision" not in record.getMessage()
+def _located(name: str) -> tuple[Path | None, str]:
+    """The folder of a model, None for one on the hub, and the name that its directions will carry."""
+    if name == EMBEDDED:
+        folder = embedded_folder()
+        if folder is None:
+            raise ModelError(
+                "The embedded model 'emoji' is not installed.",
+                "its files inside the package.",
+                "pip install --force-reinstall directrix, or directrix world train.",
+            )
+        return folder, name
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ModelError(
+                f"The folder '{name}' holds no diffusers pipeline.",
+                "a folder with a model_index.json.",
+                "the folder that pipeline.save_pretrained(...) wrote.",
+            )
+        return folder.resolve(), EMBEDDED if folder.resolve() == embedded_folder() else folder.resolve().name
+    if not HUB_ID.fullmatch(name) or name.startswith("."):
+        raise ModelError(
+            f"There is no model '{name}'.",
+            "'emoji', a folder that holds a diffusers pipeline, or a Hugging Face id such as "
+            "CompVis/stable-diffusion-v1-4.",
+            suggestion(name, model_facts.cards()),
+        )
+    return None, name
 
 
-@contextmanager
-def _newly_made() -> Iterator[list[str]]:
-    """The names of the tensors that loaders make anew within the context, because files lack them.
+def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revision: str | None, advice: str) -> Any:
+    """A pipeline as diffusers loads it, without a safety checker; ModelError where that cannot be."""
+    with _quiet():
+        from diffusers import DiffusionPipeline
 
-    Only their warnings tell: a list in diffusers' and transformers' 4, a table in transformers' 5.
-    """
-    found: list[str] = []
-
-    def note(record: logging.LogRecord) -> bool:
-        # Transformers colours its table in a terminal, and folds layers into one row: "layers.{0, 1}.weight".
-        text = re.sub(r"\x1b\[[0-9;]*m", "", record.getMessage())
-        listed = re.findall(r"newly initialized: \[(.*?)\]", text, re.DOTALL)
-        names = re.findall(r"'([^']+)'", " ".join(listed)) + re.findall(r"^(\S.*?) +\| MISSING", text, re.MULTILINE)
-        found.extend(each for each in names if each not in found)
-        return not names
-
-    loaders = [logging.getLogger(f"{each}.modeling_utils") for each in ("diffusers.models", "transformers")]
-    levels = [each.level for each in loaders]
-    for each in loaders:
-        # Only where warnings are off: transformers goes by the level that is set in other things too.
-        if not each.isEnabledFor(logging.WARNING):
-            each.setLevel(logging.WARNING)
-        each.addFilter(note)
+    missing: list[str] = []
     try:
-        yield found
-    finally:
-        for each, level in zip(loaders, levels, strict=True):
-            each.removeFilter(note)
-            each.setLevel(level)
+        with _quiet():
+            if folder is None:
+                where = {} if revision is None else {"revision": revision}
+                index: dict[str, Any] = dict(DiffusionPipeline.load_config(name, **where))  # pyright: ignore
+                unused = _unused(index)
+                folder = Path(DiffusionPipeline.download(name, use_safetensors=True, **where, **unused))  # pyright: ignore
+            else:
+                index = dict(DiffusionPipeline.load_config(str(folder)))  # pyright: ignore
+                unused = _unused(index)
+            networks = _networks(folder, {part: each for part, each in index.items() if part not in unused}, dtype)
+            options: dict[str, Any] = {dtype_argument(): dtype, "use_safetensors": True, **unused}
+            for part, (network, report) in networks.items():
+                options[part] = network
+                missing += sorted(report["missing_keys"])
+            pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
+    except Exception as error:
+        # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"The model '{name}' cannot be loaded: {first}",
+            "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
+            "be reached.",
+            advice,
+        ) from error
+    for part in pipeline.components.values():
+        tensors = part.named_parameters() if hasattr(part, "named_parameters") else ()
+        missing += [key for key, tensor in tensors if tensor.is_meta]
+    if missing:
+        # Loaders draw them at random and go on: images of noise, other ones each time.
+        raise ModelError(
+            f"The files of the model '{name}' lack tensors, such as '{missing[0]}'.",
+            "a pipeline whose files hold every tensor, by the names that the installed diffusers and transformers "
+            "know.",
+            "copy or download the files again, or save the pipeline anew with the versions that it was made with.",
+        )
+    return pipeline
+
+
+def _unused(index: dict[str, Any]) -> dict[str, Any]:
+    """The parts left out: judging images is the judges' job, and a blacked-out one would falsify every figure."""
+    unused = {part: None for part in ("safety_checker", "feature_extractor", "image_encoder") if part in index}
+    return unused | ({"requires_safety_checker": False} if "requires_safety_checker" in index else {})
+
+
+def _networks(folder: Path, index: dict[str, Any], dtype: torch.dtype) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The pipeline's networks, and what their loaders report: which tensors the files lack, first of all."""
+    import diffusers
+    import transformers
+
+    version = tuple(int(each) for each in transformers.__version__.split(".")[:2])
+    precisions = {diffusers: dtype_argument(), transformers: "dtype" if version >= (4, 56) else "torch_dtype"}
+    homes = {each.__name__: each for each in precisions}
+    found = {}
+    for part, each in index.items():
+        library, kind = each if isinstance(each, list | tuple) and len(each) == 2 else (None, None)
+        home = homes.get(str(library))
+        network: Any = getattr(home, str(kind), None)
+        if home is None or not hasattr(network, "named_parameters"):
+            continue
+        options: dict[str, Any] = {precisions[home]: dtype, "use_safetensors": True, "output_loading_info": True}
+        stored = [path.name for path in (folder / part).glob("*.safetensors")]
+        if stored and all(".fp16." in file for file in stored):
+            options["variant"] = "fp16"
+        found[part] = network.from_pretrained(folder / part, **options)
+    return found
 
 
 @contextmanager
@@ -130,3 +197,7 @@ def _quiet() -> Iterator[None]:
             handler.removeFilter(_is_of_use)
         for each in loggers:
             each.enable_progress_bar()
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return "requires torchvision" not in record.getMessage()

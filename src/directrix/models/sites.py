@@ -32,11 +32,14 @@ class Heads(NamedTuple):
 
 
 def denoiser(pipeline: Any) -> nn.Module:
-    """The network of a diffusers pipeline that predicts the noise: its `unet` or `transformer`.
+    """The network of a diffusers pipeline (or of a `SteerableModel`) that predicts the noise; a network is itself.
 
     Raises:
         ModelError: the pipeline has neither.
     """
+    if hasattr(pipeline, "named_modules"):
+        return getattr(pipeline, "_orig_mod", pipeline)
+    pipeline = getattr(pipeline, "pipeline", pipeline)
     for name in ("unet", "transformer"):
         module = getattr(pipeline, name, None)
         if module is not None:

@@ -1,24 +1,29 @@
-"""One object for the model: a diffusers pipeline, looked at once.
+"""One object for the model: a diffusers pipeline, and all that steering and discovery ask of it.
 
-Public functions take a pipeline or a `SteerableModel`; everything below them takes this.
+Public functions take a pipeline or a `SteerableModel`; everything below them takes this. What can change between two
+calls (the denoiser, the scheduler, the weights) is looked up each time; the fingerprint alone is remembered, until a
+weight changes.
 """
 
 from __future__ import annotations
 
-from threading import RLock
+import inspect
+from collections.abc import Mapping
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
-from directrix import models
-from directrix.models import families, sites
+from directrix.models import model_facts, sites
+from directrix.models.families import Layout, has_reversed_clock, layout_of
 from directrix.models.identity import ModelIdentity, Site
+from directrix.models.model_facts import ModelFacts
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from directrix.models import ModelFacts
-
-_KNOWN: WeakKeyDictionary[Any, SteerableModel] = WeakKeyDictionary()
+# By the pipeline's id, which no other object has while its model lives. A model goes when nobody holds it any more.
+_KNOWN: WeakValueDictionary[int, SteerableModel] = WeakValueDictionary()
+_ADDING = Lock()
 
 
 class SteerableModel:
@@ -27,8 +32,8 @@ class SteerableModel:
     Args:
         pipeline: a diffusers pipeline.
 
-    Raises:
-        ModelError: the pipeline has no denoiser.
+    Use `SteerableModel.of`, which gives the same object for the same pipeline. `lock` is for whoever draws with the
+    pipeline from several threads.
     """
 
     def __init__(self, pipeline: Any) -> None:
@@ -40,62 +45,184 @@ class SteerableModel:
         """The model of a pipeline, always the same one; a model is returned as it is."""
         if isinstance(pipeline, cls):
             return pipeline
-        if pipeline not in _KNOWN:
-            _KNOWN[pipeline] = cls(pipeline)
-        return _KNOWN[pipeline]
+        with _ADDING:
+            model = _KNOWN.get(id(pipeline))
+            if model is None:
+                model = _KNOWN[id(pipeline)] = cls(pipeline)
+        return model
 
     def __repr__(self) -> str:
-        return f"SteerableModel({type(self.pipeline).__name__}, {self.identity.name!r})"
+        return f"SteerableModel({self.name}, {self.identity.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SteerableModel.of, (self.pipeline,)
+
+    @property
+    def name(self) -> str:
+        """The name of the pipeline's class."""
+        return type(self.pipeline).__name__
 
     @property
     def denoiser(self) -> nn.Module:
-        """The network that predicts the noise."""
+        """The network that predicts the noise, never what torch.compile wraps around it; ModelError without one."""
         return sites.denoiser(self.pipeline)
 
     @property
+    def compiled(self) -> bool:
+        """Whether the denoiser or a part of it is compiled, so that graphs which hide hooks may be in use."""
+        own = (getattr(self.pipeline, name, None) for name in ("unet", "transformer"))
+        if any(hasattr(each, "_orig_mod") for each in own):
+            return True
+        return any(
+            getattr(module, "_compiled_call_impl", None) is not None
+            or "_orig_mod" in module._modules
+            or hasattr(vars(module).get("forward"), "_torchdynamo_orig_callable")
+            for module in self.denoiser.modules()
+        )
+
+    @property
     def identity(self) -> ModelIdentity:
-        """Name, revision and fingerprint of the denoiser."""
-        return models.identity(self.pipeline)
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known about the model: prediction type, latent shape, its own steps and guidance scale, ..."""
-        return models.facts(self.pipeline)
-
-    @property
-    def guidance_layout(self) -> families.Layout:
-        """Where the branches of classifier-free guidance are."""
-        return families.guidance_layout(self.pipeline)
+        """Name, revision and fingerprint of the denoiser; ModelError where its weights are not in memory."""
+        return ModelIdentity.of(self.denoiser)
 
     @property
     def scheduler(self) -> Any:
         """The pipeline's scheduler."""
         return self.pipeline.scheduler
 
-    def find_site(self, name: str | None = None) -> Site:
-        """The site of that name, or the default one; SiteError where there is none."""
-        return sites.find(self.pipeline, name)
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known about the model: from its own configuration, and from its card where there is one.
 
-    def sites(self) -> list[Site]:
-        """The sites that the model's structure offers."""
-        return sites.listed(self.pipeline)
+        Raises:
+            ModelError: the pipeline has no denoiser, or its weights are not in memory.
+        """
+        network, identity = self.denoiser, self.identity
+        card = model_facts.cards().get(identity.name, {})
+        config: Any = getattr(network, "config", {})
+        default = {key: value.default for key, value in self.parameters.items()}
+        size = config.get("sample_size") or getattr(self.pipeline, "default_sample_size", None) or 64
+        height, width = (size, size) if isinstance(size, int) else tuple(size)
+        vae = getattr(getattr(self.pipeline, "vae", None), "config", {})
+        # An inpainting U-Net takes more channels than the latents have, so the VAE is asked first.
+        channels = vae.get("latent_channels") or config["in_channels"]
+        scheduler = getattr(self.scheduler, "config", {})
+        return ModelFacts(
+            identity=identity,
+            prediction_type=scheduler.get("prediction_type") or "flow_prediction",
+            guidance_layout=self.guidance_layout,
+            latent_shape=(int(channels), int(height), int(width)),
+            guidance_scale=float(card.get("guidance_scale", _number(default.get("guidance_scale"), 7.5))),
+            num_inference_steps=int(card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))),
+            learning_rate=card.get("learning_rate"),
+            subjects=tuple(card.get("subjects", ())),
+            site=card.get("site"),
+        )
 
-    def module_of(self, site: Site) -> nn.Module:
-        """The module whose output is the site."""
-        return sites.module_of(self.pipeline, site)
+    @property
+    def guidance_layout(self) -> Layout:
+        """Where the branches of classifier-free guidance are when the pipeline uses any."""
+        return layout_of(self.name)
 
-    def spatial_size(self, site: Site, latent_height: int, latent_width: int) -> tuple[int, int]:
-        """Height and width of the activations at the site."""
-        return sites.spatial_size(self.pipeline, site, latent_height, latent_width)
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the guidance scale is an input of the denoiser, as in FLUX [dev] and latent consistency models."""
+        config: Any = getattr(self.denoiser, "config", {})
+        return bool(config.get("guidance_embeds")) or config.get("time_cond_proj_dim") is not None
 
-    def image_size(self, height: int | None, width: int | None) -> dict[str, int | None]:
-        """Both sides in pixels where one is given; None for both where none is."""
-        return models.image_size(self.pipeline, height, width)
+    def halved(self, guidance_scale: float) -> bool:
+        """Whether this guidance scale makes the pipeline ask its denoiser about two branches."""
+        if self.guidance_layout == "none" or self.embeds_guidance:
+            return False
+        # Two calls that nothing but `true_cfg_scale` switches on.
+        return "true_cfg_scale" not in self.parameters and guidance_scale > 1
+
+    @property
+    def reversed_clock(self) -> bool:
+        """Whether the denoiser is given 1 - t / T in place of t."""
+        return has_reversed_clock(self.name)
+
+    @property
+    def masked(self) -> bool:
+        """Whether the denoiser has input channels for a mask and the masked image, beside the latents."""
+        config: Any = getattr(self.denoiser, "config", {})
+        channels, given = config.get("in_channels"), config.get("out_channels")
+        return "mask_image" in self.parameters and hasattr(self.pipeline, "unet") and channels != given
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The arguments that the pipeline's call takes, by name."""
+        return inspect.signature(type(self.pipeline).__call__).parameters
 
     def accepted(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Those of the arguments that the pipeline's call takes."""
-        return families.accepted(self.pipeline, arguments)
+        known = self.parameters
+        if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+            return arguments
+        return {name: value for name, value in arguments.items() if name in known}
+
+    def image_size(self, height: int | None, width: int | None) -> dict[str, int | None]:
+        """Both sides in pixels where one is given, the other being the model's own; None for both where none is.
+
+        Given one side only, diffusers would silently ignore it.
+        """
+        if height is None and width is None:
+            return {"height": None, "width": None}
+        _, rows, columns = self.facts.latent_shape
+        scale = self.pipeline.vae_scale_factor
+        return {"height": height or rows * scale, "width": width or columns * scale}
 
     def text_to_image(self) -> SteerableModel:
-        """The text-to-image model with the same parts, for one that starts from an image; else itself."""
-        return SteerableModel.of(families.text_to_image(self.pipeline))
+        """The text-to-image model with the same parts, for one that starts from an image; else itself.
+
+        So a direction for a ControlNet's pipeline is one of the denoiser that the ControlNet stands beside. An
+        inpainting network of its own (with channels for the mask) has no such sibling.
+        """
+        if "image" not in self.parameters or self.masked:
+            return self
+        from diffusers import AutoPipelineForText2Image
+
+        try:
+            sibling = SteerableModel.of(AutoPipelineForText2Image.from_pipe(self.pipeline, controlnet=None))
+        except ValueError:
+            return self
+        return sibling if sibling.denoiser is self.denoiser else self
+
+    def find_site(self, name: str | None = None) -> Site:
+        """The site of that name, or the default one of the structure; see `sites.find`."""
+        return sites.find(self.denoiser, name)
+
+    def sites(self) -> list[Site]:
+        """The sites that the model's structure offers; see `sites.listed`."""
+        return sites.listed(self.denoiser)
+
+    def module_of(self, site: Site) -> nn.Module:
+        """The module whose output is the site; SiteError where there is none."""
+        return sites.module_of(self.denoiser, site)
+
+    def head_count(self, site: Site) -> int | None:
+        """How many heads an attention's site holds; None for a site that is a module's output."""
+        return sites.head_count(self.denoiser, site)
+
+    def spatial_size(self, site: Site, latent_height: int, latent_width: int) -> tuple[int, int]:
+        """Height and width of the activations at the site; see `sites.spatial_size`."""
+        return sites.spatial_size(self.denoiser, site, latent_height, latent_width)
+
+
+def facts(pipeline: Any) -> ModelFacts:
+    """The facts about a pipeline; see `SteerableModel.facts`."""
+    return SteerableModel.of(pipeline).facts
+
+
+def identity(pipeline: Any) -> ModelIdentity:
+    """Name, revision and fingerprint of a pipeline's denoiser, however it was loaded."""
+    return SteerableModel.of(pipeline).identity
+
+
+def image_size(pipeline: Any, height: int | None, width: int | None) -> dict[str, int | None]:
+    """Both sides in pixels where one is given; see `SteerableModel.image_size`."""
+    return SteerableModel.of(pipeline).image_size(height, width)
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise

@@ -234,10 +234,10 @@ def test_numbers_that_make_no_sense(pipeline: Any, change: dict[str, Any]):
 
 
 def test_the_model_s_own_settings_are_the_default(pipeline: Any, monkeypatch: pytest.MonkeyPatch):
-    from directrix import models
+    from directrix.models import model_facts
 
     monkeypatch.setattr(
-        models, "cards", lambda: {"UNet2DConditionModel": {"guidance_scale": 3, "num_inference_steps": 2}}
+        model_facts, "cards", lambda: {"UNet2DConditionModel": {"guidance_scale": 3, "num_inference_steps": 2}}
     )
     row = generate(pipeline, "a judge")[0].row
     assert (row["guidance_scale"], row["num_inference_steps"]) == (3.0, 2)

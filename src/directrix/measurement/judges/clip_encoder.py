@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from directrix.errors import DirectrixError, ModelError
-from directrix.models import EMBEDDED, _best_device, embedded
+from directrix.models import EMBEDDED, embedded
 from directrix.models.fingerprint import weights_fingerprint
+from directrix.models.loading import best_device
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
@@ -85,7 +86,7 @@ class ClipEncoder:
             ModelError: no such checkpoint, no network to fetch it, files that are not those of a whole CLIPModel.
         """
         source = embedded.clip_path() if checkpoint == EMBEDDED else os.path.expanduser(checkpoint)
-        target = _best_device() if device is None else device
+        target = best_device() if device is None else device
         try:
             with _quiet():
                 model, tokenizer, image_processor = _read(str(source), {"revision": revision} if revision else {})

@@ -1,0 +1,46 @@
+"""What must be known about a model beside its weights, and the model cards, which know some of it better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from directrix.models.identity import ModelIdentity
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What must be known about a model.
+
+    Args:
+        identity: name, revision, fingerprint.
+        prediction_type: "epsilon", "v_prediction" or "flow_prediction"; another word for what cannot be noised.
+        guidance_layout: where the branches of guidance are (see `families.Layout`).
+        latent_shape: (C, H, W) of one image's latents at the model's own size.
+        guidance_scale, num_inference_steps: for its images.
+        learning_rate: for directions, if the model's card gives one.
+        subjects: noun phrases that stand in for "a person" where directions are calibrated; some that the model is
+            biased about, and none where the card names none.
+        site: the one that the card names in place of the default of its structure.
+    """
+
+    identity: ModelIdentity
+    prediction_type: str
+    guidance_layout: str
+    latent_shape: tuple[int, int, int]
+    guidance_scale: float
+    num_inference_steps: int
+    learning_rate: float | None
+    subjects: tuple[str, ...] = ()
+    site: str | None = None
+
+
+@cache
+def cards() -> Mapping[str, Mapping[str, Any]]:
+    """The model cards, by name."""
+    import yaml
+
+    return yaml.safe_load(Path(__file__).with_name("cards.yaml").read_text(encoding="utf-8"))
