@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
     from directrix.measurement.reports.direction_card_image import picture
     from directrix.progress import bars
 
-    card = None if arguments.again else cards.stored(direction)
+    card = None if arguments.again else cards.stored(direction.header)
     if card is None:
         options.writable_file(arguments.file)
     else:

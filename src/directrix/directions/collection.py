@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from directrix.directions import hub, serialization
 from directrix.directions.direction import Direction
 from directrix.directions.names import find, plain
 from directrix.directions.strength import checked
@@ -107,13 +106,13 @@ def _listed(directions: Directions) -> list[Direction]:
     if isinstance(directions, str | Path):
         path = Path(directions)
         if not path.is_dir():
-            return [hub.load(directions)]
+            return [Direction.from_pretrained(directions)]
         files = sorted(path.glob("*.safetensors"))
         if not files:
             raise DirectionFileError(
                 f"The folder '{path}' holds no directions.", "files that `directrix discover` wrote.", "another folder."
             )
-        return [serialization.load(file) for file in files]
+        return [Direction.load(file) for file in files]
     if not isinstance(directions, Iterable):
         raise PolicyError(
             f"The directions are of type {type(directions).__name__}.",

@@ -10,7 +10,6 @@ size; a (C,) one is free of it. Resizing is never silent: see `resized` and `poo
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,29 +17,15 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions.algebra import check_alike, derived
+from directrix.directions import hub, serialization
+from directrix.directions.algebra import check_alike, derivation
+from directrix.directions.header import Header, Strengths
 from directrix.errors import DirectrixError, MismatchError, StrengthError
+from directrix.models.files import write_atomically
 from directrix.models.identity import ModelIdentity, Site
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Strengths:
-    """The strengths that make sense; 1.0 is the calibrated effect."""
-
-    default: float = 1.0
-    minimum: float = -1.5
-    maximum: float = 1.5
-
-    def __post_init__(self) -> None:
-        values = (self.minimum, self.default, self.maximum)
-        if not all(math.isfinite(value) for value in values) or self.minimum > self.maximum:
-            raise StrengthError(
-                f"The strengths are {self.minimum} to {self.maximum}, default {self.default}.",
-                "finite numbers, the least one first.",
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +89,11 @@ class Direction:
             f"model={self.model.name!r}, norm={self.norm():.4g})"
         )
 
+    def _repr_html_(self) -> str:
+        from directrix.directions.card import html
+
+        return html(self.header)
+
     def with_(self, **changes: Any) -> Direction:
         """A copy with some fields changed."""
         return replace(self, **changes)
@@ -118,7 +108,7 @@ class Direction:
         Raises:
             MismatchError: the other belongs to another model or site, or has another shape.
         """
-        check_alike(self, other, "compare")
+        check_alike(self.header, other.header, "compare")
         a, b = self.tensor.double().flatten(), other.tensor.double().flatten()
         size = float(a.norm()) * float(b.norm())
         return max(-1.0, min(1.0, float(a @ b) / size)) if size else 0.0
@@ -132,11 +122,26 @@ class Direction:
         head = f"{self.site}|{self.model.fingerprint}|{tuple(self.tensor.shape)}"
         return hashlib.sha256(head.encode() + self.tensor.numpy().tobytes()).hexdigest()[:16]
 
+    @cached_property
+    def header(self) -> Header:
+        """All but the tensor."""
+        return Header(
+            name=self.name,
+            shape=tuple(self.tensor.shape),
+            sha256=hashlib.sha256(self.tensor.numpy().tobytes()).hexdigest(),
+            site=self.site,
+            model=self.model,
+            recipe=dict(self.recipe),
+            strengths=self.strengths,
+            provenance=dict(self.provenance),
+            digest=self._digest,
+        )
+
     def pooled(self) -> Direction:
         """The mean over height and width: a (C,) direction, free of the latent size."""
         if self.tensor.ndim == 1:
             return self
-        return derived(f"pooled({self.name})", self.tensor.mean(dim=(1, 2)), self.strengths, self)
+        return self._derived(f"pooled({self.name})", self.tensor.mean(dim=(1, 2)), strengths=self.strengths)
 
     def resized(self, height: int, width: int) -> Direction:
         """The direction for another size of activations, by bilinear interpolation: (C, height, width).
@@ -157,41 +162,54 @@ class Direction:
             tensor = self.tensor[:, None, None].expand(-1, height, width)
         else:
             tensor = interpolate(self.tensor[None], (height, width), mode="bilinear", align_corners=False)[0]
-        return derived(f"resized({self.name}, {height}, {width})", tensor, self.strengths, self)
+        return self._derived(f"resized({self.name}, {height}, {width})", tensor, strengths=self.strengths)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes one safetensors file; see `directrix.directions.serialization.save`."""
-        # By name: storage lies above this layer.
-        importlib.import_module("directrix.directions.serialization").save(self, path)
+        """Writes one safetensors file; see `directrix.directions.serialization`.
+
+        Raises:
+            OutputError: the file cannot be written.
+            DirectionFileError: recipe or provenance hold values that JSON cannot.
+        """
+        write_atomically(path, serialization.encode(self.header, self.tensor))
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Direction:
-        """Reads one safetensors file and checks all of it; see `directrix.directions.serialization.load`."""
-        return importlib.import_module("directrix.directions.serialization").load(path)
+        """Reads one safetensors file and checks all of it.
+
+        Raises:
+            DirectionFileError: missing, truncated, foreign, of a newer format, or with values that make no sense.
+        """
+        header, tensor = serialization.read(path)
+        try:
+            direction = Direction(
+                header.name, tensor, header.site, header.model, header.recipe, header.strengths, header.provenance
+            )
+        except DirectrixError as error:
+            serialization.refuse(path, f"its content makes no sense. {error.happened.rstrip('.')}", error)
+        # Finite values of the right shape can still be wrong: one flipped bit changes every image.
+        if direction.header.sha256 != header.sha256:
+            serialization.refuse(path, "its values are not those that were saved")
+        return direction
 
     @staticmethod
     def from_pretrained(
         source: str | PathLike[str],
         revision: str | None = None,
         *,
-        file: str = "direction.safetensors",
+        file: str = hub.FILE,
         token: str | bool | None = None,
     ) -> Direction:
-        """Reads a direction from the Hugging Face hub ("owner/name"), a folder or a file.
-
-        See `directrix.directions.hub.locate`.
+        """Reads a direction from the Hugging Face hub ("owner/name[@revision]"), a folder or a file.
 
         Args:
-            source: "owner/name[@revision]", a folder that holds `file`, or a file.
-            revision: branch, tag or commit on the hub.
-            file: its name in the repository or folder.
-            token: for private repositories; None for the one that `hf auth login` kept.
+            source, revision, file, token: see `directrix.directions.hub.locate`.
 
         Raises:
             HubError: it is not there, or the hub cannot be reached.
             DirectionFileError: the file is no direction, or is damaged.
         """
-        return importlib.import_module("directrix.directions.hub").load(source, revision, file=file, token=token)
+        return Direction.load(hub.locate(source, revision, file=file, token=token))
 
     def push_to_hub(
         self,
@@ -209,11 +227,8 @@ class Direction:
         """Puts the direction into a repository of the Hugging Face hub, with a model card.
 
         Args:
-            repository: "owner/name"; made where there is none.
-            revision: branch to commit to, made where there is none; None for the main branch.
-            private: whether a repository that is made is private; None for the owner's default.
+            repository, revision, private, token: see `directrix.directions.hub.upload`.
             message: of the commit.
-            token: that may write; None for the one that `hf auth login` kept.
             license, tags: for the model card.
             card: whether README.md is written anew; else it stays as it is.
             picture: PNG of the direction's card, which `directrix card` writes.
@@ -224,38 +239,40 @@ class Direction:
         Raises:
             HubError: no token, no right to write, or the hub cannot be reached.
         """
-        page = None
+        from directrix.directions.hub_card import hub_card
+
+        files = {hub.FILE: serialization.encode(self.header, self.tensor)}
         if card:
-            made = importlib.import_module("directrix.directions.hub_card").hub_card
-            page = made(self, repository, picture=picture is not None, license=license, tags=tags)
-        return importlib.import_module("directrix.directions.hub").upload(
-            self, repository, page, picture, revision=revision, private=private, message=message, token=token
-        )
+            page = hub_card(self.header, repository, picture=picture is not None, license=license, tags=tags)
+            files[hub.CARD] = page.encode()
+        if picture is not None:
+            files[hub.PICTURE] = picture
+        message = message or f"Upload the direction '{self.name}'"
+        return hub.upload(files, repository, message, revision=revision, private=private, token=token)
 
     def __add__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        check_alike(self, other, "add")
-        return derived(f"{self.name} + {other.name}", self.tensor + other.tensor, Strengths(), self, other)
+        check_alike(self.header, other.header, "add")
+        return self._derived(f"{self.name} + {other.name}", self.tensor + other.tensor, other)
 
     def __sub__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        check_alike(self, other, "subtract")
-        name = f"({other.name})" if " " in other.name else other.name
-        return derived(f"{self.name} - {name}", self.tensor - other.tensor, Strengths(), self, other)
+        check_alike(self.header, other.header, "subtract")
+        return self._derived(f"{self.name} - {other._term()}", self.tensor - other.tensor, other)
 
     def __neg__(self) -> Direction:
         old = self.strengths
         mirrored = Strengths(old.default, -old.maximum, -old.minimum)
-        return derived(f"-{self._term()}", -self.tensor, mirrored, self)
+        return self._derived(f"-{self._term()}", -self.tensor, strengths=mirrored)
 
     def __mul__(self, factor: object) -> Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
         if not math.isfinite(factor):
             raise StrengthError(f"A direction cannot be multiplied by {factor}.", "a finite number.")
-        return derived(f"{factor:g} * {self._term()}", self.tensor * factor, Strengths(), self)
+        return self._derived(f"{factor:g} * {self._term()}", self.tensor * factor)
 
     __rmul__ = __mul__
 
@@ -264,7 +281,12 @@ class Direction:
             return NotImplemented
         if factor == 0 or not math.isfinite(factor):
             raise StrengthError(f"A direction cannot be divided by {factor}.", "a finite number other than 0.")
-        return derived(f"{self._term()} / {factor:g}", self.tensor / factor, Strengths(), self)
+        return self._derived(f"{self._term()} / {factor:g}", self.tensor / factor)
 
     def _term(self) -> str:
         return f"({self.name})" if " " in self.name else self.name
+
+    def _derived(self, name: str, tensor: Tensor, *others: Direction, strengths: Strengths | None = None) -> Direction:
+        """What was computed from this direction and others, named after how."""
+        remembered = derivation(name, self.header, *(each.header for each in others))
+        return replace(self, tensor=tensor, strengths=strengths or Strengths(), **remembered)

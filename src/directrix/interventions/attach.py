@@ -72,7 +72,7 @@ class DirectionsMixin:
             StrengthError: a strength that is no number, or a pipeline whose batches have three parts.
         """
         if not isinstance(direction, Direction):
-            direction = hub.load(direction, revision, file=file, token=token)
+            direction = Direction.from_pretrained(direction, revision, file=file, token=token)
         name = direction.name if name is None else name
         loaded = _loaded(self)
         if name in loaded.entries:

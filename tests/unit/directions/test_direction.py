@@ -144,3 +144,17 @@ def test_strengths_must_be_in_order():
         Strengths(1.0, 2.0, -2.0)
     with pytest.raises(StrengthError):
         Strengths(float("nan"))
+
+
+def test_directions_show_themselves():
+    figure = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 6}
+    rows = [{"strength": strength, "effect": figure, "kept": None} for strength in (0.0, 1.0)]
+    a = make("<b> & co", strengths=Strengths(0.8, -1.0, 2.0))
+    card = {"format": 1, "digest": a.digest(), "aim": {"attribute": "tone", "label": "<i>"}, "strengths": rows}
+    assert repr(a) == f"Direction('<b> & co', shape=(4, 2, 3), site='mid_block', model='tiny', norm={a.norm():.4g})"
+    unmeasured, measured = (each._repr_html_() for each in (a, a.with_(provenance={"card": card})))
+    for html in (unmeasured, measured):
+        assert "&lt;b&gt; &amp; co" in html and "<b> &" not in html
+        assert "mid_block, 4 x 2 x 3" in html and "-1 to 2, default 0.8" in html
+    assert "not measured" in unmeasured
+    assert "tone is &lt;i&gt;" in measured and "<td>50 %</td>" in measured

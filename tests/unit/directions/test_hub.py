@@ -466,7 +466,7 @@ def head(text: str) -> dict[str, Any]:
 
 def test_the_model_card_of_what_was_not_measured(woman: Path):
     direction = Direction.load(woman)
-    text = hub_card(direction, "me/woman", tags=["people", "steering"])
+    text = hub_card(direction.header, "me/woman", tags=["people", "steering"])
     assert head(text) == {
         "library_name": "directrix",
         "pipeline_tag": "text-to-image",
@@ -483,7 +483,7 @@ def test_the_model_card_of_what_was_not_measured(woman: Path):
         "structural": "models of the structure of structural, fingerprint `structure:0000",
     }.items():
         print_ = "structure:" + "0" * 64 if model == "structural" else "a" * 64
-        text = hub_card(direction.with_(model=ModelIdentity(model, "", print_)), "me/woman")
+        text = hub_card(direction.with_(model=ModelIdentity(model, "", print_)).header, "me/woman")
         assert "base_model" not in head(text)
         assert sentence in text
 
@@ -507,15 +507,15 @@ def test_the_model_card_holds_the_figures(pipeline: Any, make_direction: Callabl
         num_inference_steps=1,
     )
     direction = direction.with_(provenance={"card": card})
-    text = hub_card(direction, "me/woman", picture=True)
+    text = hub_card(direction.header, "me/woman", picture=True)
     assert head(text)["library_name"] == "directrix"
     assert cards.sentence(card) in text
     assert "(<card.png>)" in text
     assert 'from_pretrained("me/woman")' in text and "Direction.load" not in text
-    assert "![" not in hub_card(direction, "me/woman")
+    assert "![" not in hub_card(direction.header, "me/woman")
     # The figures of another tensor are not this one's.
     other = direction.with_(tensor=torch.ones(32))
-    assert cards.sentence(card) not in hub_card(other, "me/woman")
+    assert cards.sentence(card) not in hub_card(other.header, "me/woman")
 
 
 def test_the_client_is_not_imported_for_what_is_here():

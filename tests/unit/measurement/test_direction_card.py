@@ -183,9 +183,9 @@ def test_the_card_is_json_and_says_where_it_comes_from(card, direction):
 
 def test_a_stored_card_is_that_of_the_same_tensor(card, direction):
     carrying = direction.with_(provenance={"card": card})
-    assert cards.stored(carrying) == card
-    assert cards.stored(direction) is None
-    assert cards.stored(carrying.with_(tensor=2 * direction.tensor)) is None
+    assert cards.stored(carrying.header) == card
+    assert cards.stored(direction.header) is None
+    assert cards.stored(carrying.with_(tensor=2 * direction.tensor).header) is None
 
 
 def test_a_direction_of_another_model_is_refused_before_drawing(pipeline, other_pipeline, direction, plain):
