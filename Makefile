@@ -90,7 +90,7 @@ directions: install
 	$(BIN)/directrix discover --attribute gender --level $(DIRECTIONS) -o $(DIRECTIONS)
 	$(BIN)/directrix discover --attribute "skin tone" --level $(DIRECTIONS) --in-place -o $(DIRECTIONS)
 	$(BIN)/directrix gauge --attribute "skin tone" --directions $(DIRECTIONS) --prompts policies/occupations.txt \
-	  -n 60 --rounds 1 -o $(DIRECTIONS)/skin-tone.gauge
+	  -n 60 --rounds 1 -o $(DIRECTIONS)/skin-tone.probe
 	$(BIN)/directrix discover --no-calibration -o $(DIRECTIONS) \
 	  --thing "a knife" --thing "a dagger" --thing "a water pistol" --thing "a bomb" --thing "an axe" \
 	  --thing "a cigarette" --thing "a beer" --thing "a glass of wine" --thing "a cocktail" \

@@ -36,4 +36,4 @@ def test_what_drifts_is_brought_back(emoji: Any, emoji_judge: Any, tmp_path: Pat
         shown[intervention.combine] = sum(map(brown.shown, verdicts))
         retained = sum(verdict["subject"].label == subject[place // 16] for place, verdict in enumerate(verdicts))
         assert retained >= 46
-    assert shown["held"] >= shown["replaced"] + 4
+    assert shown["feedback"] >= shown["project-and-set"] + 4

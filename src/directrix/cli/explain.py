@@ -12,7 +12,7 @@ from directrix.cli import options, terminal
 from directrix.errors import DirectrixError
 
 if TYPE_CHECKING:
-    from directrix.policies.wording.understand import Understanding
+    from directrix.policies.wording.types import Understanding
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -167,7 +167,7 @@ def _draw(
     if "negative_prompt" in arguments:
         arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
     generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]
-    rewritten = [row.get("told", row["prompt"]) for row in rows]
+    rewritten = [row.get("rewritten_prompt", row["prompt"]) for row in rows]
     with intervention.applied(pipeline):
         result = pipeline(rewritten, generator=generators, output_type="pil", **arguments)
     flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)

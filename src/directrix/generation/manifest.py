@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix.deprecation import upgraded
 from directrix.errors import OutputError
 from directrix.models.files import write_atomically
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 NAME = "manifest.jsonl"
+# What version 0.1 called keys of rows, keys of an intervention's settings, and methods.
+_OLD_KEYS = {"told": "rewritten_prompt"}
+_OLD_SETTINGS = {"in the place of": "attributes", "held": "feedback", "spare": "retain"}
+_OLD_METHODS = {"replaced": "project-and-set", "held": "feedback", "aligned": "nearest", "removed": "erase"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def writable(folder: Path) -> None:
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """The rows by file name, in order of prompt and image; empty where there is no manifest.
+    """The rows by file name, in order of prompt and image, under today's names; empty where there is no manifest.
 
     Raises:
         OutputError: the manifest cannot be read.
@@ -100,8 +105,21 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
         except ValueError:
             continue
         if isinstance(row, dict) and isinstance(row.get("file"), str):
+            row = upgraded(row, _OLD_KEYS)
+            if "interventions" in row:
+                row["interventions"] = [_upgraded_settings(each) for each in row["interventions"]]
             rows[row["file"]] = row
     return dict(sorted(rows.items()))
+
+
+def _upgraded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    new = upgraded(settings, _OLD_SETTINGS)
+    for key in ("method", "combine"):
+        if key in new:
+            new[key] = _OLD_METHODS.get(new[key], new[key])
+    if "parts" in new:
+        new["parts"] = [_upgraded_settings(each) for each in new["parts"]]
+    return new
 
 
 def write(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # What may differ between two runs that draw the same picture.
 _NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
 # Only where a planner wrote them, so a row that lacks one differs from a row that has it.
-_PLANNED = ("assigned", "told", "unmet")
+_PLANNED = ("assigned", "rewritten_prompt", "unmet")
 
 
 def image_seed(seed: int, prompt_index: int, image_index: int) -> int:
@@ -86,7 +86,7 @@ def rows(
         if plan.assigned and plan.assigned[position]:
             row["assigned"] = dict(plan.assigned[position])
         if plan.rewritten and plan.rewritten[prompt_index] != prompts[prompt_index]:
-            row["told"] = plan.rewritten[prompt_index]
+            row["rewritten_prompt"] = plan.rewritten[prompt_index]
         if plan.unmet and plan.unmet[prompt_index]:
             row["unmet"] = list(plan.unmet[prompt_index])
         made.append(json.loads(json.dumps(row)))

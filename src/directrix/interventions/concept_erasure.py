@@ -45,7 +45,7 @@ class ConceptErasure(PromptConditioned):
         times: how much more is taken away than is found, above 0.
     """
 
-    combine = "removed"
+    combine = "erase"
     remembers = True
 
     def __init__(
@@ -67,7 +67,7 @@ class ConceptErasure(PromptConditioned):
     @property
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values."""
-        return {**super().config, "spare": as_json(self._spare), "times": self._times}
+        return {**super().config, "retain": as_json(self._spare), "times": self._times}
 
     def over(self, on: Sequence[frozenset[str]]) -> ConceptErasure:
         """The same, for images with these categories on."""

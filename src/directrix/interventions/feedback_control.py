@@ -44,8 +44,8 @@ class FeedbackSteering(ProjectAndSet):
         MismatchError, StrengthError: as in `Replaced`.
     """
 
-    combine = "held"
-    instead = "no gauge (in a policy, no `hold`)"
+    combine = "feedback"
+    instead = "no gauge (in a policy, no `feedback`)"
     remembers = True
 
     def __init__(
@@ -81,7 +81,7 @@ class FeedbackSteering(ProjectAndSet):
         """As of `Replaced`, with the gauges."""
         return {
             **super().config,
-            "held": {name: probe.digest() for name, probe in self._probes.items() if name in self._replaced()},
+            "feedback": {name: probe.digest() for name, probe in self._probes.items() if name in self._replaced()},
         }
 
     def over(self, on: Sequence[frozenset[str]]) -> FeedbackSteering:

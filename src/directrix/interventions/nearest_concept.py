@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class NearestConcept(PromptConditioned):
     """The best aligned of several categories, by step and image; arguments as of `Watching`."""
 
-    combine = "aligned"
+    combine = "nearest"
 
     def over(self, on: Sequence[frozenset[str]]) -> NearestConcept:
         """The same, for images with these categories on."""

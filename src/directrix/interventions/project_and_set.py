@@ -47,8 +47,8 @@ class ProjectAndSet(PromptConditioned):
         StrengthError: another branch.
     """
 
-    combine = "replaced"
-    instead = "replace=False, in a policy `replace: false`"
+    combine = "project-and-set"
+    instead = "project_and_set=False, in a policy `project_and_set: false`"
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class ProjectAndSet(PromptConditioned):
             effects = [as_json(self._categories[key]) for key in self._used()]
             config["directions"] = [each for effect in effects for each in effect]
         replaced = self._replaced()
-        config["in the place of"] = {
+        config["attributes"] = {
             name: {category: as_json(effect) for category, effect in categories.items()}
             for name, categories in self._attributes.items()
             if name in replaced

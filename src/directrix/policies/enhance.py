@@ -1,27 +1,29 @@
 """Text-enhancing generation as an intervention: what a prompt asks for in words is done by directions.
 
 `understand` reads the prompt. "any gender" balances the genders over that prompt's images, each category getting the
-same share; "without alcohol" keeps alcohol out of them. The model is told the prompt without what was understood,
+same share; "without alcohol" keeps alcohol out of them. The model is given the prompt without what was understood,
 because it would often draw just that. What no direction can do stays in the prompt and is reported.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from directrix.deprecation import renamed
 from directrix.directions.collection import Catalogue, Directions, keeps_out
 from directrix.directions.names import matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Plan
-from directrix.policies.fair import UNIFORM, Categories, balance, check_feedback, sets_of
-from directrix.policies.plan import Balance, Request, Window, realise, unplanned
-from directrix.policies.probes import ProbeFiles, load_probes
+from directrix.policies.balance import UNIFORM, Balance, Categories, ProbeFiles, Window, load_probes, sets_of
+from directrix.policies.plan import Request, realise, unplanned
 from directrix.policies.safe import DEFAULT, Safe, category_of
+
+if TYPE_CHECKING:
+    from directrix.policies.wording.types import Understanding
 
 
 class Enhance:
@@ -30,14 +32,15 @@ class Enhance:
     Args:
         directions: of the attributes' categories, and anti-concepts; see `Catalogue`.
         phrases: files of one's own phrases, besides the shipped ones; or a `Phrases`.
-        rewrite: whether the model is told the prompt without what was understood.
+        rewrite: whether the model is given the prompt without what was understood.
         combine: how several anti-concepts act together; see `Safe`.
-        sets, strengths, replace, hold: as in `Fair`.
+        sets, strengths, project_and_set, feedback: as in `Fair`.
         safe: further categories of safety, and their settings in place of `combine` and the window.
         understand: reads a prompt in place of `directrix.policies.wording.understand.understand`.
         branch, start, stop: as in `steer`.
     """
 
+    @renamed(replace="project_and_set", hold="feedback")
     def __init__(
         self,
         directions: Directions,
@@ -49,7 +52,7 @@ class Enhance:
         strengths: Mapping[str, float] | None = None,
         safe: Safe | None = None,
         understand: Callable[..., Any] | None = None,
-        replace: bool | None = None,
+        project_and_set: bool | None = None,
         feedback: ProbeFiles = (),
         branch: str = "conditional",
         start: float = 0.0,
@@ -58,19 +61,20 @@ class Enhance:
         self.catalogue = Catalogue.of(directions, strengths)
         self.rewrite = bool(rewrite)
         self._window = Window(branch=branch, start=start, stop=stop)
-        self.replace = replace
+        self.project_and_set = project_and_set
         self._sets = sets_of(sets)
-        self._probes = load_probes(feedback, self._sets, replace)
+        self._probes = load_probes(feedback, self._sets, project_and_set)
         effects = {name: self.catalogue.effect(name) for name in self.catalogue.names}
         anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}
         base = safe or Safe([], combine, {}, **self._window)
         taken = {each for effect in base.categories.values() for each in effect}
         self.safe = base.with_categories({name: each for name, each in anti.items() if taken.isdisjoint(each)})
         self._phrases = phrases
-        self._files = [str(each) for each in _files(phrases)]
+        files = [phrases] if isinstance(phrases, str | Path) else phrases
+        self._files = [str(each) for each in files] if isinstance(files, list | tuple) else []
         self._understand = understand
         self._balances: dict[str, Balance | None] = {}
-        check_feedback(self.balances())
+        self.balances()  # raises where a probe does not go with what it is to act on
 
     @property
     def name(self) -> str:
@@ -87,8 +91,8 @@ class Enhance:
             "phrases": self._files,
             "directions": [{"name": name, "digest": self.catalogue.direction(name).digest()} for name in names],
             "combine": self.safe.combine,
-            "replace": self.replace,
-            **({"held": [each.digest() for each in self._probes]} if self._probes else {}),
+            "project_and_set": self.project_and_set,
+            **({"feedback": [each.digest() for each in self._probes]} if self._probes else {}),
             **self._window,
         }
 
@@ -97,7 +101,7 @@ class Enhance:
         unplanned(self.name)
 
     def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
-        """Which image gets which directions, and what the model is told."""
+        """Which image gets which directions, and which prompt the model is given."""
         requests = [self.request(each) for each in prompts]
         return realise(requests, prompts, images_per_prompt, seed, self.safe)
 
@@ -130,10 +134,6 @@ class Enhance:
             rewritten if rewritten.strip() else prompt, tuple(balances.values()), frozenset(absent), tuple(unmet)
         )
 
-    def attributes(self) -> list[str]:
-        """The attributes that can be balanced: every category has its direction."""
-        return [each.target.attribute for each in self.balances()]
-
     def balances(self) -> list[Balance]:
         """What a prompt may have balanced."""
         return [found for name in self._sets if (found := self._balance(name))]
@@ -141,30 +141,23 @@ class Enhance:
     def _balance(self, attribute: str) -> Balance | None:
         if attribute not in self._balances:
             found = matches(attribute, self._sets)
-            try:
-                self._balances[attribute] = (
-                    balance(found[0], UNIFORM, self._sets, self.catalogue, self._window, self.replace, self._probes)
-                    if len(found) == 1
-                    else None
-                )
-            except PolicyError:
-                # A category lacks its direction: half an attribute cannot be balanced.
-                self._balances[attribute] = None
+            self._balances[attribute] = self._balance_of(found[0]) if len(found) == 1 else None
         return self._balances[attribute]
 
-    def _read(self, prompt: str) -> Any:
+    def _balance_of(self, attribute: str) -> Balance | None:
+        given = (self._sets, self.catalogue, self._window, self.project_and_set, self._probes)
+        try:
+            return Balance.of(attribute, UNIFORM, *given)
+        except PolicyError:
+            # A category lacks its direction: half an attribute cannot be balanced.
+            return None
+
+    def _read(self, prompt: str) -> Understanding:
         if self._understand is None:
-            # By name: the grammar is only loaded where a prompt is read.
-            module = importlib.import_module("directrix.policies.wording.understand")
-            self._understand = module.understand
+            # The grammar is only loaded where a prompt is read.
+            from directrix.policies.wording import Phrases, understand
+
+            self._understand = understand
             if self._files:
-                self._phrases = module.Phrases.load(*self._files)
+                self._phrases = Phrases.load(*self._files)
         return self._understand(prompt) if self._phrases is None else self._understand(prompt, self._phrases)
-
-
-def _files(phrases: Any) -> list[Path]:
-    if isinstance(phrases, str | Path):
-        return [Path(phrases)]
-    if isinstance(phrases, list | tuple):
-        return [Path(each) for each in phrases]
-    return []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
@@ -13,37 +13,12 @@ from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, Plan, compose
 from directrix.interventions.steering import Steering
-from directrix.policies.quotas import Quotas, Target
+from directrix.policies.balance import Balance, Window, projects
+from directrix.policies.quotas import Quotas
 
 if TYPE_CHECKING:
     from directrix.interventions.probe import Probe
     from directrix.policies.safe import Safe
-
-# The category of the images that are left as they are.
-LEAVE = "leave"
-
-
-class Window(TypedDict, total=False):
-    """The half of guidance and the steps that are steered, as `Steering` takes them."""
-
-    branch: str
-    start: float
-    stop: float
-
-
-@dataclass(frozen=True)
-class Balance:
-    """An attribute, its target, and what each category does to an image.
-
-    replace: whether what the prompt says of it is taken out first (`replaced`); None for wherever that can be known.
-    gauge: holds its categories (`held`).
-    """
-
-    target: Target
-    effects: Mapping[str, Effect]
-    window: Window = field(default_factory=Window)
-    replace: bool | None = None
-    probe: Probe | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +26,7 @@ class Request:
     """What one prompt is to get.
 
     Args:
-        told: what the model is told.
+        rewritten: the prompt that the model is given.
         balances: attributes whose categories are spread over its images.
         absent: categories of harm that are kept out of its images.
         unmet: what it asks for and no direction can do.
@@ -73,20 +48,12 @@ class PerImage(Steering):
         return Steering(retained, self.branch, self.start, self.stop, guided=self.guided)
 
 
-def replaces(attributes: Iterable[Mapping[str, Effect]], replace: bool | None, window: Window) -> bool:
-    """Whether what prompts say of these attributes is taken out: as asked for, or by itself where that can be done."""
-    if replace is not None:
-        return replace
-    sites = {direction.site for categories in attributes for effect in categories.values() for direction in effect}
-    return len(sites) < 2 and window.get("branch", "conditional") == "conditional"
-
-
 class _Group:
     """What is balanced in one way, and the category that each image of the run is given."""
 
-    def __init__(self, window: Window, replace: bool | None, total: int) -> None:
+    def __init__(self, window: Window, project_and_set: bool | None, total: int) -> None:
         self._window = window
-        self._replace = replace
+        self._project_and_set = project_and_set
         self._attributes: dict[str, Mapping[str, Effect]] = {}
         self._probes: dict[str, Probe] = {}
         self._assigned: list[dict[str, str]] = [{} for _ in range(total)]
@@ -102,8 +69,8 @@ class _Group:
         """What gives the images their categories."""
         if self._probes:
             return FeedbackSteering(self._attributes, self._assigned, **self._window, probes=self._probes)
-        if replaces(self._attributes.values(), self._replace, self._window):
-            return ProjectAndSet(self._attributes, self._assigned, **self._window, insist=bool(self._replace))
+        if projects(self._attributes.values(), self._project_and_set, self._window):
+            return ProjectAndSet(self._attributes, self._assigned, **self._window, insist=bool(self._project_and_set))
         strengths: dict[Direction, list[float]] = {}
         for image, given in enumerate(self._assigned):
             for attribute, category in given.items():
@@ -133,8 +100,8 @@ def realise(
             names = [each.target.attribute for each in request.balances]
             image = dict(zip(names, categories, strict=True))
             for balance in request.balances:
-                key = (*sorted(balance.window.items()), balance.replace)
-                group = groups.setdefault(key, _Group(balance.window, balance.replace, len(requests) * images))
+                key = (*sorted(balance.window.items()), balance.project_and_set)
+                group = groups.setdefault(key, _Group(balance.window, balance.project_and_set, len(requests) * images))
                 group.add(len(assigned), balance, image[balance.target.attribute])
             assigned.append(image)
     parts: list[Intervention] = []

@@ -20,19 +20,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from directrix.directions.collection import Catalogue
-from directrix.directions.names import matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Plan
-from directrix.policies import policy_file
+from directrix.policies.balance import projects
 from directrix.policies.enhance import Enhance
-from directrix.policies.fair import Fair, sets_of
-from directrix.policies.plan import Request, Window, realise, replaces, unplanned
-from directrix.policies.policy_file import Place
-from directrix.policies.probes import load_probes
-from directrix.policies.safe import COMBINATIONS, DEFAULT, Safe
-
-_KEYS = ("directions", "strengths", "attributes", "fair", "safe", "enhance", "replace", "hold", "steer")
+from directrix.policies.fair import Fair
+from directrix.policies.plan import Request, realise, unplanned
+from directrix.policies.safe import Safe
 
 
 class Policy:
@@ -63,8 +57,11 @@ class Policy:
         Raises:
             PolicyError: no such file, or it says something that cannot be done; the message names the key.
         """
+        from directrix.policies import policy_file
+
         path = Path(path)
-        return cls._of(Place(policy_file.read(path), str(path)), path.parent)
+        with policy_file.placed(str(path)):
+            return cls(*policy_file.parts(policy_file.read(path), str(path), path.parent))
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], folder: str | PathLike[str] = ".") -> Policy:
@@ -73,42 +70,9 @@ class Policy:
         Raises:
             PolicyError: it says something that cannot be done; the message names the key.
         """
-        return cls._of(Place(settings, "policy"), Path(folder))
+        from directrix.policies import policy_file
 
-    @classmethod
-    def _of(cls, place: Place, folder: Path) -> Policy:
-        place.mapping(_KEYS)
-        catalogue = _catalogue(place, folder)
-        window = _window(place.at("steer"))
-        sets = _sets(place.at("attributes"), catalogue)
-        replace = place.at("replace").flag() if place.value.get("replace") is not None else None
-        with place.at("hold").named():
-            feedback = load_probes(place.value.get("hold"), sets_of(sets), replace, folder)
-        fair = safe = enhance = None
-        if place.value.get("fair") is not None:
-            part = place.at("fair")
-            part.mapping()
-            for attribute in part.value:
-                # One by one, so that an error names its attribute.
-                with part.at(attribute).named():
-                    Fair({attribute: part.value[attribute]}, catalogue, sets=sets, **window)
-            with part.named():
-                asked = place.value.get("enhance") not in (None, False)
-                mine = [each for each in feedback if not asked or matches(each.attribute, part.value)]
-                fair = Fair(part.value, catalogue, sets=sets, replace=replace, feedback=mine, **window)
-        if place.value.get("safe") is not None:
-            safe = _safe(place.at("safe"), catalogue, window)
-        if place.value.get("enhance") not in (None, False):
-            settings = {"sets": sets, "safe": safe, "replace": replace, "feedback": feedback, **window}
-            enhance = _enhance(place.at("enhance"), catalogue, settings, folder)
-        given = {"replace": replace is not None and f"is {str(replace).lower()}", "hold": feedback and "is given"}
-        for key, said in given.items():
-            if said and fair is None and enhance is None:
-                raise PolicyError(
-                    f"{place.at(key)} {said}, but nothing is balanced.", "fair or enhance.", "leave it out."
-                )
-        with place.named():
-            return cls(fair, safe, enhance)
+        return cls(*policy_file.parts(settings, "policy", Path(folder)))
 
     @property
     def name(self) -> str:
@@ -134,40 +98,50 @@ class Policy:
 
     def lines(self) -> list[str]:
         """What the policy does, in plain sentences."""
-        rewritten: list[str] = []
-        for each in self.fair.balances if self.fair else ():
+        said: list[str] = []
+        own = self.fair.balances if self.fair else ()
+        for each in own:
             shares = ", ".join(f"{name} {float(share):.1%}" for name, share in each.target.shares if share)
-            rewritten.append(f"Every prompt's images are spread over {each.target.attribute}: {shares}.")
+            said.append(f"Every prompt's images are spread over {each.target.attribute}: {shares}.")
         if self._safe is not None:
             on = [name for name in self._safe.categories if name in self._safe.on]
             off = [name for name in self._safe.categories if name not in self._safe.on]
             if on:
                 how = f"; several at once: {self._safe.combine}" if len(on) > 1 else ""
-                rewritten.append(f"Kept out of every image: {', '.join(on)}{how}.")
+                said.append(f"Kept out of every image: {', '.join(on)}{how}.")
             if self._safe.retain:
-                rewritten.append(f"Never taken for any of it: {', '.join(each.name for each in self._safe.retain)}.")
+                said.append(f"Never taken for any of it: {', '.join(each.name for each in self._safe.retain)}.")
             if off and self.enhance:
-                rewritten.append(f"Kept out where a prompt asks for it: {', '.join(off)}.")
+                said.append(f"Kept out where a prompt asks for it: {', '.join(off)}.")
             elif off:
-                rewritten.append(f"Never kept out, because 'enhance' is off: {', '.join(off)}.")
-        asked = self.enhance.attributes() if self.enhance else []
+                said.append(f"Never kept out, because 'enhance' is off: {', '.join(off)}.")
+        asked = self.enhance.balances() if self.enhance else []
         if asked:
-            rewritten.append(f"Balanced where a prompt asks for it: {', '.join(asked)}.")
-        balances = (*(self.fair.balances if self.fair else ()), *(self.enhance.balances() if self.enhance else ()))
-        ways = {each.replace for each in balances if replaces([each.effects], each.replace, each.window)}
-        held = dict.fromkeys(each.target.attribute for each in balances if each.probe is not None)
+            names = ", ".join(each.target.attribute for each in asked)
+            said.append(f"Balanced where a prompt asks for it: {names}.")
+        balances = (*own, *asked)
+        ways = {
+            each.project_and_set for each in balances if projects([each.effects], each.project_and_set, each.window)
+        }
+        probed = dict.fromkeys(each.target.attribute for each in balances if each.probe is not None)
         if ways:
-            where = "" if True in ways or held else ", wherever guidance tells it"
-            rewritten.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
-        if held:
-            rewritten.append(f"Pictures that drift are brought back, by a gauge of {', '.join(held)}.")
+            where = "" if True in ways or probed else ", wherever guidance tells it"
+            said.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
+        if probed:
+            said.append(f"Images that drift are brought back, by a probe of {', '.join(probed)}.")
         if self.enhance:
-            rewritten.append(
-                "The model is told each prompt without what was understood of it."
+            said.append(
+                "The model is given each prompt without what was understood of it."
                 if self.enhance.rewrite
-                else "The model is told each prompt as it is."
+                else "The model is given each prompt as it is."
             )
-        return rewritten
+        return said
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from html import escape
+
+        return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in self.lines()) + "</ul>"
 
     def _request(self, prompt: str) -> Request:
         request = self.enhance.request(prompt) if self.enhance else Request(prompt)
@@ -181,108 +155,3 @@ class Policy:
 def starter() -> str:
     """A policy to begin with, as YAML with comments."""
     return resources.files("directrix.policies").joinpath("starter.yaml").read_text(encoding="utf-8")
-
-
-def _catalogue(place: Place, folder: Path) -> Catalogue:
-    part = place.at("directions")
-    given = part.value
-    if given is None or given == []:
-        raise PolicyError(f"{part} is empty.", "files of directions, or folders of them.", "directions: [directions/].")
-    strengths = place.at("strengths")
-    if strengths.value is not None:
-        for name in strengths.mapping():
-            strengths.at(name).number()
-    with part.named():
-        catalogue = Catalogue(_below(folder, given))
-    with strengths.named():
-        return Catalogue.of(catalogue, strengths.value)
-
-
-def _below(folder: Path, given: Any) -> Any:
-    """Files and folders, relative to the policy's; anything else as it is."""
-    if isinstance(given, str | Path):
-        return folder / Path(given).expanduser()
-    if isinstance(given, Mapping):
-        return {name: _below(folder, each) for name, each in given.items()}
-    return [_below(folder, each) for each in given] if isinstance(given, list | tuple) else given
-
-
-def _window(place: Place) -> Window:
-    if place.value is None:
-        return Window()
-    given = place.mapping(("branch", "start", "stop"))
-    window = Window()
-    if "branch" in given:
-        window["branch"] = place.at("branch").names()[0]
-    if "start" in given:
-        window["start"] = place.at("start").number()
-    if "stop" in given:
-        window["stop"] = place.at("stop").number()
-    with place.named():
-        Safe([], categories={}, **window)
-    return window
-
-
-def _sets(place: Place, catalogue: Catalogue) -> dict[str, Any]:
-    """Attribute sets of the policy's own."""
-    if place.value is None:
-        return {}
-    sets = {}
-    for name, categories in place.mapping().items():
-        part = place.at(name)
-        if not isinstance(categories, Mapping):
-            part.names()
-        if len(categories) < 2:
-            raise part.wrong("two or more categories.", "[young, old].")
-        whole = dict(categories) if isinstance(categories, Mapping) else {each: each for each in categories}
-        for category, what in whole.items():
-            with (part.at(category) if isinstance(categories, Mapping) else part).named():
-                catalogue.effect(what)
-        sets[str(name)] = whole
-    return sets
-
-
-def _safe(place: Place, catalogue: Catalogue, window: Window) -> Safe:
-    if isinstance(place.value, str | list):
-        names = place.names()
-        with place.named():
-            return Safe(catalogue, categories={name: name for name in names}, **window)
-    given = place.mapping(("always", "combine", "categories", "spare"))
-    if not given:
-        raise place.wrong("categories that are kept out.", "safe: [weapon].")
-    combine = place.at("combine").names()[0] if "combine" in given else DEFAULT
-    always = place.at("always").names() if given.get("always") is not None else None
-    categories = None
-    if given.get("categories") is not None:
-        part = place.at("categories")
-        categories = dict(part.mapping())
-        for name, what in categories.items():
-            with part.at(name).named():
-                # A way that does not exist is told of the whole, below.
-                known = combine if combine in COMBINATIONS else DEFAULT
-                Safe(catalogue, known, categories={name: what}, **window)
-    elif always is not None:
-        categories = {name: name for name in always}
-    else:
-        raise place.wrong("`always` or `categories`.", "safe: {always: [weapon]}.")
-    retain = place.at("spare").names() if given.get("spare") is not None else ()
-    with place.named():
-        return Safe(catalogue, combine, categories, on=always, retain=retain, **window)
-
-
-def _enhance(place: Place, catalogue: Catalogue, settings: Mapping[str, Any], folder: Path) -> Enhance:
-    phrases = None
-    rewrite = True
-    if place.value is not True:
-        if not isinstance(place.value, Mapping):
-            raise place.wrong("true, false, or settings.", "enhance: true.")
-        given = place.mapping(("rewrite", "phrases"))
-        rewrite = place.at("rewrite").flag() if "rewrite" in given else True
-        if given.get("phrases") is not None:
-            part = place.at("phrases")
-            phrases = [folder / Path(each).expanduser() for each in part.names()]
-            for each in phrases:
-                if not each.is_file():
-                    raise PolicyError(f"{part}: there is no file '{each}'.", "a YAML file of phrases.")
-    with place.named():
-        return Enhance(catalogue, phrases, rewrite, **settings)

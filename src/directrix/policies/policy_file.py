@@ -1,76 +1,91 @@
-"""Reading a policy file: what may stand where, and errors that name the file, the key and the nearest right one."""
+"""What may stand in a policy file. Errors name the file, the key and the nearest right one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from directrix.errors import DirectrixError, PolicyError, suggestion
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+
+from directrix.checks import validated
+from directrix.deprecation import upgraded
+from directrix.directions.collection import Catalogue
+from directrix.directions.names import matches
+from directrix.errors import DirectrixError, PolicyError
+from directrix.policies.balance import Window, load_probes, sets_of
+from directrix.policies.enhance import Enhance
+from directrix.policies.fair import Fair
+from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Safe
+
+Name = Annotated[str, StringConstraints(pattern=r"\S")]
+# One name is a list of one.
+Names = Annotated[list[Name], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+# What version 0.1 called them.
+_OLD = {"replace": "project_and_set", "hold": "feedback"}
 
 
-@dataclass(frozen=True)
-class Place:
-    """A value of a policy and where it stands, such as `fair: skin tone: light`."""
+class Steer(BaseModel, strict=True, extra="forbid"):
+    """The branch of guidance and the steps that are steered."""
 
-    value: Any
-    source: str
-    keys: tuple[str, ...] = ()
+    branch: Name = "conditional"
+    start: float = 0.0
+    stop: float = 1.0
 
-    def __str__(self) -> str:
-        return self.source + "".join(f" > {key}" for key in self.keys)
 
-    def at(self, key: str) -> Place:
-        """The value of a key below; None where it is not there."""
-        return Place(self.value.get(key), self.source, (*self.keys, str(key)))
+class SafePart(BaseModel, strict=True, extra="forbid"):
+    """What is kept out, as the arguments of `Safe`; `always` is its `on`."""
 
-    def wrong(self, expected: str, advice: str = "") -> PolicyError:
-        """The error that this value is not what was expected."""
-        kind = {dict: "a mapping", list: "a list", str: "text", bool: "yes or no", type(None): "empty"}
-        found = kind.get(type(self.value), f"{self.value!r}")
-        shown = f"{found} ({self.value!r})" if isinstance(self.value, str | bool) else found
-        return PolicyError(f"{self} is {shown}.", expected, advice)
+    always: Names | None = None
+    combine: Name = DEFAULT
+    categories: Mapping[str, Any] | None = None
+    retain: Names | None = None
 
-    def mapping(self, known: Iterable[str] | None = None) -> Mapping[str, Any]:
-        """The value as a mapping from text, with no other keys than the known ones."""
-        if not isinstance(self.value, Mapping):
-            raise self.wrong("a mapping of keys and values.", "" if known is None else f"keys {', '.join(known)}.")
-        for key in self.value:
-            if known is not None and key not in known:
-                raise PolicyError(f"{self} has no key '{key}'.", "a key of this part.", suggestion(str(key), known))
-        return self.value
 
-    def number(self) -> float:
-        """The value as a finite number."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
-            raise self.wrong("a number.", "1.0.")
-        return float(self.value)
+class EnhancePart(BaseModel, strict=True, extra="forbid"):
+    """How prompts may ask for it, as the arguments of `Enhance`."""
 
-    def names(self) -> list[str]:
-        """The value as a list of texts; one text is a list of one."""
-        listed = [self.value] if isinstance(self.value, str) else self.value
-        if not isinstance(listed, list) or not all(isinstance(each, str) and each.strip() for each in listed):
-            # YAML reads `no`, `off` and the like as a truth value.
-            raise self.wrong("a name or a list of names.", "quotes around a word such as 'no'.")
-        return listed
+    rewrite: bool = True
+    phrases: Names | None = None
 
-    def flag(self) -> bool:
-        """The value as yes or no."""
-        if not isinstance(self.value, bool):
-            raise self.wrong("true or false.")
-        return self.value
 
-    @contextmanager
-    def named(self) -> Iterator[None]:
-        """Puts this place before the message of any error that is raised inside."""
-        try:
-            yield
-        except DirectrixError as error:
-            if isinstance(error, PolicyError) and error.happened.startswith(self.source):
-                raise
-            raise PolicyError(f"{self}: {error.happened}", error.expected, error.remedy) from error
+class PolicyFile(BaseModel, strict=True, extra="forbid", arbitrary_types_allowed=True):
+    """A whole policy. Directions, targets and probes are checked by what they are given to."""
+
+    directions: Any = None
+    strengths: Mapping[str, float] | None = None
+    attributes: Mapping[str, Annotated[Mapping[str, Any] | Names, Field(min_length=2)]] | None = None
+    fair: Mapping[str, Any] | None = None
+    safe: Names | SafePart | None = None
+    enhance: bool | EnhancePart | None = None
+    project_and_set: bool | None = None
+    feedback: Any = None
+    steer: Steer | None = None
+
+    @classmethod
+    def of(cls, content: Any, place: str) -> PolicyFile:
+        """The policy that a file holds, under the names of today.
+
+        Raises:
+            PolicyError: an unknown key, or a value of the wrong kind.
+        """
+        if isinstance(content, Mapping):
+            content = upgraded(content, _OLD)
+            if isinstance(content.get("safe"), Mapping):
+                content["safe"] = upgraded(content["safe"], {"spare": "retain"})
+        return validated(cls, content, place, PolicyError)
+
+
+@contextmanager
+def placed(*keys: str) -> Iterator[None]:
+    """Puts the place, a file and its keys, before the message of any error that is raised inside."""
+    try:
+        yield
+    except DirectrixError as error:
+        if isinstance(error, PolicyError) and error.happened.startswith(keys[0]):
+            raise
+        raise PolicyError(f"{' > '.join(keys)}: {error.happened}", error.expected, error.remedy) from error
 
 
 def read(path: Path) -> Any:
@@ -105,3 +120,88 @@ def read(path: Path) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         text = " ".join(str(error).split())
         raise PolicyError(f"The policy '{path}' is not YAML: {text}.", "a YAML file.") from error
+
+
+def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | None, Enhance | None]:
+    """The parts of the policy that a file holds.
+
+    Args:
+        content: as YAML gives it; directions may be given in place of their files.
+        source: what errors call the file.
+        folder: what paths are relative to.
+
+    Raises:
+        PolicyError: it says something that cannot be done; the message names the key.
+    """
+    file = PolicyFile.of(content, source)
+    if file.directions in (None, []):
+        raise PolicyError(
+            f"{source} > directions is empty.", "files of directions, or folders of them.", "[directions/]."
+        )
+    with placed(source, "directions"):
+        catalogue = Catalogue(_below(folder, file.directions))
+    with placed(source, "strengths"):
+        catalogue = Catalogue.of(catalogue, file.strengths)
+    window = Window() if file.steer is None else Window(**file.steer.model_dump())
+    with placed(source, "steer"):
+        Safe([], categories={}, **window)
+    sets = dict(file.attributes or {})
+    for name, categories in sets.items():
+        for category in categories:
+            with placed(source, "attributes", name, category):
+                catalogue.effect(categories[category] if isinstance(categories, Mapping) else category)
+    with placed(source, "feedback"):
+        probes = load_probes(file.feedback, sets_of(sets), file.project_and_set, folder)
+    balanced = {"sets": sets, "project_and_set": file.project_and_set, **window}
+    enhanced = file.enhance not in (None, False)
+    if (file.fair is None and not enhanced) and (probes or file.project_and_set is not None):
+        key, said = ("feedback", "given") if probes else ("project_and_set", f"{file.project_and_set}".lower())
+        raise PolicyError(f"{source} > {key} is {said}, but nothing is balanced.", "fair or enhance.", "leave it out.")
+    fair = safe = enhance = None
+    if file.fair is not None:
+        for attribute, shares in file.fair.items():
+            # One by one, so that an error names its attribute.
+            with placed(source, "fair", attribute):
+                Fair({attribute: shares}, catalogue, sets=sets, **window)
+        with placed(source, "fair"):
+            mine = [each for each in probes if not enhanced or matches(each.attribute, file.fair)]
+            fair = Fair(file.fair, catalogue, feedback=mine, **balanced)
+    if file.safe is not None:
+        part = SafePart(always=file.safe) if isinstance(file.safe, list) else file.safe
+        safe = _safe(part, source, catalogue, window)
+    if enhanced:
+        part = file.enhance if isinstance(file.enhance, EnhancePart) else EnhancePart()
+        phrases = [folder / Path(each).expanduser() for each in part.phrases or ()]
+        for each in phrases:
+            if not each.is_file():
+                raise PolicyError(
+                    f"{source} > enhance > phrases: there is no file '{each}'.", "a YAML file of phrases."
+                )
+        with placed(source, "enhance"):
+            enhance = Enhance(catalogue, phrases or None, part.rewrite, safe=safe, feedback=probes, **balanced)
+    return fair, safe, enhance
+
+
+def _below(folder: Path, given: Any) -> Any:
+    """Files and folders, relative to the policy's; anything else as it is."""
+    if isinstance(given, str | Path):
+        return folder / Path(given).expanduser()
+    if isinstance(given, Mapping):
+        return {name: _below(folder, each) for name, each in given.items()}
+    return [_below(folder, each) for each in given] if isinstance(given, list | tuple) else given
+
+
+def _safe(part: SafePart, source: str, catalogue: Catalogue, window: Window) -> Safe:
+    categories = part.categories
+    if categories is None and part.always is None:
+        raise PolicyError(
+            f"{source} > safe names nothing to keep out.", "`always` or `categories`.", "safe: {always: [weapon]}."
+        )
+    for name, what in (categories or {}).items():
+        with placed(source, "safe", "categories", name):
+            # A way that does not exist is told of the whole, below.
+            known = part.combine if part.combine in (*COMBINATIONS, *OLD_COMBINATIONS) else DEFAULT
+            Safe(catalogue, known, {name: what}, **window)
+    whole = {name: name for name in part.always or ()} if categories is None else categories
+    with placed(source, "safe"):
+        return Safe(catalogue, part.combine, whole, on=part.always, retain=part.retain or (), **window)

@@ -4,10 +4,8 @@ Several of them at once can be combined in different ways, because adding many u
 them was calibrated for:
 
     sum      h + c_1 + ... + c_n
-    mean     h + (c_1 + ... + c_n) / n
-    capped   h + the sum, shortened to the length of the longest of them
-    aligned  h + the one that the image is nearest to at this step (see `aligned`)
-    removed  h - what the prompt says of each, as far as no spared thing explains it (see `removed`)
+    nearest  h + the one that the image is nearest to at this step (see `NearestConcept`)
+    erase    h - what the prompt says of each, as far as no retained concept explains it (see `ConceptErasure`)
 
 where c_j is what category j adds at its strength.
 """
@@ -18,23 +16,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from directrix.checks import one_of
+from directrix.deprecation import renamed
 from directrix.directions.collection import Catalogue, Directions, Effect, keeps_out
 from directrix.directions.direction import Direction
 from directrix.directions.names import find, matches, plain
-from directrix.errors import PolicyError, suggestion
+from directrix.errors import PolicyError
 from directrix.interventions.concept_erasure import ConceptErasure
 from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.prompt_conditioned import PromptConditioned
 from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
-from directrix.policies.plan import PerImage, Window
+from directrix.policies.balance import Window
+from directrix.policies.plan import PerImage
 
-COMBINATIONS = ("sum", "mean", "capped", "aligned", "removed")
-# These look at each image, and need guidance for it.
-_WATCHING = ("aligned", "removed")
-# Measured with three at once on the embedded model: the paper's sum loses half of the subjects, its shortened forms
-# most of the effect on smoking and alcohol, and this neither.
-DEFAULT = "aligned"
+COMBINATIONS = ("sum", "nearest", "erase")
+# What they were called in version 0.1.
+OLD_COMBINATIONS = {"aligned": "nearest", "removed": "erase"}
+# Measured with three at once on the embedded model: the paper's sum loses half of the subjects, and this does not.
+DEFAULT = "nearest"
 
 
 class Safe:
@@ -42,20 +42,21 @@ class Safe:
 
     Args:
         directions: anti-concept directions: a folder, files, or directions; see `Catalogue`.
-        combine: how several at once act together: "sum", "mean", "capped", "aligned" or "removed".
+        combine: how several at once act together: "sum", "nearest" or "erase".
         categories: what they keep out, by name: the directions of each category, by name. None for a category
             of each direction's own name.
         on: the categories that are kept out of every image; None for all. The others wait for a prompt that
             asks for them (`Enhance`).
         strengths: strengths by direction's name, where they are not the direction's own default.
-        spare: names of directions of things that must not be taken for harmful ones; for "removed" only.
+        retain: names of directions of objects that must not be taken for harmful ones; for "erase" only.
         branch, start, stop: as in `steer`.
 
     Raises:
         PolicyError: unknown names, or a direction that would draw what it should keep out.
-        MismatchError: "aligned" or "removed" with directions of several sites.
+        MismatchError: "nearest" or "erase" with directions of several sites.
     """
 
+    @renamed(spare="retain")
     def __init__(
         self,
         directions: Directions,
@@ -69,15 +70,10 @@ class Safe:
         start: float = 0.0,
         stop: float = 1.0,
     ) -> None:
-        if combine not in COMBINATIONS:
-            raise PolicyError(
-                f"There is no way '{combine}' to combine safety directions.",
-                "one of the ways.",
-                suggestion(str(combine), COMBINATIONS),
-            )
+        combine = OLD_COMBINATIONS.get(combine, combine)
+        self.combine = one_of("way", combine, COMBINATIONS, error=PolicyError)
         catalogue = Catalogue.of(directions, strengths)
         groups = {name: name for name in catalogue.names} if categories is None else dict(categories)
-        self.combine = combine
         self.categories: Mapping[str, Effect] = {
             name: _checked(name, catalogue.effect(what), combine) for name, what in groups.items()
         }
@@ -103,13 +99,16 @@ class Safe:
                 name: dict(Steering(effect).config)["directions"] for name, effect in self.categories.items()
             },
             "on": [name for name in self.categories if name in self.on],
-            **({"spare": [each.name for each in self.retain]} if self.retain else {}),
+            **({"retain": [each.name for each in self.retain]} if self.retain else {}),
             **self._window,
         }
 
     def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
         """Keeps the categories that are on out of every image drawn within the context."""
-        return self._always().applied(pipeline)
+        if self._conditioned(len(self.on)):
+            on = {name: each for name, each in self.categories.items() if name in self.on}
+            return self._prompt_conditioned(on).applied(pipeline)
+        return Steering(self.effect(self.on), **self._window).applied(pipeline)
 
     def over(self, absent: Sequence[frozenset[str]]) -> Intervention:
         """The intervention that keeps categories out image by image.
@@ -117,31 +116,24 @@ class Safe:
         Args:
             absent: for each image of the run, the categories; an image without any keeps its very bits.
         """
-        if self._watches(max(map(len, absent), default=0)):
-            return self._watching(self.categories, absent)
+        if self._conditioned(max(map(len, absent), default=0)):
+            return self._prompt_conditioned(self.categories, absent)
         effects = {each: self.effect(each) for each in set(absent)}
         strengths: dict[Direction, list[float]] = {}
         for image, each in enumerate(absent):
             for direction, strength in effects[each].items():
                 strengths.setdefault(direction, [0.0] * len(absent))[image] = strength
         # In one order, whichever prompt comes first: the order of adding shows in the last bits.
-        ordered = {each: strengths[each] for each in self._directions() if each in strengths}
-        return PerImage(ordered, **self._window)
+        directions = dict.fromkeys(each for effect in self.categories.values() for each in effect)
+        return PerImage({each: strengths[each] for each in directions if each in strengths}, **self._window)
 
     def effect(self, absent: frozenset[str]) -> Effect:
         """Directions and strengths that keep these categories out of an image, all steps alike."""
-        effects = [effect for name, effect in self.categories.items() if name in absent]
         total: dict[Direction, float] = {}
-        for effect in effects:
-            for direction, strength in effect.items():
+        for name, effect in self.categories.items():
+            for direction, strength in effect.items() if name in absent else ():
                 total[direction] = total.get(direction, 0.0) + strength
-        if len(effects) < 2 or self.combine not in ("mean", "capped"):
-            return total
-        if self.combine == "mean":
-            return {each: strength / len(effects) for each, strength in total.items()}
-        cap = max(_length(effect) for effect in effects)
-        length = _length(total)
-        return {each: strength * min(1.0, cap / length if length else 1.0) for each, strength in total.items()}
+        return total
 
     def with_categories(self, more: Mapping[str, Effect]) -> Safe:
         """The same with further categories, which are off until a prompt asks for them."""
@@ -154,46 +146,38 @@ class Safe:
         new._checked_window()
         return new
 
-    def _always(self) -> Intervention:
-        if self._watches(len(self.on)):
-            return self._watching({name: each for name, each in self.categories.items() if name in self.on})
-        return Steering(self.effect(self.on), **self._window)
+    def _conditioned(self, categories: int) -> bool:
+        # "nearest" has nothing to choose from one alone, which then needs no guidance either.
+        return self.combine != "sum" and categories > (self.combine == "nearest")
 
-    def _watches(self, categories: int) -> bool:
-        # Aligned has nothing to choose from one alone, which then needs no guidance either.
-        return self.combine in _WATCHING and categories > (self.combine == "aligned")
-
-    def _watching(
+    def _prompt_conditioned(
         self, categories: Mapping[str, Effect], on: Sequence[frozenset[str]] | None = None
     ) -> PromptConditioned:
-        if self.combine == "aligned":
+        if self.combine == "nearest":
             return NearestConcept(categories, on, **self._window)
         return ConceptErasure(categories, on, **self._window, retain=self.retain)
 
     def _checked_window(self) -> None:
         # Either raises where a window or the sites make no sense, before anything is drawn.
-        if self.combine in _WATCHING:
-            self._watching(self.categories)
-        else:
+        if self.combine == "sum":
             Steering({}, **self._window)
-
-    def _directions(self) -> list[Direction]:
-        return list(dict.fromkeys(each for effect in self.categories.values() for each in effect))
+        else:
+            self._prompt_conditioned(self.categories)
 
 
 def _retain_set(catalogue: Catalogue, names: Iterable[str], combine: str) -> Effect:
-    """What draws the things that are spared."""
+    """What draws the objects that are retained."""
     retain_set = {catalogue.direction(name): 1.0 for name in names}
-    if retain_set and combine != "removed":
+    if retain_set and combine != "erase":
         raise PolicyError(
-            f"Things are to be spared, but '{combine}' looks at none.", "combine: removed.", "leave spare out."
+            f"Objects are to be retained, but '{combine}' looks at none.", "combine: erase.", "leave retain out."
         )
     for direction in retain_set:
         if keeps_out(direction):
             raise PolicyError(
-                f"The direction '{direction.name}' keeps its concept out, so it can't say what is spared.",
-                "a direction that draws a thing.",
-                "directrix discover --thing 'a book' ...",
+                f"The direction '{direction.name}' keeps its concept out, so it can't say what is retained.",
+                "a direction that draws an object.",
+                "directrix discover --object 'a book' ...",
             )
     return retain_set
 
@@ -203,23 +187,17 @@ def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
     found = matches(name, categories)
     if len(found) == 1:
         return found[0]
-    words = {
-        category: [
-            word
-            for direction, strength in effect.items()
-            for word in keeps_out(direction) or ([plain(direction.name)] if strength < 0 else ())
-        ]
-        for category, effect in categories.items()
-    }
-    for category, each in words.items():
-        if any(plain(name) in (word, *word.split()) for word in each):
-            return category
+    for category, effect in categories.items():
+        for direction, strength in effect.items():
+            for words in keeps_out(direction) or ([plain(direction.name)] if strength < 0 else ()):
+                if plain(name) in (words, *words.split()):
+                    return category
     return None
 
 
 def _checked(name: str, effect: Effect, combine: str) -> Effect:
-    if combine == "removed":
-        # Things are named as what they are; removing them is what is meant.
+    if combine == "erase":
+        # Objects are named as what they are; erasing them is what is meant.
         return {
             each: -strength if keeps_out(each) == () and strength > 0 else strength for each, strength in effect.items()
         }
@@ -228,18 +206,7 @@ def _checked(name: str, effect: Effect, combine: str) -> Effect:
             raise PolicyError(
                 f"The direction '{direction.name}' of '{name}' draws its concept and does not keep it out.",
                 "an anti-concept, which was discovered with a negative prompt.",
-                "directrix discover --negative ..., combine: removed, or a strength below 0: "
+                "directrix discover --negative ..., combine: erase, or a strength below 0: "
                 f"{{{direction.name}: -1.0}}.",
             )
     return effect
-
-
-def _length(effect: Effect) -> float:
-    """L2 norm of what directions add, over all sites."""
-    total: dict[Any, Any] = {}
-    for direction, strength in effect.items():
-        tensor = strength * direction.tensor.double()
-        if tensor.ndim == 1 and direction.site.layout == "channels-first":
-            tensor = tensor[:, None, None]
-        total[direction.site] = tensor + total[direction.site] if direction.site in total else tensor
-    return float(sum(float(each.square().sum()) for each in total.values())) ** 0.5

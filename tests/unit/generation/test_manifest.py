@@ -46,3 +46,22 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
         manifest.read(tmp_path)
     with pytest.raises(OutputError):
         manifest.append(tmp_path, {})
+
+
+def test_rows_of_version_0_1_are_read_under_the_names_of_today(tmp_path: Path):
+    effect = [{"name": "woman", "strength": 1.0}]
+    window = {"branch": "conditional", "start": 0.0, "stop": 1.0}
+    replaced = {"method": "replaced", **window, "insist": False, "directions": effect}
+    replaced["in the place of"] = {"gender": {"held": effect}}
+    kept_out = {"method": "safe", "combine": "removed", **window, "categories": {"told": effect}, "spare": []}
+    together = {"method": "composed", "parts": [kept_out, {"method": "safe", "combine": "aligned"}]}
+    held = {"method": "held", **window, "held": {"gender": "0123"}}
+    row = {"file": "a", "prompt": "a judge of any gender", "told": "a judge"}
+    manifest.append(tmp_path, row | {"interventions": [replaced, together, held]})
+    projected, composed, feedback = manifest.read(tmp_path)["a"]["interventions"]
+    assert manifest.read(tmp_path)["a"]["rewritten_prompt"] == "a judge"
+    assert projected["method"] == "project-and-set" and projected["attributes"] == {"gender": {"held": effect}}
+    erase, nearest = composed["parts"]
+    assert (erase["combine"], erase["retain"], nearest["combine"]) == ("erase", [], "nearest")
+    assert erase["categories"] == {"told": effect}
+    assert feedback == {"method": "feedback", **window, "feedback": {"gender": "0123"}}

@@ -163,8 +163,8 @@ def test_pictures_are_drawn_by_it_alone_as_in_a_batch(pipeline: Any, people: lis
     replaced = generate(
         pipeline, ["a judge"], 3, interventions=Fair({"gender": "uniform", "skin tone": "uniform"}, people), **QUICK
     )
-    assert {each.row["interventions"][0]["method"] for each in batch} == {"held"}
-    assert batch[0].row["interventions"][0]["held"] == {"skin tone": probe.digest()}
+    assert {each.row["interventions"][0]["method"] for each in batch} == {"feedback"}
+    assert batch[0].row["interventions"][0]["feedback"] == {"skin tone": probe.digest()}
     for one, other, third in zip(batch, alone, replaced, strict=True):
         difference = np.asarray(one.image).astype(int) - np.asarray(other.image)
         assert abs(difference).max() <= 1
@@ -173,7 +173,7 @@ def test_pictures_are_drawn_by_it_alone_as_in_a_batch(pipeline: Any, people: lis
 
 def test_where_nothing_can_be_read_it_says_so(pipeline: Any, people: list[Direction], probe: Probe):
     fair = Fair({"skin tone": "uniform"}, people, feedback=probe)
-    with pytest.raises(StrengthError, match="no `hold`"):
+    with pytest.raises(StrengthError, match="no `feedback`"):
         generate(pipeline, ["a judge"], 3, interventions=fair, **{**QUICK, "guidance_scale": 1.0})
 
 
@@ -188,12 +188,12 @@ def test_what_does_not_go_together_is_refused(
         Fair({"skin tone": shares}, [each for each in people if "brown" not in each.name], feedback=probe)
     with pytest.raises(PolicyError, match="no attribute 'age'"):
         Fair({"skin tone": "uniform"}, people, feedback=dataclasses.replace(probe, attribute="age"))
-    with pytest.raises(PolicyError, match="has nothing to hold"):
+    with pytest.raises(PolicyError, match="has nothing to act on"):
         Fair({"gender": "uniform"}, people, feedback=probe)
-    with pytest.raises(PolicyError, match="Two gauges read 'skin tone'"):
+    with pytest.raises(PolicyError, match="Two probes read 'skin tone'"):
         Fair({"skin tone": "uniform"}, people, feedback=[probe, dataclasses.replace(probe, attribute="tone")])
-    with pytest.raises(PolicyError, match="only added cannot be held"):
-        Fair({"skin tone": "uniform"}, people, replace=False, feedback=probe)
+    with pytest.raises(PolicyError, match="only added get no feedback"):
+        Fair({"skin tone": "uniform"}, people, project_and_set=False, feedback=probe)
     stranger = dataclasses.replace(probe, model=models.identity(other_pipeline))
     with pytest.raises(MismatchError, match="a gauge that was fitted with this very model"):
         fair = Fair({"skin tone": "uniform"}, people, feedback=stranger)
@@ -209,16 +209,16 @@ def test_a_policy_names_its_file(people: list[Direction], probe: Probe, tmp_path
     policy = Policy.load(file)
     assert isinstance(policy.plan(["a judge"], 3, 0).intervention, FeedbackSteering)
     assert "What a prompt itself says of what is balanced is taken out first." in policy.lines()
-    assert "Pictures that drift are brought back, by a gauge of skin tone." in policy.lines()
+    assert "Images that drift are brought back, by a probe of skin tone." in policy.lines()
     file.write_text("directions: [directions]\nenhance: true\nhold: [tone.gauge]\n")
     assert isinstance(Policy.load(file).plan(["a judge of any skin tone"], 3, 0).intervention, FeedbackSteering)
     only_safe = "safe: {categories: {women: {woman: -1.0}}, always: [women]}"
     file.write_text(f"directions: [directions]\nhold: [tone.gauge]\n{only_safe}\n")
-    with pytest.raises(PolicyError, match="hold is given, but nothing is balanced"):
+    with pytest.raises(PolicyError, match="feedback is given, but nothing is balanced"):
         Policy.load(file)
     for given in ("{skin tone: tone.gauge}", "5", "false"):
         file.write_text(f"directions: [directions]\nfair: {{skin tone: uniform}}\nhold: {given}\n")
-        with pytest.raises(PolicyError, match="a gauge, or the name of its file"):
+        with pytest.raises(PolicyError, match="a probe, or the name of its file"):
             Policy.load(file)
     own = "attributes: {complexion: {pale: light-skinned, brown: brown-skinned, dark: dark-skinned}}"
     file.write_text(f"directions: [directions]\n{own}\nfair: {{complexion: uniform}}\nhold: complexion.gauge\n")

@@ -166,7 +166,7 @@ def test_what_others_of_a_batch_are_given_does_not_show(make_direction: Callable
 
 def test_without_guidance_the_category_is_added(pipeline: Any, people: list[Direction]):
     plan, records, _ = drawn(pipeline, Fair(BOTH, people), 2, guidance_scale=1.0)
-    added = Fair(BOTH, people, replace=False).plan(["a judge"], 2, 0)
+    added = Fair(BOTH, people, project_and_set=False).plan(["a judge"], 2, 0)
     assert isinstance(added.intervention, Steering) and not isinstance(plan.intervention, Steering)
     others = generate(pipeline, ["a judge"], 2, interventions=added.intervention, **{**QUICK, "guidance_scale": 1.0})
     for one, other in zip(records, others, strict=True):
@@ -174,8 +174,8 @@ def test_without_guidance_the_category_is_added(pipeline: Any, people: list[Dire
 
 
 def test_who_insists_is_told(pipeline: Any, people: list[Direction]):
-    with pytest.raises(StrengthError, match="replace=False"):
-        drawn(pipeline, Fair(BOTH, people, replace=True), 2, guidance_scale=1.0)
+    with pytest.raises(StrengthError, match="project_and_set=False"):
+        drawn(pipeline, Fair(BOTH, people, project_and_set=True), 2, guidance_scale=1.0)
 
 
 def test_directions_of_several_sites(make_direction: Callable[..., Direction]):
@@ -184,8 +184,8 @@ def test_directions_of_several_sites(make_direction: Callable[..., Direction]):
     man = man.with_(site=dataclasses.replace(man.site, name="down_blocks.0"))
     plan = Fair({"gender": "uniform"}, [woman, man]).plan(["a judge"], 2, 0)
     assert isinstance(plan.intervention, Steering)
-    with pytest.raises(MismatchError, match="replace=False"):
-        Fair({"gender": "uniform"}, [woman, man], replace=True)
+    with pytest.raises(MismatchError, match="project_and_set=False"):
+        Fair({"gender": "uniform"}, [woman, man], project_and_set=True)
     # One that no image is given does not count.
     alone = Fair({"gender": {"woman": 1.0}}, [woman, man]).plan(["a judge"], 2, 0)
     assert isinstance(alone.intervention, ProjectAndSet) and len(alone.intervention.candidates()) == 1
@@ -214,7 +214,7 @@ def test_only_the_conditional_half_can_be_rid_of_what_the_prompt_says(people: li
     plan = Fair({"gender": "uniform"}, people, branch=branch).plan(["a judge"], 2, 0)
     assert isinstance(plan.intervention, Steering) and plan.intervention.branch == branch
     with pytest.raises(StrengthError, match="branch='conditional'"):
-        Fair({"gender": "uniform"}, people, branch=branch, replace=True)
+        Fair({"gender": "uniform"}, people, branch=branch, project_and_set=True)
 
 
 def test_a_category_that_adds_nothing_leaves_the_attribute_alone(pipeline: Any, people: list[Direction]):
@@ -258,8 +258,10 @@ def test_a_further_call_about_the_conditional_half_is_as_the_last(people: list[D
 
 def test_the_one_line_call_can_add_as_the_paper_does(pipeline: Any, people: list[Direction]):
     """The manifest says which way it was."""
-    for replace, method in ((False, "steer"), (None, "replaced")):
-        records = fair(pipeline, ["a judge"], {"gender": "uniform"}, 2, directions=people, replace=replace, **QUICK)
+    for replace, method in ((False, "steer"), (None, "project-and-set")):
+        records = fair(
+            pipeline, ["a judge"], {"gender": "uniform"}, 2, directions=people, project_and_set=replace, **QUICK
+        )
         assert {each.row["interventions"][0]["method"] for each in records} == {method}
 
 
@@ -281,7 +283,7 @@ def test_the_manifest_s_settings(people: list[Direction]):
     for image, assigned in enumerate(plan.assigned):
         config = intervention.select([image], 6).config
         assert [each["name"] for each in config["directions"]] == list(assigned.values())
-        assert list(config["in the place of"]["skin tone"]) == list(TONES)
+        assert list(config["attributes"]["skin tone"]) == list(TONES)
     with pytest.raises(StrengthError, match="not for 7"):
         intervention.select([0], 7)
 
@@ -292,15 +294,15 @@ def test_a_policy_says_whether(people: list[Direction]):
         return policy.plan(["a judge"], 2, 0).intervention
 
     assert isinstance(of(), ProjectAndSet) and not of().config["insist"]
-    assert isinstance(of(replace=True), ProjectAndSet) and of(replace=True).config["insist"]
-    assert isinstance(of(replace=False), Steering)
+    assert isinstance(of(project_and_set=True), ProjectAndSet) and of(project_and_set=True).config["insist"]
+    assert isinstance(of(project_and_set=False), Steering)
 
-    def told(replace: bool) -> str:
-        policy = Policy.of({"directions": people, "fair": {"gender": "uniform"}, "replace": replace})
+    def said(project_and_set: bool) -> str:
+        policy = Policy.of({"directions": people, "fair": {"gender": "uniform"}, "project_and_set": project_and_set})
         return " ".join(policy.lines())
 
-    assert told(True).endswith("is taken out first.") and "taken out" not in told(False)
-    with pytest.raises(PolicyError, match="replace is true, but nothing is balanced"):
-        Policy.of({"directions": people, "safe": {"categories": {"w": {"woman": -1.0}}}, "replace": True})
-    with pytest.raises(PolicyError, match="replace is text"):
-        of(replace="yes")
+    assert said(True).endswith("is taken out first.") and "taken out" not in said(False)
+    with pytest.raises(PolicyError, match="project_and_set is true, but nothing is balanced"):
+        Policy.of({"directions": people, "safe": {"categories": {"w": {"woman": -1.0}}}, "project_and_set": True})
+    with pytest.raises(PolicyError, match="project_and_set is text"):
+        of(project_and_set="yes")

@@ -47,7 +47,7 @@ def test_the_manifest_says_who_got_what(pipeline: Any, people: list[Direction], 
     for record in records:
         # An image's settings name its own directions, at their default strengths, and no others.
         assert named(record) == dict.fromkeys(record.row["assigned"].values(), 1.0)
-        assert "told" not in record.row
+        assert "rewritten_prompt" not in record.row
 
 
 def test_each_picture_is_the_one_that_its_directions_draw_alone(pipeline: Any, people: list[Direction]):
@@ -108,7 +108,7 @@ def test_short_names_and_shares(people: list[Direction]):
 def test_one_s_own_attributes(make_direction: Callable[..., Direction]):
     smiling, old = make_direction("smiling"), make_direction("old", 1)
     sets = {"mood": {"cheerful": "smiling", "grave": {"smiling": -0.5}, "old and glad": ["smiling", "old"]}}
-    planner = Fair({"mood": "uniform"}, [smiling, old], sets=sets, strengths={"old": 0.8}, replace=False)
+    planner = Fair({"mood": "uniform"}, [smiling, old], sets=sets, strengths={"old": 0.8}, project_and_set=False)
     plan = planner.plan(["a judge"], 3, 0)
     expected = {"cheerful": (1.0, 0.0), "grave": (-0.5, 0.0), "old and glad": (1.0, 0.8)}
     steering = plan.intervention

@@ -99,7 +99,7 @@ def test_what_a_prompt_asks_for_is_done(pipeline: Any, directions: list[Directio
     plain = generate(pipeline, ["a judge", "a cook", "a cook"], 4, batch_size=5, **QUICK)
     assert Counter(each.row["assigned"]["gender"] for each in records[:4]) == {"woman": 2, "man": 2}
     assert all("assigned" not in each.row for each in records[4:])
-    assert [each.row.get("told") for each in records] == ["a judge"] * 4 + [None] * 4 + ["a cook"] * 4
+    assert [each.row.get("rewritten_prompt") for each in records] == ["a judge"] * 4 + [None] * 4 + ["a cook"] * 4
     assert [each.prompt for each in records] == [prompt for prompt in prompts for _ in range(4)]
     assert [names(each) for each in records[4:]] == [[]] * 4 + [["unarmed"]] * 4
     same = [np.array_equal(pixels(a), pixels(b)) for a, b in zip(records, plain, strict=True)]
@@ -124,7 +124,7 @@ def test_what_a_prompt_asks_for_is_done(pipeline: Any, directions: list[Directio
 def test_what_no_direction_can_do_stays_and_is_reported(pipeline: Any, directions: list[Direction]):
     prompt = "an unbiased cook of any gender without tobacco of any skin tone"
     record = generate(pipeline, prompt, interventions=Enhance(directions, understand=understand), **QUICK)[0]
-    assert record.row["told"] == "an unbiased cook without tobacco of any skin tone"
+    assert record.row["rewritten_prompt"] == "an unbiased cook without tobacco of any skin tone"
     # Of the skin tones one direction is there, but not the others.
     assert record.row["unmet"] == ["skin tone", "smoking", "unbiased"]
 
@@ -141,7 +141,7 @@ def test_the_parts_of_a_policy(pipeline: Any, directions: list[Direction]):
     for prompt in prompts:
         given = Counter(each.row["assigned"]["gender"] for each in records if each.prompt == prompt)
         assert given == {"woman": 3, "man": 1}
-    assert [each.row["told"] for each in records[::4]] == ["a judge", "a cook"]
+    assert [each.row["rewritten_prompt"] for each in records[::4]] == ["a judge", "a cook"]
     assert all("unarmed" not in names(each) for each in records[:4])
     assert all("unarmed" in names(each) for each in records[4:])
 
@@ -165,7 +165,7 @@ fair:
   gender: {woman: 0.5, man: 0.25, leave: 0.25}
 safe:
   categories: {weapon: unarmed}
-  combine: aligned
+  combine: nearest
 steer: {stop: 0.8}
 """
 
@@ -177,7 +177,7 @@ def test_a_file_and_the_command_line(
     policy = Policy.load(folder / "policy.yaml")
     by_hand = Policy(
         Fair({"gender": {"woman": 0.5, "man": 0.25, None: 0.25}}, directions, strengths={"woman": 0.5}, stop=0.8),
-        Safe(directions, "aligned", {"weapon": "unarmed"}, stop=0.8),
+        Safe(directions, "nearest", {"weapon": "unarmed"}, stop=0.8),
     )
     assert policy.config == by_hand.config
     assert main(["policy", str(folder / "policy.yaml")]) == 0
@@ -213,7 +213,7 @@ WRONG = {
     "safe: true": "> safe is yes or no (True)",
     "safe: [unarmd]": "> safe: There is no direction 'unarmd'.*did you mean 'unarmed'",
     "safe: {always: [unarmed], combine: som}": "> safe: There is no way 'som'.*'sum'",
-    "safe: {combine: sum}": "> safe is a mapping. Expected: `always` or `categories`",
+    "safe: {combine: sum}": "> safe names nothing to keep out. Expected: `always` or `categories`",
     "safe: {categories: {arms: gun}}": "> safe > categories > arms: There is no direction 'gun'",
     "enhance: {rewrite: 3}": "> enhance > rewrite is 3. Expected: true or false",
     "enhance: {phrases: nowhere.yaml}": "> enhance > phrases: there is no file",
@@ -221,9 +221,9 @@ WRONG = {
     "enhance: false": "The policy says nothing",
     "strengths: {woman: strong}": "> strengths > woman is text ('strong'). Expected: a number",
     "strengths: {womann: 1.0}": "> strengths: There is no direction 'womann'",
-    "attributes: {mood: [woman]}": "> attributes > mood is a list. Expected: two or more",
+    "attributes: {mood: [woman]}": "> attributes > mood is a list. Expected: Value should have at least 2",
     "attributes: {mood: {a: woman, b: grim}}": "> attributes > mood > b: There is no direction 'grim'",
-    "attributes: {mood: [on, off]}": "> attributes > mood is a list. Expected: a name or a list of names",
+    "attributes: {mood: [on, off]}": "> attributes > mood[0] is yes or no (True). Expected: text",
     "steer: {branch: condtional}": "> steer: There is no branch 'condtional'",
     "steer: {start: soon}": "> steer > start is text",
     "fair: {gender: uniform}\nfair: {}": "the key 'fair' stands twice",
@@ -293,7 +293,7 @@ def test_the_starter_is_written_once_and_holds(make_direction: Callable[..., Dir
     assert Policy.of(examples, tmp_path).name == "policy: fair skin tone, age; safe weapon; enhance"
 
 
-def test_a_policy_of_things_removes_some_and_spares_others(
+def test_a_policy_of_objects_erases_some_and_retains_others(
     pipeline: Any, make_direction: Callable[..., Direction], tmp_path: Path
 ):
     pairs = [{"target": "a person with it", "neutral": "a person", "negative": None}]
@@ -301,13 +301,46 @@ def test_a_policy_of_things_removes_some_and_spares_others(
         noun = make_direction(name, seed).with_(recipe={"concept": {"name": name, "pairs": pairs}})
         noun.save(tmp_path / "directions" / f"{name}.safetensors")
     path = tmp_path / "policy.yaml"
-    text = "directions: [directions]\nsafe: {combine: removed, categories: {weapon: [knife, axe]}, spare: [book]}\n"
+    text = "directions: [directions]\nsafe: {combine: erase, categories: {weapon: [knife, axe]}, retain: [book]}\n"
     path.write_text(text)
     policy = Policy.load(path)
     assert "Never taken for any of it: book." in policy.lines()
-    same = Safe(tmp_path / "directions", "removed", {"weapon": ["knife", "axe"]}, retain=["book"])
+    same = Safe(tmp_path / "directions", "erase", {"weapon": ["knife", "axe"]}, retain=["book"])
     drawn = [generate(pipeline, "a judge", 2, interventions=each, **QUICK) for each in (policy, same)]
     assert np.array_equal(*([np.asarray(each.image) for each in records] for records in drawn))
-    path.write_text(text.replace("removed", "sum"))
+    path.write_text(text.replace("erase", "sum"))
     with pytest.raises(PolicyError, match=r"safe > categories > weapon: .* draws its concept"):
         Policy.load(path)
+
+
+def test_files_of_version_0_1_are_read_alike(make_direction: Callable[..., Direction], tmp_path: Path):
+    for seed, name in enumerate(("woman", "man", "knife", "book")):
+        make_direction(name, seed).save(tmp_path / "directions" / f"{name}.safetensors")
+    texts = (
+        "replace: true\nsafe: {categories: {weapon: {knife: -1.0}}, combine: removed, spare: [book]}",
+        "project_and_set: true\nsafe: {categories: {weapon: {knife: -1.0}}, combine: erase, retain: [book]}",
+    )
+    configs = []
+    for text in texts:
+        (tmp_path / "policy.yaml").write_text(f"directions: [directions]\nfair: {{gender: uniform}}\n{text}\n")
+        configs.append(Policy.load(tmp_path / "policy.yaml").config)
+    assert configs[0] == configs[1]
+
+
+def test_a_run_of_version_0_1_goes_on(pipeline: Any, directions: list[Direction], tmp_path: Path):
+    policy = Policy(Fair({"gender": "uniform"}, directions), None, Enhance(directions, understand=understand))
+    first = generate(pipeline, "a judge of any gender", 2, interventions=policy, output=tmp_path, **QUICK)
+    manifest = tmp_path / "manifest.jsonl"
+    text = manifest.read_text()
+    old = {"rewritten_prompt": "told", "project-and-set": "replaced", "attributes": "in the place of"}
+    for new, name in old.items():
+        assert f'"{new}"' in text
+        text = text.replace(f'"{new}"', f'"{name}"')
+    manifest.write_text(text)
+    again = generate(pipeline, "a judge of any gender", 2, interventions=policy, output=tmp_path, **QUICK)
+    assert not any(each.drawn for each in again)
+    assert [each.row for each in again] == [each.row for each in first]
+
+
+def test_a_policy_shows_itself(directions: list[Direction]):
+    assert "<li>Kept out of every image: unarmed.</li>" in Policy(safe=Safe([directions[3]]))._repr_html_()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from directrix.policies.wording.phrases import Kind
+from directrix.policies.wording.types import Kind
 
 
 class Part(NamedTuple):

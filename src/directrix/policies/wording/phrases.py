@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from directrix.errors import PhraseError
 from directrix.policies.wording import phrase_file
 from directrix.policies.wording.lexicon import Lexicon, expand
 from directrix.policies.wording.phrase_file import PhraseFile
 from directrix.policies.wording.tokens import Word, plural, verb_forms
-
-Kind = Literal["balance", "absent"]
+from directrix.policies.wording.types import Kind
 
 
 class Beside(NamedTuple):

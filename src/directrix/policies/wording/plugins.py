@@ -1,4 +1,4 @@
-"""Readers of prompts other than the grammar, such as a local language model.
+"""Readers of prompts: the grammar, and others such as a local language model.
 
 A package offers one as an entry point of the group "directrix.readers": a callable that takes a prompt and returns an
 `Understanding` of it.
@@ -6,20 +6,13 @@ A package offers one as an entry point of the group "directrix.readers": a calla
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from directrix.errors import ReaderError
+from directrix.policies.wording.types import Understanding
+from directrix.registry import Registry
 
-from directrix.errors import ReaderError, suggestion
-
-if TYPE_CHECKING:
-    from directrix.policies.wording.understand import Understanding
-
-GROUP = "directrix.readers"
-
-
-def installed() -> dict[str, EntryPoint]:
-    """The installed readers by name."""
-    return {each.name: each for each in entry_points(group=GROUP)}
+READERS = Registry(
+    "prompt reader", "directrix.readers", {"grammar": "directrix.policies.wording.grammar:read"}, ReaderError
+)
 
 
 def read(name: str, prompt: str) -> Understanding:
@@ -28,27 +21,7 @@ def read(name: str, prompt: str) -> Understanding:
     Raises:
         ReaderError: it is not installed, cannot be loaded, or its answer does not fit the prompt.
     """
-    found = installed()
-    if name not in found:
-        raise ReaderError(
-            f"There is no reader '{name}'.",
-            f"the name of an entry point of the group '{GROUP}'.",
-            f"{suggestion(name, found)} Without a reader the grammar reads.",
-        )
-    try:
-        reader = found[name].load()
-    except (ImportError, AttributeError) as error:
-        raise ReaderError(
-            f"The reader '{name}' cannot be loaded: {error}.",
-            f"what its entry point names, {found[name].value}.",
-            "install its package again, with the extras it asks for.",
-        ) from error
-    return _checked(name, prompt, reader(prompt))
-
-
-def _checked(name: str, prompt: str, answer: object) -> Understanding:
-    from directrix.policies.wording.understand import Understanding
-
+    answer = READERS.get(name)(prompt)
     if not isinstance(answer, Understanding):
         raise ReaderError(
             f"The reader '{name}' answers with a {type(answer).__name__}.",

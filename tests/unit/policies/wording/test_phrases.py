@@ -170,9 +170,9 @@ def a_silent_reader(prompt: str) -> None:
 @pytest.fixture
 def installed(monkeypatch):
     names = ("a_reader", "a_careless_reader", "a_silent_reader", "gone")
-    points = {name: EntryPoint(name, f"{__name__}:{name}", plugins.GROUP) for name in names}
-    points["nowhere"] = EntryPoint("nowhere", "no_such_package_here:read", plugins.GROUP)
-    monkeypatch.setattr(plugins, "installed", lambda: points)
+    points = {name: EntryPoint(name, f"{__name__}:{name}", plugins.READERS.group) for name in names}
+    points["nowhere"] = EntryPoint("nowhere", "no_such_package_here:read", plugins.READERS.group)
+    monkeypatch.setattr(plugins.READERS, "_installed", lambda: points)
 
 
 def test_an_installed_reader_reads_in_place_of_the_grammar(installed):
@@ -187,7 +187,7 @@ def test_an_installed_reader_reads_in_place_of_the_grammar(installed):
         ("a_readr", "did you mean 'a_reader'"),
         ("a_careless_reader", "no gun"),
         ("a_silent_reader", "NoneType"),
-        ("gone", "cannot be loaded"),
+        ("gone", "cannot be imported"),
         ("nowhere", "no_such_package_here"),
     ],
 )
@@ -198,7 +198,7 @@ def test_a_reader_that_does_not_fit_is_refused(installed, name: str, said: str):
 
 
 def test_a_missing_reader_is_refused_where_none_is_installed():
-    with pytest.raises(ReaderError, match=r"directrix\.readers"):
+    with pytest.raises(ReaderError, match="There is no prompt reader 'mine'"):
         understand("a guard", reader="mine")
 
 
