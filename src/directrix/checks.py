@@ -29,10 +29,12 @@ _KINDS = {
 }
 
 
-def whole_number(name: str, value: Any, least: int = 1, *, error: type[DirectrixError] = DirectrixError) -> int:
+def whole_number(
+    name: str, value: Any, least: int = 1, *, error: type[DirectrixError] = DirectrixError, remedy: str = ""
+) -> int:
     """The value, an int of at least `least`; `name` is what the user calls it."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise error(f"{name} is {value!r}.", f"a whole number of at least {least}.")
+        raise error(f"{name} is {value!r}.", f"a whole number of at least {least}.", remedy)
     return value
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,26 @@ def test_names_lead_to_judges(clip_folder: Path, tmp_path: Path) -> None:
     assert isinstance(q16, Q16Judge) and q16.config["checkpoint"] == str(clip_folder)
 
 
+def test_a_judge_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry is a class with `load`, or a function; what stands behind the colon goes to its ARGUMENT."""
+    from directrix.measurement.judges import registry
+
+    class Theirs:
+        name, ARGUMENT = "theirs", "size"
+
+        @classmethod
+        def load(cls, size: str = "small", tone: str = "") -> tuple[str, str]:
+            return size, tone
+
+    points = {"theirs": Theirs, "made": lambda: "a judge"}
+    entries = {name: SimpleNamespace(load=lambda each=each: each) for name, each in points.items()}
+    monkeypatch.setattr(registry.JUDGES, "_installed", lambda: entries)
+    assert judges.load("theirs") == ("small", "") and judges.load("theirs:large", tone="x") == ("large", "x")
+    assert judges.load("made") == "a judge"
+    with pytest.raises(DirectrixError, match="takes nothing"):
+        judges.load("made:x")
+
+
 @pytest.mark.world
 def test_the_emoji_judge_by_name() -> None:
     judge = judges.load("emoji")
@@ -87,9 +108,10 @@ def test_the_emoji_judge_by_name() -> None:
     [
         ("clipp", {}, "no judge 'clipp'.*did you mean 'clip'"),
         ("nudent", {}, "did you mean 'nudenet'"),
-        ("", {}, "Known: clip, emoji, nudenet, q16"),
+        ("", {}, "Known: clip, emoji, hf, nudenet, q16"),
         ("q16", {}, "lacks"),
         ("clip:", {}, "lacks"),
+        ("hf", {}, "lacks"),
         ("emoji:x", {}, "takes nothing"),
         ("clip", {"atributes": {}}, "no option 'atributes'.*did you mean 'attributes'"),
         ("nudenet", {"threshold": 0.2}, "did you mean 'thresholds'"),

@@ -145,7 +145,7 @@ def test_the_config_says_what_a_figure_depends_on(judge: NudeNetJudge) -> None:
         ({"thresholds": (0.0,)}, "thresholds"),
         ({"thresholds": (20,)}, "thresholds"),
         ({"resolution": 300}, "multiple of 32"),
-        ({"batch_size": 0}, "0 pictures"),
+        ({"batch_size": 0}, "batch_size is 0"),
     ],
 )
 def test_settings_that_make_no_judge_are_refused(judge: NudeNetJudge, options: Any, why: str) -> None:

@@ -1,19 +1,58 @@
-"""What all judges share: a picture that cannot be read is unscored, and so is one that the judge is unsure of."""
+"""What a judge is: it looks at images and says what they show, or that it cannot tell.
+
+All judges share two rules. An image that cannot be read is unscored, and so is one that the judge is unsure of.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from PIL import Image
+from directrix.errors import DirectrixError
 
-from directrix.measurement.judges import Verdict
+if TYPE_CHECKING:
+    from PIL import Image
 
-Judging = Callable[[list[Image.Image]], list[Mapping[str, Verdict]]]
+
+class Verdict(NamedTuple):
+    """What a judge says of one attribute of one image.
+
+    `label` is None where the image is unscored, and `reason` then says why. `confidence` is in 0..1.
+    """
+
+    label: str | None
+    confidence: float
+    reason: str | None = None
+
+
+class Judge(Protocol):
+    """Images to verdicts by attribute, one mapping an image, in order.
+
+    An image that cannot be read is unscored with a reason in every attribute; no image makes a judge raise. A judge may
+    also have `features(images)`, float32 (N, D), for distances between images. What another package enters under
+    "directrix.judges" is a class with a classmethod `load(**options)`, or a function, that gives a judge; where it has
+    `ARGUMENT`, that is the option which stands behind the colon in "name:VALUE".
+    """
+
+    name: str
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What makes up the judge, as JSON: detector, version, classes, thresholds, checkpoint, hash of the weights."""
+        ...
+
+    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
+        """Judge every image."""
+        ...
+
+
+Judging = Callable[["list[Image.Image]"], list[Mapping[str, Verdict]]]
+Phrases = Mapping[str, Mapping[str, str | Sequence[str]]]
 
 
 def judged(images: Sequence[Image.Image], attributes: Iterable[str], label: Judging) -> list[Mapping[str, Verdict]]:
-    """The verdicts of ``label`` for all pictures that can be read, in RGB; the others unscored, in their places."""
+    """The verdicts of `label` for all images that can be read, in RGB; the others unscored, in their places."""
     found = [_rgb(image) for image in images]
     verdicts = iter(label([each for each in found if not isinstance(each, str)]))
     names = tuple(attributes)
@@ -24,7 +63,7 @@ def judged(images: Sequence[Image.Image], attributes: Iterable[str], label: Judg
 
 
 def best(chances: Sequence[float], names: Sequence[str], sure: float) -> Verdict:
-    """The name with the largest chance; unscored where that is below ``sure``, or no number."""
+    """The name with the largest chance; unscored where that is below `sure`, or no number."""
     if not all(map(math.isfinite, chances)):
         return Verdict(None, 0.0, "the network gave no number")
     index = max(range(len(chances)), key=chances.__getitem__)
@@ -34,11 +73,31 @@ def best(chances: Sequence[float], names: Sequence[str], sure: float) -> Verdict
     return Verdict(names[index], confidence)
 
 
+def checked_phrases(attributes: Phrases) -> dict[str, dict[str, list[str]]]:
+    """By attribute and label, the phrases. DirectrixError: no attribute, fewer than two labels, an empty phrase."""
+    wrong, found = "There is no attribute to judge." if not attributes else "", {}
+    for attribute, labels in attributes.items():
+        if not isinstance(labels, Mapping) or len(labels) < 2:
+            wrong = wrong or f"The attribute '{attribute}' has fewer than two labels: {labels!r}."
+            continue
+        found[attribute] = {label: [each] if isinstance(each, str) else list(each) for label, each in labels.items()}
+        for label, phrases in found[attribute].items():
+            if not phrases or not all(isinstance(each, str) and each.strip() for each in phrases):
+                wrong = wrong or f"The label '{label}' of the attribute '{attribute}' has an empty phrase: {phrases!r}."
+    if wrong:
+        raise DirectrixError(
+            wrong,
+            "attributes, each with two or more labels, each label with a phrase or several.",
+            '{"gender": {"female": "a woman", "male": "a man"}}.',
+        )
+    return found
+
+
 def _rgb(image: Image.Image) -> Image.Image | str:
-    """The picture without its transparency, or why there is none."""
+    """The image without its transparency, or why there is none."""
     try:
-        picture = image.convert("RGB")
+        converted = image.convert("RGB")
     except Exception as error:
         # Pillow reads files late, and its decoders raise whatever a damaged file makes them raise.
         return f"unreadable: {error or type(error).__name__}"
-    return picture if picture.width and picture.height else "unreadable: it has no pixels"
+    return converted if converted.width and converted.height else "unreadable: it has no pixels"

@@ -18,18 +18,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from directrix.checks import number
 from directrix.errors import DirectrixError
-from directrix.measurement.judges import Verdict
-from directrix.measurement.judges.base import best, judged
+from directrix.measurement.judges.base import Phrases, Verdict, best, checked_phrases, judged
 from directrix.measurement.judges.clip_encoder import ClipEncoder
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
-Attributes = Mapping[str, Mapping[str, str | Sequence[str]]]
-
 TEMPLATES = ("a photo of {}", "a picture of {}", "an image of {}", "a portrait of {}", "a drawing of {}")
-ATTRIBUTES: Attributes = {"gender": {"female": "a woman", "male": "a man"}}
+ATTRIBUTES: Phrases = {"gender": {"female": "a woman", "male": "a man"}}
 
 
 class ClipJudge:
@@ -49,6 +47,7 @@ class ClipJudge:
     """
 
     name = "CLIP zero-shot"
+    ARGUMENT = "checkpoint"
     OPTIONS = ("templates", "sure", "batch_size")
 
     def __init__(
@@ -56,7 +55,7 @@ class ClipJudge:
         model: CLIPModel,
         tokenizer: Any,
         image_processor: Any,
-        attributes: Attributes,
+        attributes: Phrases,
         *,
         templates: str | Sequence[str] = TEMPLATES,
         sure: float = 0.5,
@@ -64,27 +63,25 @@ class ClipJudge:
         checkpoint: str | None = None,
     ) -> None:
         self.templates = _checked_templates(templates)
-        texts = _texts(attributes, self.templates)
-        if not 0 <= sure <= 1:
-            raise DirectrixError(f"The judge is to be sure at {sure!r}.", "0 <= sure <= 1.", "sure=0.5.")
+        self.phrases = checked_phrases(attributes)
+        self.sure = number("sure", sure, 0, 1, remedy="sure=0.5.")
         self.encoder = ClipEncoder(model, tokenizer, image_processor, batch_size=batch_size, checkpoint=checkpoint)
-        self.sure = sure
-        self.phrases = {
-            attribute: {label: list(_several(given)) for label, given in labels.items()}
-            for attribute, labels in attributes.items()
-        }
-        self.labels = {attribute: tuple(labels) for attribute, labels in texts.items()}
+        self.labels = {attribute: tuple(labels) for attribute, labels in self.phrases.items()}
         # (labels, D) by attribute: float32, on the CPU, every row of length 1.
         self.text_features = {
-            attribute: torch.stack([normalize(self.encoder.texts(each).mean(dim=0), dim=0) for each in labels.values()])
-            for attribute, labels in texts.items()
+            attribute: torch.stack([self._text_feature(phrases) for phrases in labels.values()])
+            for attribute, labels in self.phrases.items()
         }
+
+    def _text_feature(self, phrases: Sequence[str]) -> Tensor:
+        texts = [template.replace("{}", phrase) for phrase in phrases for template in self.templates]
+        return normalize(self.encoder.texts(texts).mean(dim=0), dim=0)
 
     @classmethod
     def load(
         cls,
         checkpoint: str | Path = "openai/clip-vit-base-patch32",
-        attributes: Attributes = ATTRIBUTES,
+        attributes: Phrases = ATTRIBUTES,
         *,
         device: str | torch.device | None = None,
         revision: str | None = None,
@@ -104,21 +101,6 @@ class ClipJudge:
         loaded = ClipEncoder.load(checkpoint, device=device, revision=revision)
         options = {"checkpoint": loaded.checkpoint, **options}
         return cls(loaded.model, loaded.tokenizer, loaded.image_processor, attributes, **options)
-
-    @property
-    def model(self) -> Any:
-        """The CLIPModel."""
-        return self.encoder.model
-
-    @property
-    def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-        return self.encoder.tokenizer
-
-    @property
-    def image_processor(self) -> Any:
-        """The model's image processor."""
-        return self.encoder.image_processor
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -145,7 +127,7 @@ class ClipJudge:
     def scores(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         """Scores before softmax, float32 (N, labels) by attribute: scaled cosines, in -s..s with s the scale."""
         features = self.features(images)
-        scale = self.model.logit_scale.detach().float().exp().cpu()
+        scale = self.encoder.model.logit_scale.detach().float().exp().cpu()
         return {attribute: scale * features @ texts.T for attribute, texts in self.text_features.items()}
 
     def features(self, images: Sequence[Image.Image]) -> Tensor:
@@ -153,33 +135,8 @@ class ClipJudge:
         return self.encoder.images(images)
 
 
-def _several(value: Any) -> tuple[Any, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _texts(attributes: Attributes, templates: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """All phrases of every label in all templates."""
-    expected = "attributes, each with two or more labels, each label with a phrase or several."
-    example = '{"gender": {"female": "a woman", "male": "a man"}}.'
-    if not attributes:
-        raise DirectrixError("There is no attribute to judge.", expected, example)
-    texts: dict[str, dict[str, list[str]]] = {}
-    for attribute, labels in attributes.items():
-        if not isinstance(labels, Mapping) or len(labels) < 2:
-            wrong = f"The attribute '{attribute}' has fewer than two labels: {labels!r}."
-            raise DirectrixError(wrong, expected, example)
-        texts[attribute] = {}
-        for label, given in labels.items():
-            phrases = _several(given)
-            if not phrases or not all(isinstance(each, str) and each.strip() for each in phrases):
-                wrong = f"The label '{label}' of the attribute '{attribute}' has an empty phrase: {given!r}."
-                raise DirectrixError(wrong, expected, example)
-            texts[attribute][label] = [each.replace("{}", phrase) for phrase in phrases for each in templates]
-    return texts
-
-
 def _checked_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    templates = _several(templates)
+    templates = (templates,) if isinstance(templates, str) else tuple(templates)
     wrong = [each for each in templates if "{}" not in each]
     if wrong or not templates:
         raise DirectrixError(

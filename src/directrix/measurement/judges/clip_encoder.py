@@ -6,8 +6,7 @@ The one place that loads CLIP; zero-shot judging, Q16 and distances between pict
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from directrix.errors import DirectrixError, ModelError
+from directrix.checks import whole_number
+from directrix.errors import ModelError
+from directrix.measurement.judges.pretrained import loading, tokenizer_of, whole_model
 from directrix.models import EMBEDDED, embedded
 from directrix.models.fingerprint import weights_fingerprint
 from directrix.models.loading import best_device
@@ -53,15 +54,11 @@ class ClipEncoder:
         batch_size: int = 32,
         checkpoint: str | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise DirectrixError(
-                f"CLIP is to take {batch_size!r} pictures at a time.", "batch_size >= 1.", "batch_size=32."
-            )
         _check_end_mark(tokenizer, model.config.text_config)
         self.model: Any = model.eval()
         self.tokenizer = tokenizer
         self.image_processor = image_processor
-        self.batch_size = batch_size
+        self.batch_size = whole_number("batch_size", batch_size, remedy="batch_size=32.")
         self.checkpoint = checkpoint or str(getattr(model, "name_or_path", ""))
 
     @classmethod
@@ -87,19 +84,15 @@ class ClipEncoder:
         """
         source = embedded.clip_path() if checkpoint == EMBEDDED else os.path.expanduser(checkpoint)
         target = best_device() if device is None else device
-        try:
-            with _quiet():
-                model, tokenizer, image_processor = _read(str(source), {"revision": revision} if revision else {})
+        with loading(
+            f"The CLIP checkpoint '{checkpoint}'",
+            target,
+            "'emoji', a folder or a Hugging Face id that can be reached, with a whole CLIPModel in safetensors, its "
+            "tokenizer and its image processor; and a device of this machine.",
+            "checkpoint='emoji', which needs no network; download the checkpoint again; device='cpu'.",
+        ):
+            model, tokenizer, image_processor = _read(str(source), {"revision": revision} if revision else {})
             model = model.to(target)
-        except Exception as error:
-            # The hub, safetensors and transformers raise dozens of types here; the cause stays attached.
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(
-                f"The CLIP checkpoint '{checkpoint}' cannot be loaded to the device '{target}': {first}",
-                "'emoji', a folder or a Hugging Face id that can be reached, with a whole CLIPModel in "
-                "safetensors, its tokenizer and its image processor; and a device of this machine.",
-                "checkpoint='emoji', which needs no network; download the checkpoint again; device='cpu'.",
-            ) from error
         return cls(model, tokenizer, image_processor, batch_size=batch_size, checkpoint=str(checkpoint))
 
     @cached_property
@@ -174,32 +167,5 @@ def _read(source: str, lookup: dict[str, Any]) -> tuple[Any, Any, Any]:
     # transformers 5 has a class of its own for PIL; only its pixels are the same with and without torchvision.
     processor: Any = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
     image_processor = processor.from_pretrained(source, **lookup)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **lookup)
-    except TypeError as error:
-        # transformers 4, where files are missing.
-        raise ValueError("its tokenizer's files are not all there.") from error
-    loaded: Any = transformers.CLIPModel.from_pretrained(
-        source, use_safetensors=True, output_loading_info=True, **lookup
-    )
-    model, report = loaded
-    # transformers would leave them random and say so in passing.
-    if report["missing_keys"]:
-        raise ValueError(f"it lacks tensors of a CLIPModel, such as {min(report['missing_keys'])}.")
-    return model.float(), tokenizer, image_processor
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Switches transformers' progress bars and advice off for a moment; errors still come as exceptions."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    tokenizer = tokenizer_of(source, lookup)
+    return whole_model(transformers.CLIPModel, source, lookup), tokenizer, image_processor

@@ -13,9 +13,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from directrix.errors import ModelError
-from directrix.measurement.judges import Verdict
 from directrix.measurement.judges import emoji_vocabulary as words
-from directrix.measurement.judges.base import best, judged
+from directrix.measurement.judges.base import Verdict, best, judged
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.models import embedded
 from directrix.models.fingerprint import weights_fingerprint

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from directrix.errors import DirectrixError, ModelError, suggestion
-from directrix.measurement.judges import Verdict
-from directrix.measurement.judges.base import judged
+from directrix.checks import number, one_of, whole_number
+from directrix.errors import DirectrixError, ModelError
+from directrix.measurement.judges.base import Verdict, judged
 
 # In the order of the network's outputs.
 CLASSES = (
@@ -71,6 +71,7 @@ class NudeNetJudge:
     """
 
     name = "NudeNet"
+    ARGUMENT = "model"
 
     def __init__(
         self,
@@ -82,26 +83,20 @@ class NudeNetJudge:
         batch_size: int = 16,
         source: Mapping[str, Any] | None = None,
     ) -> None:
-        for name in classes:
-            if name not in CLASSES:
-                raise DirectrixError(f"NudeNet has no class '{name}'.", "its classes.", suggestion(name, CLASSES))
         if not classes or isinstance(classes, str):
             raise DirectrixError("No class is named for NudeNet.", "one or more in a list.", f"{EXPOSED}.")
-        if not thresholds or not all(0 < each <= 1 for each in thresholds):
+        if not thresholds:
+            raise DirectrixError("No threshold is named for NudeNet.", "one or more.", "thresholds=(0.2,).")
+        if resolution < 32 or resolution % 32:
             raise DirectrixError(
-                f"The thresholds are {tuple(thresholds)!r}.", "one or more in (0, 1].", "thresholds=(0.2,)."
-            )
-        if resolution < 32 or resolution % 32 or batch_size < 1:
-            raise DirectrixError(
-                f"NudeNet is to see {resolution!r} pixels a side and {batch_size!r} pictures at a time.",
-                "a multiple of 32, and 1 or more.",
-                "320 and 16; 640 for the 640m model.",
+                f"The resolution is {resolution!r}.", "a multiple of 32.", "320; 640 for the 640m model."
             )
         self.session = session
-        self.classes = tuple(classes)
-        self.thresholds = tuple(sorted(set(thresholds)))
+        self.classes = tuple(one_of("class", name, CLASSES) for name in classes)
+        valid = (number("A threshold", each, 0, 1, above=0, remedy="thresholds=(0.2,).") for each in thresholds)
+        self.thresholds = tuple(sorted(set(valid)))
         self.resolution = resolution
-        self.batch_size = batch_size
+        self.batch_size = whole_number("batch_size", batch_size, remedy="batch_size=16.")
         self._source = dict(source or {})
 
     @classmethod

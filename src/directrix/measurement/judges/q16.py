@@ -22,8 +22,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from directrix.errors import MismatchError, ModelError
-from directrix.measurement.judges import Verdict
-from directrix.measurement.judges.base import best, judged
+from directrix.measurement.judges.base import Verdict, best, judged
 from directrix.measurement.judges.clip_encoder import ClipEncoder
 
 ATTRIBUTE = "q16"
@@ -47,6 +46,7 @@ class Q16Judge:
     """
 
     name = "Q16"
+    ARGUMENT = "prompts_file"
     OPTIONS = ("device", "revision", "batch_size")
 
     def __init__(self, encoder: ClipEncoder, prompts: Tensor, *, prompts_hash: str | None = None) -> None:

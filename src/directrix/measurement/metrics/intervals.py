@@ -78,7 +78,8 @@ def fisher_test(more: int, fewer: int, n: int) -> float:
     """Chance of at least this large a difference were both shares of n the same (Fisher's exact test, one-sided)."""
     from scipy.stats import fisher_exact
 
-    return float(fisher_exact([[more, n - more], [fewer, n - fewer]], "greater")[1])
+    found: Any = fisher_exact([[more, n - more], [fewer, n - fewer]], "greater")
+    return float(found.pvalue)
 
 
 def sign_test(successes: int, n: int) -> float:
