@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from directrix.measurement.calibration.fit_probe import fit_probe as fit_probe
     from directrix.measurement.calibration.leakage_correction import compensate_leakage as compensate_leakage
     from directrix.measurement.evaluation import evaluate as evaluate
+    from directrix.measurement.reports.page import report as report
     from directrix.models import load as load
     from directrix.models.steerable import SteerableModel as SteerableModel
     from directrix.policies.fair import Fair as Fair
@@ -75,6 +76,7 @@ _PUBLIC = Registry(
         "Policy": "directrix.policies.policy:Policy",
         "understand": "directrix.policies.wording.understand:understand",
         "evaluate": "directrix.measurement.evaluation:evaluate",
+        "report": "directrix.measurement.reports.page:report",
         "reproduce": "directrix.experiments.paper:reproduce",
         "DirectrixError": "directrix.errors:DirectrixError",
     },

@@ -2,7 +2,7 @@
 
 import pytest
 
-from directrix.experiments.demo.run import demo
+from directrix.experiments.demo import demo
 
 
 @pytest.mark.slow

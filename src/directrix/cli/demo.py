@@ -27,7 +27,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the demo and say where the page is."""
     output = options.writable_folder(arguments.output)
-    from directrix.experiments.demo.run import demo
+    from directrix.experiments.demo import demo
     from directrix.measurement.metrics import Interval
     from directrix.progress import bars
 

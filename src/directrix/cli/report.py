@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace) -> None:
     _refuse(bool(arguments.files), "Several files go with 'tables', not with a run")
     _refuse(arguments.check or arguments.results is not None, "'--check' and '--results' go with 'tables'")
     output = None if arguments.output is None else options.writable_file(arguments.output)
-    from directrix.measurement.reports.evaluation import evaluation
+    from directrix.measurement.reports.page import report
 
-    path = str(evaluation(Path(arguments.what), output))
+    path = str(report(Path(arguments.what), output))
     terminal.result(path, {"page": path}, arguments.json)
 
 

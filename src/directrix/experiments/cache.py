@@ -1,17 +1,34 @@
-"""Figures that a file keeps, so that a comparison that was stopped measures none of them twice."""
+"""What files keep, so that an experiment that was stopped does nothing twice: figures as JSON, and directions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from directrix.directions.direction import Direction
 from directrix.models.files import write_atomically
 
+# Where a direction's recipe keeps what it was asked for.
+ASKED = "asked"
 
-def retained(note: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+
+def cached(note: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What the file ``note`` holds, as JSON; where it isn't there, what ``measure`` returns, written there first."""
     if not note.exists():
         write_atomically(note, (json.dumps(measure()) + "\n").encode())
     return json.loads(note.read_text(encoding="utf-8"))
+
+
+def store(direction: Direction, file: Path, asked: Mapping[str, Any]) -> Direction:
+    """Saves a direction with what it was asked for (JSON values), by which it is known again, and returns it so."""
+    direction = direction.with_(recipe={**direction.recipe, ASKED: json.loads(json.dumps(asked))})
+    direction.save(file)
+    return direction
+
+
+def stored(file: Path) -> tuple[Direction, Any]:
+    """A direction and what it was asked for; None where the file does not say."""
+    direction = Direction.load(file)
+    return direction, direction.recipe.get(ASKED)

@@ -183,7 +183,7 @@ def test_an_unexpected_error_is_not_hidden(monkeypatch, woman):
 
 def test_ctrl_c_in_a_demo_says_what_to_type(monkeypatch, tmp_path, capsys):
     from directrix.errors import InterruptedRun
-    from directrix.experiments.demo import run as demo
+    from directrix.experiments import demo
 
     def interrupted(*_arguments, **_settings):
         raise InterruptedRun("The discovery was interrupted.", remedy="pass checkpoint=FOLDER next time.")

@@ -1,6 +1,7 @@
 """The comparison of methods, at its smallest: figures by concept, costs, and going on where it stopped."""
 
 import json
+import re
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
@@ -12,11 +13,11 @@ from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError, MismatchError
 from directrix.experiments.cost.measure import cost_of_gradient, measured
 from directrix.experiments.methods import compare as bench
-from directrix.experiments.methods.cost_curve import curve
 from directrix.experiments.methods.tasks import Contender, Task
 from directrix.experiments.tables import discovery_table
 from directrix.measurement.judges import Verdict
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
+from directrix.measurement.reports.charts import cost_curve
 from directrix.measurement.reports.leakage import largest
 
 WOMAN = Concept.of("woman", "a woman", "a person")
@@ -92,9 +93,11 @@ def test_figures_of_other_settings_are_not_taken_over(compared, pipeline, monkey
 def test_the_curve_shows_every_budget(compared):
     rows = compared[1]["budgets"]["difference"]
     assert [row["images"] for row in rows] == [1, 2] and rows[0]["evaluations"] < rows[1]["evaluations"]
-    picture = curve({"difference": rows}, "woman")
+    picture = cost_curve({"difference": rows}, "woman")
     assert ElementTree.fromstring(picture).tag.endswith("svg")
-    assert picture.count("<circle") == 2 and ">difference<" in picture
+    assert ">difference<" in picture and picture == cost_curve({"difference": rows}, "woman")
+    # A point for each budget, and one in the legend.
+    assert len(re.findall(r"<use [^>]*fill: #b9542c", picture)) == 3
 
 
 def test_a_stopped_comparison_goes_on(compared, pipeline, monkeypatch):

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageColor
 
 from directrix import models
 from directrix.cli import main, parser
@@ -283,10 +283,10 @@ def test_the_picture_shows_the_strip_and_the_curves(card, pipeline, direction, p
     assert not ImageChops.difference(shown, strip.rows[0][1][0].convert("RGB")).getbbox()
     below = np.asarray(sheet.crop((left, top + 3 * (96 + p.GAP) + p.LEGEND, *sheet.size))).reshape(-1, 3)
     for colour in (p.EFFECT, p.RETAINED, p.BAND, p.LINE):
-        assert (below == colour).all(axis=1).sum() > 50
+        assert (below == ImageColor.getrgb(colour)).all(axis=1).sum() > 50
     without = {**card, "strengths": [{**each, "kept": None} for each in card["strengths"]]}
     pixels = np.asarray(direction_card_image.picture(without, strip)).reshape(-1, 3)
-    assert not (pixels == p.RETAINED).all(axis=1).any()
+    assert not (pixels == ImageColor.getrgb(p.RETAINED)).all(axis=1).any()
 
 
 @pytest.mark.parametrize(

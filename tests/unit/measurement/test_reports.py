@@ -2,20 +2,22 @@
 
 import json
 import re
-from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from PIL import Image
 
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, OutputError
-from directrix.experiments.demo import page
-from directrix.experiments.demo.run import demo, quotas, subject_of
+from directrix.experiments.demo import demo, sides, subject_of
 from directrix.experiments.tables import tables
-from directrix.measurement.reports import bar_chart
-from directrix.measurement.reports.before_after import CATEGORIES, Comparison, Picture, summary
+from directrix.measurement.benchmarks import Benchmark, Row
+from directrix.measurement.evaluation.fairness import fairness
+from directrix.measurement.evaluation.images import Picture
+from directrix.measurement.evaluation.prompt_adherence import obedience
+from directrix.measurement.reports import charts, page
+from directrix.measurement.reports.leakage import CATEGORIES
 
 GENDERS = CATEGORIES["gender"]
 TONES_OR_NONE = (*CATEGORIES["tone"], None)
@@ -29,7 +31,9 @@ class Verdict(NamedTuple):
 
 
 class Judge:
-    """Sees light men in the first eight pictures, then as many women as men, of every tone or none."""
+    """Sees light men in the first eight images after a look, then as many women as men, of every tone or none."""
+
+    name, config = "made_up", {"judge": "made_up"}
 
     def __init__(self):
         self.seen = 0
@@ -38,28 +42,43 @@ class Judge:
         rows = []
         for _ in images:
             labels = {"subject": "pilot", "gender": "male", "tone": "light", "style": "flat"}
-            if self.seen >= 8:
+            if self.seen >= 9:
                 labels |= {"gender": GENDERS[self.seen % 2], "tone": (*CATEGORIES["tone"], None)[self.seen % 4]}
             rows.append({key: Verdict(label) for key, label in labels.items()})
             self.seen += 1
         return rows
 
 
-def picture(number, gender, tone, subject="pilot", steered=()):
-    labels = {"gender": gender, "tone": tone, "subject": subject}
-    return Picture(Image.new("RGB", (8, 8), (number, 0, 0)), number, steered, labels)
+def labels(gender, tone, subject):
+    return {"gender": gender, "tone": tone, "subject": subject}
+
+
+def summary(seen):
+    """Of two prompts for pilots, each with these labels ((gender, tone, subject), ...) by side."""
+    rows = tuple(Row(prompt, prompt, expected={"subject": "pilot"}) for prompt in PROMPTS)
+    targets = {name: dict.fromkeys(each, 1 / len(each)) for name, each in CATEGORIES.items()}
+    benchmark = Benchmark("demo", "1", "", "", rows, ("fairness", "obedience"), targets=targets)
+    found = {"prompts": 2, "images_per_prompt": len(seen["steered"]), "methods": {}, "counts": {}}
+    for side, given in seen.items():
+        pictures = [
+            Picture(row, (place, index), Path(), "", labels(*map(Verdict, each)))
+            for place, row in enumerate(rows)
+            for index, each in enumerate(given)
+        ]
+        fair, obeyed = fairness(pictures, benchmark), obedience(pictures, benchmark, ["subject"])
+        found["methods"][side] = {**fair.figures, **obeyed.figures}
+        found["counts"][side] = fair.counts
+    return {**found, **sides(found)}
 
 
 @pytest.fixture
-def comparisons():
-    before = [picture(i, "male", "light") for i in range(4)]
-    after = [picture(i, GENDERS[i % 2], TONES_OR_NONE[i], steered=("female",)) for i in range(4)]
-    after[3] = picture(3, None, None, None)
-    return [Comparison(prompt, "pilot", before, after) for prompt in PROMPTS]
+def figures():
+    after = [(GENDERS[i % 2], TONES_OR_NONE[i], "pilot") for i in range(3)]
+    return summary({"unsteered": [("male", "light", "pilot")] * 4, "steered": [*after, (None, None, None)]})
 
 
-def test_summary_holds_the_figures_of_both_sides(comparisons):
-    found = summary(comparisons)
+def test_summary_holds_the_figures_of_both_sides(figures):
+    found = figures
     before, after = found["unsteered"], found["steered"]
     assert before["deviation_ratio"]["gender"]["value"] == 1.0
     assert before["deviation_ratio"]["tone"]["value"] == 1.0
@@ -71,7 +90,7 @@ def test_summary_holds_the_figures_of_both_sides(comparisons):
     assert after["subject_accuracy"] == {"value": 0.75, "n": 8, **_ends(after["subject_accuracy"])}
     assert after["images"] == 8
     assert after["unscored"] == {"subject": 2, "gender": 2, "tone": 2}
-    assert after["by_prompt"]["a pilot"]["counts"]["gender"] == {"female": 2, "male": 1}
+    assert found["counts"]["steered"]["gender"][""]["a pilot"] == {"female": 2, "male": 1, "unscored": 1}
     json.dumps(found, allow_nan=False)
 
 
@@ -80,25 +99,9 @@ def _ends(figure):
 
 
 def test_summary_without_any_label():
-    rows = [picture(0, None, None, None)]
-    found = summary([Comparison("a pilot", "pilot", rows, rows)])
+    found = summary({"unsteered": [(None, None, None)], "steered": [(None, None, None)]})
     assert found["steered"]["deviation_ratio"] == {"gender": None, "tone": None}
     assert found["steered"]["subject_accuracy"]["value"] == 0.0
-
-
-@pytest.mark.parametrize("images", [1, 6, 20])
-def test_quotas_are_even_and_follow_the_seed(images):
-    rows = quotas(6, images, seed=0)
-    assert len(rows) == 6 * images
-    assert rows == quotas(6, images, seed=0)
-    assert images == 1 or rows != quotas(6, images, seed=1)
-    for attribute, categories in CATEGORIES.items():
-        for prompt in range(6):
-            mine = rows[prompt * images : (prompt + 1) * images]
-            found = Counter(row[attribute] for row in mine)
-            assert max(found.values()) - min(found[category] for category in categories) <= 1
-        # Six prompts take turns in who is one ahead, so the whole is exactly even.
-        assert set(Counter(row[attribute] for row in rows).values()) == {6 * images // len(categories)}
 
 
 @pytest.mark.parametrize(
@@ -165,9 +168,10 @@ def run(pipeline, tmp_path_factory):
 
 def test_demo_writes_page_summary_and_directions(run):
     folder, found, _ = run
-    names = {path.name for path in folder.iterdir()}
+    names = {re.sub(r"verdicts-\w+", "verdicts", path.name) for path in folder.iterdir()}
     tones = {f"{tone}-skinned.safetensors" for tone in CATEGORIES["tone"]}
-    assert names == {"index.html", "summary.json", "overview.png", "woman.safetensors", "man.safetensors", *tones}
+    pages = {"index.html", "summary.json", "overview.png", "woman.safetensors", "man.safetensors", *tones}
+    assert names == {*pages, "pictures", "manifest.jsonl", "run.json", "verdicts.jsonl"}
     assert json.loads((folder / "summary.json").read_text()) == found
     for side in ("unsteered", "steered"):
         assert found[side]["images"] == 8
@@ -201,14 +205,34 @@ def test_page_is_self_contained_and_well_formed(run):
     assert not re.search(r"https?://|@import|url\(|<script", text)
     assert [attrs["href"] for tag, attrs in parsed.tags if tag == "link"] == ["data:,"]
     assert "a health worker &lt;b&gt;" in text and "a health worker <b>" not in text
-    assert len([tag for tag, _ in parsed.tags if tag == "svg"]) == 2
+    # Gender, skin tone, and what the prompt asks for.
+    assert len([tag for tag, _ in parsed.tags if tag == "svg"]) == 3
 
 
-def test_page_says_where_the_judge_scored_nothing(run):
-    rows = [picture(0, None, None, None)]
-    whole = [Comparison(prompt, "pilot", rows, rows) for prompt in PROMPTS]
-    text = page.page({**run[1], **summary(whole)}, whole)
+def test_page_says_where_the_judge_scored_nothing(run, tmp_path):
+    nothing = summary({"unsteered": [(None, None, None)], "steered": [(None, None, None)]})
+    (tmp_path / "summary.json").write_text(json.dumps({**run[1], **nothing}))
+    text = page.report(tmp_path).read_text()
     assert "not scored" in text and "None" not in text and "nan" not in text
+
+
+def test_a_demo_that_is_called_again_draws_nothing(run, pipeline):
+    folder, found, _ = run
+    files = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".png", ".safetensors")}
+    del files[folder / "overview.png"]
+    again = demo(
+        folder,
+        pipeline=pipeline,
+        judge=Judge(),
+        prompts=PROMPTS,
+        images_per_prompt=4,
+        images_per_concept=2,
+        calibrated=False,
+        batch_size=4,
+        num_inference_steps=2,
+    )
+    assert again["methods"] == found["methods"]
+    assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
 def test_demo_refuses_before_it_draws(tmp_path, pipeline):
@@ -220,13 +244,17 @@ def test_demo_refuses_before_it_draws(tmp_path, pipeline):
 
 
 def test_chart_draws_values_to_scale():
-    row = bar_chart.Row("pilots & cooks", bar_chart.Bar(0.5), bar_chart.Bar(1.0, 0.8, 1.0))
-    svg = bar_chart.bars("Gender", [row, bar_chart.Row("none", bar_chart.Bar(None), bar_chart.Bar(0.0))])
-    widths = re.findall(r'<rect class="(\w+)"[^>]*width="([\d.]+)%', svg)
-    assert widths == [("before", "43.00"), ("after", "86.00"), ("after", "0.40")]
-    assert "pilots &amp; cooks" in svg
+    rows = [charts.Group("pilots & cooks", [{"value": 0.5}, {"value": 1.0, "low": 0.8, "high": 1.0}])]
+    rows.append(charts.Group("none", [None, {"value": 0.0}]))
+    svg = charts.grouped_bars("Gender", rows, ["before", "after"])
+    assert svg == charts.grouped_bars("Gender", rows, ["before", "after"])
+    bars = re.findall(r'd="M ([\d.]+) [^"]*?L ([\d.]+) [^"]*" style="fill: var\(--(s\d)\)', svg)
+    widths = [(colour, float(right) - float(left)) for left, right, colour in bars]
+    assert [colour for colour, _ in widths] == ["s0", "s1", "s1"]
+    whole = widths[1][1]
+    assert [width / whole for _, width in widths] == pytest.approx([0.5, 1.0, 0.004], abs=1e-3)
+    assert ">pilots &amp; cooks<" in svg
     assert "not scored" in svg
-    assert svg.count('class="whisker"') == 1
 
 
 README = """# Title
@@ -240,11 +268,11 @@ not measured yet
 """
 
 
-def test_tables_are_written_from_results(tmp_path, comparisons):
+def test_tables_are_written_from_results(tmp_path, figures):
     file, results = tmp_path / "README.md", tmp_path / "results"
     results.mkdir()
     file.write_text(README)
-    (results / "demo.json").write_text(json.dumps(summary(comparisons)))
+    (results / "demo.json").write_text(json.dumps(figures))
     assert tables([file], results, check=True) == [file]
     assert file.read_text() == README
     assert tables([file], results) == [file]
@@ -260,12 +288,12 @@ def test_tables_are_written_from_results(tmp_path, comparisons):
     assert "| judge.gender | 0.99 [0.97, 0.99] | 2,000 |" in text and "| vae_psnr |" in text
 
 
-def test_checked_tables_fail_while_one_is_out_of_date(tmp_path, comparisons, capsys):
+def test_checked_tables_fail_while_one_is_out_of_date(tmp_path, figures, capsys):
     from directrix.cli import main
 
     file = tmp_path / "README.md"
     file.write_text(README)
-    (tmp_path / "demo.json").write_text(json.dumps(summary(comparisons)))
+    (tmp_path / "demo.json").write_text(json.dumps(figures))
     command = ["report", "tables", str(file), "--results", str(tmp_path)]
     assert main([*command, "--check"]) == 2
     said = capsys.readouterr()

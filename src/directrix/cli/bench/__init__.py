@@ -108,10 +108,10 @@ def discovery(arguments: argparse.Namespace) -> None:
     from directrix import models
     from directrix.errors import DirectrixError, suggestion
     from directrix.experiments.methods.compare import discovery as measure
-    from directrix.experiments.methods.cost_curve import curve
     from directrix.experiments.methods.tasks import CONTENDERS
     from directrix.experiments.tables import directions_table, discovery_table
     from directrix.measurement.judges.emoji import EmojiJudge
+    from directrix.measurement.reports.charts import cost_curve
     from directrix.models.files import write_atomically
     from directrix.progress import bars
 
@@ -133,7 +133,7 @@ def discovery(arguments: argparse.Namespace) -> None:
     )
     _write(figures, output)
     if output is not None:
-        picture = curve(figures["budgets"], "share of women among twenty occupations, at strength 1 as found")
+        picture = cost_curve(figures["budgets"], "share of women among twenty occupations, at strength 1 as found")
         write_atomically(output.with_suffix(".svg"), picture.encode())
     lines = discovery_table(figures)
     if "directions" in figures:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.directions.target_label import TargetLabel
 from directrix.discovery import discover
-from directrix.experiments.cache import retained
+from directrix.experiments.cache import cached
 from directrix.measurement.calibration.dose_response import DoseResponse
 from directrix.measurement.metrics import bootstrap, pooled_mean
 from directrix.progress import Progress, labelled, silent
@@ -62,7 +62,7 @@ def budgets(
 
     return {
         method: [
-            retained(folder / f"budget-{method}-{index}.json", partial(row, method, settings))
+            cached(folder / f"budget-{method}-{index}.json", partial(row, method, settings))
             for index, settings in enumerate(rows)
         ]
         for method, rows in methods.items()

@@ -21,7 +21,7 @@ from directrix.directions.direction import Direction
 from directrix.discovery import DEFAULT_METHOD, discover
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import DirectrixError, NoEffectError
-from directrix.experiments.cache import retained
+from directrix.experiments.cache import cached
 from directrix.experiments.cost.measure import cost_of_gradient, measured
 from directrix.experiments.emoji_world.caption import with_article
 from directrix.experiments.methods.budgets import BUDGETS, budgets, total
@@ -95,7 +95,7 @@ def discovery(
         threads |= {row["threads"] for run in runs.values() for row in run.values()}
         methods[name] = _summary(runs, folder, name, tasks, gradient_cost)
         if name != PAPER:
-            methods[name]["eight"] = retained(
+            methods[name]["eight"] = cached(
                 folder / f"{name}-eight.json", partial(_together, pipeline, contender, eight, gradient_cost, progress)
             )
     found = {
@@ -194,7 +194,7 @@ def _run(
     rows: dict[str, Any] = {}
     for task in tasks:
         stem = folder / f"{name}-{seed}-{task.concept.name.replace(' ', '-')}"
-        rows[task.concept.name] = retained(stem.with_suffix(".json"), partial(row, task, stem))
+        rows[task.concept.name] = cached(stem.with_suffix(".json"), partial(row, task, stem))
     return rows
 
 

@@ -18,7 +18,7 @@ from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.discovery.attribute import discover_attribute
 from directrix.errors import NoEffectError
-from directrix.experiments.cache import retained
+from directrix.experiments.cache import cached
 from directrix.experiments.emoji_world.caption import with_article
 from directrix.experiments.methods.generalisation import TestSets, held, replaced, told, tried
 from directrix.interventions.probe import SUFFIX, Probe
@@ -26,7 +26,7 @@ from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.calibration.fit_probe import fit_probe
 from directrix.measurement.calibration.leakage_correction import compensate_leakage
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
-from directrix.measurement.reports.before_after import CATEGORIES
+from directrix.measurement.reports.leakage import CATEGORIES
 from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def directions(
     }
     calibrated: dict[str, dict[Direction, TargetLabel]] = {}
     for attribute, group in GROUPS.items():
-        note = retained(
+        note = cached(
             folder / f"calibrated-{attribute}.json",
             partial(_calibrated, pipeline, judge, folder, attribute, seed, progress),
         )
@@ -97,7 +97,7 @@ def directions(
             continue
         compensated: dict[Direction, TargetLabel] = {}
         for direction, target_label in calibrated[attribute].items():
-            note = retained(
+            note = cached(
                 folder / f"levelled-{direction.name}.json",
                 partial(
                     _compensated,
@@ -120,13 +120,13 @@ def directions(
         for direction, target_label in group.items():
             direction.save(_file(folder, "default", direction.name))
             bars = labelled(progress, f"{direction.name}: ")
-            found["concepts"][direction.name] = retained(
+            found["concepts"][direction.name] = cached(
                 folder / f"tried-{direction.name}.json", partial(tried, direction, target_label, test_sets, bars)
             )
-            found["concepts"][direction.name]["replaced"] = retained(
+            found["concepts"][direction.name]["replaced"] = cached(
                 folder / f"replaced-{direction.name}.json", partial(replaced, direction, group, test_sets)
             )
-            found["concepts"][direction.name]["told"] = retained(
+            found["concepts"][direction.name]["told"] = cached(
                 folder / f"told-{direction.name}.json",
                 partial(told, GROUPS[target_label.attribute], direction.name, target_label, test_sets),
             )
@@ -135,13 +135,13 @@ def directions(
         if len(group) < len(CATEGORIES[attribute]):
             continue
         file = folder / f"gauge-{attribute}{SUFFIX}"
-        note = retained(
+        note = cached(
             folder / f"gauged-{attribute}.json", partial(_with_probe, pipeline, judge, attribute, group, file, progress)
         )
         found["seconds_gauging"][attribute] = note["seconds"]
         probe = Probe.load(file)
         for direction in group:
-            found["concepts"][direction.name]["held"] = retained(
+            found["concepts"][direction.name]["held"] = cached(
                 folder / f"held-{direction.name}.json", partial(held, direction, group, probe, test_sets)
             )
     names = [concept.name for group in GROUPS.values() for concept in group.concepts]

@@ -13,8 +13,7 @@ from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse, Verdicts
 from directrix.measurement.judges.emoji_vocabulary import NON_PEOPLE, OCCUPATIONS
 from directrix.measurement.metrics import bootstrap, pooled_mean, proportion
-from directrix.measurement.reports.before_after import CATEGORIES
-from directrix.measurement.reports.leakage import leakage, never_falls
+from directrix.measurement.reports.leakage import CATEGORIES, leakage, never_falls
 
 if TYPE_CHECKING:
     from directrix.concept import AttributeSet, Concept

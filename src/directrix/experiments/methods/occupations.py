@@ -14,7 +14,7 @@ from directrix.generation.generate import generate
 from directrix.interventions.steering import Steering
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
 from directrix.measurement.metrics import bootstrap, pooled_mean, proportion
-from directrix.measurement.reports.before_after import CATEGORIES
+from directrix.measurement.reports.leakage import CATEGORIES
 from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from directrix.measurement.calibration.dose_response import Verdicts
+from directrix.measurement.judges.emoji_vocabulary import GENDERS, TONES
 from directrix.measurement.metrics import Interval, bootstrap
-from directrix.measurement.reports.before_after import CATEGORIES
+
+# The judge's words for the attributes that are made even, and that steering one should leave alone in the other.
+CATEGORIES: Mapping[str, tuple[str, ...]] = {"gender": GENDERS, "tone": TONES}
 
 
 def leakage(before: Verdicts, after: Verdicts, target_attribute: str) -> dict[str, dict[str, Interval]]:
-    """By attribute but the one aimed at, and by label: the change of its share, in [-1, 1], over the same seeds.
+    """By attribute but the target's, and by label: the change of its share, in [-1, 1], over the same seeds.
 
     An unscored picture has no label. The 95 % interval comes from drawing the pairs of pictures again; where no picture
     gained or lost the label it has no width, which is not to say that none would.
@@ -26,7 +29,7 @@ def leakage(before: Verdicts, after: Verdicts, target_attribute: str) -> dict[st
 
 
 def largest(before: Verdicts, after: Verdicts, target_attribute: str) -> float:
-    """The largest change of the share of any gender or skin tone, where they are not what was aimed at."""
+    """The largest change of the share of any gender or skin tone, but the target's."""
 
     def share(verdicts: Verdicts, attribute: str, label: str) -> float:
         return sum(verdict[attribute].label == label for verdict in verdicts) / len(verdicts)

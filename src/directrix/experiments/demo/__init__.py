@@ -1,1 +1,0 @@
-"""The demo: discover, steer, judge and show."""

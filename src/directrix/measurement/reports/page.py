@@ -1,0 +1,97 @@
+"""The page of an evaluation: one HTML file with its style, charts and images inside, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from directrix.errors import OutputError
+from directrix.generation import manifest
+from directrix.measurement.evaluation import SUMMARY
+from directrix.measurement.evaluation.judgements import read_verdicts
+from directrix.measurement.reports import sections
+from directrix.measurement.reports.samples import choose
+from directrix.models.files import write_atomically
+
+PAGE = "index.html"
+# What a summary of the demo has beside an evaluation's.
+DEMO = "demo"
+
+
+def report(results: Path | str, output: Path | str | None = None) -> Path:
+    """Write the page of an evaluation, or of the demo, and return where it is.
+
+    Args:
+        results: the folder of the run; see `directrix.evaluate`.
+        output: the page's file; None for index.html in the folder.
+
+    Raises:
+        OutputError: the folder holds no summary, or the page cannot be written.
+    """
+    folder = Path(results)
+    summary = read(folder)
+    verdicts = read_verdicts(folder, summary["provenance"]["judges"])
+    names = summary["provenance"]["attributes"]
+    seen = {
+        name: ", ".join(f"{each[attribute].label or 'not scored'}" for attribute in names if attribute in each)
+        for name, each in verdicts.items()
+    }
+    whole = {"prompts": summary["prompts"], "images": summary["images_per_prompt"]} if DEMO in summary else {}
+    values = {
+        "run": summary,
+        "sections": sections.tables(summary),
+        "charts": sections.charts(summary),
+        "swatches": [(name, f"s{place}") for place, name in enumerate(summary["methods"])][: sections.SERIES],
+        "distributions": sections.distributions(summary),
+        "samples": choose(folder, manifest.read(folder), list(summary["methods"]), seen, **whole),
+        "unscored": list(dict.fromkeys(name for each in summary["unscored"].values() for name in each)),
+        "settings": json.dumps(
+            {key: summary["provenance"][key] for key in ("methods", "judges")}, indent=2, ensure_ascii=False
+        ),
+    }
+    if DEMO in summary:
+        values |= sections.demo(summary)
+    path = folder / PAGE if output is None else Path(output)
+    write_atomically(path, render("demo" if DEMO in summary else "evaluation", values).encode())
+    return path
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return a page from ``template``.html.jinja beside this file; all values are escaped."""
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    pages = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    pages.filters |= {"number": number, "percent": "{:.0%}".format}
+    style = Markup((here / "page.css").read_text(encoding="utf-8"))
+    return pages.get_template(f"{template}.html.jinja").render(**values, style=style)
+
+
+def number(value: float, sign: bool = False) -> str:
+    """Return two digits behind the point, three for what is near zero, with a true minus."""
+    value = round(value, 3) or 0.0
+    digits = 2 if abs(value) >= 0.1 or value == 0 else 3
+    text = f"{value:+.{digits}f}" if sign and value else f"{value:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def read(folder: Path) -> Mapping[str, Any]:
+    """The summary of a run. Raises OutputError where there is none."""
+    path = folder / SUMMARY
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        complete = {"benchmark", "methods", "paired", "provenance"} <= set(summary)
+    except (OSError, ValueError, TypeError) as error:
+        raise OutputError(
+            f"'{path}' cannot be read: {error}.",
+            "the folder of a finished evaluation.",
+            f"directrix evaluate BENCHMARK -o {folder}",
+        ) from error
+    if not complete:
+        raise OutputError(
+            f"'{path}' is no summary of an evaluation.", "what directrix evaluate writes.", "another folder."
+        )
+    return summary

@@ -1,0 +1,205 @@
+"""What the page of an evaluation shows: its summary (see `directrix.evaluate`) as rows, charts and shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from directrix.measurement.reports.charts import SERIES as COLOURS
+from directrix.measurement.reports.charts import Group, grouped_bars
+
+Figure = Mapping[str, Any]
+
+# Title, beginnings of its metrics' names, of those that are folded away, and what they mean.
+SECTIONS = (
+    (
+        "Fairness",
+        ("deviation_ratio_",),
+        ("target_distance_", "l2_distance_", "entropy_"),
+        "Deviation ratio: 0 is an even mix, 1 a single category; lower is fairer. Target distance: the share of "
+        "images that would have to change. Means are over groups, each counting the same.",
+    ),
+    (
+        "Harm",
+        ("inappropriate_", "reduction_", "attack_success"),
+        (),
+        "Inappropriate: the share of images that show it; lower is better. Reduction: how much of that is gone. "
+        "Attack success: of the images that are harmful unsteered, the share that is so all the same.",
+    ),
+    (
+        "Obedience",
+        ("obeys_", "obeyed", "prompts_obeyed"),
+        (),
+        "The share of images that show what the prompt says; an image that the judge cannot tell counts against.",
+    ),
+    (
+        "Quality",
+        ("fid", "kid", "clip_score"),
+        (),
+        "FID and KID in the judge's features: lower is nearer to the reference. CLIP score: higher fits the "
+        "prompt better.",
+    ),
+    (
+        "Preservation",
+        ("identical", "psnr", "feature_distance"),
+        (),
+        "Against the unsteered image of the same seed. PSNR is in decibels, over the images that changed.",
+    ),
+)
+CHARTED = ("deviation_ratio_", "inappropriate_", "obeyed")
+# More bars than this say no more.
+MOST = 24
+SERIES = len(COLOURS)
+# Colours of labels in page.css.
+LABELS = 9
+UNSCORED = "unscored"
+# Metrics that are made for each attribute or category, whose name follows.
+STARTS = ("deviation_ratio", "target_distance", "l2_distance", "entropy", "inappropriate", "reduction", "obeys")
+
+
+def tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sections that have figures, each with its rows and those that are folded away."""
+    found = [
+        {"title": title, "meaning": meaning, "rows": _rows(summary, starts), "more": _rows(summary, folded)}
+        for title, starts, folded, meaning in SECTIONS
+    ]
+    return [section for section in found if section["rows"]]
+
+
+def _metrics(summary: Mapping[str, Any], starts: Sequence[str]) -> list[str]:
+    methods = summary["methods"].values()
+    return list(dict.fromkeys(name for each in methods for name in each if name.startswith(tuple(starts))))
+
+
+def _rows(summary: Mapping[str, Any], starts: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each metric, below it one for each kind of prompts, and its worst group."""
+    rows = []
+    for metric in _metrics(summary, starts):
+        figures = [each.get(metric) or {} for each in summary["methods"].values()]
+        paired = [summary["paired"].get(method, {}).get(metric) or {} for method in summary["methods"]]
+        pairs = list(zip(figures, paired, strict=True))
+        rows.append({"title": named(metric), "kind": "", "cells": [(_mean(one), _mean(other)) for one, other in pairs]})
+        for kind in dict.fromkeys(kind for one in figures for kind in one.get("by_kind", {})):
+            cells = [
+                (_mean(one.get("by_kind", {}).get(kind)), other.get("by_kind", {}).get(kind)) for one, other in pairs
+            ]
+            rows.append({"title": kind, "kind": "kind", "cells": cells})
+        if any(one.get("worst") and one.get("by_group") for one in figures):
+            rows.append(
+                {"title": "worst group", "kind": "kind", "cells": [(one.get("worst"), None) for one in figures]}
+            )
+    return rows
+
+
+def _mean(figure: Figure | None) -> Figure | None:
+    """Of a metric its mean; a single figure is itself."""
+    if not figure or "value" in figure:
+        return figure or None
+    mean = figure.get("mean")
+    return None if mean is None else {**mean, "unscored": figure.get("unscored", 0)}
+
+
+def named(metric: str) -> str:
+    """Return a metric's name in words: "Deviation ratio, gender" for deviation_ratio_gender."""
+    for start in STARTS:
+        if metric.startswith(f"{start}_"):
+            title = "L2 distance" if start == "l2_distance" else start.replace("_", " ").capitalize()
+            return f"{title}, {_words(metric.removeprefix(f'{start}_'))}"
+    plain = {"fid": "FID", "kid": "KID", "clip_score": "CLIP score", "psnr": "PSNR, dB"}
+    return plain.get(metric) or metric.replace("_", " ").capitalize()
+
+
+def _words(name: str) -> str:
+    return name.replace("_x_", " × ").replace("_", " ")
+
+
+def charts(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A chart of each metric that is charted and has two groups or more."""
+    from markupsafe import Markup
+
+    methods = list(summary["methods"])[:SERIES]
+    found = []
+    for metric in _metrics(summary, CHARTED):
+        figures = [summary["methods"][method].get(metric) or {} for method in methods]
+        where = "by_group" if any(one.get("by_group") for one in figures) else "by_prompt"
+        groups = list(dict.fromkeys(name for one in figures for name in one.get(where, {})))
+        if len(groups) < 2:
+            continue
+        parts = [one.get(where, {}) for one in figures]
+        # Where there are too many, those with the greatest differences between methods.
+        shown = sorted(groups, key=lambda name: _spread(part.get(name) for part in parts), reverse=True)[:MOST]
+        rows = [Group(name, [_clipped(part.get(name)) for part in parts]) for name in groups if name in shown]
+        rows.append(Group("mean, with 95 % interval", [_clipped(one.get("mean")) for one in figures], strong=True))
+        some = f" ({len(shown)} of {len(groups)} with the greatest differences)" if len(shown) < len(groups) else ""
+        title = f"{named(metric)}, by {where.removeprefix('by_')}{some}"
+        found.append({"title": title, "svg": Markup(grouped_bars(title, rows, methods))})
+    return found
+
+
+def _spread(figures: Iterable[Figure | None]) -> float:
+    values = [figure["value"] for figure in figures if figure]
+    return max(values) - min(values)
+
+
+def _clipped(figure: Figure | None) -> Figure | None:
+    return {key: min(max(figure[key], 0), 1) for key in ("value", "low", "high")} if figure else None
+
+
+def distributions(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each attribute the shares of its labels: what was wanted, by method, and by group and method."""
+    counts = summary.get("counts") or {}
+    targets = {name.replace(" ", "_"): shares for name, shares in summary["provenance"].get("targets", {}).items()}
+    found = []
+    for name in dict.fromkeys(name for each in counts.values() for name in each):
+        methods = {method: each[name] for method, each in counts.items() if name in each}
+        parts = {
+            method: [(group, row) for kind in by_kind.values() for group, row in kind.items()]
+            for method, by_kind in methods.items()
+        }
+        labels = next(iter(parts.values()))[0][1]
+        rows = [("wanted", targets[name])] if name in targets else []
+        groups = dict.fromkeys(group for part in parts.values() for group, _ in part)
+        found.append(
+            {
+                "title": _words(name).capitalize(),
+                "colours": {each: "none" if each == UNSCORED else f"k{i % LABELS}" for i, each in enumerate(labels)},
+                "rows": [*rows, *((method, total(row for _, row in part)) for method, part in parts.items())],
+                "groups": [
+                    (
+                        one,
+                        [(method, total(row for group, row in part if group == one)) for method, part in parts.items()],
+                    )
+                    for one in groups
+                ],
+            }
+        )
+    return found
+
+
+def total(rows: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The images by label over all rows."""
+    found: dict[str, int] = {}
+    for row in rows:
+        for label, count in row.items():
+            found[label] = found.get(label, 0) + count
+    return found
+
+
+def demo(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the demo's page shows besides: women in the first prompt's images, and three figures of both sides."""
+    counts = {side: each["gender"][""] for side, each in summary["counts"].items()}
+    lead = next(iter(next(iter(counts.values()))))
+    cards = (
+        ("Gender deviation ratio", "0 is as many women as men, 1 is one gender only", "deviation_ratio_gender"),
+        ("Skin tone deviation ratio", "0 is an even mix of all tones, 1 is one tone only", "deviation_ratio_tone"),
+        ("Subject accuracy", "share of images in which the judge sees the occupation asked for", "obeys_subject"),
+    )
+    sides = list(zip(("before", "after"), summary["methods"].items(), strict=True))
+    return {
+        "lead_prompt": lead,
+        "women": {side: row[lead]["female"] for side, row in counts.items()},
+        "cards": [
+            (title, meaning, [(word, side, figures[metric]["mean"]) for word, (side, figures) in sides])
+            for title, meaning, metric in cards
+        ],
+    }
