@@ -18,7 +18,7 @@ Figure = Mapping[str, Any]  # {"value", "low", "high"}; the ends of the interval
 PAPER, INK, SOFT, LINE = "#fbfaf7", "#1d2126", "#5a636e", "#e2dfd8"
 SERIES = ("#b9542c", "#1f7a78", "#4a63b8", "#a8801b", "#8a4fc8", "#5a636e")
 _VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", **{colour: f"s{place}" for place, colour in enumerate(SERIES)}}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "directrix",
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],

@@ -1,7 +1,7 @@
-"""The card of a direction: how good it is, as figures and as a page.
+"""The card of a direction: how good it is, as figures.
 
-The same seeds are drawn at rising strengths, and a judge looks. *Effect* is the share of pictures that show what the
-direction aims at; *kept* the share with the subject that the same seed has unsteered; *distance* how far the pixels are
+The same seeds are drawn at rising strengths, and a judge looks. *Effect* is the share of images that show the target
+label; *subject retained* the share with the subject that the same seed has unsteered; *distance* how far the pixels are
 from it; *leakage* how much the share of every label of every other attribute changes at strength 1.
 """
 
@@ -12,17 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from directrix import models
 from directrix._version import __version__
+from directrix.deprecation import upgraded
 from directrix.directions.card import FORMAT, markdown, sentence, stored
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
+from directrix.interventions.compatibility import check_model
 from directrix.interventions.steering import Steering
-from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse, Verdicts
+from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse
 from directrix.measurement.calibration.target import calibration_prompts, concept_of, find_target_label
 from directrix.measurement.reports.direction_card_image import Strip
 from directrix.measurement.reports.leakage import leakage, never_falls
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -70,19 +72,20 @@ def measure(
     seed: int = 2000,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Measure a direction on pictures of the same seeds at every strength; return its card, JSON values only.
+    """Measure a direction on images of the same seeds at every strength; return its card, JSON values only.
 
     Args:
-        aim: what the judge is to see; None for what the direction was calibrated with, else what ``aim_of`` finds.
+        target_label: what the judge is to see; None for what the direction was calibrated with, else what
+            ``find_target_label`` finds.
         prompts: None for ``calibration_prompts`` of the direction's concept.
         strengths: 0 and 1 are always among them.
-        num_inference_steps: of the pictures; None for the model's own.
-        seed: of the pictures. Calibration has another, so that the card is no echo of it.
+        num_inference_steps: of the images; None for the model's own.
+        seed: of the images. Calibration has another, so that the card is no echo of it.
 
     The card's figures are intervals {"value", "low", "high", "n"}:
-        strengths: by rising strength, "effect" and "kept" in [0, 1]; "distance", the mean over pictures of the root
-            mean square difference of pixels in [0, 1]; "shares" in [0, 1] of every label, by attribute. "kept" is None
-            where the judge knows no subjects, and where the subject is what the direction aims at.
+        strengths: by rising strength, "effect" and "subject_retained" in [0, 1]; "distance", the mean over images of
+            the root mean square difference of pixels in [0, 1]; "shares" in [0, 1] of every label, by attribute.
+            "subject_retained" is None where the judge knows no subjects, and where the target label is one.
         leakage: by attribute and label, the change in [-1, 1] of its share at strength 1; see ``leakage``.
         monotone: see ``never_falls``.
         cost: seconds, evaluations of the denoiser and peak memory in MB of the discovery; None where not recorded.
@@ -90,18 +93,18 @@ def measure(
     Raises:
         MismatchError: a direction of another model; raised before anything is drawn.
         ConceptError: the direction does not say what it was discovered with, and that is needed.
-        NoEffectError: no aim is given or found.
-        DirectrixError: the judge does not know the attribute that is aimed at.
+        NoEffectError: no target label is given or found.
+        DirectrixError: the judge does not know the target label's attribute.
     """
-    with Steering({direction: 1.0}).applied(pipeline):
-        pass  # a direction of another model fails here, before anything is drawn
-    steps = num_inference_steps or models.facts(pipeline).num_inference_steps
+    model = SteerableModel.of(pipeline)
+    check_model(pipeline, [direction])
+    steps = num_inference_steps or model.facts.num_inference_steps
     rising = sorted({0.0, 1.0, *map(float, strengths)})
     prompts = list(prompts or calibration_prompts(pipeline, concept_of(direction)))
     witness = _Witness(judge)
     effects: list[Interval] = []
     rows: list[dict[str, Any]] = []
-    leaked: dict[str, dict[str, Any]] = {}
+    leaked: dict[str, dict[str, Interval]] = {}
     with progress(len(rising) + 1, f"Measuring {direction.name}") as bar:
         target_label = target_label or _calibrated_for(direction)
         if target_label is None:
@@ -111,25 +114,26 @@ def measure(
         dose_response = DoseResponse(
             pipeline, witness, prompts, images_per_prompt, num_inference_steps=steps, seed=seed
         )
-        _check(target_label, dose_response.plain, judge)
+        if target_label.attribute not in dose_response.plain[0]:
+            raise DirectrixError(
+                f"The judge '{judge.name}' does not know the attribute '{target_label.attribute}' of the target "
+                f"label '{target_label}'.",
+                f"one of {', '.join(dose_response.plain[0])}.",
+                "the judge that the direction was calibrated with, or measure(..., target_label=TargetLabel(...)).",
+            )
         plain = witness.images
         bar.advance(1)
         for strength in rising:
             step = dose_response.step(direction, target_label, strength)
             effects.append(step.effect)
-            # Unsteered pictures are not drawn a second time.
-            images = plain if strength == 0 else witness.images
-            row = {**step.as_dict(), "distance": round(_distance(plain, images), 4)}
+            # Unsteered images are not drawn a second time.
+            distance = _distance(plain, plain if strength == 0 else witness.images)
+            row = {**step.as_dict(), "distance": round(distance, 4)}
             if SUBJECT not in dose_response.plain[0] or target_label.attribute == SUBJECT:
                 row["kept"] = None
             rows.append(row)
             if strength == 1:
-                leaked = {
-                    attribute: {label: change.as_dict() for label, change in labels.items()}
-                    for attribute, labels in leakage(
-                        dose_response.plain, witness.verdicts, target_label.attribute
-                    ).items()
-                }
+                leaked = leakage(dose_response.plain, witness.verdicts, target_label.attribute)
             bar.advance(1)
     recipe = direction.recipe
     card = {
@@ -149,7 +153,10 @@ def measure(
         "seed": seed,
         "strengths": rows,
         "monotone": never_falls(effects),
-        "leakage": leaked,
+        "leakage": {
+            attribute: {label: change.as_dict() for label, change in labels.items()}
+            for attribute, labels in leaked.items()
+        },
         "cost": {
             "seconds": recipe.get("seconds"),
             "denoiser_evaluations": recipe.get("denoiser_evaluations"),
@@ -163,18 +170,13 @@ def measure(
 
 
 def strip(pipeline: Any, direction: Direction, card: Mapping[str, Any], *, progress: Progress = silent) -> Strip:
-    """The first picture of up to four of the card's prompts at seven strengths, with the card's seeds and steps."""
+    """The first image of up to four of the card's prompts at seven strengths, with the card's seeds and steps."""
     prompts = card["prompts"][:SHOWN_PROMPTS]
+    settings = {"num_inference_steps": card["num_inference_steps"], "seed": card["seed"]}
     columns = []
     with progress(len(SHOWN), "Drawing the strip") as bar:
         for strength in SHOWN:
-            records = generate(
-                pipeline,
-                prompts,
-                interventions=Steering({direction: strength}),
-                num_inference_steps=card["num_inference_steps"],
-                seed=card["seed"],
-            )
+            records = generate(pipeline, prompts, interventions=Steering({direction: strength}), **settings)
             columns.append([record.image for record in records])
             bar.advance(1)
     return Strip(SHOWN, list(zip(prompts, zip(*columns, strict=True), strict=True)))
@@ -193,15 +195,5 @@ def _distance(before: Sequence[Image], after: Sequence[Image]) -> float:
 
 def _calibrated_for(direction: Direction) -> TargetLabel | None:
     calibration = direction.provenance.get("calibration")
-    target_label = calibration.get("aim") if isinstance(calibration, Mapping) else None
-    return TargetLabel(**target_label) if isinstance(target_label, Mapping) else None
-
-
-def _check(target_label: TargetLabel, verdicts: Verdicts, judge: Judge) -> None:
-    if target_label.attribute not in verdicts[0]:
-        raise DirectrixError(
-            f"The judge '{judge.name}' does not know the attribute '{target_label.attribute}' of the target "
-            f"label '{target_label}'.",
-            f"one of {', '.join(verdicts[0])}.",
-            "the judge that the direction was calibrated with, or measure(..., target_label=TargetLabel(...)).",
-        )
+    found = upgraded(calibration, {"aim": "target_label"}) if isinstance(calibration, Mapping) else {}
+    return TargetLabel(**found["target_label"]) if isinstance(found.get("target_label"), Mapping) else None

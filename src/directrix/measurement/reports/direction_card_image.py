@@ -53,6 +53,7 @@ def sheet(
     None in a row leaves a place empty. With a card, its chart lies below, from the first column to the last.
     """
     import matplotlib
+    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image as images_of
@@ -78,7 +79,7 @@ def sheet(
             figure.text(MARGIN / width, y, "\n".join(lines), va="center", parse_math=False)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-    found = images_of.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    found = images_of.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     for row, (_, images) in enumerate(cells):
         for column, image in enumerate(images):
             if image is not None:
