@@ -20,7 +20,7 @@ from directrix.directions.strength import expand
 from directrix.errors import MismatchError, StrengthError
 from directrix.interventions.compatibility import check_fit, check_model
 from directrix.interventions.steering import Steering, Window
-from directrix.models import activations, hooks, sites
+from directrix.models import activations
 from directrix.models.guidance import Guidance
 from directrix.models.identity import Site
 
@@ -135,7 +135,7 @@ class PromptConditioned(ABC):
         with ExitStack() as stack:
             if candidates and self._site is not None:
                 if self.remembers or not window.whole:
-                    stack.enter_context(hooks.before_call(sites.denoiser(pipeline), window.see))
+                    stack.enter_context(activations.before_call(pipeline, window.see))
                 guidance = Guidance(pipeline)
                 stack.enter_context(guidance.watching())
                 added = _Added(self, candidates, guidance, self._on, self._steering.branch, window)

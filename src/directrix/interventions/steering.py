@@ -16,7 +16,7 @@ from directrix.directions.direction import Direction
 from directrix.directions.strength import Strength, checked, checked_branch, expand
 from directrix.errors import DirectrixError, StrengthError
 from directrix.interventions.compatibility import check_fit, check_model
-from directrix.models import activations, families, hooks, sites
+from directrix.models import activations, families
 from directrix.models.guidance import Guidance
 from directrix.models.identity import Site
 
@@ -163,7 +163,7 @@ class Steering:
         guidance = Guidance(pipeline, self.guided)
         with ExitStack() as stack:
             if not window.whole:
-                stack.enter_context(hooks.before_call(sites.denoiser(pipeline), window.see))
+                stack.enter_context(activations.before_call(pipeline, window.see))
             if by_site:
                 stack.enter_context(guidance.watching())
             for site, directions in by_site.items():

@@ -8,10 +8,11 @@ is what the image, whose number of tokens follows from the denoiser's input, lea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from directrix.models import hooks, sites
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,41 +21,58 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def edit(pipeline: Any, site: Site, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+def edit(model: SteerableModel, site: Site, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
     """Passes the activations through `change`, from h to the new h, or to None to leave all as it is.
 
     Raises:
         SiteError: the denoiser has no such site.
     """
-    with _part(pipeline, site) as (module, inside, part):
+    model = SteerableModel.of(model)
+    with _part(model, site) as part:
 
-        def whole(h: Tensor) -> Tensor | None:
-            return part.changed(h, change)
+        def changed(h: Tensor) -> Tensor | None:
+            place = part.place(h)
+            if place is None:
+                return change(h)
+            new = change(h[place])
+            if new is None:
+                return None
+            whole = h.clone()
+            whole[place] = new
+            return whole
 
-        with (hooks.edit_input if inside else hooks.edit_output)(module, whole):
+        hook = hooks.edit_output if part.channels is None else hooks.edit_input
+        with hook(model.module_of(site), change if part.is_all else changed, compiled=model.compiled):
             yield
 
 
 @contextmanager
-def read(pipeline: Any, site: Site, see: Callable[[Tensor], None]) -> Iterator[None]:
+def read(model: SteerableModel, site: Site, see: Callable[[Tensor], None]) -> Iterator[None]:
     """Shows the activations to `see`, which must not change them.
 
     Raises:
         SiteError: the denoiser has no such site.
     """
-    with _part(pipeline, site) as (module, inside, part):
 
-        def whole(h: Tensor) -> None:
-            see(part.of(h))
+    def shown(h: Tensor) -> None:
+        see(h)
 
-        with (hooks.read_input if inside else hooks.read_output)(module, whole):
-            yield
+    with edit(model, site, shown):
+        yield
+
+
+def before_call(
+    model: SteerableModel, see: Callable[[tuple[Any, ...], Mapping[str, Any]], None]
+) -> AbstractContextManager[None]:
+    """Shows the arguments of each call of the denoiser to `see(args, kwargs)`; see `hooks.before_call`."""
+    model = SteerableModel.of(model)
+    return hooks.before_call(model.denoiser, see, compiled=model.compiled)
 
 
 def by_image(compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     """``compute(rows)``, on a CPU for one row at a time.
 
-    There the last bits of a product depend on how many rows it has, and a picture's bits must not depend on its batch.
+    There the last bits of a product depend on how many rows it has, and an image's bits must not depend on its batch.
     On an accelerator the layers' own do anyway, and many small products would keep it waiting.
     """
     import torch
@@ -65,23 +83,25 @@ def by_image(compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
 
 
 @contextmanager
-def _part(pipeline: Any, site: Site) -> Iterator[tuple[nn.Module, bool, _Part]]:
-    network = sites.denoiser(pipeline)
+def _part(model: SteerableModel, site: Site) -> Iterator[_Part]:
+    network = model.denoiser
     found = sites.heads(network, site.name)
-    part = _Part(network, None if found is None else slice(found.start, found.stop))
-    with ExitStack() as stack:
-        if site.layout == "channels-last" and sites.blocks(network):
-            stack.enter_context(hooks.before_call(network, part.see))
-        yield sites.module_of(pipeline, site), found is not None, part
+    streams = site.layout == "channels-last" and bool(sites.blocks(network))
+    part = _Part(network, None if found is None else slice(found.start, found.stop), not streams and found is None)
+    with before_call(model, part.see) if streams else nullcontext():
+        yield part
 
 
 class _Part:
-    """Which tokens and channels of a tensor are meant."""
+    """Which tokens and channels of a tensor are meant.
 
-    def __init__(self, network: nn.Module, channels: slice | None) -> None:
+    channels: those of the heads; None for all. is_all: whether the whole tensor is, whatever its shape.
+    """
+
+    def __init__(self, network: nn.Module, channels: slice | None, is_all: bool) -> None:
+        self.channels, self.is_all = channels, is_all
         self._config: Any = getattr(network, "config", {})
         self._mixed = hasattr(network, "context_refiner")
-        self._channels = channels
         self._tokens = 0
         self._text: Tensor | None = None
 
@@ -98,30 +118,13 @@ class _Part:
         mask = kwargs.get("encoder_attention_mask") if self._mixed else None
         self._text = None if mask is None else mask.sum(dim=1)
 
-    def of(self, h: Tensor) -> Tensor:
-        """The part of h that is meant."""
-        place = self._place(h)
-        return h if place is None else h[place]
-
-    def changed(self, h: Tensor, change: Callable[[Tensor], Tensor | None]) -> Tensor | None:
-        """h with the part changed; None where nothing is."""
-        place = self._place(h)
-        if place is None:
-            return change(h)
-        new = change(h[place])
-        if new is None:
-            return None
-        whole = h.clone()
-        whole[place] = new
-        return whole
-
-    def _place(self, h: Tensor) -> Any:
+    def place(self, h: Tensor) -> Any:
         """An index of h, or None for all of it."""
         import torch
 
-        channels = slice(None) if self._channels is None else self._channels
+        channels = slice(None) if self.channels is None else self.channels
         if h.ndim != 3 or not 0 < self._tokens < h.shape[1]:
-            return None if self._channels is None else (..., channels)
+            return None if self.channels is None else (..., channels)
         if self._text is None:
             return slice(None), slice(h.shape[1] - self._tokens, None), channels
         rows = torch.arange(h.shape[0], device=h.device)[:, None, None]

@@ -1,6 +1,6 @@
-"""Which half of guidance the denoiser is asked about at present.
+"""Which branch of guidance the denoiser is asked about at present.
 
-Most pipelines put both halves into one batch; some call the denoiser twice a step; some have the guidance scale built
+Most pipelines put both branches into one batch; some call the denoiser twice a step; some have the guidance scale built
 in, or none. Some say so, some only pass it on.
 """
 
@@ -13,11 +13,12 @@ from functools import update_wrapper
 from typing import Any, NamedTuple
 
 from directrix.errors import StrengthError
-from directrix.models import families, hooks, sites
+from directrix.models import activations, sites
+from directrix.models.steerable import SteerableModel
 
 
 class Call(NamedTuple):
-    """One call of the denoiser: whether the picture is guided, and how the call's batch is laid out (`strength`)."""
+    """One call of the denoiser: whether the image is guided, and how the call's batch is laid out (`strength`)."""
 
     guided: bool
     layout: str
@@ -27,15 +28,16 @@ class Guidance:
     """Follows a pipeline's calls of its denoiser.
 
     Args:
-        guided: whether the batch holds both halves; None to find out.
+        guided: whether the batch holds both branches; None to find out.
     """
 
-    def __init__(self, pipeline: Any, guided: bool | None = None) -> None:
-        self._pipeline = pipeline
+    def __init__(self, model: SteerableModel, guided: bool | None = None) -> None:
+        self._model = SteerableModel.of(model)
+        self._pipeline = self._model.pipeline
         self._given = guided
-        self._layout = families.guidance_layout(pipeline)
-        self._told: bool | None = None
-        self._half = "conditional"
+        self._layout = self._model.guidance_layout
+        self._stated: bool | None = None
+        self._branch = "conditional"
         self._seen: tuple[Any, Any] | None = None
         self._alone = False
         self._partial = False
@@ -47,19 +49,19 @@ class Guidance:
         Raises:
             StrengthError: a pipeline whose batches have three parts.
         """
-        network = sites.denoiser(self._pipeline)
-        name = type(self._pipeline).__name__
+        name = self._model.name
         if self._given is None and ("PAG" in name or "InstructPix2Pix" in name):
             raise StrengthError(
                 f"The batches of {name} have three parts, of which two cannot be told apart.",
-                "a pipeline with two halves of guidance or none.",
+                "a pipeline with two branches of guidance or none.",
                 "the pipeline of the same model without it.",
             )
         with ExitStack() as stack:
             # A U-Net's pipeline says all that there is to know.
-            if sites.blocks(network):
-                stack.enter_context(hooks.before_call(network, self._see))
-            if sites.blocks(network) or not declares_guidance(self._pipeline):
+            streams = sites.blocks(self._model.denoiser)
+            if streams:
+                stack.enter_context(activations.before_call(self._model, self._see))
+            if streams or not declares_guidance(self._pipeline):
                 stack.enter_context(_listening(self._pipeline, self._hear))
             yield
 
@@ -70,9 +72,9 @@ class Guidance:
             StrengthError: nobody can tell whether it is guided.
         """
         if self._layout == "two-calls":
-            if self._given is False or (self._half == "conditional" and self._alone):
+            if self._given is False or (self._branch == "conditional" and self._alone):
                 return Call(False, "conditional")
-            return Call(True, self._half)
+            return Call(True, self._branch)
         if self._partial:
             return Call(True, "conditional")
         return Call(self._guided(), self._layout)
@@ -80,36 +82,36 @@ class Guidance:
     def _guided(self) -> bool:
         if self._given is not None:
             return self._given
-        if self._told is not None and _declared(self._pipeline) is None:
-            return self._told
-        return is_guided(self._pipeline)
+        if self._stated is not None and _declared(self._pipeline) is None:
+            return self._stated
+        return is_guided(self._model)
 
-    def _hear(self, told: bool | None) -> None:
-        """A drawing begins: its first call is no second one, even if it is about the state of the last drawing's."""
-        self._told = self._told if told is None else told
-        self._half, self._seen = "conditional", None
+    def _hear(self, stated: bool | None) -> None:
+        """A pipeline call begins: its first step is no second one, even if it is about the state of the last call's."""
+        self._stated = self._stated if stated is None else stated
+        self._branch, self._seen = "conditional", None
 
     def _see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        # A third call without some layers, of the conditional half alone (Stable Diffusion 3.5).
+        # A third call without some layers, of the conditional branch alone (Stable Diffusion 3.5).
         self._partial = kwargs.get("skip_layers") is not None
         if self._layout != "two-calls":
             return
         state = kwargs.get("hidden_states", args[0] if args else None)
         time = kwargs.get("timestep")
         # The second call of a step is about the very same state at the same time.
-        again = self._half == "conditional" and self._seen is not None and _same(self._seen, (state, time))
+        again = self._branch == "conditional" and self._seen is not None and _same(self._seen, (state, time))
         first = self._seen is None
         self._alone = (
             not bool(self._pipeline.do_classifier_free_guidance)
             if declares_guidance(self._pipeline)
-            else not first and not again and self._half == "conditional"
+            else not first and not again and self._branch == "conditional"
         )
-        self._half = "unconditional" if again else "conditional"
+        self._branch = "unconditional" if again else "conditional"
         self._seen = (state, time)
 
 
 class _Ear:
-    """Stands in for a pipeline's `encode_prompt`, with which every drawing begins, and tells all who listen of it."""
+    """Stands in for a pipeline's `encode_prompt`, with which every call begins, and tells all who listen of it."""
 
     def __init__(self, original: Callable[..., Any], own: bool) -> None:
         self.original, self.own = original, own
@@ -118,24 +120,24 @@ class _Ear:
         update_wrapper(self, original)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        told = self._guided(args, kwargs)
+        guided = self._guided(args, kwargs)
         for hear in tuple(self.listeners):
-            hear(told)
+            hear(guided)
         return self.original(*args, **kwargs)
 
     def _guided(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool | None:
-        """What it is told about guidance; None where that is nothing."""
+        """What it is given about guidance; None where that is nothing."""
         try:
-            told = self._signature.bind(*args, **kwargs).arguments.get("do_classifier_free_guidance")
+            guided = self._signature.bind(*args, **kwargs).arguments.get("do_classifier_free_guidance")
         except TypeError:
             # The call itself will say what is wrong with it.
             return None
-        return None if told is None else bool(told)
+        return None if guided is None else bool(guided)
 
 
 @contextmanager
 def _listening(pipeline: Any, hear: Callable[[bool | None], None]) -> Iterator[None]:
-    """Within, `hear` is told when a drawing begins, and of its guidance what PixArt and its like tell nobody else.
+    """Within, `hear` learns when a pipeline call begins, and of its guidance what PixArt and its like tell nobody else.
 
     In diffusers 0.31 Lumina declares its guidance too, and fails when it is asked.
 
@@ -171,13 +173,15 @@ def tells_guidance(pipeline_class: type) -> bool:
     return hasattr(pipeline_class, "do_classifier_free_guidance") or hasattr(pipeline_class, "encode_prompt")
 
 
-def is_guided(pipeline: Any) -> bool:
-    """Whether the denoiser's batch holds both halves of guidance now; StrengthError where nobody can tell."""
-    if families.guidance_layout(pipeline) == "none":
+def is_guided(model: SteerableModel) -> bool:
+    """Whether the denoiser's batch holds both branches of guidance now; StrengthError where nobody can tell."""
+    model = SteerableModel.of(model)
+    pipeline = model.pipeline
+    if model.guidance_layout == "none":
         return False
     if not declares_guidance(pipeline):
         raise StrengthError(
-            f"{type(pipeline).__name__} does not say whether its batch holds both halves of guidance.",
+            f"{model.name} does not say whether its batch holds both branches of guidance.",
             "a pipeline with `do_classifier_free_guidance`.",
             "guided=True or guided=False.",
         )

@@ -1,22 +1,18 @@
-"""Hooks on modules of a frozen model. No other file registers any.
+"""Hooks on modules of a frozen model. No other file opens any.
 
-Each function is a context manager: the hook is gone afterwards, also when the code inside raised.
-
-A module has one port, through which everything goes that is to be done to it; in a compiled model that is one operator
-(``_opaque``). Dynamo does not look at hooks when it decides whether a graph still fits, but it does look at a module's
-class: so a module with an open port has a class of its own, of the same name.
+Each function is a context manager: the hook is gone afterwards, also when the code inside raised. On a model that runs
+as it is written these are torch's own hooks and nothing else. Where the model is compiled (``compiled=True``, see
+`SteerableModel.compiled`), graphs that know of no hook must be told, which `models.compiled` does.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
-from directrix.errors import SiteError
-from directrix.models import compiled_ops
+from directrix.models.ports import CALL, INPUT, OPEN, OUTPUT, PORTS, Port, register
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,14 +20,8 @@ if TYPE_CHECKING:
 Edit = Callable[["Tensor"], "Tensor | None"]
 See = Callable[[tuple[Any, ...], Mapping[str, Any]], None]
 
-CALL, INPUT, OUTPUT = "call", "input", "output"
-# A compiled graph holds a port's number as a constant, so a module keeps its port for life.
-_PORTS: WeakKeyDictionary[nn.Module, _Port] = WeakKeyDictionary()
-_NUMBERS = itertools.count()
 
-
-@contextmanager
-def edit_output(module: nn.Module, edit: Edit) -> Iterator[None]:
+def edit_output(module: nn.Module, edit: Edit, *, compiled: bool = False) -> AbstractContextManager[None]:
     """Passes each output of the module through `edit`.
 
     Args:
@@ -43,215 +33,82 @@ def edit_output(module: nn.Module, edit: Edit) -> Iterator[None]:
     Raises:
         SiteError: (during the forward pass) the module puts out no tensor.
     """
-    with _port(module).open(module, OUTPUT, edit):
-        yield
+    return _open(module, OUTPUT, edit, compiled)
 
 
-@contextmanager
-def read_output(module: nn.Module, read: Callable[[Tensor], None]) -> Iterator[None]:
+def read_output(
+    module: nn.Module, read: Callable[[Tensor], None], *, compiled: bool = False
+) -> AbstractContextManager[None]:
     """Shows each output of the module to `read`, which must not change it; of a tuple, its hidden states."""
-
-    def unchanged(output: Tensor) -> None:
-        read(output)
-
-    with edit_output(module, unchanged):
-        yield
+    return _open(module, OUTPUT, _only_seen(read), compiled)
 
 
-@contextmanager
-def edit_input(module: nn.Module, edit: Edit) -> Iterator[None]:
+def edit_input(module: nn.Module, edit: Edit, *, compiled: bool = False) -> AbstractContextManager[None]:
     """Passes the module's first argument through `edit`, as `edit_output` does its output."""
-    with _port(module).open(module, INPUT, edit):
-        yield
+    return _open(module, INPUT, edit, compiled)
 
 
-@contextmanager
-def read_input(module: nn.Module, read: Callable[[Tensor], None]) -> Iterator[None]:
+def read_input(
+    module: nn.Module, read: Callable[[Tensor], None], *, compiled: bool = False
+) -> AbstractContextManager[None]:
     """Shows the module's first argument to `read`, which must not change it."""
-
-    def unchanged(given: Tensor) -> None:
-        read(given)
-
-    with edit_input(module, unchanged):
-        yield
+    return _open(module, INPUT, _only_seen(read), compiled)
 
 
-@contextmanager
-def before_call(module: nn.Module, see: See) -> Iterator[None]:
+def before_call(module: nn.Module, see: See, *, compiled: bool = False) -> AbstractContextManager[None]:
     """Shows the arguments of each call of the module to `see(args, kwargs)` before it runs.
 
     In a compiled denoiser it is shown the state (as `sample` and `hidden_states`), `timestep`,
     `encoder_attention_mask` and `skip_layers` alone, and all of them by name.
     """
-    with _port(module).open(module, CALL, see):
-        yield
+    return _open(module, CALL, see, compiled)
 
 
 def retained() -> Callable[[], AbstractContextManager[None]]:
     """What is open now on every module, as a context manager that opens it again where it was closed since."""
-    held = [
-        (port, module, kind, each)
-        for module, port in _PORTS.items()
-        for kind, among in port.among.items()
-        for each in among
-    ]
+    ports = [PORTS[number] for number in sorted(PORTS)]
+    contents = [(port, kind, each) for port in ports for kind, among in port.functions.items() for each in among]
 
     @contextmanager
     def again() -> Iterator[None]:
         with ExitStack() as stack:
-            for port, module, kind, each in held:
-                if not any(other is each for other in port.among[kind]):
-                    stack.enter_context(port.open(module, kind, each))
+            for port, kind, each in contents:
+                if not any(other is each for other in port.functions[kind]):
+                    stack.enter_context(_open(port.module, kind, each, port.compiled))
             yield
 
     return again
 
 
-class _Port:
-    """What is done to one module, of each kind in the order it came in; a hook for each kind that there is."""
+def _only_seen(read: Callable[[Tensor], None]) -> Edit:
+    def unchanged(h: Tensor) -> None:
+        read(h)
 
-    def __init__(self) -> None:
-        self.number = next(_NUMBERS)
-        self.among: dict[str, list[Callable[..., Any]]] = {CALL: [], INPUT: [], OUTPUT: []}
-        self._handles: dict[str, Any] = {}
-        self._ids: dict[str, int] = {}
-        self._classes: dict[tuple[type, ...], type] = {}
+    return unchanged
 
-    @contextmanager
-    def open(self, module: nn.Module, kind: str, each: Callable[..., Any]) -> Iterator[None]:
-        """Adds one of a kind and takes it out again."""
-        among = self.among[kind]
-        among.append(each)
-        try:
-            self._fit(module)
+
+@contextmanager
+def _open(module: nn.Module, kind: str, function: Callable[..., Any], compiled: bool) -> Iterator[None]:
+    if compiled:
+        from directrix.models.compiled import opened
+
+        with opened(module, kind, function):
             yield
-        finally:
-            # By identity: bound methods are equal when their objects are.
-            del among[max(place for place, other in enumerate(among) if other is each)]
-            self._fit(module)
-
-    def edited(self, kind: str, value: Tensor) -> Tensor | None:
-        """The value after all edits of a kind; None where none of them changed it."""
-        result = None
-        for edit in tuple(self.among[kind]):
-            changed = edit(value if result is None else result)
-            result = result if changed is None else changed
-        return result
-
-    def show(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Shows a call's arguments to whoever wants to see them."""
-        for see in tuple(self.among[CALL]):
-            see(args, kwargs)
-
-    def _fit(self, module: nn.Module) -> None:
-        """Registers the hooks that are needed now, removes the others, and gives the module the class for them."""
-        for kind, among in self.among.items():
-            if among and kind not in self._handles:
-                self._handles[kind] = self._registered(module, kind)
-            elif not among and kind in self._handles:
-                self._handles.pop(kind).remove()
-        plain = getattr(type(module), "_plain_class", type(module))
-        wanted = self._class(plain) if self._handles else plain
-        if type(module) is not wanted:
-            module.__class__ = wanted
-
-    def _registered(self, module: nn.Module, kind: str) -> Any:
-        """The hook's handle. Each time under the number it had the first time: dynamo of torch 2.6 guards on it."""
-        from torch.utils.hooks import RemovableHandle
-
-        makers = {CALL: self._before_call, INPUT: self._before, OUTPUT: self._after}
-        following = RemovableHandle.next_id
-        RemovableHandle.next_id = self._ids.get(kind, following)
-        try:
-            handle = makers[kind](module)
-        finally:
-            RemovableHandle.next_id = max(following, RemovableHandle.next_id)
-        self._ids[kind] = handle.id
-        return handle
-
-    def _class(self, plain: type) -> type:
-        """A subclass that differs in nothing but that it is another one.
-
-        One for each set of hooks, and of this port alone: models of one structure share their graphs.
-        """
-        key: tuple[Any, ...] = (plain, *sorted(self._handles))
-        if key not in self._classes:
-            names = {name: getattr(plain, name) for name in ("__module__", "__qualname__", "__doc__")}
-            self._classes[key] = type(plain.__name__, (plain,), {**names, "_plain_class": plain})
-        return self._classes[key]
-
-    def _after(self, module: nn.Module) -> Any:
-        from torch.compiler import is_compiling
-
-        number, operator = self.number, compiled_ops.edit(OUTPUT)
-
-        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-            place = _place(module, args, kwargs, output)
-            hidden = output if place is None else output[place]
-            new = operator(hidden, number) if is_compiling() else self.edited(OUTPUT, hidden)
-            return new if new is None or place is None else (*output[:place], new, *output[place + 1 :])
-
-        return module.register_forward_hook(hook, with_kwargs=True)
-
-    def _before(self, module: nn.Module) -> Any:
-        from torch.compiler import is_compiling
-
-        number, operator = self.number, compiled_ops.edit(INPUT)
-
-        def hook(_module: nn.Module, args: tuple[Any, ...]) -> Any:
-            new = operator(args[0], number) if is_compiling() else self.edited(INPUT, args[0])
-            return None if new is None else (new, *args[1:])
-
-        return module.register_forward_pre_hook(hook)
-
-    def _before_call(self, module: nn.Module) -> Any:
-        import torch
-        from torch.compiler import is_compiling
-
-        number, operator = self.number, compiled_ops.show()
-
-        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if not is_compiling():
-                self.show(args, kwargs)
-                return None
-            name = "sample" if "sample" in kwargs else "hidden_states"
-            time = kwargs.get("timestep", args[1] if len(args) > 1 else None)
-            # A tuple: dynamo of torch 2.6 knows no union of types.
-            if isinstance(time, (int, float)):
-                time = torch.full((), time)
-            rest = (time, kwargs.get("encoder_attention_mask"), kwargs.get("skip_layers") is not None, number)
-            if args:
-                return (operator(args[0], *rest), *args[1:]), kwargs
-            return args, {**kwargs, name: operator(kwargs[name], *rest)}
-
-        return module.register_forward_pre_hook(hook, with_kwargs=True)
+        return
+    port = Port(module)
+    port.functions[kind].append(function)
+    handle = register(module, port, kind, function, partial(_traced, kind, port.number))
+    OPEN[port.number] = True
+    try:
+        yield
+    finally:
+        del OPEN[port.number]
+        handle.remove()
+        port.close(kind, function)
 
 
-def _port(module: nn.Module) -> _Port:
-    if module not in _PORTS:
-        port = _PORTS[module] = _Port()
-        compiled_ops.PORTS[port.number] = port
-    return _PORTS[module]
+def _traced(kind: str, number: int, *given: Any) -> Any:
+    """For a model that is compiled while the hook is open."""
+    from directrix.models.compiled import traced_late
 
-
-def _place(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> int | None:
-    """Where in the output the hidden states are; None where it is they."""
-    import torch
-
-    if isinstance(output, torch.Tensor):
-        return None
-    tensors = (
-        [place for place, each in enumerate(output) if isinstance(each, torch.Tensor)]
-        if isinstance(output, tuple)
-        else []
-    )
-    if not tensors:
-        raise SiteError(
-            f"{type(module).__name__} returns {type(output).__name__} without a tensor of hidden states in it.",
-            "a module that returns a single tensor, or a block of a denoiser.",
-            "another site, such as the mid block of a U-Net.",
-        )
-    # Blocks of two streams put their text out as well: first in most families, last in some.
-    given = kwargs.get("hidden_states", args[0] if args else None)
-    alike = [place for place in tensors if output[place].shape == getattr(given, "shape", None)]
-    return (alike or tensors)[-1]
+    return traced_late(kind, number, *given)

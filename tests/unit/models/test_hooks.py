@@ -29,12 +29,21 @@ def test_all_are_gone_after_an_exception():
         hooks.read_output(module, lambda h: None),
         hooks.before_call(module, lambda a, k: None),
     ):
-        assert type(module) is not nn.Identity and type(module).__name__ == "Identity"
+        assert type(module) is nn.Identity
         raise RuntimeError
-    # The class is what a compiled graph is told by.
-    assert type(module) is nn.Identity
     assert not module._forward_hooks
     assert not module._forward_pre_hooks
+
+
+def test_on_a_compiled_model_the_class_changes_as_long_as_a_hook_is_open():
+    """The class is what a compiled graph is told by."""
+    module = nn.Identity()
+    with pytest.raises(RuntimeError), hooks.edit_output(module, lambda h: h + 1, compiled=True):
+        assert type(module) is not nn.Identity and type(module).__name__ == "Identity"
+        assert module(torch.zeros(2)).tolist() == [1.0, 1.0]
+        raise RuntimeError
+    assert type(module) is nn.Identity
+    assert not module._forward_hooks
 
 
 def test_calls_are_seen_with_their_keywords():

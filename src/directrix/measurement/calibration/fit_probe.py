@@ -26,7 +26,7 @@ from directrix.interventions.protocol import Intervention, select
 from directrix.interventions.steering import Window
 from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
-from directrix.models import activations, hooks, sites
+from directrix.models import activations
 from directrix.models.guidance import Guidance
 from directrix.progress import Progress, silent
 
@@ -294,7 +294,7 @@ class _Recorded:
             steps.setdefault(window.timestep, half.half().cpu() if half.abs().max() < HALF else half.cpu())
 
         with ExitStack() as stack:
-            stack.enter_context(hooks.before_call(sites.denoiser(pipeline), window.see))
+            stack.enter_context(activations.before_call(pipeline, window.see))
             stack.enter_context(guidance.watching())
             stack.enter_context(activations.read(pipeline, self._site, see))
             stack.enter_context(self._inner.applied(pipeline))
