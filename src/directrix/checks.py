@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -49,8 +50,8 @@ def number(
     remedy: str = "",
 ) -> float:
     """The value as a finite float in [least, most] and greater than `above`."""
-    valid = isinstance(value, int | float) and not isinstance(value, bool)
-    if not valid or not math.isfinite(value) or not least <= value <= most or value <= above:
+    valid = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if not valid or not least <= value <= most or value <= above:
         if math.isfinite(least) and math.isfinite(most):
             expected = f"a number from {least:g} to {most:g}."
         elif math.isfinite(above):

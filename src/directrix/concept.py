@@ -1,7 +1,7 @@
 """A concept in words: what is wanted, and the same with the concept left out.
 
 A *prompt pair* holds a target prompt y+ ("a woman") and a neutral one y- ("a person"). An *anti-concept*
-(safety) has a negative prompt as well: its pictures x+ are drawn from the target prompt, which is then
+(safety) has a negative prompt as well: its images x+ are drawn from the target prompt, which is then
 usually the neutral one, while the negative prompt ("violence") pushes the concept out of them.
 """
 
@@ -10,15 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from directrix.errors import ConceptError, suggestion
-
-
-def _checked(prompt: object, role: str) -> str:
-    if not isinstance(prompt, str):
-        raise ConceptError(f"The {role} prompt is a {type(prompt).__name__}.", "text.", 'a string such as "a woman".')
-    if not prompt.strip():
-        raise ConceptError(f"The {role} prompt is empty.", "at least one word.", f"give the {role} prompt some words.")
-    return prompt
+from directrix.checks import one_of
+from directrix.errors import ConceptError
 
 
 @dataclass(frozen=True)
@@ -26,8 +19,8 @@ class PromptPair:
     """Two prompts that differ in the concept only.
 
     Args:
-        target: y+, the prompt that the pictures x+ are drawn from.
-        neutral: y-, the prompt that the steered model is told.
+        target: y+, the prompt that the images x+ are drawn from.
+        neutral: y-, the prompt that the steered model gets.
         negative: negative prompt under which x+ is drawn from `target`; None for an ordinary concept.
 
     Raises:
@@ -39,11 +32,12 @@ class PromptPair:
     negative: str | None = None
 
     def __post_init__(self) -> None:
-        _checked(self.target, "target")
-        _checked(self.neutral, "neutral")
-        if self.negative is not None:
-            _checked(self.negative, "negative")
-        elif self.target.strip() == self.neutral.strip():
+        for role, prompt in vars(self).items():
+            if not isinstance(prompt, str | None) or (prompt is None and role != "negative"):
+                raise ConceptError(f"The {role} prompt is a {type(prompt).__name__}.", "text.", 'such as "a woman".')
+            if prompt is not None and not prompt.strip():
+                raise ConceptError(f"The {role} prompt is empty.", "at least one word.")
+        if self.negative is None and self.target.strip() == self.neutral.strip():
             raise ConceptError(
                 f"The target and the neutral prompt are both '{self.target}'.",
                 "two prompts that differ in the concept.",
@@ -103,28 +97,25 @@ class Concept:
                     f'target="a {name}".',
                 )
             target = neutral
-        targets, neutrals = _listed(target), _listed(neutral)
-        negatives: list[str] | list[None] = [None] if negative is None else _listed(negative)
-        count = max(len(targets), len(neutrals), len(negatives))
-        columns = []
-        for role, prompts in (("target", targets), ("neutral", neutrals), ("negative", negatives)):
+        given = {"target": target, "neutral": neutral, "negative": negative}
+        columns: dict[str, list] = {
+            role: [prompts] if prompts is None or isinstance(prompts, str) else list(prompts)
+            for role, prompts in given.items()
+        }
+        count = max(map(len, columns.values()))
+        for role, prompts in columns.items():
             if len(prompts) not in (1, count):
                 raise ConceptError(
                     f"The concept '{name}' has {len(prompts)} {role} prompts, but {count} of another kind.",
                     f"{count} of each kind, or a single one that goes with all.",
-                    f"give 1 or {count} {role} prompts.",
                 )
-            columns.append(list(prompts) * (count if len(prompts) == 1 else 1))
-        return cls(name, tuple(PromptPair(*row) for row in zip(*columns, strict=True)))
+        rows = zip(*(prompts * (count if len(prompts) == 1 else 1) for prompts in columns.values()), strict=True)
+        return cls(name, tuple(PromptPair(*row) for row in rows))
 
     @property
     def anti(self) -> bool:
         """Whether a negative prompt keeps something out: the direction found is then always added."""
         return any(pair.negative is not None for pair in self.pairs)
-
-
-def _listed(prompts: str | Sequence[str]) -> list[str]:
-    return [prompts] if isinstance(prompts, str) else list(prompts)
 
 
 @dataclass(frozen=True)
@@ -156,7 +147,7 @@ class AttributeSet:
         names = [concept.name for concept in self.concepts]
         if len(names) < 2 or len(set(names)) < len(names):
             raise ConceptError(
-                f"The attribute set '{self.name}' holds the concepts {names}.",
+                f"The attribute set '{self.name}' has the concepts {names}.",
                 "two or more, each with a name of its own.",
                 "add or rename concepts.",
             )
@@ -170,13 +161,14 @@ class AttributeSet:
         if not self.words:
             return self
         concepts = tuple(
-            Concept(concept.name, (*concept.pairs, *(_told(subject, word) for subject in subjects)))
+            Concept(concept.name, (*concept.pairs, *(_pair(subject, word) for subject in subjects)))
             for concept, word in zip(self.concepts, self.words, strict=True)
         )
         return AttributeSet(self.name, concepts, self.words)
 
 
-def _told(subject: str, word: str) -> PromptPair:
+def _pair(subject: str, word: str) -> PromptPair:
+    """The subject with the word before its noun, and without it."""
     article, _, noun = subject.partition(" ")
     if article not in ("a", "an") or not noun.strip():
         raise ConceptError(f"The subject is {subject!r}.", "a noun with its article.", '"a judge".')
@@ -200,8 +192,4 @@ def attribute_set(name: str) -> AttributeSet:
         ConceptError: no such set; the message names the nearest one.
     """
     plain = str(name).strip().lower().replace("-", " ").replace("_", " ")
-    if plain not in ATTRIBUTE_SETS:
-        raise ConceptError(
-            f"There is no attribute set '{name}'.", "the name of one.", suggestion(plain, ATTRIBUTE_SETS)
-        )
-    return ATTRIBUTE_SETS[plain]
+    return ATTRIBUTE_SETS[one_of("attribute set", plain, ATTRIBUTE_SETS, error=ConceptError)]

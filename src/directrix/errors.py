@@ -53,7 +53,7 @@ class HubError(DirectrixError):
 
 
 class MismatchError(DirectrixError):
-    """Things of different models, sites or shapes were brought together."""
+    """Directions, models or sites that do not belong together."""
 
 
 class ConceptError(DirectrixError):
@@ -91,9 +91,12 @@ class NoEffectError(DirectrixError):
 
 
 class InterruptedRun(DirectrixError):
-    """A long run was stopped before its end; what it had done is kept."""
+    """A long run was stopped before its end; what it had done is stored."""
 
-    exit_code = 2
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""A catalogue: the directions at hand, found by name, each with the strength it is to have."""
+"""The directions at hand, found by name, each with the strength it is to have."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ class Catalogue:
                 listed = _listed(each)
                 if len(listed) != 1:
                     raise PolicyError(f"'{name}' stands for {len(listed)} directions.", "one direction each.")
-                direction = listed[0]
-                self._add(direction if direction.name == name else direction.with_(name=str(name)))
+                self._add(listed[0] if listed[0].name == name else listed[0].with_(name=str(name)))
         else:
             for direction in _listed(directions):
                 self._add(direction)
@@ -52,11 +51,9 @@ class Catalogue:
     @classmethod
     def of(cls, directions: Directions, strengths: Mapping[str, float] | None = None) -> Catalogue:
         """A catalogue as it is, or a new one."""
-        if isinstance(directions, Catalogue) and not strengths:
-            return directions
-        if isinstance(directions, Catalogue):
-            return cls(directions._directions, {**directions._strengths, **(strengths or {})})
-        return cls(directions, strengths)
+        if not isinstance(directions, Catalogue):
+            return cls(directions, strengths)
+        return cls(directions._directions, {**directions._strengths, **strengths}) if strengths else directions
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,8 +71,7 @@ class Catalogue:
         if isinstance(what, Mapping):
             numbers = {self.direction(name): checked(strength) for name, strength in what.items()}
             return {each: number for each, number in numbers.items() if isinstance(number, float)}
-        names = [what] if isinstance(what, str) else list(what)
-        found = [find(name, self._directions, "direction") for name in names]
+        found = [self.direction(name).name for name in ([what] if isinstance(what, str) else what)]
         return {self._directions[name]: self._strengths[name] for name in found}
 
     def _add(self, direction: Direction) -> None:

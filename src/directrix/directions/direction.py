@@ -10,15 +10,14 @@ size; a (C,) one is free of it. Resizing is never silent: see `resized` and `poo
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from directrix.checks import number
 from directrix.directions import hub, serialization
-from directrix.directions.algebra import check_alike, derivation
 from directrix.directions.header import Header, Strengths
 from directrix.errors import DirectrixError, MismatchError, StrengthError
 from directrix.models.files import write_atomically
@@ -108,33 +107,30 @@ class Direction:
         Raises:
             MismatchError: the other belongs to another model or site, or has another shape.
         """
-        check_alike(self.header, other.header, "compare")
+        self.header.check_alike(other.header, "compare")
         a, b = self.tensor.double().flatten(), other.tensor.double().flatten()
         size = float(a.norm()) * float(b.norm())
         return max(-1.0, min(1.0, float(a @ b) / size)) if size else 0.0
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that stand for the tensor and the place it is added at."""
-        return self._digest
-
-    @cached_property
-    def _digest(self) -> str:
-        head = f"{self.site}|{self.model.fingerprint}|{tuple(self.tensor.shape)}"
-        return hashlib.sha256(head.encode() + self.tensor.numpy().tobytes()).hexdigest()[:16]
+        return self.header.digest
 
     @cached_property
     def header(self) -> Header:
         """All but the tensor."""
+        shape, values = tuple(self.tensor.shape), self.tensor.numpy().tobytes()
+        place = f"{self.site}|{self.model.fingerprint}|{shape}"
         return Header(
-            name=self.name,
-            shape=tuple(self.tensor.shape),
-            sha256=hashlib.sha256(self.tensor.numpy().tobytes()).hexdigest(),
-            site=self.site,
-            model=self.model,
-            recipe=dict(self.recipe),
-            strengths=self.strengths,
-            provenance=dict(self.provenance),
-            digest=self._digest,
+            self.name,
+            shape,
+            hashlib.sha256(values).hexdigest(),
+            self.site,
+            self.model,
+            dict(self.recipe),
+            self.strengths,
+            dict(self.provenance),
+            hashlib.sha256(place.encode() + values).hexdigest()[:16],
         )
 
     def pooled(self) -> Direction:
@@ -144,9 +140,7 @@ class Direction:
         return self._derived(f"pooled({self.name})", self.tensor.mean(dim=(1, 2)), strengths=self.strengths)
 
     def resized(self, height: int, width: int) -> Direction:
-        """The direction for another size of activations, by bilinear interpolation: (C, height, width).
-
-        A (C,) direction is repeated over space.
+        """The direction for another size of activations, (C, height, width): bilinear, or (C,) repeated over space.
 
         Raises:
             MismatchError: a height or width below 1, or a site that has none.
@@ -165,12 +159,7 @@ class Direction:
         return self._derived(f"resized({self.name}, {height}, {width})", tensor, strengths=self.strengths)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes one safetensors file; see `directrix.directions.serialization`.
-
-        Raises:
-            OutputError: the file cannot be written.
-            DirectionFileError: recipe or provenance hold values that JSON cannot.
-        """
+        """Writes one safetensors file; raises OutputError, and DirectionFileError for recipes that JSON cannot hold."""
         write_atomically(path, serialization.encode(self.header, self.tensor))
 
     @staticmethod
@@ -253,13 +242,13 @@ class Direction:
     def __add__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        check_alike(self.header, other.header, "add")
+        self.header.check_alike(other.header, "add")
         return self._derived(f"{self.name} + {other.name}", self.tensor + other.tensor, other)
 
     def __sub__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        check_alike(self.header, other.header, "subtract")
+        self.header.check_alike(other.header, "subtract")
         return self._derived(f"{self.name} - {other._term()}", self.tensor - other.tensor, other)
 
     def __neg__(self) -> Direction:
@@ -270,8 +259,7 @@ class Direction:
     def __mul__(self, factor: object) -> Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
-        if not math.isfinite(factor):
-            raise StrengthError(f"A direction cannot be multiplied by {factor}.", "a finite number.")
+        factor = number("The factor", factor, error=StrengthError)
         return self._derived(f"{factor:g} * {self._term()}", self.tensor * factor)
 
     __rmul__ = __mul__
@@ -279,14 +267,15 @@ class Direction:
     def __truediv__(self, factor: object) -> Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
-        if factor == 0 or not math.isfinite(factor):
-            raise StrengthError(f"A direction cannot be divided by {factor}.", "a finite number other than 0.")
+        if number("The divisor", factor, error=StrengthError) == 0:
+            raise StrengthError("A direction cannot be divided by 0.", "a finite number other than 0.")
         return self._derived(f"{self._term()} / {factor:g}", self.tensor / factor)
 
     def _term(self) -> str:
         return f"({self.name})" if " " in self.name else self.name
 
-    def _derived(self, name: str, tensor: Tensor, *others: Direction, strengths: Strengths | None = None) -> Direction:
+    def _derived(self, name: str, tensor: Tensor, *others: Direction, **changes: Any) -> Direction:
         """What was computed from this direction and others, named after how."""
-        remembered = derivation(name, self.header, *(each.header for each in others))
-        return replace(self, tensor=tensor, strengths=strengths or Strengths(), **remembered)
+        return replace(
+            self, tensor=tensor, **{**self.header.derived(name, *(each.header for each in others)), **changes}
+        )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from directrix.errors import StrengthError
+from directrix.errors import MismatchError, StrengthError
 from directrix.models.identity import ModelIdentity, Site
 
 
@@ -28,7 +28,7 @@ class Strengths:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Header:
     """A direction without its tensor.
 
@@ -51,3 +51,34 @@ class Header:
     strengths: Strengths
     provenance: Mapping[str, Any]
     digest: str = ""
+
+    def derived(self, expression: str, *others: Header) -> Mapping[str, Any]:
+        """Name, recipe and provenance of what was computed from this direction and others.
+
+        A calibration does not survive arithmetic, so sums and multiples start with the standard strengths; the
+        parents' recipes and digests are stored.
+        """
+        parents = (self, *others)
+        return {
+            "name": expression,
+            "strengths": Strengths(),
+            "recipe": {"method": "algebra", "expression": expression, "parents": [each.recipe for each in parents]},
+            "provenance": {"parents": [{"name": each.name, "digest": each.digest} for each in parents]},
+        }
+
+    def check_alike(self, other: Header, verb: str) -> None:
+        """Raises MismatchError unless both are of one model, site and shape; verb: for its sentence."""
+        a, b = self, other
+        apart = "steer with both at once: steer(pipeline, {a: 1.0, b: 1.0})."
+        parts = (
+            ("model", a.model.name, b.model.name, a.model.fingerprint == b.model.fingerprint, "one model for both."),
+            ("site", a.site.name, b.site.name, a.site == b.site, apart),
+            ("shape", a.shape, b.shape, a.shape == b.shape, "resized(height, width) or pooled() on one of them."),
+        )
+        for part, here, there, same, remedy in parts:
+            if not same:
+                raise MismatchError(
+                    f"Cannot {verb} '{a.name}' ({part} {here}) and '{b.name}' ({part} {there}).",
+                    f"two directions of the same {part}.",
+                    remedy,
+                )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from directrix._version import __version__
-from directrix.errors import HubError
+from directrix.errors import HubError, first_line
 
 FILE, CARD, PICTURE = "direction.safetensors", "README.md", "card.png"
 
@@ -130,7 +130,6 @@ def _explained(error: Any, repository: str, revision: str | None, file: str | No
         # Older clients say that a file is not in the cache, because of what the hub answered.
         error = error.__cause__
     status = getattr(getattr(error, "response", None), "status_code", None)
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     unseen = (
         f"There is no '{repository}' on the hub that you may see, nor here as a file.",
         "a direction's file, or owner/name of a repository that is public or yours.",
@@ -176,9 +175,9 @@ def _explained(error: Any, repository: str, revision: str | None, file: str | No
             "`hf auth login` with such a token, or HF_TOKEN.",
         )
     # No answer of the hub's at all: no connection, a full disk, or a cache that may not be written.
-    happened = f"could not be {'sent to' if file is None else 'fetched from'} '{repository}': {first}"
+    happened = f"The hub answers {status} for" if status else "Nothing could be brought from or to"
     return HubError(
-        f"The hub answers {status} for '{repository}': {first}." if status else f"Files {happened}.",
+        f"{happened} '{repository}': {first_line(error)}.",
         "owner/name on the Hugging Face hub, a connection, and a cache that can be written.",
         "again later, or HF_HOME=DIR for a cache elsewhere.",
     )

@@ -18,12 +18,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix import models
 from directrix._version import __version__
 from directrix.directions.direction import Direction
-from directrix.errors import DirectionFileError
-from directrix.models import sites
+from directrix.errors import DirectionFileError, first_line
 from directrix.models.identity import ModelIdentity, Site
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,16 +58,13 @@ def import_published(
         DirectrixError: values that are not finite, or a pipeline without a mid block.
     """
     weights = Path(weights)
-    concepts = weights.with_name(CONCEPTS) if concepts is None else Path(concepts)
-    if pipeline is None:
-        model, site, size = MODEL, SITE, SIZE
-    else:
-        facts = models.facts(pipeline)
-        model, site = facts.identity, sites.find(pipeline)
-        _, height, width = facts.latent_shape
-        size = sites.spatial_size(pipeline, site, height, width)
-    matrix = _matrix(weights, (site.channels, *size), model.name)
-    columns = _columns(concepts, matrix.shape[1])
+    identity, site, size = MODEL, SITE, SIZE
+    if pipeline is not None:
+        model = SteerableModel.of(pipeline)
+        identity, site = model.identity, model.find_site()
+        size = model.spatial_size(site, *model.facts.latent_shape[1:])
+    matrix = _matrix(weights, (site.channels, *size), identity.name)
+    columns = _columns(weights.with_name(CONCEPTS) if concepts is None else Path(concepts), matrix.shape[1])
     source = {
         "library": __version__,
         "file": weights.name,
@@ -80,7 +76,7 @@ def import_published(
             name,
             matrix[:, column].reshape(site.channels, *size),
             site,
-            model,
+            identity,
             recipe={"method": "published", "column": column},
             provenance=source,
         )
@@ -98,22 +94,18 @@ def _matrix(path: Path, shape: tuple[int, ...], model: str) -> Tensor:
     """The one matrix (C*H*W, n) of the file."""
     state = _state(path)
     rows = math.prod(shape)
-    wanted = f"one matrix ({rows}, n): {' x '.join(map(str, shape))} activations at the mid block of '{model}'"
-    held = ", ".join(f"{key} {tuple(each.shape)}" for key, each in list(state.items())[:4]) or "nothing"
+    wanted = f"one matrix ({rows}, n): {' x '.join(map(str, shape))} activations at the mid block of '{model}'."
+    contents = ", ".join(f"{key} {tuple(each.shape)}" for key, each in list(state.items())[:4]) or "nothing"
     if len(state) != 1:
-        raise _unlike(path, f"it holds {len(state)} tensors ({held})", wanted)
+        raise _unlike(path, f"it holds {len(state)} tensors ({contents})", wanted)
     (matrix,) = state.values()
     if str(matrix.layout) != "torch.strided" or not matrix.is_floating_point() or matrix.is_quantized:
         raise _unlike(path, f"its tensor holds {matrix.dtype} values, {matrix.layout}", wanted)
     if matrix.ndim == 2 and matrix.shape[1] == rows != matrix.shape[0]:
-        raise _unlike(
-            path,
-            f"its matrix lies on its side ({held})",
-            wanted,
-            "save its transpose, if you know that its rows are in the order of channels, height, width.",
-        )
+        remedy = "save its transpose, if you know that its rows are in the order of channels, height, width."
+        raise _unlike(path, f"its matrix lies on its side ({contents})", wanted, remedy)
     if matrix.ndim != 2 or matrix.shape[0] != rows or not matrix.shape[1]:
-        raise _unlike(path, f"it holds {held}", wanted, "the model it was found with, at its own picture size.")
+        raise _unlike(path, f"it holds {contents}", wanted, "the model it was found with, at its own image size.")
     return matrix
 
 
@@ -121,31 +113,35 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     """Tensors by key; nothing in the file is run."""
     import torch
 
+    wanted = "a torch state dict."
     if not path.is_file():
-        raise DirectionFileError(
-            f"There is no file '{path}'.", "the unet.pth of a published direction.", "check the path."
-        )
+        raise DirectionFileError(f"There is no file '{path}'.", "the unet.pth of a published direction.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _unlike(
-            path,
-            "it is damaged, or holds more than tensors, which was not read since it could run code",
-            "a torch state dict.",
-            "a copy from a place you trust, saved again with torch.save(model.state_dict(), ...).",
-        ) from error
+        why = "it is damaged, or holds more than tensors, which was not read since it could run code"
+        remedy = "a copy from a place you trust, saved again with torch.save(model.state_dict(), ...)."
+        raise _unlike(path, why, wanted, remedy) from error
     except Exception as error:
         # torch raises whatever its reader of archives happens to meet in a damaged one.
-        raise _unlike(path, f"it cannot be read ({_first(error)})", "a whole torch state dict.") from error
+        raise _unlike(path, f"it cannot be read ({first_line(error)})", wanted) from error
     if isinstance(state, torch.Tensor):
         return {"(no key)": state}
     if not isinstance(state, Mapping) or not all(isinstance(each, torch.Tensor) for each in state.values()):
-        raise _unlike(path, "it holds more than tensors", "a torch state dict.")
+        raise _unlike(path, "it holds more than tensors", wanted)
     return state
 
 
 def _columns(path: Path, number: int) -> dict[str, int]:
     """Columns by name, in their order; every one of the matrix's `number` columns has one name."""
+
+    def wrong(what: str) -> DirectionFileError:
+        return DirectionFileError(
+            f"'{path}' {what}.",
+            f"a JSON object {{name: column}} with a name for each of the columns 0 to {number - 1}.",
+            "mend the file, or name another with --concepts.",
+        )
+
     if not path.is_file():
         raise DirectionFileError(
             f"There is no file '{path}', so the columns have no names.",
@@ -155,45 +151,26 @@ def _columns(path: Path, number: int) -> dict[str, int]:
     try:
         named = json.loads(path.read_bytes())
     except ValueError as error:
-        raise _nameless(path, f"is not JSON ({_first(error)})", number) from error
+        raise wrong(f"is not JSON ({first_line(error)})") from error
     if not isinstance(named, dict):
-        raise _nameless(path, "is not a JSON object", number)
+        raise wrong("is not a JSON object")
     taken: dict[int, str] = {}
+    files: dict[str, str] = {}
     for name, column in named.items():
         if not name.strip():
-            raise _nameless(path, f"gives column {column} an empty name", number)
+            raise wrong(f"gives column {column} an empty name")
         if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < number:
-            raise _nameless(path, f"gives '{name}' the column {column!r}", number)
-        if column in taken:
-            raise _nameless(path, f"gives column {column} to both '{taken[column]}' and '{name}'", number)
-        taken[column] = name
-    missing = [str(column) for column in range(number) if column not in taken]
-    if missing:
-        raise _nameless(path, f"has no name for column {', '.join(missing)}", number)
-    files: dict[str, str] = {}
-    for name in taken.values():
+            raise wrong(f"gives '{name}' the column {column!r}")
+        if taken.setdefault(column, name) != name:
+            raise wrong(f"gives column {column} to both '{taken[column]}' and '{name}'")
         same = files.setdefault(file_name(name).lower(), name)
         if same != name:
-            raise _nameless(path, f"has the names '{same}' and '{name}', which make the same file name", number)
+            raise wrong(f"has the names '{same}' and '{name}', which make the same file name")
+    missing = [str(column) for column in range(number) if column not in taken]
+    if missing:
+        raise wrong(f"has no name for column {', '.join(missing)}")
     return {taken[column]: column for column in sorted(taken)}
 
 
-def _nameless(path: Path, what: str, number: int) -> DirectionFileError:
-    return DirectionFileError(
-        f"'{path}' {what}.",
-        f"a JSON object {{name: column}} with a name for each of the columns 0 to {number - 1}.",
-        "mend the file, or name another with --concepts.",
-    )
-
-
-def _unlike(path: Path, why: str, expected: str, remedy: str = "") -> DirectionFileError:
-    return DirectionFileError(
-        f"'{path}' is no published direction: {why}.",
-        expected if expected.endswith(".") else f"{expected}.",
-        remedy or "copy or download it again.",
-    )
-
-
-def _first(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+def _unlike(path: Path, why: str, expected: str, remedy: str = "copy or download it again.") -> DirectionFileError:
+    return DirectionFileError(f"'{path}' is no published direction: {why}.", expected, remedy)

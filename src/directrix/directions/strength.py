@@ -5,7 +5,7 @@
     without guidance             [image 1, ..., image n]
     "unconditional-conditional"  [unconditional 1, ..., unconditional n, conditional 1, ..., conditional n]
     "conditional-unconditional"  the other way round
-    "conditional"                [conditional 1, ..., conditional n], the other half in a call of its own
+    "conditional"                [conditional 1, ..., conditional n], the other branch in a call of its own
     "unconditional"              [unconditional 1, ..., unconditional n], likewise
 
 where n is the number of prompts times the images per prompt, in the pipeline's order: all images of the first
@@ -14,11 +14,11 @@ prompt, then all of the second.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from directrix.errors import StrengthError, suggestion
+from directrix.checks import number, one_of
+from directrix.errors import StrengthError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 else:
     Strength = Any
 
-Branch = Literal["conditional", "unconditional", "both"]
-BRANCHES: tuple[Branch, ...] = ("conditional", "unconditional", "both")
+BRANCHES = ("conditional", "unconditional", "both")
 # How one guided call of the denoiser is laid out.
 LAYOUTS = ("unconditional-conditional", "conditional-unconditional", "conditional", "unconditional")
 
@@ -47,34 +46,22 @@ def checked(strength: Strength) -> float | tuple[float, ...]:
     if isinstance(values, list | tuple):
         if not values:
             raise StrengthError("The list of strengths is empty.", "one strength per image.", "a single number.")
-        return tuple(_finite(value) for value in values)
+        return tuple(map(_finite, values))
     return _finite(values)
-
-
-def checked_branch(branch: str) -> Branch:
-    """The branch, if there is such a one.
-
-    Raises:
-        StrengthError: there is none.
-    """
-    for known in BRANCHES:
-        if branch == known:
-            return known
-    raise StrengthError(f"There is no branch '{branch}'.", "a half of guidance.", suggestion(str(branch), BRANCHES))
 
 
 def images_of(batch: int, guided: bool, layout: str = LAYOUTS[0]) -> int:
     """How many images the denoiser's batch of so many rows is about; the arguments are those of `expand`.
 
     Raises:
-        StrengthError: both halves of guidance are in the batch, and its rows are no even number.
+        StrengthError: both branches of guidance are in the batch, and its rows are no even number.
     """
     if not guided or layout not in ("unconditional-conditional", "conditional-unconditional"):
         return batch
     if batch % 2:
         raise StrengthError(
             f"A guided batch of {batch} rows has no two equal halves.",
-            "an even number of rows.",
+            "an even number.",
             "guided=False if the denoiser is called without guidance.",
         )
     return batch // 2
@@ -85,10 +72,10 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: st
 
     Args:
         strength: a number for all images or one per image.
-        batch: rows of the denoiser's batch, both halves of guidance counted.
-        guided: whether there are two halves of guidance, in this batch or in two.
+        batch: rows of the denoiser's batch, both branches of guidance counted.
+        guided: whether there are two branches of guidance, in this batch or in two.
         layout: of the guided batch, one of the four above.
-        branch: the half that is steered; without guidance "conditional" and "both" mean the whole batch.
+        branch: the one that is steered; without guidance "conditional" and "both" mean the whole batch.
 
     Returns:
         float32 tensor (batch,) on the CPU, or None where every strength is 0 and nothing must be touched.
@@ -98,7 +85,7 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: st
     """
     import torch
 
-    branch = checked_branch(branch)
+    branch = one_of("branch", branch, BRANCHES, error=StrengthError)
     values = checked(strength)
     images = images_of(batch, guided, layout)
     if not guided and branch == "unconditional":
@@ -127,14 +114,5 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: st
 
 
 def _finite(value: Any) -> float:
-    # A bool is a number to Python, but "True" as a strength is a mistake.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise StrengthError(f"The strength {value!r} is not a number.", "a finite number.", "1.0.")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
     # Steering multiplies in float32, where larger numbers would be infinite.
-    if not abs(number) < 3e38:
-        raise StrengthError(f"The strength is {value}.", "a finite number.", "1.0.")
-    return number
+    return number("The strength", value, -3e38, 3e38, error=StrengthError)

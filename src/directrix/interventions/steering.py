@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from directrix.checks import one_of
 from directrix.directions.direction import Direction
-from directrix.directions.strength import Strength, checked, checked_branch, expand
+from directrix.directions.strength import BRANCHES, Strength, checked, expand
 from directrix.errors import DirectrixError, StrengthError
 from directrix.interventions.compatibility import check_fit, check_model
 from directrix.models import activations, families
@@ -93,7 +94,7 @@ class Steering:
         self.strengths: Mapping[Direction, float | tuple[float, ...]] = {
             each: checked(strength) for each, strength in directions.items()
         }
-        self.branch = checked_branch(branch)
+        self.branch = one_of("branch", branch, BRANCHES, error=StrengthError)
         self.start = float(start)
         self.stop = float(stop)
         self.guided = guided
