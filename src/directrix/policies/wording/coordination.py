@@ -8,28 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from directrix.policies.wording.english import ARTICLES, ends_noun
+from directrix.policies.wording.english import ends_noun
 from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.phrases import Value, Values
 from directrix.policies.wording.sentence import Sentence
-from directrix.policies.wording.tokens import word_set
+from directrix.policies.wording.words import WORDS
 
-# After these words of a cue the values say something about a noun that stands before: nothing stands in for them.
-_CLAUSE = word_set("who that which they it be whether if")
-_PICTURES = word_set(
-    "portrait photo picture image scene drawing emoji cartoon headshot "
-    "party alley street break office workplace classroom"
-)
-_BE = word_set(
-    "may can could might be is are being either that which ranging range ranges from going spanning varying "
-    "anywhere everything"
-)
-_BEFORE_VALUE = ARTICLES | word_set(
-    "their his her any all some others conceivable imaginable existing every each possible human different half "
-    "person's"
-)
-# Said of each value, so that no other word needs to join them: "half girls, half boys".
-_SHARES = word_set("half some sometimes part one")
 _JOINERS = {
     ("or",): "or",
     ("nor",): "",
@@ -40,8 +24,6 @@ _JOINERS = {
     ("alongside",): "and",
     ("to",): "to",
 }
-# What else these words are said of: cats, walls.
-_COLORS = word_set("black white brown")
 
 
 class _Listed(NamedTuple):
@@ -95,7 +77,7 @@ class JoinedValues:
         if first_head:
             # "Skin may be light or dark".
             at = first_head.stop
-            while self._text(at) in _BE:
+            while self._text(at) in WORDS["be-ranging"]:
                 at += 1
         stop, headed, shares = at, not values.heads or bool(first_head), 0
         while True:
@@ -112,7 +94,7 @@ class JoinedValues:
                 at = stop = head.stop
             headed = headed or bool(head)
             joiner, at = self._joiner(at)
-            if not joiner and self._text(at) in _SHARES and shares:
+            if not joiner and self._text(at) in WORDS["shares"] and shares:
                 joiner = ","
             if not joiner or (joiner == "to" and not values.heads):
                 break
@@ -132,7 +114,7 @@ class JoinedValues:
     def _share(self, start: int, at: int) -> bool:
         """Whether words[start:at] say what share of them the next value is of: "half the", "50 %"."""
         texts = {word.text for word in self.words[start:at]}
-        return bool(texts & (_SHARES | {"%", "percent"}))
+        return bool(texts & (WORDS["shares"] | {"%", "percent"}))
 
     def _before_value(self, at: int) -> tuple[int, bool]:
         """Past "a", "half of the" and "50 %", and whether an article is among them."""
@@ -143,8 +125,8 @@ class JoinedValues:
                 at += 2 if after in ("them", "the") else 1
             elif text.isdecimal() and after in ("%", "percent"):
                 at += 2
-            elif text == "sometimes" or text in _BEFORE_VALUE:
-                article = article or text in ARTICLES
+            elif text == "sometimes" or text in WORDS["before-value"]:
+                article = article or text in WORDS["articles"]
                 at += 1
             else:
                 return at, article
@@ -168,7 +150,7 @@ class JoinedValues:
         """Whether people follow, or nothing: "black, white and Asian" may be said of a kitchen."""
         if any(self.sentence.person(each) for each in range(stop, stop + 3)):
             return True
-        if {each.text for each in listed} <= _COLORS and not self._beside_people(at, stop):
+        if {each.text for each in listed} <= WORDS["colors"] and not self._beside_people(at, stop):
             return False
         return ends_noun(self.words, stop)
 
@@ -196,17 +178,17 @@ class JoinedValues:
         first = listed[0]
         article = any(each.article for each in listed)
         before = self.words[at - 1] if at else None
-        if cues & _CLAUSE:
+        if cues & WORDS["clause"]:
             return ""
         describes = self.sentence.person(stop)
         nouns = [each.word for each in listed if each.word.rewritten]
         if describes or not nouns:
             goes_on = stop < len(self.words) and not ends_noun(self.words, stop)
-            alone = before is not None and before.text in ARTICLES
+            alone = before is not None and before.text in WORDS["articles"]
             return "a" if article and goes_on and not alone else ""
         # "A judge, either a man or a woman,": said of the judge; nobody else comes in.
         said_of = (not article and not nouns[0].plural) or (
-            self._text(at - 2) not in _PICTURES and self.sentence.person(at - 2)
+            self._text(at - 2) not in WORDS["pictures"] and self.sentence.person(at - 2)
         )
         if before is not None and before.mark and said_of:
             return ""

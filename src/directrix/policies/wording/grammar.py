@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from directrix.policies.wording import tokens
-from directrix.policies.wording.english import DETERMINERS, FUNCTION, PREPOSITIONS, ends_noun, negated
+from directrix.policies.wording.english import ends_noun, negated
 from directrix.policies.wording.lexicon import Lexicon
 from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.negation import Negations
@@ -16,11 +16,10 @@ from directrix.policies.wording.stereotype import OneSided
 from directrix.policies.wording.tokens import WRITTEN, Word
 from directrix.policies.wording.types import Switch, Understanding
 from directrix.policies.wording.unspecified_attribute import Openings
+from directrix.policies.wording.words import WORDS
 
 _ROUNDS = 8
 _NEAR = 4
-# What follows these is not what an adjective before them describes.
-_ELSEWHERE = PREPOSITIONS - {"of"}
 
 
 def read(prompt: str, phrases: Phrases | None = None) -> Understanding:
@@ -117,7 +116,7 @@ def _whole(sentence: Sentence, at: int, since: int) -> Reading | None:
     aside = at > 0 and words[at - 1].mark
     stop = hit.stop
     if any(each.through for each in fitting):
-        stop += sentence.text(stop) in DETERMINERS
+        stop += sentence.text(stop) in WORDS["determiners"]
         end = sentence.noun_end(stop)
         stop = next((at for at in range(stop + 1, end) if sentence.text(at).endswith("ing")), max(stop, end))
         stop += sentence.text(stop) in ("itself", "themselves")
@@ -142,7 +141,7 @@ def _fits(sentence: Sentence, start: int, after: int, meaning: Whole) -> bool:
 def _in_noun(sentence: Sentence, at: int, lexicon: Lexicon[bool]) -> bool:
     """Whether one of these words stands at `at`, or ends the noun phrase that begins there."""
     words = sentence.words
-    at += sentence.text(at) in DETERMINERS
+    at += sentence.text(at) in WORDS["determiners"]
     if lexicon.match(words, at):
         return True
     places = range(at, sentence.noun_end(at))
@@ -152,14 +151,14 @@ def _in_noun(sentence: Sentence, at: int, lexicon: Lexicon[bool]) -> bool:
 def _of_somebody(sentence: Sentence, start: int, after: int) -> bool:
     """Whether words[start:after] is said of a person, a group or a picture of them."""
     words = sentence.words
-    if words[start].text in PREPOSITIONS:
+    if words[start].text in WORDS["prepositions"]:
         return start > 0 and (words[start - 1].mark or sentence.person(start - 1))
     for at in range(after, min(after + _NEAR, len(words))):
         if sentence.person(at):
             return True
-        if (words[at].mark and words[at].text != ",") or words[at].text in _ELSEWHERE:
+        if (words[at].mark and words[at].text != ",") or words[at].text in WORDS["prepositions"] - {"of"}:
             break
-        if at == after and words[at].text in FUNCTION - {"and"}:
+        if at == after and words[at].text in WORDS["function"] - {"and"}:
             return True
     return after >= len(words) or words[after].mark
 

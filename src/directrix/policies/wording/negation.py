@@ -9,31 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from directrix.policies.wording.english import (
-    ADDING,
-    AUXILIARIES,
-    CONJUNCTIONS,
-    MODIFIERS,
-    NEGATORS,
-    PREPOSITIONS,
-    VERBS,
-    trailing,
-)
+from directrix.policies.wording.english import trailing
 from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.negation_scope import Denied, Item
 from directrix.policies.wording.predicates import predicate
 from directrix.policies.wording.sentence import Sentence
-from directrix.policies.wording.tokens import word_set
+from directrix.policies.wording.words import WORDS
 
-_SILENT = word_set("nobody none noone one nobody's soul")
 _FAR = 4  # words back that a first negation may stand before a second
 _SUBJECT = 8  # words in "nobody in the crowd behind him"
-# These deny all of their clause, so that "without" in it is a second negation: "nobody leaves without a sword".
-_WIDE = NEGATORS - word_set("no without non less least neither nor") | word_set("can't won't")
-_POLITE = word_set("please and but so just then kindly")
-_SAYING = AUXILIARIES - word_set("there he she they it i we you") | VERBS | word_set("with")
-
-_ANYBODY = word_set("anyone anybody someone somebody them everyone everybody")
 
 
 class _Subject(NamedTuple):
@@ -55,7 +39,7 @@ class Negations:
         if hit is None or (hit.meanings == ("orders",) and not self._ordered(at, hit.stop)):
             return None
         cue = hit.meanings[0]
-        if self._text(hit.stop) in ADDING:
+        if self._text(hit.stop) in WORDS["adding"]:
             return Reading(hit.stop + 1)
         second = self._second_negation(hit.stop)
         if second:
@@ -112,7 +96,7 @@ class Negations:
         if any(self.phrases.free.match(self.words, item.start) for item in items):
             return None
         start = at
-        while start > since and self._text(start - 1) in MODIFIERS | {"any", "all"}:
+        while start > since and self._text(start - 1) in WORDS["modifiers"] | {"any", "all"}:
             start -= 1
         for end in (stop, trailing(self.words, stop)):
             said = predicate(self.sentence, end, start - 1)
@@ -131,7 +115,7 @@ class Negations:
 
     def _ordered(self, at: int, stop: int) -> bool:
         """Whether a clause begins at `at`, so that "drop the cigar" is a wish, and a certain thing follows."""
-        first = at == 0 or self.words[at - 1].mark or self._text(at - 1) in _POLITE
+        first = at == 0 or self.words[at - 1].mark or self._text(at - 1) in WORDS["polite"]
         return first and self._text(stop) not in ("a", "an", "by", "off")
 
     def _second_negation(self, at: int) -> int | None:
@@ -151,15 +135,15 @@ class Negations:
         near = True
         for before in range(at - 1, since - 1, -1):
             text = self._text(before)
-            if self.words[before].mark or text in CONJUNCTIONS:
+            if self.words[before].mark or text in WORDS["conjunctions"]:
                 return False
             near = near and at - 1 - before <= _FAR
             far_no = wide and text == "no" and (before == 0 or self.words[before - 1].mark)
-            if far_no or ((near or wide) and (text in _WIDE or text.endswith("n't"))):
+            if far_no or ((near or wide) and (text in WORDS["wide-negators"] or text.endswith("n't"))):
                 return True
-            if near and text in NEGATORS:
+            if near and text in WORDS["negators"]:
                 return True
-            near = near and text not in PREPOSITIONS
+            near = near and text not in WORDS["prepositions"]
             if not near and not wide:
                 return False
         return False
@@ -168,7 +152,7 @@ class Negations:
         """The denied subject at `stop`, of which something is said: "nobody in the bar", "no soldier", "not one of
         them"."""
         named = ""
-        if self._text(stop - 1) not in _SILENT:
+        if self._text(stop - 1) not in WORDS["nobody"]:
             if cue != "nouns" and self._text(at) != "not":
                 return None
             begin = stop = self._denied.past_fillers(stop)
@@ -178,9 +162,9 @@ class Negations:
                 stop = people[0] + 1
                 named = " ".join(word.text for word in self.words[begin:stop])
                 named = named if named.endswith("s") or named == "people" else f"a {named}"
-            elif self._text(begin - 1) not in _ANYBODY:
+            elif self._text(begin - 1) not in WORDS["anybody"]:
                 return None
-        elif self._text(stop) not in PREPOSITIONS:
+        elif self._text(stop) not in WORDS["prepositions"]:
             return None
         for place in range(stop, min(stop + _SUBJECT, len(self.words))):
             text = self._text(place)
@@ -188,9 +172,9 @@ class Negations:
                 return None
             if place == stop and text == "with":
                 return _Subject(place + 1, named)
-            if text in _SAYING - {"with"} or self.sentence.act(place):
+            if text in WORDS["saying"] - {"with"} or self.sentence.act(place):
                 return _Subject(place, named or self._people(stop, place))
-            if place == stop and text not in PREPOSITIONS:
+            if place == stop and text not in WORDS["prepositions"]:
                 return None
         return None
 
@@ -202,7 +186,7 @@ class Negations:
         return f"people {' '.join(words)}" if words else ""
 
     def _not_understood(self, at: int, after: int, items: Sequence[Item]) -> Reading:
-        silent = self._text(after - 1) in _SILENT or not items
+        silent = self._text(after - 1) in WORDS["nobody"] or not items
         ordered = self.phrases.negation.match(self.words, at)
         silent = silent or (ordered is not None and ordered.meanings == ("orders",))
         return Reading(after, (), () if silent else ((at, items[-1].stop),))

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from directrix.policies.wording.english import ARTICLES, FILLERS, FUNCTION, MODIFIERS, NEGATORS, VERBS, ends_noun
+from directrix.policies.wording.english import FILLERS, ends_noun
 from directrix.policies.wording.phrases import Named
 from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.words import WORDS
 
 LONGEST = 12  # things in one list, at most: long prompts stay quick to read
 
@@ -60,7 +61,7 @@ class Denied:
         items: list[Item] = []
         while len(items) < LONGEST:
             start = at
-            while self._text(at) in ARTICLES and items:
+            while self._text(at) in WORDS["articles"] and items:
                 at += 1
             hits = [
                 self.sentence.named(lexicon, at)
@@ -147,9 +148,9 @@ class Denied:
                 # "Anything to smoke".
                 break
             if hit:
-                article = article or self._text(at) in ARTICLES
+                article = article or self._text(at) in WORDS["articles"]
                 at = hit.stop
-            elif self._text(at) in VERBS and self._verb_fits(at, cue, start):
+            elif self._text(at) in WORDS["verbs"] and self._verb_fits(at, cue, start):
                 at += 1
             else:
                 break
@@ -163,13 +164,13 @@ class Denied:
             if (
                 not text
                 or self.words[at].mark
-                or text in FUNCTION
+                or text in WORDS["function"]
                 or text.endswith("ing")
-                or text in NEGATORS
+                or text in WORDS["negators"]
                 or self.phrases.lookalikes.match(self.words, at)
             ):
                 return None
-            if skipped and text not in MODIFIERS and self._text(at - 1) not in MODIFIERS:
+            if skipped and text not in WORDS["modifiers"] and self._text(at - 1) not in WORDS["modifiers"]:
                 return None
             at += 1
         return None
@@ -211,7 +212,7 @@ class Denied:
         if noun and (self._ends(noun.stop) or all(each.form == "plural" for each in noun.meanings)):
             own = {(each.kind, each.name) for each in meanings}
             if self._text(hit.stop) not in ("from", "of") or own & {(each.kind, each.name) for each in noun.meanings}:
-                return Item(at, noun.stop, noun.meanings, self._text(inside) in ARTICLES)
+                return Item(at, noun.stop, noun.meanings, self._text(inside) in WORDS["articles"])
         if self.sentence.person(hit.stop) and meanings[0].form == "state":
             return Item(at, hit.stop + 1, meanings)
         if self.words[at].joined and self._text(at - 1) == "no":
@@ -221,19 +222,19 @@ class Denied:
         if text in ("anybody", "anyone", "anything", "somebody", "someone", "people", "each"):
             # "Not attacking anybody".
             return Item(at, hit.stop + 1, meanings)
-        if text in ARTICLES or text in ("some", "his", "her", "their", "its") or not self._ends(hit.stop):
+        if text in WORDS["articles"] or text in ("some", "his", "her", "their", "its") or not self._ends(hit.stop):
             return None
         return Item(at, hit.stop, meanings)
 
     def _unknown(self, at: int) -> Item | None:
         """A noun phrase that means nothing here: up to four words that end where a list goes on or stops."""
-        start, article = at, self._text(at) in ARTICLES
+        start, article = at, self._text(at) in WORDS["articles"]
         while hit := FILLERS.match(self.words, at):
             at = hit.stop
         begin = at
         while at < len(self.words) and at - begin < 4:
             word = self.words[at]
-            if word.mark or word.text in FUNCTION or self._cue_at(at):
+            if word.mark or word.text in WORDS["function"] or self._cue_at(at):
                 break
             at += 1
         return Item(start, at, (), article) if at > begin else None

@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from directrix.policies.wording.sentence import Sentence
-from directrix.policies.wording.tokens import word_set
-
-_CHAIN = word_set(
-    "is are was were be been being am must should shall can may might will would could to has have had ought "
-    "need needs do does did gets get got"
-)
-_BETWEEN = word_set(
-    "strictly completely entirely totally fully all both also simply altogether wholly ever even please "
-    "actually explicitly definitely certainly here now"
-)
-_NOT = word_set("not never nowhere cannot")
-_ARTICLES = word_set("a an one his her its")
+from directrix.policies.wording.words import WORDS
 
 
 class Predicate(NamedTuple):
@@ -34,18 +23,18 @@ def predicate(sentence: Sentence, at: int, before: int = -1) -> Predicate | None
     phrases, start, denied, verb = sentence.phrases, at, False, False
     while True:
         text = sentence.text(at)
-        if text in _NOT or text.endswith("n't"):
+        if text in WORDS["not"] or text.endswith("n't"):
             denied = not denied
             verb = verb or text != "nowhere"
         elif text == "no" and sentence.text(at + 1) == "longer":
             denied, at = not denied, at + 1
-        elif text in _CHAIN:
+        elif text in WORDS["chain"]:
             verb = True
-        elif text not in _BETWEEN:
+        elif text not in WORDS["between-chain"]:
             break
         at += 1
     if gone := phrases.gone.match(sentence.words, at):
-        bare = not verb and sentence.text(before) in _ARTICLES
+        bare = not verb and sentence.text(before) in ("a", "an", "one", "his", "her", "its")
         return None if bare else Predicate(gone.stop, not denied)
     if at > start and (there := phrases.there.match(sentence.words, at)):
         return Predicate(there.stop, denied)

@@ -12,27 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from directrix.policies.wording.english import AUXILIARIES, CONJUNCTIONS, DETERMINERS, FUNCTION, NEGATORS, PREPOSITIONS
-from directrix.policies.wording.tokens import word_set
+from directrix.policies.wording.words import WORDS
 
 _PIECE = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|\S")
-_LEADING = word_set(
-    "who's that's he's she's it's there's all drinks smokes drank uses "
-    "stay stays staying remain remains remaining look looks looking seem seems representing "
-    "holding carrying carries holds bearing wearing wears containing showing shows featuring depicting "
-    "depicts having contains wielding using drinking please preferably ensure make sure also being"
-)
-_LEFT_BEHIND = (
-    CONJUNCTIONS
-    | (PREPOSITIONS - set(["inside", "outside", "around", "near", "beside", "behind", "below", "above"]))
-    | (AUXILIARIES - set(["he", "she", "they", "it", "i", "we", "you", "there"]))
-    | _LEADING
-)
-_RELATIVES = frozenset(("who", "which", "that", "where", "when"))
-_SUBJECTS = word_set("there he she they it")
-# Nothing is left that these could belong to at the beginning of a prompt.
-_OF_NOTHING = word_set("of among across amongst to")
-_SORTS = word_set("soft cold hot energy fizzy fruit sports free only some no the")
 _STOPS = frozenset(".!?;:")
 _PAUSES = frozenset(",;:—–-/|")
 _OPEN = dict(zip("([{“‘«\"'", ")]}”’»\"'", strict=True))
@@ -111,7 +93,7 @@ def _end_of_cut(pieces: deque[_Piece]) -> int:
 
 
 def _between(piece: _Piece) -> bool:
-    return piece.plain in CONJUNCTIONS or piece.plain in (",", "/", "&", "-", "with", "also")
+    return piece.plain in WORDS["conjunctions"] or piece.plain in (",", "/", "&", "-", "with", "also")
 
 
 def _stand_in(cuts: list[Cut], first: int, last: int) -> str:
@@ -130,10 +112,10 @@ def _mend(left: list[_Piece], rewritten: str, right: deque[_Piece], last: str) -
     if left and left[-1].text.endswith(("'s", "’s")) and not (right and right[0].word):
         # "The barista's gender" leaves the barista.
         left[-1] = left[-1]._replace(text=left[-1].text[:-2])
-    if not left and not rewritten and right and right[0].plain in _OF_NOTHING:
+    if not left and not rewritten and right and right[0].plain in WORDS["of-nothing"]:
         right.popleft()
     if rewritten:
-        if rewritten in PREPOSITIONS and left and left[-1].plain in _RELATIVES:
+        if rewritten in WORDS["prepositions"] and left and left[-1].plain in WORDS["relatives"]:
             left.pop()
         left.append(_Piece(rewritten, " " if left else "", -1))
         _fix_article(left, len(left) - 2, rewritten)
@@ -165,13 +147,13 @@ def _drop_brackets(left: list[_Piece], right: deque[_Piece]) -> None:
 def _closes(left: list[_Piece], right: deque[_Piece], last: str) -> bool:
     """Whether the text after a cut begins a part of its own, so that words before the cut are left dangling."""
     text = right[0].plain
-    if text in FUNCTION:
+    if text in WORDS["function"]:
         return True
-    if text.endswith("ing") and not (left and left[-1].plain in DETERMINERS):
-        if left and left[-1].plain in PREPOSITIONS and last.endswith("s") and not last.endswith("ss"):
+    if text.endswith("ing") and not (left and left[-1].plain in WORDS["determiners"]):
+        if left and left[-1].plain in WORDS["prepositions"] and last.endswith("s") and not last.endswith("ss"):
             # "Doctors of all genders walking", not "a group of diverse walking doctors".
             return True
-        return len(right) < 2 or not right[1].word or right[1].plain in FUNCTION
+        return len(right) < 2 or not right[1].word or right[1].plain in WORDS["function"]
     return False
 
 
@@ -189,32 +171,34 @@ def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
     if left and right and left[-1].plain == "that" and right[0].text == ",":
         left.pop()
         return
-    if right and right[0].plain in CONJUNCTIONS and left and left[-1].plain in _RELATIVES:
+    if right and right[0].plain in WORDS["conjunctions"] and left and left[-1].plain in WORDS["relatives"]:
         left.pop()
         return
-    if right and right[0].plain in CONJUNCTIONS and (not left or _hangs(left[-1])):
+    if right and right[0].plain in WORDS["conjunctions"] and (not left or _hangs(left[-1])):
         right.popleft()
         if left and right:
             _fix_article(left, len(left) - 1, right[0].text)
-        if left and left[-1].plain in CONJUNCTIONS:
+        if left and left[-1].plain in WORDS["conjunctions"]:
             left.pop()
         return
     if left and right and right[0].text == ",":
         article_next = len(right) > 1 and right[1].plain in ("a", "an")
-        if left[-1].plain in DETERMINERS or (article_next and left[-1].plain in PREPOSITIONS | _LEADING):
+        if left[-1].plain in WORDS["determiners"] or (
+            article_next and left[-1].plain in WORDS["prepositions"] | WORDS["leading"]
+        ):
             right.popleft()
             if right:
                 _fix_article(left, len(left) - 1, right[0].text)
             return
-    coordinated = bool(right) and right[0].plain in CONJUNCTIONS
+    coordinated = bool(right) and right[0].plain in WORDS["conjunctions"]
     while left and not coordinated:
         last = left[-1].plain
         before = left[-2].plain if len(left) > 1 else ""
-        if last == "drinks" and before in _SORTS:
+        if last == "drinks" and before in WORDS["sorts-of-drinks"]:
             break
-        if last in _LEFT_BEHIND or last in DETERMINERS:
+        if last in WORDS["left-behind"] or last in WORDS["determiners"]:
             left.pop()
-            if last in AUXILIARIES and before in _SUBJECTS:
+            if last in WORDS["auxiliaries"] and before in WORDS["subjects"]:
                 left.pop()
         elif last in _PAUSES and left[-1].text != "-":
             polite = left[-2:-1] and left[-2].plain in ("please", "preferably")
@@ -230,7 +214,11 @@ def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
 def _hangs(piece: _Piece) -> bool:
     text = piece.plain
     return (
-        text in _LEFT_BEHIND or text in DETERMINERS or text in NEGATORS or piece.text in _PAUSES or piece.text in _OPEN
+        text in WORDS["left-behind"]
+        or text in WORDS["determiners"]
+        or text in WORDS["negators"]
+        or piece.text in _PAUSES
+        or piece.text in _OPEN
     )
 
 
@@ -246,7 +234,7 @@ def _collapse(left: list[_Piece], right: deque[_Piece]) -> None:
     if not right:
         while left and left[-1].text in _PAUSES:
             left.pop()
-    elif not left and right[0].plain in CONJUNCTIONS:
+    elif not left and right[0].plain in WORDS["conjunctions"]:
         right.popleft()
 
 

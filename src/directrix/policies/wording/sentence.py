@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from directrix.policies.wording.english import FUNCTION, ends_noun, person
+from directrix.policies.wording.english import ends_noun, person
 from directrix.policies.wording.lexicon import Hit, Lexicon
 from directrix.policies.wording.phrases import Beside, Named, Phrases
-from directrix.policies.wording.tokens import Word, word_set
+from directrix.policies.wording.tokens import Word
+from directrix.policies.wording.words import WORDS
 
 _NOUN = 6  # words in one noun phrase, at most
-# What is made for people: "clothes for all genders" says nothing about who is drawn.
-_MADE_FOR = word_set("for")
-# A set of lipsticks is as little a person as one.
-_WRAPPED = word_set("set kit pack line range collection display arrangement mockup shot brand series pair photo")
 
 
 class Sentence:
@@ -63,7 +60,7 @@ class Sentence:
         """Where the noun phrase that begins at `at` ends."""
         stop = at
         while stop < len(self.words) and stop - at < _NOUN:
-            if self.words[stop].mark or self.text(stop) in FUNCTION:
+            if self.words[stop].mark or self.text(stop) in WORDS["function"]:
                 break
             stop += 1
         return stop
@@ -73,7 +70,7 @@ class Sentence:
         end = self.noun_end(at)
         for start in range(at, end):
             hit = self.phrases.others.match(self.words, start)
-            if hit and (ends_noun(self.words, hit.stop) or self.text(hit.stop) in _WRAPPED):
+            if hit and (ends_noun(self.words, hit.stop) or self.text(hit.stop) in WORDS["wrapped"]):
                 return True
         if end > at and self.text(end) == "of":
             after = end + 1 + (self.text(end + 1) in ("the", "these", "many", "different", "various", "all"))
@@ -93,9 +90,9 @@ class Sentence:
 
     def for_others(self, at: int) -> bool:
         """Whether what stands at `at` says whom a thing is made for: "shoes for men and women"."""
-        if self.text(at) in _MADE_FOR:
+        if self.text(at) == "for":
             at += 1
-        if self.text(at - 1) not in _MADE_FOR:
+        if self.text(at - 1) != "for":
             return False
         return any(
             hit.stop == at - 1

@@ -6,16 +6,13 @@ and "not only white" may be said of a wall.
 
 from __future__ import annotations
 
-from directrix.policies.wording.english import ARTICLES, AUXILIARIES, ends_noun
+from directrix.policies.wording.english import ends_noun
 from directrix.policies.wording.lexicon import Hit
 from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.phrases import Value
 from directrix.policies.wording.sentence import Sentence
-from directrix.policies.wording.tokens import word_set
+from directrix.policies.wording.words import WORDS
 
-_PRONOUNS = word_set("he she they it them him her everyone everybody people this that all")
-_BE = word_set("is are be was were as being")
-_BEFORE = ARTICLES | word_set("all only just always exclusively that to")
 _GROUP = 5  # words in "that the surgeon is"
 
 
@@ -46,7 +43,7 @@ class OneSided:
             start = more
         if not names:
             return None
-        if self.sentence.other(stop) or (not presumed and self._text(stop) in AUXILIARIES):
+        if self.sentence.other(stop) or (not presumed and self._text(stop) in WORDS["auxiliaries"]):
             return Reading(stop)
         article = any(word.text in ("a", "an") for word in self.words[at : hit.stop])
         rewritten = "a" if article and not subject and not ends_noun(self.words, stop) else subject
@@ -57,22 +54,22 @@ class OneSided:
         for place in range(at, min(at + _GROUP, len(self.words))):
             if self.words[place].mark:
                 break
-            if self._text(place) in _BE and place > at:
+            if self._text(place) in WORDS["be"] and place > at:
                 group = [word.text for word in self.words[at:place] if word.text != "that"]
-                rewritten = "" if set(group) <= _PRONOUNS else " ".join(group)
+                rewritten = "" if set(group) <= WORDS["pronouns"] else " ".join(group)
                 return place + 1, rewritten
         if self._text(at - 1) in ("every", "each", "all", "the"):
             # "Don't make every nanny a woman".
             return min(self.sentence.noun_end(at), at + 3), ""
-        if self._text(at) in _PRONOUNS:
+        if self._text(at) in WORDS["pronouns"]:
             at += 1
         return at, ""
 
     def _value(self, at: int, presumed: bool) -> tuple[int, str] | None:
         """Where one value with the noun it describes ends, and its attribute."""
         article = False
-        while self._text(at) in _BEFORE:
-            article = article or self._text(at) in ARTICLES
+        while self._text(at) in WORDS["before-sole-value"]:
+            article = article or self._text(at) in WORDS["articles"]
             at += 1
         for values in self.phrases.values:
             hit = values.words.match(self.words, at)

@@ -12,35 +12,16 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-
-def word_set(text: str) -> frozenset[str]:
-    """The words of a line of text."""
-    return frozenset(text.split())
-
+from directrix.policies.wording.words import IRREGULAR, WORDS
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’‘ʼ`´][^\W_]+)*|\S")
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´", "'"))
 _HYPHENS = "-‐‑–−_"
 _QUOTES = "\"'“”„‟«»‹›‘’‚`´*"
 _QUOTED = re.compile(r"[\"“„«]([^\"“”„«»]{1,80})[\"”»“]|(?<!\w)['‘]([^'‘’]{1,80})['’](?!\w)")
-# What writing in a picture is on, and what comes before or after it.
-_SURFACES = word_set(
-    "sign signs signboard billboard poster posters banner banners placard placards plaque notice shirt tshirt tee "
-    "badge badges sticker stickers label tag mug cup cap flyer leaflet board blackboard chalkboard whiteboard marquee "
-    "card postcard cover book magazine newspaper headline graffiti mural tattoo neon flag button pin logo bumper "
-    "plate sweatshirt hoodie tote bag note page screen wall sandwich-board board"
-)
-_WRITING = _SURFACES | word_set(
-    "say says saying said read reads reading written writing titled entitled title labeled labelled lettering letters "
-    "lettered words word text caption captioned slogan motto tagline called named phrase message quote inscription "
-    "inscribed engraved embroidered printed print stating states declaring declares proclaiming spelling spells "
-    "spelled scrawled stenciled stencilled chalked emblazoned stamped font typography heading subtitle chanting "
-    "shouting"
-) - word_set("wall page screen bag plate cup")
-_SMALL = word_set("with the a an of in on that it is are and its bold big red neon white black huge capital")
 _UNQUOTED = re.compile(
     r"\b(?:"
-    + "|".join(sorted(_SURFACES))
+    + "|".join(sorted(WORDS["surfaces"]))
     + r")\b(?:\s+\w+){0,3}?\s+(?:says?|saying|reads?|reading|stating|states|with the words?|with the text|spelling)\b"
     r"[:\s]+(?P<text>[^\"'“”‘’«»„,.;:!?()]{1,60}?)"
     r"(?=$|[,.;:!?()]|\s+(?:above|over|on|in|at|behind|under|near|beside|next|hanging|outside|inside|by|while)\b)",
@@ -48,24 +29,7 @@ _UNQUOTED = re.compile(
 )
 WRITTEN = "\0"
 # Contractions whose apostrophe people leave out.
-_BARE = {
-    word.replace("'", ""): word
-    for word in word_set(
-        "isn't aren't wasn't weren't doesn't don't didn't hasn't haven't hadn't won't can't couldn't "
-        "shouldn't mustn't wouldn't"
-    )
-}
-_IRREGULAR = {
-    "man": "men",
-    "woman": "women",
-    "person": "people",
-    "child": "children",
-    "knife": "knives",
-    "policeman": "policemen",
-    "policewoman": "policewomen",
-    "fireman": "firemen",
-    "firewoman": "firewomen",
-}
+_BARE = {word.replace("'", ""): word for word in WORDS["negative-contractions"]}
 
 
 class Word(NamedTuple):
@@ -132,9 +96,9 @@ def _written(prompt: str) -> list[tuple[int, int]]:
 def _on_writing(words: Sequence[str]) -> bool:
     """Whether a word such as "sign" comes first, past small ones."""
     for word in words:
-        if word in _WRITING:
+        if word in WORDS["writing"]:
             return True
-        if word not in _SMALL:
+        if word not in WORDS["beside-writing"]:
             return False
     return False
 
@@ -147,8 +111,8 @@ def texts(words: Sequence[Word]) -> tuple[str, ...]:
 def plural(noun: str) -> str:
     """The plural of a noun phrase: its last word inflected."""
     *before, last = noun.split()
-    if last in _IRREGULAR:
-        last = _IRREGULAR[last]
+    if last in IRREGULAR:
+        last = IRREGULAR[last]
     elif re.search(r"[a-z]{2}man$", last) and last not in ("human", "german"):
         last = f"{last[:-3]}men"
     elif re.search(r"(s|x|z|ch|sh)$", last):

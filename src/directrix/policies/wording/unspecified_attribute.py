@@ -9,16 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from directrix.policies.wording.coordination import JoinedValues
-from directrix.policies.wording.english import ARTICLES, FUNCTION, NEGATORS, ends_noun, negated, trailing
+from directrix.policies.wording.english import ends_noun, negated, trailing
 from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.sentence import Sentence
-from directrix.policies.wording.tokens import word_set
-
-_SMALL = ARTICLES | word_set(
-    "their his her any all some others conceivable imaginable existing every "
-    "each possible human different half person's of or no"
-)
-_UNSTATED = word_set("specified given stated mentioned fixed named defined preferred")
+from directrix.policies.wording.words import WORDS
 
 
 class _Attributes(NamedTuple):
@@ -77,7 +71,7 @@ class Openings:
             return None
         stop, items = attributes
         tail = self.phrases.openness_after.match(self.words, stop)
-        unstated = self._text(stop) in _UNSTATED and denied
+        unstated = self._text(stop) in WORDS["unstated"] and denied
         if denied and not unstated:
             return None
         if unstated:
@@ -111,7 +105,7 @@ class Openings:
         stop = at
         while True:
             start = at
-            while (open_already or items) and self._text(at) in _SMALL:
+            while (open_already or items) and self._text(at) in WORDS["before-attribute"]:
                 at += 1
             hit = self.sentence.named(self.phrases.named, at)
             unread = self.phrases.unread.match(self.words, at)
@@ -135,7 +129,7 @@ class Openings:
         """Whether the word at `at` may name an attribute that nothing here knows."""
         text = self._text(at)
         alone = at < len(self.words) and not self.words[at].mark and ends_noun(self.words, at + 1)
-        return alone and text not in FUNCTION and text not in NEGATORS
+        return alone and text not in WORDS["function"] and text not in WORDS["negators"]
 
     def _past_joiner(self, at: int) -> int:
         start = at
