@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from directrix.policies.wording import words as tables
-from directrix.policies.wording.lexicon import Lexicon
+from directrix.policies.wording.lexicon import Lexicon, lexicon
 from directrix.policies.wording.tokens import Word
 from directrix.policies.wording.words import WORDS
 
 _PERSON_ENDINGS = ("er", "or", "ist", "ian", "man", "men", "ers", "ors", "ists", "ians", "people", "person")
 
 
-def _lexicon(phrases: Sequence[str]) -> Lexicon[bool]:
-    lexicon: Lexicon[bool] = Lexicon()
-    for phrase in phrases:
-        lexicon.add(phrase, True)
-    return lexicon
-
-
-FILLERS = _lexicon(tables.FILLERS)
-_TRAILING = _lexicon(tables.TRAILING)
+FILLERS = lexicon(tables.FILLERS)
+_TRAILING = lexicon(tables.TRAILING)
 
 
 def trailing(words: Sequence[Word], at: int) -> int:

@@ -1,96 +1,193 @@
-"""Reading files of phrases: YAML, checked key by key, with errors that name the file, the key and what it should
-hold."""
+"""What may stand in a file of phrases. docs/enhance.md explains the keys.
+
+One phrase is a list of one, and a phrase alone is a mapping with nothing but it. A key without a value says nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from directrix.errors import PhraseError, suggestion
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field, StringConstraints, model_validator
+
+from directrix.checks import validated
+from directrix.errors import PhraseError
+from directrix.policies.wording.lexicon import checked
 
 SHIPPED = Path(__file__).with_name("phrases.yaml")
-_SECTIONS = ("balance", "absent", "cues", "lookalikes", "unread", "subjects", "others", "spellings")
-_LISTS = ("lookalikes", "unread", "subjects", "others")
-_BALANCE = ("named", "bias", "kinds", "phrases")
-_ABSENT = ("things", "acts", "states", "free", "phrases")
-_KINDS = ("words", "told", "heads", "tails", "least", "joined")
-_TERM = ("phrase", "near", "not near")
-_PHRASE = (*_TERM, "of", "before", "not before", "through", "told")
-_AROUND = ("phrase", "told")
-_OF = ("", "subjects", "not others")
-_CUES = {
-    "negation": ("nouns", "verbs", "each", "orders", "after", "gone", "there"),
-    "openness": ("strong", "before", "after", "lead"),
-    "sided": ("only", "presumed"),
-}
 
 
-@dataclass(frozen=True)
-class Term:
-    """A word or phrase, read only in a prompt that holds one of `near`, if any are given, and none of `not_near`."""
-
-    text: str
-    near: tuple[str, ...] = ()
-    not_near: tuple[str, ...] = ()
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None else [value]
 
 
-@dataclass(frozen=True)
-class Phrase(Term):
+def _mapping(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else {"phrase": value}
+
+
+def _kinds(value: Any) -> Any:
+    # The short form: the words alone.
+    short = isinstance(value, Mapping) and value and value.keys().isdisjoint(("told", *Kinds.model_fields))
+    return {"words": value} if short else value
+
+
+Text = Annotated[str, StringConstraints(pattern=r"\S")]
+Words = Annotated[Text, AfterValidator(checked)]
+WordsList = Annotated[list[Words], BeforeValidator(_listed)]
+
+
+class _Part(BaseModel, strict=True, extra="forbid"):
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, content: Any) -> Any:
+        return {k: v for k, v in content.items() if v is not None} if isinstance(content, Mapping) else content
+
+
+class _Rewritten(_Part):
+    # Version 0.1 called it "told".
+    rewritten: Text = Field("", validation_alias=AliasChoices("rewritten", "told"))
+
+
+class Term(_Part):
+    """A phrase, read only in a prompt that holds one of `near`, if any are given, and none of `not_near`."""
+
+    phrase: Words
+    near: WordsList = []
+    not_near: WordsList = Field([], alias="not near")
+
+
+class Phrase(Term, _Rewritten):
     """A whole phrase: what it must describe (`of`), what must and may not follow it, whether the noun after it belongs
-    to it (`through`), and what the model is told instead."""
+    to it (`through`), and what the model is given instead."""
 
-    of: str = ""
-    before: tuple[str, ...] = ()
-    not_before: tuple[str, ...] = ()
-    through: bool = False
-    rewritten: str = ""
-
-
-@dataclass(frozen=True)
-class Around:
-    """A denial on both sides of a thing, "leave ... out", and what the model is told instead of it all."""
-
-    before: str
-    after: str
-    rewritten: str = ""
+    of: Literal["", "subjects", "not others"] = ""
+    before: WordsList = []
+    not_before: WordsList = Field([], alias="not before")
+    through: Literal["", "noun"] = ""
 
 
-@dataclass(frozen=True)
-class Kinds:
+class Around(_Rewritten):
+    """A denial on both sides of an object, "leave ... out", and what the model is given instead of it all."""
+
+    phrase: Text
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What stands before the object, and what stands after it."""
+        before, _, after = self.phrase.partition("...")
+        return before.strip(), after.strip()
+
+    @model_validator(mode="after")
+    def _has_sides(self) -> Around:
+        if not all(self.sides):
+            raise ValueError(f"'{self.phrase}' is not words, three dots for the object, and words")
+        for side in self.sides:
+            checked(side)
+        return self
+
+
+class Kinds(_Part):
     """Words for the values of an attribute; `least` different ones ask for all of them where "or" or "and" joins them,
     or only "or" where `joined` says so."""
 
-    words: Mapping[str, tuple[str, ...]]
-    rewritten: Mapping[str, str] = field(default_factory=dict)
-    heads: tuple[str, ...] = ()
-    tails: tuple[str, ...] = ()
-    least: int = 2
-    joined: str = ""
+    words: Annotated[dict[str, WordsList], Field(min_length=2)]
+    rewritten: dict[str, Text] = Field({}, validation_alias=AliasChoices("rewritten", "told"))
+    heads: WordsList = []
+    tails: WordsList = []
+    least: int = Field(2, ge=2)
+    joined: Literal["", "or"] = ""
+
+    @model_validator(mode="after")
+    def _enough(self) -> Kinds:
+        if self.least > len(self.words):
+            raise ValueError(f"least is not from 2 to {len(self.words)}, the number of kinds")
+        return self
 
 
-@dataclass(frozen=True)
-class Entry:
+Terms = Annotated[list[Annotated[Term, BeforeValidator(_mapping)]], BeforeValidator(_listed)]
+
+
+class Entry(_Part):
     """All that one file says about one attribute or anti-concept."""
 
-    kind: str
-    name: str
-    lists: Mapping[str, tuple[Term, ...]]
-    kinds: tuple[Kinds, ...]
-    phrases: tuple[Phrase, ...]
+    phrases: Annotated[list[Annotated[Phrase, BeforeValidator(_mapping)]], BeforeValidator(_listed)] = []
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Entry:
+        if not self.model_fields_set:
+            raise ValueError("nothing is said of it")
+        return self
 
 
-@dataclass(frozen=True)
-class PhraseFile:
-    """What one file holds; `origin` names it in errors."""
+class Attribute(Entry):
+    """An attribute that prompts may ask to balance."""
 
-    origin: str
-    entries: tuple[Entry, ...]
-    cues: Mapping[str, Mapping[str, tuple[str, ...]]]
-    around: tuple[Around, ...]
-    lists: Mapping[str, tuple[str, ...]]
-    spellings: Mapping[str, str]
+    named: Terms = []
+    bias: Terms = []
+    kinds: Annotated[list[Annotated[Kinds, BeforeValidator(_kinds)]], BeforeValidator(_listed)] = []
+
+
+class AntiConcept(Entry):
+    """What prompts may ask to keep out."""
+
+    # Version 0.1 called them "things".
+    objects: Terms = Field([], validation_alias=AliasChoices("objects", "things"))
+    acts: Terms = []
+    states: Terms = []
+    free: Terms = []
+
+
+class Negation(_Part):
+    """Cues of denial, by what follows them or where they stand."""
+
+    nouns: WordsList = []
+    verbs: WordsList = []
+    each: WordsList = []
+    orders: WordsList = []
+    after: WordsList = []
+    gone: WordsList = []
+    there: WordsList = []
+    around: Annotated[list[Annotated[Around, BeforeValidator(_mapping)]], BeforeValidator(_listed)] = []
+
+
+class Openness(_Part):
+    """Cues that leave an attribute open."""
+
+    strong: WordsList = []
+    before: WordsList = []
+    after: WordsList = []
+    lead: WordsList = []
+
+
+class Sided(_Part):
+    """Cues before a value that is not to be the only one."""
+
+    only: WordsList = []
+    presumed: WordsList = []
+
+
+class Cues(_Part):
+    """Words that say something of the phrases beside them."""
+
+    negation: Negation = Negation()
+    openness: Openness = Openness()
+    sided: Sided = Sided()
+
+
+class PhraseFile(_Part):
+    """What one file holds."""
+
+    balance: dict[str, Attribute] = {}
+    absent: dict[str, AntiConcept] = {}
+    cues: Cues = Cues()
+    lookalikes: WordsList = []
+    unread: WordsList = []
+    subjects: WordsList = []
+    others: WordsList = []
+    spellings: dict[str, Text] = {}
 
 
 def load(path: str | Path) -> PhraseFile:
@@ -121,175 +218,6 @@ def load(path: str | Path) -> PhraseFile:
     return of(data, str(path))
 
 
-def of(data: Any, origin: str = "phrases") -> PhraseFile:
-    """Checks the content of a file of phrases, as YAML gives it.
-
-    Raises:
-        PhraseError: it does not follow the schema.
-    """
-    check = _Check(origin)
-    data = check.mapping({} if data is None else data, "", _SECTIONS)
-    entries = []
-    for kind, keys in (("balance", _BALANCE), ("absent", _ABSENT)):
-        for name, content in check.mapping(data.get(kind), kind).items():
-            where = f"{kind}.{name}"
-            content = check.mapping(content, where, keys)
-            if not content:
-                check.fail(where, f"a mapping with one of {', '.join(keys)}", "nothing")
-            lists = {
-                key: check.terms(content.get(key), f"{where}.{key}") for key in keys if key not in ("kinds", "phrases")
-            }
-            kinds = check.kinds(content.get("kinds"), f"{where}.kinds") if kind == "balance" else ()
-            whole = check.whole_phrases(content.get("phrases"), f"{where}.phrases")
-            entries.append(Entry(kind, name, lists, kinds, whole))
-    cues = {}
-    given = check.mapping(data.get("cues"), "cues", tuple(_CUES))
-    for group, keys in _CUES.items():
-        more = ("around",) if group == "negation" else ()
-        found = check.mapping(given.get(group), f"cues.{group}", (*keys, *more))
-        cues[group] = {key: check.phrases(found.get(key), f"cues.{group}.{key}") for key in keys}
-    around = check.around(given.get("negation"), "cues.negation.around")
-    lists = {key: check.phrases(data.get(key), key) for key in _LISTS}
-    spellings = {
-        key: check.text(value, f"spellings.{key}")
-        for key, value in check.mapping(data.get("spellings"), "spellings").items()
-    }
-    return PhraseFile(origin, tuple(entries), cues, around, lists, spellings)
-
-
-class _Check:
-    """Checks of one file's parts; each names the key at fault."""
-
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
-
-    def fail(self, where: str, expected: str, found: Any, remedy: str = "") -> None:
-        place = f"'{where}' in " if where else ""
-        raise PhraseError(
-            f"{place}{self.origin} holds {found}." if place else f"{self.origin} holds {found}.",
-            f"{expected}.",
-            remedy or "see docs/enhance.md for the keys of such a file.",
-        )
-
-    def mapping(self, value: Any, where: str, keys: Sequence[str] | None = None) -> dict[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping):
-            self.fail(where, "a mapping of names", _kind(value))
-        for key in value:
-            if not isinstance(key, str) or not key.strip():
-                self.fail(where, "names that are text; quote yes, no, on, off and numbers", f"the key {key!r}")
-            if keys is not None and key not in keys:
-                self.fail(where, f"only the keys {', '.join(keys)}", f"the key '{key}'", suggestion(key, keys))
-        return dict(value)
-
-    def text(self, value: Any, where: str) -> str:
-        if not isinstance(value, str) or not value.strip():
-            self.fail(where, "text; quote yes, no, on, off and numbers", _kind(value))
-        return value
-
-    def phrases(self, value: Any, where: str) -> tuple[str, ...]:
-        if value is None:
-            return ()
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, Sequence):
-            self.fail(where, "a phrase, or a list of phrases", _kind(value))
-        return tuple(self.text(each, f"{where}[{number}]") for number, each in enumerate(value))
-
-    def terms(self, value: Any, where: str) -> tuple[Term, ...]:
-        return tuple(
-            Term(text, self._beside(content, "near", place), self._beside(content, "not near", place))
-            for text, content, place in self._phrases_with(value, where, _TERM)
-        )
-
-    def whole_phrases(self, value: Any, where: str) -> tuple[Phrase, ...]:
-        found = []
-        for text, content, place in self._phrases_with(value, where, _PHRASE):
-            of, through = content.get("of", ""), content.get("through", "")
-            if of not in _OF:
-                self.fail(f"{place}.of", "'subjects', 'not others', or nothing", repr(of))
-            if through not in ("", "noun"):
-                self.fail(f"{place}.through", "'noun', or nothing", repr(through))
-            near, not_near, before, not_before = (
-                self._beside(content, key, place) for key in ("near", "not near", "before", "not before")
-            )
-            rewritten = self._rewritten(content, place)
-            found.append(Phrase(text, near, not_near, of, before, not_before, through == "noun", rewritten))
-        return tuple(found)
-
-    def around(self, negation: Any, where: str) -> tuple[Around, ...]:
-        found = []
-        for text, content, place in self._phrases_with((negation or {}).get("around"), where, _AROUND):
-            before, dots, after = text.partition("...")
-            if not (dots and before.strip() and after.strip()):
-                self.fail(place, "words, three dots for the thing, and words", f"the text {text!r}")
-            found.append(Around(before.strip(), after.strip(), self._rewritten(content, place)))
-        return tuple(found)
-
-    def _phrases_with(self, value: Any, where: str, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, Any], str]]:
-        """Each phrase of a list, its other keys where it is a mapping, and its place."""
-        if isinstance(value, str | Mapping):
-            value = [value]
-        elif value is not None and not isinstance(value, Sequence):
-            self.fail(where, "a phrase, or a list of phrases", _kind(value))
-        for number, each in enumerate(value or ()):
-            place = f"{where}[{number}]"
-            if isinstance(each, Mapping):
-                content = self.mapping(each, place, keys)
-                yield self.text(content.get("phrase"), f"{place}.phrase"), content, place
-            else:
-                yield self.text(each, place), {}, place
-
-    def _beside(self, content: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
-        return self.phrases(content.get(key), f"{place}.{key}")
-
-    def _rewritten(self, content: Mapping[str, Any], place: str) -> str:
-        return self.text(content["told"], f"{place}.told") if "told" in content else ""
-
-    def kinds(self, value: Any, where: str) -> tuple[Kinds, ...]:
-        if isinstance(value, Mapping):
-            value = [value]
-        found = []
-        for number, each in enumerate(self._items(value, where)):
-            place = f"{where}[{number}]"
-            content = self.mapping(each, place)
-            if content and not set(content) & set(_KINDS):
-                # The short form: the words alone.
-                content = {"words": content}
-            content = self.mapping(content, place, _KINDS)
-            words = {
-                name: self.phrases(listed, f"{place}.words.{name}")
-                for name, listed in self.mapping(content.get("words"), f"{place}.words").items()
-            }
-            if len(words) < 2:
-                self.fail(f"{place}.words", "words for two kinds or more", f"{len(words)} of them")
-            rewritten = {
-                name: self.text(text, f"{place}.told.{name}")
-                for name, text in self.mapping(content.get("told"), f"{place}.told").items()
-            }
-            least = content.get("least", 2)
-            if not isinstance(least, int) or isinstance(least, bool) or not 2 <= least <= len(words):
-                self.fail(f"{place}.least", f"a whole number from 2 to {len(words)}", repr(least))
-            joined = content.get("joined", "")
-            if joined not in ("", "or"):
-                self.fail(f"{place}.joined", "'or', or nothing", repr(joined))
-            heads, tails = (self._beside(content, key, place) for key in ("heads", "tails"))
-            found.append(Kinds(words, rewritten, heads, tails, least, joined))
-        return tuple(found)
-
-    def _items(self, value: Any, where: str) -> Sequence[Any]:
-        if value is None:
-            return ()
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            self.fail(where, "a list", _kind(value))
-        return value
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return f"the text {value!r}"
-    if value is None:
-        return "nothing"
-    name = type(value).__name__
-    return f"{value!r}, of type {name}" if isinstance(value, int | float) else f"a {name}"
+def of(content: Any, origin: str = "phrases") -> PhraseFile:
+    """The content of a file of phrases, as YAML gives it, checked; PhraseError where it does not follow the schema."""
+    return validated(PhraseFile, {} if content is None else content, origin, PhraseError)

@@ -7,26 +7,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from directrix.errors import PhraseError
 from directrix.policies.wording import phrase_file
-from directrix.policies.wording.lexicon import Lexicon, expand
-from directrix.policies.wording.phrase_file import PhraseFile
-from directrix.policies.wording.tokens import Word, plural, verb_forms
+from directrix.policies.wording.lexicon import Lexicon, Reader, expand, lexicon
+from directrix.policies.wording.phrase_file import Kinds, Phrase, PhraseFile, Term
+from directrix.policies.wording.tokens import Word, plural, read, texts, verb_forms
 from directrix.policies.wording.types import Kind
 
 
 class Beside(NamedTuple):
     """Words of which a prompt must hold one (`near`), and words of which it must hold none."""
 
-    near: Lexicon[bool] | None
-    not_near: Lexicon[bool] | None
+    near: Lexicon[bool]
+    not_near: Lexicon[bool]
 
     def fits(self, words: Sequence[Word]) -> bool:
         """Whether the prompt is such a one."""
-        near, not_near = (
-            lexicon is not None and any(lexicon.match(words, at) for at in range(len(words))) for lexicon in self
-        )
-        return (near or self.near is None) and not not_near
+        near, not_near = (any(lexicon.match(words, at) for at in range(len(words))) for lexicon in self)
+        return (near or not self.near) and not not_near
 
 
 class Named(NamedTuple):
@@ -46,8 +43,8 @@ class Whole(NamedTuple):
     name: str
     of: str
     beside: Beside | None
-    before: Lexicon[bool] | None
-    not_before: Lexicon[bool] | None
+    before: Lexicon[bool]
+    not_before: Lexicon[bool]
     through: bool
     rewritten: str
 
@@ -87,31 +84,33 @@ class Phrases:
     def __init__(self, *files: PhraseFile) -> None:
         spellings = {key.casefold(): value for file in files for key, value in file.spellings.items()}
         self.spellings: Mapping[str, str] = spellings
-        self.named: Lexicon[Named] = Lexicon(spellings)
-        self.unread: Lexicon[bool] = Lexicon(spellings)
-        self.objects: Lexicon[Named] = Lexicon(spellings)
-        self.acts: Lexicon[Named] = Lexicon(spellings)
-        self.free: Lexicon[Named] = Lexicon(spellings)
-        self.whole: Lexicon[Whole] = Lexicon(spellings)
-        self.lookalikes: Lexicon[bool] = Lexicon(spellings)
-        self.subjects: Lexicon[bool] = Lexicon(spellings)
-        self.others: Lexicon[bool] = Lexicon(spellings)
-        self.negation: Lexicon[str] = Lexicon(spellings)
-        self.negation_after: Lexicon[bool] = Lexicon(spellings)
-        self.around: Lexicon[Closing] = Lexicon(spellings)
-        self.gone: Lexicon[bool] = Lexicon(spellings)
-        self.there: Lexicon[bool] = Lexicon(spellings)
-        self.openness: Lexicon[str] = Lexicon(spellings)
-        self.openness_after: Lexicon[bool] = Lexicon(spellings)
-        self.sided: Lexicon[str] = Lexicon(spellings)
+
+        @cache
+        def reader(option: str) -> tuple[str, ...]:
+            return texts(read(option, spellings))
+
+        self._reader: Reader = reader
+        self.named: Lexicon[Named] = Lexicon(reader)
+        self.unread: Lexicon[bool] = Lexicon(reader)
+        self.objects: Lexicon[Named] = Lexicon(reader)
+        self.acts: Lexicon[Named] = Lexicon(reader)
+        self.free: Lexicon[Named] = Lexicon(reader)
+        self.whole: Lexicon[Whole] = Lexicon(reader)
+        self.lookalikes: Lexicon[bool] = Lexicon(reader)
+        self.subjects: Lexicon[bool] = Lexicon(reader)
+        self.others: Lexicon[bool] = Lexicon(reader)
+        self.negation: Lexicon[str] = Lexicon(reader)
+        self.negation_after: Lexicon[bool] = Lexicon(reader)
+        self.around: Lexicon[Closing] = Lexicon(reader)
+        self.gone: Lexicon[bool] = Lexicon(reader)
+        self.there: Lexicon[bool] = Lexicon(reader)
+        self.openness: Lexicon[str] = Lexicon(reader)
+        self.openness_after: Lexicon[bool] = Lexicon(reader)
+        self.sided: Lexicon[str] = Lexicon(reader)
         self.values: tuple[Values, ...] = ()
-        names: dict[str, list[str]] = {"balance": [], "absent": []}
+        self.names: dict[str, tuple[str, ...]] = {"balance": (), "absent": ()}
         for file in files:
-            _Entering(self, file).enter()
-            for entry in file.entries:
-                if entry.name not in names[entry.kind]:
-                    names[entry.kind].append(entry.name)
-        self.names: Mapping[str, tuple[str, ...]] = {kind: tuple(listed) for kind, listed in names.items()}
+            self._enter(file)
 
     @classmethod
     def load(cls, *paths: str | Path) -> Phrases:
@@ -131,6 +130,87 @@ class Phrases:
         """
         return cls(_shipped(), *(phrase_file.of(each) for each in contents))
 
+    def _enter(self, file: PhraseFile) -> None:
+        """Enters one file's phrases."""
+        for name, attribute in file.balance.items():
+            self._enter_nouns(self.named, "balance", name, attribute.named)
+            self._enter_nouns(self.objects, "balance", name, attribute.bias)
+            self._enter_whole("balance", name, attribute.phrases)
+            self.values += tuple(self._values(name, kinds) for kinds in attribute.kinds)
+        for name, concept in file.absent.items():
+            self._enter_nouns(self.objects, "absent", name, concept.objects)
+            for term in concept.acts:
+                beside = self._beside(term)
+                for form in self._forms([term.phrase]):
+                    *finite, participle = verb_forms(form)
+                    self.acts.add(Named("absent", name, "finite", beside), *finite)
+                    self.acts.add(Named("absent", name, "participle", beside), participle)
+            for term in concept.states:
+                self.acts.add(Named("absent", name, "state", self._beside(term)), term.phrase)
+            self._enter_nouns(self.free, "absent", name, concept.free)
+            self._enter_whole("absent", name, concept.phrases)
+        negation, openness = file.cues.negation, file.cues.openness
+        for cue in ("nouns", "verbs", "each", "orders"):
+            self.negation.add(cue, *getattr(negation, cue))
+        self.negation_after.add(True, *negation.after)
+        self.gone.add(True, *negation.gone)
+        self.there.add(True, *negation.there)
+        for around in negation.around:
+            before, after = around.sides
+            self.around.add(Closing(self._lexicon([after]), around.rewritten), before)
+        for cue in ("strong", "before", "lead"):
+            self.openness.add(cue, *getattr(openness, cue))
+        self.openness_after.add(True, *openness.after)
+        self.sided.add("only", *file.cues.sided.only)
+        self.sided.add("presumed", *file.cues.sided.presumed)
+        self.lookalikes.add(True, *file.lookalikes)
+        self.unread.add(True, *self._with_plurals(file.unread))
+        self.subjects.add(True, *self._with_plurals(file.subjects))
+        self.others.add(True, *self._with_plurals(file.others))
+
+    def _enter_nouns(self, nouns: Lexicon[Named], kind: Kind, name: str, terms: Sequence[Term]) -> None:
+        for term in terms:
+            beside = self._beside(term)
+            for form in self._forms([term.phrase]):
+                nouns.add(Named(kind, name, "noun", beside), form)
+                nouns.add(Named(kind, name, "plural", beside), plural(form))
+
+    def _enter_whole(self, kind: Kind, name: str, phrases: Sequence[Phrase]) -> None:
+        self.names[kind] = tuple(dict.fromkeys((*self.names[kind], name)))
+        for each in phrases:
+            before, not_before = (self._lexicon(listed) for listed in (each.before, each.not_before))
+            through = each.through == "noun"
+            meaning = Whole(kind, name, each.of, self._beside(each), before, not_before, through, each.rewritten)
+            self.whole.add(meaning, each.phrase)
+
+    def _values(self, name: str, kinds: Kinds) -> Values:
+        words: Lexicon[Value] = Lexicon(self._reader)
+        for value, listed in kinds.words.items():
+            for word in listed:
+                rewritten = kinds.rewritten.get(word, "")
+                words.add(Value(value, rewritten, False), word)
+                if rewritten:
+                    words.add(Value(value, plural(rewritten), True), plural(word))
+        heads, tails = (self._lexicon(self._with_plurals(nouns)) for nouns in (kinds.heads, kinds.tails))
+        return Values(name, words, heads, tails, kinds.least, kinds.joined)
+
+    def _beside(self, term: Term) -> Beside | None:
+        if not term.near and not term.not_near:
+            return None
+        near, not_near = (self._lexicon(self._with_plurals(listed)) for listed in (term.near, term.not_near))
+        return Beside(near, not_near)
+
+    def _with_plurals(self, nouns: Sequence[str]) -> list[str]:
+        forms = self._forms(nouns)
+        return [*forms, *map(plural, forms)]
+
+    def _forms(self, phrases: Sequence[str]) -> list[str]:
+        """All forms of the phrases, each as text."""
+        return [" ".join(form) for phrase in phrases for form in expand(phrase, self._reader)]
+
+    def _lexicon(self, listed: Sequence[str]) -> Lexicon[bool]:
+        return lexicon(listed, self._reader)
+
 
 @cache
 def _shipped() -> PhraseFile:
@@ -140,123 +220,3 @@ def _shipped() -> PhraseFile:
 @cache
 def _default() -> Phrases:
     return Phrases(_shipped())
-
-
-class _Entering:
-    """Enters one file's phrases; remembers the key, for errors."""
-
-    def __init__(self, phrases: Phrases, file: PhraseFile) -> None:
-        self.phrases, self.file = phrases, file
-
-    def enter(self) -> None:
-        for entry in self.file.entries:
-            where = f"{entry.kind}.{entry.name}"
-            self._entry(entry, where)
-        phrases = self.phrases
-        plain: dict[str, Lexicon[bool]] = {
-            "negation.after": phrases.negation_after,
-            "negation.gone": phrases.gone,
-            "negation.there": phrases.there,
-            "openness.after": phrases.openness_after,
-        }
-        keyed = {"negation": phrases.negation, "openness": phrases.openness, "sided": phrases.sided}
-        for group, cues in self.file.cues.items():
-            for key, listed in cues.items():
-                for phrase in listed:
-                    name = f"{group}.{key}"
-                    if name in plain:
-                        self._add(plain[name], phrase, True, f"cues.{name}")
-                    else:
-                        self._add(keyed[group], phrase, key, f"cues.{name}")
-        for number, around in enumerate(self.file.around):
-            where = f"cues.negation.around[{number}]"
-            closing = Closing(self._lexicon((around.after,), where), around.rewritten)
-            self._add(phrases.around, around.before, closing, where)
-        for key in ("lookalikes", "unread", "subjects", "others"):
-            listed = self.file.lists[key]
-            for phrase in listed if key == "lookalikes" else self._with_plurals(listed, key):
-                self._add(getattr(phrases, key), phrase, True, key)
-
-    def _entry(self, entry: phrase_file.Entry, where: str) -> None:
-        phrases, kind, name = self.phrases, entry.kind, entry.name
-        assert kind in ("balance", "absent")
-        nouns = {"named": phrases.named, "bias": phrases.objects, "things": phrases.objects, "free": phrases.free}
-        for key, listed in entry.lists.items():
-            place = f"{where}.{key}"
-            for term in listed:
-                beside, phrase = self._beside(term, place), term.text
-                for form in self._forms(phrase, place):
-                    if key == "acts":
-                        *finite, participle = verb_forms(form)
-                        for each in finite:
-                            self._add(phrases.acts, each, Named(kind, name, "finite", beside), place)
-                        self._add(phrases.acts, participle, Named(kind, name, "participle", beside), place)
-                    elif key == "states":
-                        self._add(phrases.acts, form, Named(kind, name, "state", beside), place)
-                    else:
-                        self._add(nouns[key], form, Named(kind, name, "noun", beside), place)
-                        self._add(nouns[key], plural(form), Named(kind, name, "plural", beside), place)
-        for number, whole in enumerate(entry.phrases):
-            place = f"{where}.phrases[{number}]"
-            before, not_before = (
-                self._lexicon(listed, f"{place}.{key}") if listed else None
-                for key, listed in (("before", whole.before), ("not before", whole.not_before))
-            )
-            meaning = Whole(
-                kind, name, whole.of, self._beside(whole, place), before, not_before, whole.through, whole.rewritten
-            )
-            self._add(phrases.whole, whole.text, meaning, place)
-        phrases.values += tuple(self._values(name, kinds, where) for kinds in entry.kinds)
-
-    def _values(self, name: str, kinds: phrase_file.Kinds, where: str) -> Values:
-        words: Lexicon[Value] = Lexicon(self.phrases.spellings)
-        for value, listed in kinds.words.items():
-            for word in listed:
-                rewritten, place = kinds.rewritten.get(word, ""), f"{where}.kinds.words.{value}"
-                self._add(words, word, Value(value, rewritten, False), place)
-                if rewritten:
-                    self._add(words, plural(word), Value(value, plural(rewritten), True), place)
-        heads, tails = (
-            self._lexicon(self._with_plurals(nouns, f"{where}.kinds.{key}"), f"{where}.kinds.{key}")
-            for key, nouns in (("heads", kinds.heads), ("tails", kinds.tails))
-        )
-        return Values(name, words, heads, tails, kinds.least, kinds.joined)
-
-    def _beside(self, term: phrase_file.Term, where: str) -> Beside | None:
-        if not term.near and not term.not_near:
-            return None
-        near, not_near = (
-            self._lexicon(self._with_plurals(listed, f"{where}.{key}"), f"{where}.{key}") if listed else None
-            for key, listed in (("near", term.near), ("not near", term.not_near))
-        )
-        return Beside(near, not_near)
-
-    def _with_plurals(self, nouns: Sequence[str], where: str) -> list[str]:
-        forms = [form for noun in nouns for form in self._forms(noun, where)]
-        return [*forms, *map(plural, forms)]
-
-    def _forms(self, phrase: str, where: str) -> list[str]:
-        """All forms of a phrase, each as text."""
-        try:
-            return [" ".join(form) for form in expand(phrase, self.phrases.spellings)]
-        except ValueError as error:
-            raise self._wrong(phrase, where, error) from error
-
-    def _lexicon(self, listed: Sequence[str], where: str) -> Lexicon[bool]:
-        lexicon: Lexicon[bool] = Lexicon(self.phrases.spellings)
-        for phrase in listed:
-            self._add(lexicon, phrase, True, where)
-        return lexicon
-
-    def _add(self, lexicon: Lexicon[Any], phrase: str, meaning: Any, where: str) -> None:
-        try:
-            lexicon.add(phrase, meaning)
-        except ValueError as error:
-            raise self._wrong(phrase, where, error) from error
-
-    def _wrong(self, phrase: str, where: str, error: ValueError) -> PhraseError:
-        return PhraseError(
-            f"'{where}' in {self.file.origin} holds the phrase '{phrase}': {error}.",
-            "words; [word] may be left out, and a|b is a choice.",
-            f"correct '{phrase}'.",
-        )

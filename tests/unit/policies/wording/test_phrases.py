@@ -13,7 +13,7 @@ from directrix.policies.wording import Phrases, Switch, Understanding, plugins, 
 MINE = """
 absent:
   clown:
-    things: [clown, clown mask]
+    objects: [clown, clown mask]
     acts: [clown around]
     states: [clownish]
     phrases: ["[completely] coulrophobia friendly"]
@@ -23,9 +23,9 @@ balance:
     bias: [age stereotype]
     kinds:
       - {young: [young], old: [old, elderly]}
-      - {joined: or, words: {young: [rookie], old: [veteran]}, told: {rookie: worker, veteran: worker}}
+      - {joined: or, words: {young: [rookie], old: [veteran]}, rewritten: {rookie: worker, veteran: worker}}
     phrases:
-      - {phrase: ageless, not before: [beauty], of: subjects, told: timeless}
+      - {phrase: ageless, not before: [beauty], of: subjects, rewritten: timeless}
       - {phrase: mirrors the ages of, through: noun}
       - {phrase: evergreen, before: [crew], not near: [tree]}
   mood:
@@ -100,7 +100,7 @@ def test_names_are_those_of_all_files(mine):
 
 
 def test_mappings_do_as_well_as_files():
-    phrases = Phrases.of({"absent": {"clown": {"things": ["clown"]}}})
+    phrases = Phrases.of({"absent": {"clown": {"objects": ["clown"]}}})
     assert understand("no clowns", phrases).rewritten == ""
 
 
@@ -108,25 +108,26 @@ def test_mappings_do_as_well_as_files():
     ("content", "said"),
     [
         ("absnt: {}", ["absnt", "did you mean 'absent'"]),
-        ("absent: {clown: {thing: [a]}}", ["absent.clown", "'thing'", "did you mean 'things'"]),
-        ("absent: {clown: {things: 3}}", ["absent.clown.things", "3, of type int", "list of phrases"]),
-        ("absent: {clown: {things: [no]}}", ["absent.clown.things[0]", "False", "quote"]),
-        ("absent: {clown: }", ["absent.clown", "nothing"]),
+        ("absent: {clown: {objectz: [a]}}", ["absent > clown", "'objectz'", "did you mean 'objects'"]),
+        ("absent: {clown: {things: 3}}", ["absent > clown > things is 3", "Expected: text"]),
+        ("absent: {clown: {things: [no]}}", ["absent > clown > things[0]", "False", "quote"]),
+        ("absent: {clown: }", ["absent > clown is empty", "a mapping"]),
+        ("absent: {clown: {}}", ["absent > clown", "nothing"]),
         ("absent: [clown]", ["absent", "a list"]),
-        ("absent: {clown: {kinds: {}}}", ["absent.clown", "'kinds'"]),
-        ("absent: {clown: {phrases: ['[a]']}}", ["absent.clown.phrases[0]", "at least one word"]),
-        ("absent: {clown: {phrases: ['a [b']}}", ["absent.clown.phrases[0]", "[b"]),
+        ("absent: {clown: {kinds: {}}}", ["absent > clown", "'kinds'"]),
+        ("absent: {clown: {phrases: ['[a]']}}", ["absent > clown > phrases[0]", "at least one word"]),
+        ("absent: {clown: {phrases: ['a [b']}}", ["absent > clown > phrases[0]", "[b"]),
         ("absent: {clown: {phrases: [{phrase: a, befor: b}]}}", ["'befor'", "phrases[0]"]),
-        ("absent: {clown: {phrases: [{phrase: a, of: dogs}]}}", ["phrases[0].of", "'dogs'"]),
-        ("absent: {clown: {phrases: [{told: a}]}}", ["phrases[0].phrase", "nothing"]),
-        ("absent: {clown: {phrases: [{phrase: a, through: verb}]}}", ["phrases[0].through", "'verb'"]),
-        ("absent: {clown: {things: [{phrase: a, nar: b}]}}", ["things[0]", "did you mean 'near'"]),
+        ("absent: {clown: {phrases: [{phrase: a, of: dogs}]}}", ["phrases[0] > of", "'dogs'"]),
+        ("absent: {clown: {phrases: [{rewritten: a}]}}", ["phrases[0] lacks the key 'phrase'"]),
+        ("absent: {clown: {phrases: [{phrase: a, through: verb}]}}", ["phrases[0] > through", "'verb'"]),
+        ("absent: {clown: {objects: [{phrase: a, nar: b}]}}", ["objects[0]", "did you mean 'near'"]),
         ("cues: {negation: {around: [leave out]}}", ["around[0]", "three dots"]),
         ("balance: {age: {kinds: [{words: {a: b, c: d}, joined: and}]}}", ["joined", "'and'"]),
-        ("balance: {age: {kinds: {young: [young]}}}", ["balance.age.kinds[0].words", "two kinds"]),
+        ("balance: {age: {kinds: {young: [young]}}}", ["balance > age > kinds", "at least 2"]),
         ("balance: {age: {kinds: [{words: {a: b, c: d}, least: 3}]}}", ["least", "from 2 to 2"]),
-        ("cues: {negation: {noun: [a]}}", ["cues.negation", "did you mean 'nouns'"]),
-        ("spellings: {colour: 1}", ["spellings.colour", "1"]),
+        ("cues: {negation: {noun: [a]}}", ["cues > negation", "did you mean 'nouns'"]),
+        ("spellings: {colour: 1}", ["spellings > colour", "1"]),
         ("absent: {1: {things: [a]}}", ["absent", "1"]),
         ("- a", ["a list"]),
         ("a: [", ["no YAML", "line"]),
@@ -148,6 +149,11 @@ def test_a_missing_file_and_one_of_other_bytes_are_explained(tmp_path: Path):
     (tmp_path / "latin.yaml").write_bytes("absent: é".encode("latin-1"))
     with pytest.raises(PhraseError, match="UTF-8"):
         Phrases.load(tmp_path / "latin.yaml")
+
+
+def test_the_keys_of_version_0_1_are_read():
+    old = Phrases.of({"absent": {"clown": {"things": ["clown"]}}})
+    assert understand("a party with no clowns", old).rewritten == "a party"
 
 
 def test_an_empty_file_adds_nothing(tmp_path: Path):
