@@ -9,6 +9,7 @@ import pytest
 
 from directrix import Concept, calibrate, discover, generate, steer
 from directrix.concept import GENDER
+from directrix.discovery import Sampling
 from directrix.errors import NoEffectError
 from directrix.interventions.steering import Steering
 from directrix.models import embedded
@@ -81,7 +82,7 @@ def test_a_word_that_no_picture_shows_has_no_effect(emoji: Any) -> None:
 
 def test_strength_zero_leaves_every_bit(emoji: Any) -> None:
     concept = Concept.of("woman", "a photo of a woman", "a photo of a person")
-    woman = discover(emoji, concept, images=2, num_inference_steps=5)
+    woman = discover(emoji, concept, sampling=Sampling(2, num_inference_steps=5))
     plain = generate(emoji, "a photo of a judge", 2, seed=5, num_inference_steps=5)
     with steer(emoji, {woman: 0.0}):
         steered = generate(emoji, "a photo of a judge", 2, seed=5, num_inference_steps=5)

@@ -77,20 +77,14 @@ def run(arguments: argparse.Namespace) -> None:
         return
 
     from directrix.concept import Concept
+    from directrix.discovery.settings import Sampling
     from directrix.discovery.site_search import search_sites
     from directrix.progress import bars
 
     concept = Concept.of("concept", arguments.target, arguments.neutral)
-    ranked = search_sites(
-        pipeline,
-        concept,
-        arguments.site,
-        images=arguments.images,
-        num_inference_steps=arguments.steps,
-        seed=arguments.seed,
-        call=size if size["height"] else None,
-        progress=bars,
-    )
+    call = size if size["height"] else None
+    sampling = Sampling(arguments.images, num_inference_steps=arguments.steps, call=call)
+    ranked = search_sites(pipeline, concept, arguments.site, sampling=sampling, seed=arguments.seed, progress=bars)
     data = {"model": model, "default": default, "ranked": [each.as_dict() for each in ranked]}
     terminal.result(_ranking(ranked, default), data, arguments.json)
 

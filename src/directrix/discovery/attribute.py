@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
-from directrix.discovery import DEFAULT_METHOD, discover
+from directrix.discovery import DEFAULT_METHOD, Orthogonalization, discover
+from directrix.discovery.settings import regrouped
 
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
 
 
+@regrouped
 def discover_attribute(
     pipeline: Any,
     attribute: AttributeSet,
     method: str = DEFAULT_METHOD,
     *,
     subjects: Sequence[str] | None = None,
-    contrast: bool | None = None,
-    preserve: Sequence[AttributeSet] | None = None,
+    orthogonalization: Orthogonalization | None = None,
     **settings: Any,
 ) -> list[Direction]:
     """Finds the directions of all values of an attribute in one run.
@@ -29,22 +31,24 @@ def discover_attribute(
 
     Args:
         subjects: noun phrases such as "a judge"; None for those of the model's card.
-        contrast: take out what all values share; None to do so where there are two. Of three or more the middle one
-            is no opposite of the others.
-        preserve: attributes that must not change; None for all the others in ``ATTRIBUTE_SETS``.
+        orthogonalization: where its `contrast` is None, there is contrast between two values, not between more: of
+            three the middle one is no opposite of the others. Where its `preserve` is None, all other attributes in
+            ``ATTRIBUTE_SETS`` are preserved.
         settings: see ``discover``.
 
     Returns one Direction for each of the attribute's concepts, in order. Raises what ``discover`` raises.
     """
-    from directrix.models import facts
+    from directrix.models.steerable import SteerableModel
 
-    among = facts(pipeline).subjects if subjects is None else tuple(subjects)
-    others = [each for each in ATTRIBUTE_SETS.values() if each.name != attribute.name] if preserve is None else preserve
-    return discover(
-        pipeline,
-        attribute.among(among).concepts,
-        method,
-        contrast=len(attribute.concepts) == 2 if contrast is None else contrast,
-        preserve=[each.among(among) for each in others],
-        **settings,
-    )
+    model = SteerableModel.of(pipeline)
+    among = model.facts.subjects if subjects is None else tuple(subjects)
+    form = orthogonalization or Orthogonalization()
+    if form.contrast is None:
+        form = replace(form, contrast=len(attribute.concepts) == 2)
+    preserve = form.preserve
+    if preserve is None:
+        preserve = [each for each in ATTRIBUTE_SETS.values() if each.name != attribute.name]
+    listed = [preserve] if isinstance(preserve, AttributeSet) or not isinstance(preserve, Sequence) else preserve
+    preserved = [each.among(among) if isinstance(each, AttributeSet) else each for each in listed]
+    form = replace(form, preserve=preserved)
+    return discover(model, attribute.among(among).concepts, method, orthogonalization=form, **settings)

@@ -3,44 +3,52 @@
 ::
 
     settings.json                 what the run was asked for; a run of other settings is refused
-    latents-00000.safetensors     generated images, a chunk a file
+    latents-00000.safetensors     generated images, a batch a file
     trajectory-00000.safetensors  or trajectories, a neutral prompt a file
     fit.safetensors               the vectors, Adam's moments, the step
 
+Every part of a run asks for its file with ``load``, does the work only where there is none, and then calls ``save``.
 Every file is written beside its place and renamed into it, so a killed program leaves whole files only.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix.deprecation import upgraded
 from directrix.errors import DirectionFileError, InterruptedRun, MismatchError, OutputError
+from directrix.models.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SETTINGS = "settings.json"
+# Settings by the names that earlier versions had for them.
+RENAMED = {"kept_prompts": "retained_prompts"}
 
 
 class Checkpoint:
-    """A checkpoint folder, opened for one set of settings.
+    """A checkpoint folder, opened for one set of settings; without a folder it saves nothing and holds nothing.
 
-    OutputError if the folder can't be written; MismatchError if it holds a run of other settings.
+    Raises:
+        OutputError: the folder can't be written.
+        MismatchError: it holds a run of other settings.
+        DirectionFileError: its settings cannot be read.
     """
 
-    def __init__(self, folder: Path | str, settings: Mapping[str, Any]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str | None = None, settings: Mapping[str, Any] | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is None:
+            return
         wanted = json.loads(json.dumps(settings))
         path = self.folder / SETTINGS
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             found = json.loads(path.read_text()) if path.exists() else None
-            if found is None:
-                self._write(path, json.dumps(wanted, indent=1).encode())
         except OSError as error:
             raise OutputError(
                 f"The checkpoint folder {self.folder} can't be used ({error.strerror or error}).",
@@ -53,7 +61,11 @@ class Checkpoint:
                 "a folder made by discover, or a new one.",
                 "another checkpoint folder, or delete this one.",
             ) from error
-        if found is not None and found != wanted:
+        if found is None:
+            write_atomically(path, json.dumps(wanted, indent=1).encode())
+            return
+        found = upgraded(found, RENAMED) if isinstance(found, dict) else found
+        if found != wanted:
             raise MismatchError(
                 f"The checkpoint in {self.folder} is of other settings ({_differences(found, wanted)}).",
                 "the settings that it was started with.",
@@ -65,7 +77,7 @@ class Checkpoint:
         from safetensors import SafetensorError, safe_open
 
         path = self._path(name)
-        if not path.exists():
+        if path is None or not path.exists():
             return None
         try:
             with safe_open(path, "pt") as file:
@@ -75,58 +87,36 @@ class Checkpoint:
             raise DirectionFileError(
                 f"{path} is damaged.",
                 "a file written by discover.",
-                "delete it; the rest of the folder is kept, and what it held is made again.",
+                "delete it; the rest of the folder stays, and what it contained is made again.",
             ) from error
 
     def save(self, name: str, tensors: Mapping[str, Tensor], **facts: Any) -> None:
-        """Keeps tensors and facts under ``name``, in place of what was there; OutputError if it can't."""
+        """Saves tensors and facts under ``name``, in place of what was there; OutputError if it can't."""
         from safetensors.torch import save
 
-        data = save(
-            {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
-            {"directrix": json.dumps(facts)},
-        )
+        path = self._path(name)
+        if path is not None:
+            contents = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+            write_atomically(path, save(contents, {"directrix": json.dumps(facts)}))
+
+    @contextmanager
+    def interruptible(self, doing: Callable[[], str]) -> Iterator[None]:
+        """Within, Ctrl-C raises InterruptedRun, which says what was going on and how to go on."""
         try:
-            self._write(self._path(name), data)
-        except OSError as error:
-            raise OutputError(
-                f"The checkpoint {self._path(name)} can't be written ({error.strerror or error}).",
-                "a folder with room, that can be written.",
-                "make room and run the same again: it goes on from the checkpoint before.",
-            ) from error
+            yield
+        except KeyboardInterrupt:
+            if self.folder is None:
+                raise InterruptedRun(
+                    f"The discovery was interrupted while {doing()}, and nothing was saved.",
+                    remedy="pass checkpoint=FOLDER next time; the run can then go on.",
+                ) from None
+            raise InterruptedRun(
+                f"The discovery was interrupted while {doing()}; what was done is saved in {self.folder}.",
+                remedy=f"run the same again with checkpoint={str(self.folder)!r}: it goes on where it stopped.",
+            ) from None
 
-    def delete(self) -> None:
-        """Deletes what a discovery wrote here, and the folder if nothing else is in it."""
-        retained = [*self.folder.glob("latents-*.safetensors"), *self.folder.glob("trajectory-*.safetensors")]
-        for path in [*retained, self._path("fit"), self.folder / SETTINGS]:
-            path.unlink(missing_ok=True)
-        if self.folder.exists() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.safetensors"
-
-    @staticmethod
-    def _write(path: Path, data: bytes) -> None:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def interrupted(doing: str, checkpoint: Checkpoint | None) -> InterruptedRun:
-    """The error for a run that was stopped while ``doing``, which says how to go on."""
-    if checkpoint is None:
-        return InterruptedRun(
-            f"The discovery was interrupted while {doing}, and nothing was kept.",
-            remedy="pass checkpoint=FOLDER next time; the run can then go on.",
-        )
-    return InterruptedRun(
-        f"The discovery was interrupted while {doing}; what was done is kept in {checkpoint.folder}.",
-        remedy=f"run the same again with checkpoint={str(checkpoint.folder)!r}: it goes on where it stopped.",
-    )
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{name}.safetensors"
 
 
 def _differences(found: Any, wanted: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the denoiser is told beside state and time: rows of tensors, one a prompt, and what is the same for all."""
+"""The denoiser's inputs beside state and time: rows of tensors, one a prompt, and what is the same for all prompts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Conditioning:
 
 
 def flat(arguments: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
-    """Arguments by path; dictionaries that hold something are gone into."""
+    """Arguments by path; dictionaries that are not empty are gone into."""
     found: dict[Path, Any] = {}
     for name, value in arguments.items():
         path = (*above, name)

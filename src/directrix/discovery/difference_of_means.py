@@ -2,28 +2,27 @@
 
     c = s * mean_{x_t, t} [ h(x_t, t, y+) - h(x_t, t, y-) ]
 
-over states of the model's own neutral trajectories (see ``follow``). No gradient is needed: y- is answered while the
-trajectory is drawn, y+ costs one evaluation a state. s is found by a line search on the predictions: it is where
+over states of the model's own neutral trajectories (see `trajectories`). No gradient is needed: y- is answered while
+the trajectory is drawn, y+ costs one evaluation a state. s is found by a line search on the predictions: it is where
 eps_theta(x_t, t, y-, h + c) comes nearest to eps_theta(x_t, t, y+).
 
-A negative prompt n acts on the other half of guidance; as in ``distillation``, its effect is folded into the
-conditional half: (1 - 1/w) (h("") - h(n)) is added to the difference, with w the guidance scale.
+A negative prompt n acts on the unconditional branch of guidance; as in ``distillation``, its effect is folded into the
+conditional branch: (1 - 1/w) (h("") - h(n)) is added to the difference, with w the guidance scale.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from directrix.discovery.problem import Defaults, Fit, Problem
-from directrix.progress import silent
+from directrix.discovery.problem import Defaults, Fit, Method, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.discovery.conditioning import Conditioning
+    from directrix.discovery.trajectories import Trajectories
 
 # States that the line search looks at, for each concept.
 SEARCHED = 16
@@ -31,7 +30,7 @@ SEARCHED_OF_A_PAIR = 4
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Method):
     """Options.
 
     search: whether the size comes from the line search; otherwise s is 1.
@@ -39,45 +38,36 @@ class Difference:
 
     search: bool = True
 
-    name: ClassVar[str] = "difference"
-    source: ClassVar[str] = "trajectories"
-    defaults: ClassVar[Defaults] = Defaults(images=8, steps=0, batch_size=32)
-    neutral_fraction: ClassVar[float] = 1.0
+    name: ClassVar = "difference"
+    learns_from: ClassVar = "trajectories"
+    defaults: ClassVar = Defaults(images=8, steps=0, batch_size=32)
+    objective: ClassVar = "c = s E [ h(x_t, t, y+) - h(x_t, t, y-) ]"
 
-    def fit(self, problem: Problem) -> Fit:
+    def fit(self, problem: Problem[Trajectories]) -> Fit:
         """Finds the vectors; see the module."""
         import torch
 
         started = time.perf_counter()
-        trajectories, denoiser = problem.trajectories, problem.denoiser
-        forward = denoiser.forward
-        report = problem.progress or silent
-        rows: list[list[Tensor]] = [[] for _ in range(problem.shape[0])]
-        with report(len(trajectories.pairs), "Comparing") as bar:
+        trajectories, concepts = problem.data, problem.shape[0]
+        before = problem.denoiser.forward
+        rows: list[list[Tensor]] = [[] for _ in range(concepts)]
+        with problem.progress(len(trajectories.pairs), "Comparing") as bar:
             for pair in range(len(trajectories.pairs)):
                 rows[trajectories.concept[pair]].append(mean_change(problem, pair))
                 bar.advance(1)
-        vectors = torch.stack([torch.stack(changes).mean(dim=0) for changes in rows])
-        vectors = problem.separation(vectors)
+        vectors = problem.orthogonalized(torch.stack([torch.stack(changes).mean(dim=0) for changes in rows]))
         if self.search:
+            scales = torch.ones(concepts, 1, 1, 1)
             # Preserved concepts are not given out, whatever their size.
-            asked = range(problem.shape[0] - problem.separation.preserved)
-            scales = torch.ones(problem.shape[0], 1, 1, 1)
-            for concept in asked:
+            for concept in range(concepts - problem.preserved):
                 scales[concept] = line_search(problem, concept, vectors[concept])
             vectors = vectors * scales
-        return Fit(
-            vectors, torch.zeros(0, dtype=torch.float64), denoiser.forward - forward, 0, time.perf_counter() - started
-        )
-
-    def describe(self) -> Mapping[str, Any]:
-        """The options and the formula."""
-        return {**asdict(self), "objective": "c = s E [ h(x_t, t, y+) - h(x_t, t, y-) ]"}
+        return Fit(vectors, forward=problem.denoiser.forward - before, seconds=time.perf_counter() - started)
 
 
-def mean_change(problem: Problem, pair: int) -> Tensor:
+def mean_change(problem: Problem[Trajectories], pair: int) -> Tensor:
     """Mean over trajectories and steps of what a pair's prompts change at the site: float32 (C, H, W) on the CPU."""
-    trajectories = problem.trajectories
+    trajectories = problem.data
     words = trajectories.pairs[pair]
     place = trajectories.prompt[pair]
     states = trajectories.states[place]
@@ -90,14 +80,14 @@ def mean_change(problem: Problem, pair: int) -> Tensor:
     return change
 
 
-def _mean_output(problem: Problem, states: Tensor, prompt: str, negative: bool = False) -> Tensor:
+def _mean_output(problem: Problem[Trajectories], states: Tensor, prompt: str, negative: bool = False) -> Tensor:
     """Mean of the site's output over states (N, S, c, h, w) under a prompt, or under a negative one."""
     import torch
 
-    flat, times = _flat(states, problem.trajectories.timesteps)
+    flat, times = _flat(states, problem.data.timesteps)
     denoiser = problem.denoiser
     embedding = denoiser.unconditional([prompt]) if negative else denoiser.encode([prompt])
-    total = torch.zeros(problem.trajectories.neutral.shape[-3:])
+    total = torch.zeros(problem.data.neutral.shape[-3:])
     for first in range(0, len(flat), problem.batch_size):
         part = flat[first : first + problem.batch_size]
         output = denoiser.site_output(part, times[first : first + len(part)], embedding.expand(len(part), -1, -1))
@@ -110,7 +100,7 @@ def _flat(states: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
     return states.flatten(0, 1), timesteps.repeat(len(states))
 
 
-def line_search(problem: Problem, concept: int, vector: Tensor) -> float:
+def line_search(problem: Problem[Trajectories], concept: int, vector: Tensor) -> float:
     """The s at which the steered prediction is nearest to the target's, as far as a straight line tells.
 
     With f(s) = eps_theta(x_t, t, y-, h + s c) and target p, f(s) is close to f(0) + s (f(1) - f(0)), so
@@ -119,7 +109,7 @@ def line_search(problem: Problem, concept: int, vector: Tensor) -> float:
     """
     import torch
 
-    trajectories = problem.trajectories
+    trajectories = problem.data
     pairs = [p for p, c in enumerate(trajectories.concept) if c == concept]
     along = across = 0.0
     for place, pair in enumerate(pairs):
@@ -137,12 +127,12 @@ def line_search(problem: Problem, concept: int, vector: Tensor) -> float:
     return along / across if across > 0 and along > 0 else 1.0
 
 
-def predictions(problem: Problem, pair: int, states: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+def predictions(problem: Problem[Trajectories], pair: int, states: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
     """The denoiser's plain prediction under y-, and the one that the vector should give in its place."""
-    words = problem.trajectories.pairs[pair]
+    words = problem.data.pairs[pair]
 
-    def predict(told: Conditioning) -> Tensor:
-        return problem.denoiser.predict(states, timesteps, told.expand(len(states), -1, -1))
+    def predict(prompts: Conditioning) -> Tensor:
+        return problem.denoiser.predict(states, timesteps, prompts.expand(len(states), -1, -1))
 
     denoiser = problem.denoiser
     plain = predict(denoiser.encode([words.neutral]))

@@ -1,13 +1,13 @@
 """Distillation: the model's own prediction under the target prompt takes the place of the noise.
 
-The noise is a noisy target: most of it no vector can explain. What the same model predicts when it is told
+The noise is a noisy target: most of it no vector can explain. What the same model predicts when it is given
 the target prompt y+ is the part that can be, so far fewer images and steps suffice::
 
     min_c  E_{x, t, eps} || p(x_t, t) - eps_theta(x_t, t, y-, h + c) ||^2 ,    p = eps_theta(x_t, t, y+)
 
-A negative prompt n acts on the other half of guidance, but a direction is added to the conditional half
-alone. Guidance of scale w gives u + w (p - u), with u the unconditional prediction; a negative prompt puts
-eps_theta(n) in the place of u. The conditional half has the same effect if it answers with that folded in::
+A negative prompt n acts on the unconditional branch of guidance, but a direction is added to the conditional
+branch alone. Guidance of scale w gives u + w (p - u), with u the unconditional prediction; a negative prompt puts
+eps_theta(n) in the place of u. The conditional branch has the same effect if it answers with that folded in::
 
     p = eps_theta(y+) - (1 - 1/w) (eps_theta(n) - eps_theta(""))
 
@@ -18,22 +18,22 @@ is moved further the same way: eps_theta(y-) + a (p - eps_theta(y-)).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from directrix.discovery.problem import Defaults, Fit, Problem
-from directrix.errors import DirectrixError
+from directrix.checks import fraction
+from directrix.discovery.problem import Batch, Defaults, Fit, Method, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.discovery.conditioning import Conditioning
-    from directrix.discovery.optimize import Batch
+    from directrix.discovery.samples import Samples
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Method):
     """Options.
 
     average: the mean of the iterates' last half in place of the last one.
@@ -48,29 +48,23 @@ class Distillation:
     neutral_fraction: float = 1.0
     amplification: float = 3.0
 
-    name: ClassVar[str] = "distillation"
-    source: ClassVar[str] = "images"
-    defaults: ClassVar[Defaults] = Defaults(
-        images=50, steps=150, batch_size=8, learning_rate=6.0, relative_learning_rate=0.3
-    )
+    name: ClassVar = "distillation"
+    learns_from: ClassVar = "samples"
+    defaults: ClassVar = Defaults(images=50, steps=150, batch_size=8, learning_rate=6.0, relative_learning_rate=0.3)
+    objective: ClassVar = "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.neutral_fraction <= 1:
-            raise DirectrixError(f"neutral_fraction is {self.neutral_fraction}.", "a share from 0 to 1.", "0 or 0.5.")
+        fraction("neutral_fraction", self.neutral_fraction)
 
-    def fit(self, problem: Problem) -> Fit:
+    def fit(self, problem: Problem[Samples]) -> Fit:
         """Finds the vectors; see the module."""
         from directrix.discovery.optimize import minimise
 
         target = distilled(problem, self.amplification)
         return minimise(problem, target, initial_scale=self.initial_scale, average=self.average)
 
-    def describe(self) -> Mapping[str, Any]:
-        """The options and the objective."""
-        return {**asdict(self), "objective": "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2"}
 
-
-def distilled(problem: Problem, amplification: float) -> Callable[[Batch], Tensor]:
+def distilled(problem: Problem[Any], amplification: float) -> Callable[[Batch], Tensor]:
     """The target p of the module's text, ``amplification`` times as far from the prediction under y-."""
     denoiser, pairs = problem.denoiser, problem.data.pairs
     neutral = denoiser.encode([pair.neutral for pair in pairs])

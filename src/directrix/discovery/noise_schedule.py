@@ -39,11 +39,11 @@ class Noising(Protocol):
         ...
 
     def target(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
-        """What a perfect denoiser answers when it is told ``timesteps`` (N,)."""
+        """What a perfect denoiser answers at the levels (N,)."""
         ...
 
-    def told(self, timesteps: Tensor) -> Tensor:
-        """What the denoiser is told of the levels (N,)."""
+    def model_times(self, timesteps: Tensor) -> Tensor:
+        """The times that the denoiser is given at the levels (N,)."""
         ...
 
 
@@ -95,7 +95,7 @@ class Schedule:
         signal, sigma = self._scales(timesteps, x_0)
         return signal * noise - sigma * x_0
 
-    def told(self, timesteps: Tensor) -> Tensor:
+    def model_times(self, timesteps: Tensor) -> Tensor:
         """The timesteps themselves."""
         return timesteps
 
@@ -108,31 +108,31 @@ class Schedule:
 class FlowSchedule:
     """The noise levels that a flow-matching pipeline steps through.
 
-    sigmas, times: float32 of shape (T,), the levels in (0, 1], and what the denoiser is told at each.
+    sigmas, times: float32 of shape (T,), the levels in (0, 1], and the time that the denoiser is given at each.
     """
 
     sigmas: Tensor
     times: Tensor
 
     @classmethod
-    def of(cls, scheduler: Any, told: Tensor, reversed_clock: bool = False) -> FlowSchedule:
-        """The levels of a scheduler that is at its first step, at which the denoiser was ``told`` its first time.
+    def of(cls, scheduler: Any, first_time: Tensor, reversed_clock: bool = False) -> FlowSchedule:
+        """The levels of a scheduler that is at its first step, at which the denoiser was given ``first_time``.
 
         Raises ModelError where the denoiser's clock and the scheduler's have no plain relation.
         """
         steps = scheduler.timesteps.detach().float().cpu()
         sigmas = scheduler.sigmas.detach().float().cpu()[: len(steps)]
         length = float(scheduler.config.num_train_timesteps)
-        first = float(told.flatten()[0])
+        first = float(first_time.flatten()[0])
         if reversed_clock:
             times, expected = 1 - steps / length, float(1 - steps[0] / length)
         else:
-            # Some are told t, some t / T, some another multiple of it.
+            # Some are given t, some t / T, some another multiple of it.
             times, expected = steps * (first / float(steps[0])), first
         if len(sigmas) < len(steps) or abs(first - expected) > 1e-2:
             raise ModelError(
-                f"The denoiser was told {first:g} at the scheduler's first step {float(steps[0]):g}.",
-                "a flow-matching scheduler whose steps the denoiser is told.",
+                f"The denoiser was given {first:g} at the scheduler's first step {float(steps[0]):g}.",
+                "a flow-matching scheduler whose steps the denoiser is given.",
                 "method='difference' or method='trajectory', which noise nothing.",
             )
         return cls(sigmas, times)
@@ -151,6 +151,6 @@ class FlowSchedule:
         """The velocity from image to noise, the same at all levels."""
         return noise - x_0
 
-    def told(self, timesteps: Tensor) -> Tensor:
-        """The time that the denoiser is told at each of the levels (N,)."""
+    def model_times(self, timesteps: Tensor) -> Tensor:
+        """The time that the denoiser is given at each of the levels (N,)."""
         return self.times[timesteps]

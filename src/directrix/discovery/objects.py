@@ -1,4 +1,4 @@
-"""Directions of things that a picture may hold, such as a knife or a book: many of them in one run."""
+"""Directions of objects that an image may show, such as a knife or a book: many of them in one run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from directrix.concept import Concept
+from directrix.deprecation import renamed
 from directrix.discovery import DEFAULT_METHOD, discover
+from directrix.discovery.settings import regrouped
 from directrix.errors import ConceptError
 
 if TYPE_CHECKING:
@@ -23,21 +25,21 @@ def object_name(noun: str) -> str:
 
 
 def object_concepts(objects: Sequence[str], subjects: Sequence[str] = ()) -> list[Concept]:
-    """A concept of each thing: a subject with it, against the subject alone.
+    """A concept of each object: a subject with it, against the subject alone.
 
     Args:
-        things: noun phrases such as "a knife".
+        objects: noun phrases such as "a knife".
         subjects: noun phrases beside "a person".
 
     Raises:
-        ConceptError: an empty phrase, or two things of one name.
+        ConceptError: an empty phrase, or two objects of one name.
     """
     names = [object_name(noun) for noun in objects]
     for name, noun in zip(names, objects, strict=True):
         if not name:
-            raise ConceptError(f"The thing {noun!r} is empty.", "a noun phrase.", '"a knife".')
+            raise ConceptError(f"The object {noun!r} is empty.", "a noun phrase.", '"a knife".')
         if names.count(name) > 1:
-            raise ConceptError(f"Two of the things are called '{name}'.", "each thing once.", "leave one out.")
+            raise ConceptError(f"Two of the objects are called '{name}'.", "each object once.", "leave one out.")
     neutral = list(dict.fromkeys((SUBJECT, *subjects)))
     return [
         Concept.of(name, [f"{subject} with {noun.strip()}" for subject in neutral], neutral)
@@ -45,6 +47,8 @@ def object_concepts(objects: Sequence[str], subjects: Sequence[str] = ()) -> lis
     ]
 
 
+@renamed(things="objects")
+@regrouped
 def discover_objects(
     pipeline: Any,
     objects: Sequence[str],
@@ -53,16 +57,17 @@ def discover_objects(
     subjects: Sequence[str] | None = None,
     **settings: Any,
 ) -> list[Direction]:
-    """Finds the direction of each thing, on several subjects; all share the subjects' trajectories.
+    """Finds the direction of each object, on several subjects; all share the subjects' trajectories.
 
     Args:
-        things: noun phrases such as "a knife" or "wine"; a direction is called by its thing without the article.
+        objects: noun phrases such as "a knife" or "wine"; a direction is called by its object without the article.
         subjects: noun phrases such as "a judge"; None for those of the model's card.
         settings: see ``discover``.
 
-    Returns one Direction for each thing, in order. Raises what ``discover`` and ``thing_concepts`` raise.
+    Returns one Direction for each object, in order. Raises what ``discover`` and ``object_concepts`` raise.
     """
-    from directrix.models import facts
+    from directrix.models.steerable import SteerableModel
 
-    among = facts(pipeline).subjects if subjects is None else tuple(subjects)
-    return discover(pipeline, object_concepts(objects, among), method, **settings)
+    model = SteerableModel.of(pipeline)
+    among = model.facts.subjects if subjects is None else tuple(subjects)
+    return discover(model, object_concepts(objects, among), method, **settings)

@@ -1,92 +1,113 @@
-"""What a discovery method is given, and what it gives back."""
+"""What a discovery method is given, and what it gives back.
+
+A method learns from one of two kinds of data: images that are noised (`samples.Samples`), or states that the model
+itself meets while it draws (`trajectories.Trajectories`). Collecting them is separate from fitting. Either kind gives
+batches of states; a method that takes steps needs nothing else of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from directrix.discovery.orthogonalize import Separation
+from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.orthogonalize import orthogonalized
+from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
-    from directrix.discovery.checkpoint import Checkpoint
+    from directrix.concept import PromptPair
     from directrix.discovery.frozen_denoiser import FrozenDenoiser
-    from directrix.discovery.noise_schedule import Noising
-    from directrix.discovery.samples import Samples
-    from directrix.discovery.trajectories import Trajectories
-    from directrix.progress import Progress
 
 
 @dataclass(frozen=True)
-class Problem:
+class Batch:
+    """B states. x_t: float32 (B, c, h, w); timesteps, concept, pair: (B,).
+
+    x_0, noise: the image and the noise that x_t was made of, like x_t; nothing for states of a trajectory.
+    """
+
+    x_0: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    x_t: Tensor
+    concept: Tensor
+    pair: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(**{key: value.to(device) for key, value in vars(self).items()})
+
+
+class Data(Protocol):
+    """What both kinds of data have.
+
+    pairs: the prompt pairs of all concepts, in order.
+    evaluations: how often a state went through the denoiser to make them; seconds: how long that took.
+    """
+
+    @property
+    def pairs(self) -> tuple[PromptPair, ...]: ...
+    @property
+    def evaluations(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """The states of a step, ``size`` of them: a function of its arguments alone, on the CPU."""
+        ...
+
+    def site_output(self, denoiser: FrozenDenoiser, seed: int) -> tuple[tuple[int, int, int], float]:
+        """Shape (C, H, W) and root mean square of the site's output under the neutral prompts."""
+        ...
+
+
+D = TypeVar("D", bound=Data)
+
+
+@dataclass(frozen=True)
+class Problem(Generic[D]):
     """The frozen model, what is learned from, and the size of what is to be found.
 
-    schedule: how images are noised, for a method of images.
-    data: images, or the model's own trajectories, as the method's ``source`` says.
+    data: images, or the model's own trajectories, as the method's ``learns_from`` says.
     shape: (K, C, H, W), one vector for each of K concepts at the site; (K, C, 1, 1) where it is to be free of place.
-    guidance_scale: of the images, and of the pictures the directions are meant for.
-    learning_rate: absolute; steps: in all, for all concepts together; batch_size: images a step.
+    guidance_scale: of the images, and of those that the directions are meant for.
+    learning_rate: absolute; steps: in all, for all concepts together; batch_size: states a step.
+    preserved: how many of the last concepts are only there to be left alone.
+    orthogonalized: takes vectors of that shape apart as the run's settings say; every method ends with it.
     """
 
     denoiser: FrozenDenoiser
-    schedule: Noising | None
-    data: Samples | Trajectories
+    data: D
     shape: tuple[int, int, int, int]
     guidance_scale: float
     learning_rate: float
     steps: int
     batch_size: int
     seed: int = 0
-    checkpoint: Checkpoint | None = None
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
     checkpoint_every: int = 100
-    progress: Progress | None = None
-    separation: Separation = field(default_factory=Separation)
-
-    @property
-    def noising(self) -> Noising:
-        """How images are noised, for a method of images."""
-        assert self.schedule is not None
-        return self.schedule
-
-    @property
-    def samples(self) -> Samples:
-        """The images, for a method of images."""
-        from directrix.discovery.samples import Samples
-
-        assert isinstance(self.data, Samples)
-        return self.data
-
-    @property
-    def trajectories(self) -> Trajectories:
-        """The trajectories, for a method of trajectories."""
-        from directrix.discovery.trajectories import Trajectories
-
-        assert isinstance(self.data, Trajectories)
-        return self.data
+    progress: Progress = silent
+    preserved: int = 0
+    orthogonalized: Callable[[Tensor], Tensor] = orthogonalized
 
 
 @dataclass(frozen=True)
 class Fit:
     """What a method found.
 
-    vectors: float32 (K, C, H, W) on the CPU; losses: float64 (steps,), one mean over each batch.
+    vectors: float32 (K, C, H, W) on the CPU; losses: float64 (steps,), one mean over each batch, none in closed form.
     forward, forward_backward: samples through the denoiser without and with a gradient.
     """
 
     vectors: Tensor
-    losses: Tensor
-    forward: int
-    forward_backward: int
-    seconds: float
-
-    @classmethod
-    def nothing(cls) -> Fit:
-        """No vectors, at no cost."""
-        import torch
-
-        return cls(torch.zeros(0), torch.zeros(0, dtype=torch.float64), 0, 0, 0.0)
+    losses: Tensor | None = None
+    forward: int = 0
+    forward_backward: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,22 +127,26 @@ class Defaults:
 
 
 class Method(Protocol):
-    """A way to find directions: a frozen dataclass whose fields are its options."""
+    """A way to find directions: a frozen dataclass that derives from this, and whose fields are its options.
+
+    name: as the recipe has it.
+    learns_from: "samples" for a `Problem[Samples]`, "trajectories" for a `Problem[Trajectories]`.
+    objective: one line for the recipe that says what is minimised, or the formula.
+    neutral_fraction: share of the images that is drawn from the neutral prompt, in [0, 1], for a method of samples.
+    retains_prompts: whether it looks at prompts under which nothing must change.
+    """
 
     name: ClassVar[str]
-    # What it learns from: "images" (see ``collect``) or "trajectories" (see ``follow``).
-    source: ClassVar[str]
+    learns_from: ClassVar[Literal["samples", "trajectories"]]
     defaults: ClassVar[Defaults]
+    objective: ClassVar[str]
+    neutral_fraction: float = 0.0
+    retains_prompts: ClassVar[bool] = False
 
-    @property
-    def neutral_fraction(self) -> float:
-        """Share of the images that is drawn from the neutral prompt, in [0, 1]."""
-        ...
-
-    def fit(self, problem: Problem) -> Fit:
+    def fit(self, problem: Problem[Any]) -> Fit:
         """Finds one vector for each concept of the problem."""
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """The options, and one line saying what is minimised, for the recipe."""
-        ...
+        """The options and the objective, for the recipe."""
+        return {**vars(self), "objective": self.objective}

@@ -1,7 +1,7 @@
 """Reconstruction, the method of the paper (Li et al., CVPR 2024, arXiv 2311.17216).
 
-Images x+ are drawn with the target prompt. Told only the neutral prompt y-, and with c added to the output of
-its mid block, the frozen denoiser should still denoise them::
+Images x+ are drawn with the target prompt. Given only the neutral prompt y-, and with c added to the output
+of its mid block (h-space), the frozen denoiser should still denoise them::
 
     min_c  E_{x+, t, eps} || eps - eps_theta(x+_t, t, y-, h + c) ||^2
 
@@ -12,15 +12,17 @@ SD 1.4), one c for all timesteps, starting from U(-1, 1) times the rate, the las
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from directrix.discovery.problem import Defaults, Fit, Problem
+from directrix.discovery.problem import Defaults, Fit, Method, Problem
+
+if TYPE_CHECKING:
+    from directrix.discovery.samples import Samples
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(Method):
     """Options.
 
     average: the mean of the iterates' last half in place of the last one (not the paper's).
@@ -30,21 +32,19 @@ class Reconstruction:
     average: bool = False
     initial_scale: float = 1.0
 
-    name: ClassVar[str] = "reconstruction"
-    source: ClassVar[str] = "images"
+    name: ClassVar = "reconstruction"
+    learns_from: ClassVar = "samples"
     # At a constant rate the vector's noise grows with the rate: at .05 it is nine tenths of what is learned.
-    defaults: ClassVar[Defaults] = Defaults(images=1000, steps=2500, batch_size=8, relative_learning_rate=0.001)
-    neutral_fraction: ClassVar[float] = 0.0
+    defaults: ClassVar = Defaults(images=1000, steps=2500, batch_size=8, relative_learning_rate=0.001)
+    objective: ClassVar = "min_c E || eps - eps_theta(x+_t, t, y-, h + c) ||^2"
 
-    def fit(self, problem: Problem) -> Fit:
+    def fit(self, problem: Problem[Samples]) -> Fit:
         """Finds the vectors; see the module."""
-        from directrix.discovery.optimize import Batch, minimise
+        from directrix.discovery.optimize import minimise
 
-        def target(batch: Batch) -> Any:
-            return problem.noising.target(batch.x_0, batch.timesteps, batch.noise)
-
-        return minimise(problem, target, initial_scale=self.initial_scale, average=self.average)
-
-    def describe(self) -> Mapping[str, Any]:
-        """The options and the objective."""
-        return {**asdict(self), "objective": "min_c E || eps - eps_theta(x+_t, t, y-, h + c) ||^2"}
+        return minimise(
+            problem,
+            lambda batch: problem.data.schedule.target(batch.x_0, batch.timesteps, batch.noise),
+            initial_scale=self.initial_scale,
+            average=self.average,
+        )

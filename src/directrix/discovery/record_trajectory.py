@@ -1,4 +1,4 @@
-"""What is seen of a prompt's trajectories while the pipeline draws: the denoiser's inputs, and what sites put out."""
+"""What is recorded of a prompt's trajectories while the pipeline draws: the denoiser's inputs, and sites' outputs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from directrix.discovery.environment import generator
 from directrix.discovery.frozen_denoiser import as_maps, check_output
-from directrix.discovery.pipeline_calls import Drawing, named
-from directrix.discovery.rng import generator
+from directrix.discovery.pipeline_calls import PipelineCall, named
 from directrix.errors import ModelError
-from directrix.models import activations, families, hooks
+from directrix.models import activations, hooks
 from directrix.models.guidance import Guidance
-from directrix.models.sites import denoiser as denoiser_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class _Outputs:
-    """What one site puts out along one prompt's trajectories.
+    """The outputs of one site along one prompt's trajectories.
 
-    neutral, empty: (S, C, H, W), sums over the images; square: mean square in the conditional half.
+    neutral, empty: (S, C, H, W), sums over the images; square: mean square in the conditional branch.
     """
 
     def __init__(self, site: Site) -> None:
@@ -42,16 +41,16 @@ class _Outputs:
         self._now.append(h.detach().float())
 
     def end_step(self, rows: int, passes: int, conditional_first: bool) -> bool:
-        """Sums up a step, so that what was seen in it need not be kept; whether it had an unconditional half.
+        """Sums up a step, so that its outputs can be forgotten; whether it had an unconditional branch.
 
         rows: images in the batch; passes: calls of the denoiser, one or two.
         """
         outputs, self._now = self._now, []
         check_output(self._site, outputs, passes)
-        conditional, other = _halves(outputs, rows, conditional_first)
+        conditional, other = _branches(outputs, rows, conditional_first)
         self._squares.append(conditional.square().mean())
         self._conditional.append(as_maps(conditional).sum(dim=0).cpu())
-        # A step without an unconditional half has nothing to be told apart from.
+        # A step without an unconditional branch has nothing to be told apart from.
         self._other.append(self._conditional[-1] if other is None else as_maps(other).sum(dim=0).cpu())
         return other is not None
 
@@ -66,18 +65,18 @@ class _Outputs:
 
 
 class Recording:
-    """What is seen of one prompt's trajectories, at one site or several."""
+    """What is recorded of one prompt's trajectories, at one site or several."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
-        self.sites = sites
         self.outputs = [_Outputs(site) for site in sites]
         self.states: list[Tensor] = []
         self.timesteps = torch.zeros(0)
         self.evaluations = 0
         self.seconds = 0.0
+        self._sites = sites
 
-    def retained(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """As a checkpoint holds it."""
+    def contents(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """As a checkpoint stores it, of one site."""
         (outputs,) = self.outputs
         tensors = {"timesteps": self.timesteps, "neutral": outputs.neutral, "empty": outputs.empty}
         facts = {"square": outputs.square, "evaluations": self.evaluations, "seconds": self.seconds}
@@ -85,7 +84,7 @@ class Recording:
 
     @classmethod
     def of(cls, sites: Sequence[Site], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Recording:
-        """As a checkpoint held it."""
+        """From its contents."""
         recording = cls(sites)
         (outputs,) = recording.outputs
         recording.states, recording.timesteps = [tensors["states"]], tensors["timesteps"]
@@ -93,13 +92,14 @@ class Recording:
         recording.evaluations, recording.seconds = facts["evaluations"], facts["seconds"]
         return recording
 
-    def draw(self, pipeline: Any, prompt: str, numbers: Sequence[int], seed: int, drawing: Drawing) -> None:
-        asked: list[Tensor] = []
+    def draw(self, call: PipelineCall, prompt: str, numbers: Sequence[int], seed: int) -> None:
+        """Draws the images of these numbers in one batch, and records the way."""
+        model = call.model
+        states: list[Tensor] = []
         times: list[Tensor] = []
-        guidance = Guidance(pipeline)
-        network = denoiser_of(pipeline)
+        guidance = Guidance(model.pipeline)
         rows = len(numbers)
-        first = families.guidance_layout(pipeline) == "conditional-unconditional"
+        first = model.guidance_layout == "conditional-unconditional"
         passes = 0
         # A further call of a step, without some layers (Stable Diffusion 3.5): no state of its own.
         partial = False
@@ -116,24 +116,24 @@ class Recording:
             if guidance.now().layout == "unconditional":
                 passes += 1
                 return
-            if asked:
+            if states:
                 end_step()
             passes = 1
-            given = named(network, args, kwargs)
-            asked.append(torch.as_tensor(next(iter(given.values())))[-rows:].float().cpu())
-            times.append(torch.as_tensor(given["timestep"]).flatten()[:1].cpu())
+            inputs = named(model.denoiser, args, kwargs)
+            states.append(torch.as_tensor(next(iter(inputs.values())))[-rows:].float().cpu())
+            times.append(torch.as_tensor(inputs["timestep"]).flatten()[:1].cpu())
 
         def whole(outputs: _Outputs) -> Callable[[Tensor], None]:
             return lambda h: None if partial else outputs.see(h)
 
         with ExitStack() as stack:
             stack.enter_context(guidance.watching())
-            stack.enter_context(hooks.before_call(network, see))
-            for site, outputs in zip(self.sites, self.outputs, strict=True):
-                stack.enter_context(activations.read(pipeline, site, whole(outputs)))
-            drawing.draw([prompt] * rows, [generator(seed, "image", prompt, "", n) for n in numbers])
+            stack.enter_context(hooks.before_call(model.denoiser, see))
+            for site, outputs in zip(self._sites, self.outputs, strict=True):
+                stack.enter_context(activations.read(model.pipeline, site, whole(outputs)))
+            call.latents([prompt] * rows, [generator(seed, "image", prompt, "", n) for n in numbers])
         end_step()
-        if not all(bool(torch.isfinite(state).all()) for state in asked):
+        if not all(bool(torch.isfinite(state).all()) for state in states):
             raise ModelError(
                 "The model's states are not finite numbers.",
                 "finite latents.",
@@ -143,12 +143,12 @@ class Recording:
         for each in self.outputs:
             each.end_batch(rows, drawn)
         self.timesteps = torch.cat(times)
-        self.states.append(torch.stack(asked, dim=1))
+        self.states.append(torch.stack(states, dim=1))
 
 
-def _halves(outputs: Sequence[Tensor], rows: int, conditional_first: bool) -> tuple[Tensor, Tensor | None]:
-    """The conditional half of a step's outputs, and the other if there is one."""
-    # Models with the guidance scale built in are asked once only, whatever the scale.
+def _branches(outputs: Sequence[Tensor], rows: int, conditional_first: bool) -> tuple[Tensor, Tensor | None]:
+    """A step's outputs in the conditional branch, and those in the other if there is one."""
+    # Models with the guidance scale built in are called once only, whatever the scale.
     if len(outputs[0]) == rows:
         return outputs[0], outputs[1] if len(outputs) == 2 else None
     first, second = outputs[0][:rows], outputs[0][-rows:]

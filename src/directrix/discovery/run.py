@@ -1,10 +1,11 @@
-"""One discovery from end to end: collect the images, measure the site, fit, and write down how."""
+"""One discovery from end to end: collect the data, measure the site, fit, and write down how."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import diffusers
@@ -12,189 +13,173 @@ import torch
 
 from directrix._version import __version__
 from directrix.directions.direction import Direction
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, as_maps
+from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
 from directrix.discovery.noise_schedule import FLOW, FlowSchedule, Schedule
-from directrix.discovery.optimize import draw_batch
-from directrix.discovery.pipeline_calls import Drawing
+from directrix.discovery.orthogonalize import orthogonalized
+from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
-from directrix.discovery.samples import collect
-from directrix.discovery.trajectories import follow
-from directrix.errors import SiteError
-from directrix.models import facts, families, sites
+from directrix.discovery.samples import draw_samples
+from directrix.discovery.trajectories import record_trajectories
+from directrix.models import families
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from directrix.concept import Concept
-    from directrix.discovery.checkpoint import Checkpoint
     from directrix.discovery.noise_schedule import Noising
-    from directrix.discovery.orthogonalize import Separation
-    from directrix.discovery.problem import Fit, Method
-    from directrix.discovery.samples import Samples
-    from directrix.models.identity import Site
+    from directrix.discovery.problem import Data, Method
     from directrix.progress import Progress
 
-# How many images the size of the site's output is measured on.
-SITE_IMAGES = 16
-
-# Points of the loss curve that the recipe keeps.
+# Points of the loss curve that the recipe has.
 LOSS_POINTS = 20
 
 
-def run(
-    pipeline: Any,
-    concepts: tuple[Concept, ...],
-    how: Method,
-    settings: dict[str, Any],
-    seed: int,
-    site_name: str | None,
-    separation: Separation,
-    keep: Sequence[str],
-    checkpoint: Checkpoint | None,
-    checkpoint_every: int,
-    progress: Progress | None,
-    call: Mapping[str, Any],
-) -> list[Direction]:
-    """The directions of the concepts, within ``frozen(pipeline)``; see ``discover``."""
-    model = facts(pipeline)
-    site = sites.find(pipeline, site_name or model.site)
-    if site.layout == "channels-last":
-        # Tokens of the image are steered alike, so a map has nothing to hold.
-        separation = replace(separation, shape="channel")
-    how_to_draw = Drawing(pipeline, settings["guidance_scale"], settings["num_inference_steps"], call)
-    denoiser = FrozenDenoiser(pipeline, site, how_to_draw)
-    schedule: Noising | None = None
-    drawing: dict[str, Any] = {
-        "guidance_scale": settings["guidance_scale"],
-        "num_inference_steps": settings["num_inference_steps"],
-        "seed": seed,
-        "batch_size": settings["collection_batch_size"],
-        "checkpoint": checkpoint,
-        "progress": progress,
-        "call": call,
-    }
-    if how.source == "images":
-        schedule = _schedule(pipeline, denoiser, model.prediction_type)
-        fraction = how.neutral_fraction
-        data = collect(pipeline, concepts, settings["images"], neutral_fraction=fraction, **drawing)
-        shape, size = _site_output(denoiser, data, schedule, seed)
-    else:
-        data = follow(pipeline, denoiser, concepts, settings["images"], keep=keep, **drawing)
-        channels, height, width = data.neutral.shape[-3:]
-        shape, size = (channels, height, width), data.size
-    check_size(size)
-    if separation.shape == "channel":
-        shape = (shape[0], 1, 1)
-    rate = settings["learning_rate"]
-    if rate is None:
-        own = how.defaults
-        card = model.learning_rate
-        rate = own.relative_learning_rate * size if card is None else own.learning_rate * card
-    fit = how.fit(
-        Problem(
-            denoiser,
-            schedule,
-            data,
-            (len(concepts), shape[0], shape[1], shape[2]),
-            settings["guidance_scale"],
-            rate,
-            settings["steps"] * len(concepts),
-            settings["batch_size"],
-            seed,
-            checkpoint,
-            checkpoint_every,
-            progress,
-            separation,
+@dataclass(frozen=True)
+class Run:
+    """A discovery with every setting filled in.
+
+    concepts: those that are looked for, then those that are only preserved.
+    settings: numbers, by the names that the recipe has for them.
+    form: what `orthogonalize.orthogonalized` takes beside names.
+    retain: prompts under which nothing must change.
+    site: name of one; None for the model's own.
+    """
+
+    call: PipelineCall
+    concepts: tuple[Concept, ...]
+    method: Method
+    settings: Mapping[str, Any]
+    form: Mapping[str, Any]
+    retain: Sequence[str]
+    site: str | None
+    seed: int
+
+    def directions(self, folder: Path | str | None, checkpoint_every: int, progress: Progress) -> list[Direction]:
+        """The directions that are looked for, from the checkpoint in the folder if there is one; see `discover`."""
+        checkpoint = Checkpoint(folder, self._asked())
+        with checkpoint.interruptible(lambda: "preparing"), frozen(self.call.model):
+            return self._found(checkpoint, checkpoint_every, progress)
+
+    def _found(self, checkpoint: Checkpoint, checkpoint_every: int, progress: Progress) -> list[Direction]:
+        model, settings, how, form = self.call.model, self.settings, self.method, dict(self.form)
+        site = model.find_site(self.site or model.facts.site)
+        if site.layout == "channels-last":
+            # Tokens of the image are steered alike, so a map has no meaning there.
+            form["shape"] = "channel"
+        denoiser = FrozenDenoiser(model, site, self.call)
+        data = self._collected(denoiser, checkpoint, progress)
+        (channels, *place), size = data.site_output(denoiser, self.seed)
+        check_size(size)
+        height, width = (1, 1) if form["shape"] == "channel" else place
+        rate = settings["learning_rate"]
+        if rate is None:
+            own, card = how.defaults, model.facts.learning_rate
+            rate = own.relative_learning_rate * size if card is None else own.learning_rate * card
+        names = [concept.name for concept in self.concepts]
+        fit = how.fit(
+            Problem(
+                denoiser,
+                data,
+                (len(names), channels, height, width),
+                settings["guidance_scale"],
+                rate,
+                settings["steps"] * len(names),
+                settings["batch_size"],
+                self.seed,
+                checkpoint,
+                checkpoint_every,
+                progress,
+                form["preserved"],
+                partial(orthogonalized, **form, names=names),
+            )
         )
-    )
-    recipe = {
-        "method": how.name,
-        **how.describe(),
-        **settings,
-        **separation.describe(),
-        "kept_prompts": list(keep),
-        "learning_rate": rate,
-        "prediction_type": model.prediction_type,
-        "optimizer": "Adam, constant rate" if settings["steps"] else None,
-        "site_rms": size,
-        "seed": seed,
-        "learned_together": [concept.name for concept in concepts],
-        **({"call": dict(call)} if call else {}),
-        "seconds": {"collecting": round(data.seconds, 2), "fitting": round(fit.seconds, 2)},
-        "denoiser_evaluations": {
-            "collecting": data.evaluations,
-            "forward": fit.forward,
-            "forward_backward": fit.forward_backward,
-        },
-        "loss": _summary(fit),
-    }
-    asked = len(concepts) - separation.preserved
-    vectors = list(fit.vectors[:asked])
-    if separation.shape == "channel":
-        vectors = [vector.flatten() for vector in vectors]
-    return _directions(pipeline, concepts[:asked], vectors, recipe, site, denoiser)
+        recipe = {
+            **self._described(form),
+            "learning_rate": rate,
+            "prediction_type": model.facts.prediction_type,
+            "optimizer": "Adam, constant rate" if settings["steps"] else None,
+            "site_rms": size,
+            "learned_together": names,
+            "seconds": {"collecting": round(data.seconds, 2), "fitting": round(fit.seconds, 2)},
+            "denoiser_evaluations": {
+                "collecting": data.evaluations,
+                "forward": fit.forward,
+                "forward_backward": fit.forward_backward,
+            },
+            "loss": _summary(fit.losses),
+        }
+        provenance = {
+            "directrix": __version__,
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": denoiser.device.type,
+            "dtype": str(denoiser.dtype).removeprefix("torch."),
+        }
+        wanted = self.concepts[: len(names) - form["preserved"]]
+        return [
+            Direction(
+                name=concept.name,
+                tensor=vector.flatten() if form["shape"] == "channel" else vector,
+                site=site,
+                model=model.identity,
+                recipe={**recipe, "concept": asdict(concept)},
+                provenance=provenance,
+            )
+            for concept, vector in zip(wanted, fit.vectors[: len(wanted)], strict=True)
+        ]
+
+    def _collected(self, denoiser: FrozenDenoiser, checkpoint: Checkpoint, progress: Progress) -> Data:
+        how, images = self.method, self.settings["images"]
+        common: dict[str, Any] = {
+            "seed": self.seed,
+            "batch_size": self.settings["collection_batch_size"],
+            "checkpoint": checkpoint,
+            "progress": progress,
+        }
+        if how.learns_from == "samples":
+            schedule, share = self._schedule(denoiser), how.neutral_fraction
+            return draw_samples(self.call, self.concepts, images, schedule, neutral_fraction=share, **common)
+        return record_trajectories(self.call, [denoiser.site], self.concepts, images, retain=self.retain, **common)[0]
+
+    def _schedule(self, denoiser: FrozenDenoiser) -> Noising:
+        model = self.call.model
+        if model.facts.prediction_type != FLOW or not hasattr(model.pipeline, "transformer"):
+            return Schedule.of(model.scheduler, model.facts.prediction_type)
+        first_time = denoiser.first_inputs["timestep"]
+        return FlowSchedule.of(model.scheduler, first_time, families.reversed_clock(model.pipeline))
+
+    def _described(self, form: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "method": self.method.name,
+            **self.method.describe(),
+            **self.settings,
+            **form,
+            "retained_prompts": list(self.retain),
+            "seed": self.seed,
+            **({"call": dict(self.call.arguments)} if self.call.arguments else {}),
+        }
+
+    def _asked(self) -> dict[str, Any]:
+        """All that decides the directions, as JSON values."""
+        model = self.call.model
+        return {
+            **self._described(self.form),
+            "site": self.site,
+            "model": model.identity.fingerprint,
+            "scheduler": f"{type(model.scheduler).__name__} {sorted(dict(model.scheduler.config).items())}",
+            "dtype": str(next(model.denoiser.parameters()).dtype),
+            "concepts": [asdict(concept) for concept in self.concepts],
+        }
 
 
-def _directions(
-    pipeline: Any,
-    concepts: tuple[Concept, ...],
-    vectors: Sequence[Tensor],
-    recipe: dict[str, Any],
-    site: Site,
-    denoiser: FrozenDenoiser,
-) -> list[Direction]:
-    provenance = {
-        "directrix": __version__,
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": denoiser.device.type,
-        "dtype": str(denoiser.dtype).removeprefix("torch."),
-    }
-    return [
-        Direction(
-            name=concept.name,
-            tensor=vector,
-            site=site,
-            model=facts(pipeline).identity,
-            recipe={**recipe, "concept": asdict(concept)},
-            provenance=provenance,
-        )
-        for concept, vector in zip(concepts, vectors, strict=True)
-    ]
-
-
-def _site_output(
-    denoiser: FrozenDenoiser, samples: Samples, schedule: Noising, seed: int
-) -> tuple[tuple[int, int, int], float]:
-    """Shape (C, H, W) and root mean square of the site's output under the neutral prompts."""
-    batch = draw_batch(samples, schedule, 0, min(SITE_IMAGES, len(samples)), seed)
-    neutral = denoiser.encode([samples.pairs[i].neutral for i in batch.pair.tolist()])
-    h = denoiser.raw_output(batch.x_t, batch.timesteps, neutral)
-    _, channels, height, width = as_maps(h).shape
-    return (channels, height, width), float(h.square().mean().sqrt())
-
-
-def _schedule(pipeline: Any, denoiser: FrozenDenoiser, prediction_type: str) -> Noising:
-    if prediction_type != FLOW or not hasattr(pipeline, "transformer"):
-        return Schedule.of(pipeline.scheduler, prediction_type)
-    told = denoiser.first_question["timestep"]
-    return FlowSchedule.of(pipeline.scheduler, told, families.reversed_clock(pipeline))
-
-
-def check_size(size: float) -> None:
-    """Raises SiteError unless the root mean square of a site's output is finite and above 0."""
-    if not 0 < size < float("inf"):
-        raise SiteError(
-            f"The site's output has a root mean square of {size}.",
-            "a finite one above 0.",
-            "load the model in float32 or bfloat16, or name another site.",
-        )
-
-
-def _summary(fit: Fit) -> dict[str, Any]:
+def _summary(losses: Tensor | None) -> dict[str, Any]:
     """First and last of the loss curve, and the curve itself as means over equal stretches; empty in closed form."""
-    if not len(fit.losses):
+    if losses is None or not len(losses):
         return {"first": None, "last": None, "curve": []}
-    curve = [round(float(part.mean()), 6) for part in fit.losses.tensor_split(LOSS_POINTS) if len(part)]
+    curve = [round(float(part.mean()), 6) for part in losses.tensor_split(LOSS_POINTS) if len(part)]
     return {"first": curve[0], "last": curve[-1], "curve": curve}

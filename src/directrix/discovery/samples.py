@@ -1,30 +1,35 @@
-"""The images that a discovery learns from, as latents.
+"""Images that a discovery learns from, as latents, which are noised to states.
 
-Drawn by the pipeline itself and kept as it leaves them before decoding: that is the x_0 the denoiser
-works on, already scaled, with no decoding, image file and encoding between.
+Drawn by the pipeline itself and left as they are before decoding: that is the x_0 the denoiser works on, already
+scaled, with no decoding, image file and encoding between.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from directrix.discovery.checkpoint import interrupted
-from directrix.discovery.pipeline_calls import Drawing, quiet
-from directrix.discovery.rng import generator
+from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.environment import generator
+from directrix.discovery.frozen_denoiser import as_maps
+from directrix.discovery.pipeline_calls import PipelineCall, quiet
+from directrix.discovery.problem import Batch
 from directrix.errors import ModelError
-from directrix.progress import silent
+from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept, PromptPair
-    from directrix.discovery.checkpoint import Checkpoint
-    from directrix.progress import Progress
+    from directrix.discovery.frozen_denoiser import FrozenDenoiser
+    from directrix.discovery.noise_schedule import Noising
+
+# How many images the size of the site's output is measured on.
+SITE_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Samples:
     latents: float32 (N, c, h, w), or (N, tokens, c) where the model packs them, on the CPU, on the scale that the
         denoiser works on.
     concept, pair: int64 (N,), the place of each image's concept, and of its prompt pair in ``pairs``.
+    schedule: how they are noised.
     evaluations: how often an image went through the denoiser to make them; seconds: how long that took.
     """
 
@@ -52,11 +58,37 @@ class Samples:
     concept: Tensor
     pair: Tensor
     pairs: tuple[PromptPair, ...]
+    schedule: Noising
     evaluations: int = 0
     seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """States of images at noise levels of their own. Images come in epochs, each in an order of its own."""
+        n = len(self)
+        orders: dict[int, Tensor] = {}
+        rows = []
+        for place in range(step * size, (step + 1) * size):
+            epoch = place // n
+            if epoch not in orders:
+                orders[epoch] = torch.randperm(n, generator=generator(seed, "epoch", epoch))
+            rows.append(int(orders[epoch][place % n]))
+        x_0 = self.latents[rows]
+        source = generator(seed, "step", step)
+        timesteps = torch.randint(self.schedule.timesteps, (size,), generator=source)
+        noise = torch.randn(x_0.shape, generator=source)
+        x_t = self.schedule.noised(x_0, timesteps, noise)
+        return Batch(x_0, noise, self.schedule.model_times(timesteps), x_t, self.concept[rows], self.pair[rows])
+
+    def site_output(self, denoiser: FrozenDenoiser, seed: int) -> tuple[tuple[int, int, int], float]:
+        """Shape (C, H, W) and root mean square of the site's output under the neutral prompts, on a few images."""
+        batch = self.batch(0, min(SITE_IMAGES, len(self)), seed)
+        neutral = denoiser.encode([self.pairs[i].neutral for i in batch.pair.tolist()])
+        h = denoiser.raw_output(batch.x_t, batch.timesteps, neutral)
+        _, channels, height, width = as_maps(h).shape
+        return (channels, height, width), float(h.square().mean().sqrt())
 
 
 def plan(concepts: Sequence[Concept], images: int, neutral_fraction: float = 0.0) -> list[Draw]:
@@ -81,71 +113,68 @@ def plan(concepts: Sequence[Concept], images: int, neutral_fraction: float = 0.0
     return draws
 
 
-def collect(
-    pipeline: Any,
+def draw_samples(
+    call: PipelineCall,
     concepts: Sequence[Concept],
     images: int,
+    schedule: Noising,
     *,
-    guidance_scale: float,
-    num_inference_steps: int,
-    seed: int = 0,
     neutral_fraction: float = 0.0,
+    seed: int = 0,
     batch_size: int = 8,
     checkpoint: Checkpoint | None = None,
-    progress: Progress | None = None,
-    call: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
 ) -> Samples:
     """Draws the images of ``plan(concepts, images, neutral_fraction)``, ``batch_size`` at a time.
 
     An image's noise depends on the seed, its prompts and its number only, so a concept gets the same images
-    alone and beside others. ``call`` is for the pipeline's own call. Chunks found in the checkpoint are not drawn
-    again. Raises InterruptedRun on Ctrl-C, and ModelError if an image isn't finite.
+    alone and beside others. Batches found in the checkpoint are not drawn again. Raises InterruptedRun on Ctrl-C, and
+    ModelError if an image isn't finite.
     """
-    report = progress or silent
-    drawing = Drawing(pipeline, guidance_scale, num_inference_steps, call or {})
+    checkpoint = checkpoint or Checkpoint()
     draws = plan(concepts, images, neutral_fraction)
     chunks = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
     latents: list[Tensor] = []
     evaluations, seconds = 0, 0.0
-    try:
-        with quiet(pipeline), report(len(draws), "Drawing images") as bar:
-            for index, chunk in enumerate(chunks):
-                name = f"latents-{index:05d}"
-                retained = checkpoint.load(name) if checkpoint else None
-                if retained is None:
-                    started = time.perf_counter()
-                    drawn = _draw(drawing, chunk, seed)
-                    # Some schedulers run one step more than asked for; their timesteps tell.
-                    passes = len(pipeline.scheduler.timesteps) * (2 if drawing.halved else 1) * len(chunk)
-                    retained = ({"latents": drawn}, {"evaluations": passes, "seconds": time.perf_counter() - started})
-                    if checkpoint:
-                        checkpoint.save(name, retained[0], **retained[1])
-                latents.append(retained[0]["latents"])
-                evaluations += retained[1]["evaluations"]
-                seconds += retained[1]["seconds"]
-                bar.advance(len(chunk))
-    except KeyboardInterrupt:
-        doing = f"drawing images ({sum(map(len, latents)):,} of {len(draws):,} done)"
-        raise interrupted(doing, checkpoint) from None
+    with (
+        checkpoint.interruptible(lambda: f"drawing images ({sum(map(len, latents)):,} of {len(draws):,} done)"),
+        quiet(call.model.pipeline),
+        progress(len(draws), "Drawing images") as bar,
+    ):
+        for index, chunk in enumerate(chunks):
+            name = f"latents-{index:05d}"
+            saved = checkpoint.load(name)
+            if saved is None:
+                started = time.perf_counter()
+                drawn = _draw(call, chunk, seed)
+                # Some schedulers run one step more than asked for; their timesteps tell.
+                passes = len(call.model.scheduler.timesteps) * (2 if call.guided else 1) * len(chunk)
+                saved = ({"latents": drawn}, {"evaluations": passes, "seconds": time.perf_counter() - started})
+                checkpoint.save(name, saved[0], **saved[1])
+            latents.append(saved[0]["latents"])
+            evaluations += saved[1]["evaluations"]
+            seconds += saved[1]["seconds"]
+            bar.advance(len(chunk))
     return Samples(
         torch.cat(latents),
         torch.tensor([draw.concept for draw in draws]),
         torch.tensor([draw.pair for draw in draws]),
         tuple(pair for concept in concepts for pair in concept.pairs),
+        schedule,
         evaluations,
         seconds,
     )
 
 
-def _draw(drawing: Drawing, draws: Sequence[Draw], seed: int) -> Tensor:
-    told = [place for place, draw in enumerate(draws) if draw.negative]
-    if 0 < len(told) < len(draws) and drawing.pipeline.config.get("force_zeros_for_empty_prompt"):
-        # Where nothing is told as zeros (SDXL), beside a negative prompt it would be told as an empty one.
-        others = [place for place in range(len(draws)) if place not in told]
-        parts = [_draw(drawing, [draws[place] for place in places], seed) for places in (told, others)]
-        return torch.cat(parts)[torch.tensor([*told, *others]).argsort()]
+def _draw(call: PipelineCall, draws: Sequence[Draw], seed: int) -> Tensor:
+    negated = [place for place, draw in enumerate(draws) if draw.negative]
+    if 0 < len(negated) < len(draws) and call.model.pipeline.config.get("force_zeros_for_empty_prompt"):
+        # Where no negative prompt is given as zeros (SDXL), beside another one it would be given as an empty text.
+        others = [place for place in range(len(draws)) if place not in negated]
+        parts = [_draw(call, [draws[place] for place in places], seed) for places in (negated, others)]
+        return torch.cat(parts)[torch.tensor([*negated, *others]).argsort()]
     negatives = [draw.negative or "" for draw in draws]
-    latents = drawing.draw(
+    latents = call.latents(
         [draw.prompt for draw in draws],
         [generator(seed, "image", d.prompt, d.negative or "", d.number) for d in draws],
         negatives if any(negatives) else None,

@@ -2,8 +2,8 @@
 
     min_c  E_{x_t, t} || p(x_t, t) - eps_theta(x_t, t, y-, h + c) ||^2 ,   p = eps_theta(x_t, t, y+)
 
-with x_t among the states that the model meets while it draws y- (see ``follow``), as RespoDiff does it (NeurIPS 2025):
-no image set, no noising. Under prompts that must not change, the mean square of the change is lowered with it.
+with x_t among the states that the model meets while it draws y- (see `trajectories`), as RespoDiff does it (NeurIPS
+2025): no image set, no noising. Under prompts that must not change, the mean square of the change is lowered with it.
 
 Started from ``difference``, a few steps suffice, and what they change is what a mean of the site's output cannot know:
 how the layers behind the site answer.
@@ -11,27 +11,29 @@ how the layers behind the site answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
+from directrix.checks import number
 from directrix.discovery.difference_of_means import Difference
 from directrix.discovery.distillation import distilled
-from directrix.discovery.problem import Defaults, Fit, Problem
-from directrix.errors import DirectrixError
+from directrix.discovery.problem import Defaults, Fit, Method, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from directrix.discovery.trajectories import Trajectories
+
 
 @dataclass(frozen=True)
-class Trajectory:
+class Trajectory(Method):
     """Options.
 
     average: the mean of the iterates' last half in place of the last one.
     closed_form: start from the vectors of ``difference``, not from zero.
     keep_weight: how much a change of the predictions under preserved prompts weighs, 0 or more.
-    amplification: the target is moved this many times as far from the prediction under y- as p is.
+    amplification: the target is moved this many times as far from the prediction under y- as p is, 0 or more.
     """
 
     average: bool = True
@@ -39,34 +41,45 @@ class Trajectory:
     keep_weight: float = 1.0
     amplification: float = 1.0
 
+    name: ClassVar = "trajectory"
+    learns_from: ClassVar = "trajectories"
+    defaults: ClassVar = Defaults(images=8, steps=20, batch_size=8)
+    objective: ClassVar = "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2"
+    retains_prompts: ClassVar = True
+
     def __post_init__(self) -> None:
         for option in ("keep_weight", "amplification"):
-            if not 0 <= getattr(self, option) < float("inf"):
-                raise DirectrixError(f"{option} is {getattr(self, option)!r}.", "a finite number of 0 or more.", "1.0.")
+            number(option, getattr(self, option), 0)
 
-    name: ClassVar[str] = "trajectory"
-    source: ClassVar[str] = "trajectories"
-    defaults: ClassVar[Defaults] = Defaults(images=8, steps=20, batch_size=8)
-    neutral_fraction: ClassVar[float] = 1.0
-
-    def fit(self, problem: Problem) -> Fit:
+    def fit(self, problem: Problem[Trajectories]) -> Fit:
         """Finds the vectors; see the module."""
         from directrix.discovery.optimize import minimise
 
-        initial: Tensor | None = None
-        start = Fit.nothing()
-        if self.closed_form:
-            start = Difference().fit(problem)
-            initial = start.vectors
+        start = Difference().fit(problem) if self.closed_form else None
+        weighs = self.keep_weight and problem.data.retained
         found = minimise(
             problem,
             distilled(problem, self.amplification),
-            initial=initial,
+            initial=None if start is None else start.vectors,
             average=self.average,
-            keep_weight=self.keep_weight if problem.trajectories.retained else 0.0,
+            change=_retained_change(problem, self.keep_weight) if weighs else None,
         )
+        if start is None:
+            return found
         return replace(found, forward=found.forward + start.forward, seconds=found.seconds + start.seconds)
 
-    def describe(self) -> Mapping[str, Any]:
-        """The options and the objective."""
-        return {**asdict(self), "objective": "min_c E || eps_theta(x_t, t, y+) - eps_theta(x_t, t, y-, h + c) ||^2"}
+
+def _retained_change(problem: Problem[Trajectories], weight: float) -> Callable[[int, Tensor], Tensor]:
+    """The weighted mean square by which vectors change the predictions under the prompts that must not change."""
+    from torch.nn.functional import mse_loss
+
+    denoiser, trajectories = problem.denoiser, problem.data
+    embeddings = denoiser.encode(list(trajectories.prompts))
+
+    def change(step: int, vectors: Tensor) -> Tensor:
+        batch = trajectories.retained_batch(step, problem.batch_size, problem.seed).to(denoiser.device)
+        prompts = embeddings[batch.pair]
+        plain = denoiser.predict(batch.x_t, batch.timesteps, prompts)
+        return weight * mse_loss(denoiser.steered(batch.x_t, batch.timesteps, prompts, vectors[batch.concept]), plain)
+
+    return change

@@ -10,13 +10,14 @@ from diffusers import DDIMScheduler, DDPMScheduler
 
 from directrix.concept import Concept
 from directrix.discovery.distillation import Distillation
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.discovery.noise_schedule import Schedule
-from directrix.discovery.optimize import draw_batch
+from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
 from directrix.discovery.reconstruction import Reconstruction
-from directrix.discovery.samples import collect
-from directrix.models import sites
+from directrix.discovery.samples import draw_samples
+from directrix.models.steerable import SteerableModel
 
 STEPS, BATCH, RATE = 6, 4, 0.05
 
@@ -29,13 +30,14 @@ def pipeline(make_pipeline):
 
 def problem_of(pipeline, concepts, prediction_type):
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, prediction_type=prediction_type)
-    samples = collect(pipeline, concepts, 5, guidance_scale=3.0, num_inference_steps=2)
-    denoiser = FrozenDenoiser(pipeline, sites.find(pipeline))
+    model = SteerableModel.of(pipeline)
     schedule = Schedule.of(pipeline.scheduler, prediction_type)
+    samples = draw_samples(PipelineCall(model, 3.0, 2), concepts, 5, schedule)
+    denoiser = FrozenDenoiser(model, model.find_site())
     channels = denoiser.network.config.block_out_channels[-1]
-    size = sites.spatial_size(pipeline, sites.find(pipeline), *samples.latents.shape[2:])
+    size = model.spatial_size(model.find_site(), *samples.latents.shape[2:])
     shape = (len(concepts), channels, *size)
-    return Problem(denoiser, schedule, samples, shape, 3.0, RATE, STEPS, BATCH)
+    return Problem(denoiser, samples, shape, 3.0, RATE, STEPS, BATCH)
 
 
 class Patched:
@@ -71,7 +73,7 @@ def embed(pipeline, prompts):
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_same_losses_and_vectors(pipeline, prediction_type, method):
     concepts = [Concept.of("woman", "a woman", "a person"), Concept.of("dog", ["a dog", "dogs"], "an animal")]
-    with frozen(pipeline):
+    with frozen(SteerableModel.of(pipeline)):
         problem = problem_of(pipeline, concepts, prediction_type)
         how = (
             Reconstruction()
@@ -91,7 +93,7 @@ def test_same_losses_and_vectors(pipeline, prediction_type, method):
     losses = []
     try:
         for step in range(STEPS):
-            rows = draw_batch(problem.samples, problem.schedule, step, BATCH, 0)
+            rows = problem.data.batch(step, BATCH, 0)
             noisy = noise_scheduler.add_noise(rows.x_0, rows.noise, rows.timesteps)
             neutral = embed(pipeline, [pairs[i][1] for i in rows.pair])
             if method == "distillation":

@@ -3,11 +3,11 @@
 import pytest
 
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet, Concept
-from directrix.discovery import discover
+from directrix.discovery import Orthogonalization, Sampling, discover
 from directrix.discovery.attribute import discover_attribute
 from directrix.errors import ConceptError
 
-SETTINGS = {"images": 2, "num_inference_steps": 2, "guidance_scale": 2.0}
+SETTINGS = {"sampling": Sampling(2, guidance_scale=2.0, num_inference_steps=2)}
 
 
 def test_each_subject_is_told_with_and_without_the_concept():
@@ -52,7 +52,8 @@ def test_opposites_are_opposite_and_the_other_attribute_is_left_alone(pipeline):
     tones = discover(pipeline, SKIN_TONE.among(["a judge"]).concepts, **SETTINGS)
     assert all(abs(woman.cosine(tone)) < 1e-3 for tone in tones)
     # Which is not so without it.
-    alone, _ = discover_attribute(pipeline, GENDER, subjects=["a judge"], preserve=[], **SETTINGS)
+    nothing = Orthogonalization(preserve=[])
+    alone, _ = discover_attribute(pipeline, GENDER, subjects=["a judge"], orthogonalization=nothing, **SETTINGS)
     assert any(abs(alone.cosine(tone)) > 1e-3 for tone in tones)
 
 

@@ -8,14 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import directrix
 from directrix.concept import SKIN_TONE, Concept
-from directrix.discovery import discover
-from directrix.discovery import trajectories as follow_module
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
-from directrix.discovery.orthogonalize import Separation, truncated, without
-from directrix.discovery.trajectories import follow
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.discovery.orthogonalize import orthogonalized, truncated, without
+from directrix.discovery.pipeline_calls import PipelineCall
+from directrix.discovery.record_trajectory import Recording
+from directrix.discovery.settings import grouped
+from directrix.discovery.trajectories import record_trajectories
 from directrix.errors import ConceptError, DirectrixError, InterruptedRun, ModelError
-from directrix.models import sites
+from directrix.models.steerable import SteerableModel
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 MAN = Concept.of("man", "a man", "a person")
@@ -23,11 +26,16 @@ DARK = Concept.of("dark", "a dark-skinned person", "a person")
 SETTINGS = {"guidance_scale": 3.0, "num_inference_steps": 3, "images": 4}
 
 
-def trajectories(pipeline, concepts, **changes):
-    with frozen(pipeline):
-        denoiser = FrozenDenoiser(pipeline, sites.find(pipeline))
-        settings = {"guidance_scale": 3.0, "num_inference_steps": 3, **changes}
-        return follow(pipeline, denoiser, concepts, 4, **settings), denoiser
+def discover(pipeline, concepts, method, **settings):
+    return directrix.discover(pipeline, concepts, method, **grouped(settings))
+
+
+def trajectories(pipeline, concepts, guidance_scale=3.0, **changes):
+    model = SteerableModel.of(pipeline)
+    call = PipelineCall(model, guidance_scale, 3)
+    with frozen(model):
+        denoiser = FrozenDenoiser(model, model.find_site())
+        return record_trajectories(call, [denoiser.site], concepts, 4, **changes)[0], denoiser
 
 
 def outputs(pipeline, denoiser, found, prompt):
@@ -69,7 +77,7 @@ def test_difference_is_the_mean_change_of_the_site(pipeline):
     torch.testing.assert_close(direction.tensor, change.mean(dim=(0, 1)), rtol=1e-3, atol=1e-5)
 
 
-def test_a_negative_prompt_is_folded_into_the_conditional_half(pipeline):
+def test_a_negative_prompt_is_folded_into_the_conditional_branch(pipeline):
     anti = Concept.of("unarmed", neutral="a person", negative="a weapon")
     found, denoiser = trajectories(pipeline, [anti])
     change = outputs(pipeline, denoiser, found, "") - outputs(pipeline, denoiser, found, "a weapon")
@@ -86,9 +94,9 @@ def test_the_line_search_lands_where_predictions_are_nearest(pipeline):
     times = found.timesteps.repeat(4)
 
     def error(scale):
-        told, wanted = (denoiser.encode([p]).expand(12, -1, -1) for p in ("a person", "a woman"))
+        neutral, wanted = (denoiser.encode([p]).expand(12, -1, -1) for p in ("a person", "a woman"))
         with torch.no_grad():
-            steered = denoiser.steered(states, times, told, scale * plain.tensor[None])
+            steered = denoiser.steered(states, times, neutral, scale * plain.tensor[None])
         return float((steered - denoiser.predict(states, times, wanted)).square().sum())
 
     best = sized.norm() / plain.norm()
@@ -109,7 +117,7 @@ def test_trajectory_lowers_the_loss_of_the_closed_form(pipeline):
     assert direction.recipe["loss"]["last"] < 0.9 * direction.recipe["loss"]["first"]
 
 
-def test_a_model_that_cannot_be_noised_can_be_followed(make_pipeline):
+def test_a_model_that_cannot_be_noised_has_trajectories(make_pipeline):
     pipeline = make_pipeline("sample")
     for method in ("difference", "trajectory"):
         steps = {"steps": 2} if method == "trajectory" else {}
@@ -121,15 +129,15 @@ def test_a_model_that_cannot_be_noised_can_be_followed(make_pipeline):
 def test_an_interrupted_discovery_goes_on_from_its_trajectories(pipeline, tmp_path, monkeypatch):
     concept = Concept.of("woman", ["a woman", "a female dog"], ["a person", "a dog"])
     whole = discover(pipeline, concept, "difference", **SETTINGS)
-    original, drawn = follow_module.Recording.draw, []
+    original, drawn = Recording.draw, []
 
-    def stopping(self, pipeline, prompt, *rest):
+    def stopping(self, call, prompt, *rest):
         drawn.append(prompt)
         if prompt == "a dog" and drawn.count("a dog") == 1:
             raise KeyboardInterrupt
-        original(self, pipeline, prompt, *rest)
+        original(self, call, prompt, *rest)
 
-    monkeypatch.setattr(follow_module.Recording, "draw", stopping)
+    monkeypatch.setattr(Recording, "draw", stopping)
     with pytest.raises(InterruptedRun, match="a dog"):
         discover(pipeline, concept, "difference", checkpoint=tmp_path, **SETTINGS)
     resumed = discover(pipeline, concept, "difference", checkpoint=tmp_path, **SETTINGS)
@@ -169,7 +177,7 @@ def test_states_are_what_the_denoiser_is_given_under_any_scheduler(make_pipeline
     torch.testing.assert_close(found.neutral[0], neutral.mean(dim=0), rtol=1e-3, atol=1e-4)
 
 
-def test_without_guidance_the_neutral_half_is_all_there_is(pipeline):
+def test_without_guidance_the_conditional_branch_is_all_there_is(pipeline):
     found, _ = trajectories(pipeline, [WOMAN], guidance_scale=1.0)
     assert torch.equal(found.empty, found.neutral) and found.evaluations == 4 * 3
     settings = {**SETTINGS, "guidance_scale": 1.0}
@@ -201,21 +209,21 @@ def test_preserved_concepts_are_taken_out_and_not_returned(pipeline):
             discover(pipeline, WOMAN, "difference", preserve=wrong, **SETTINGS)
 
 
-def test_a_kept_prompt_changes_less(pipeline):
+def test_a_retained_prompt_changes_less(pipeline):
     settings = {**SETTINGS, "steps": 80, "learning_rate": 0.02, "closed_form": False}
     free = discover(pipeline, WOMAN, "trajectory", **settings)
-    held = discover(pipeline, WOMAN, "trajectory", preserve=["a dog"], keep_weight=20.0, **settings)
-    assert held.recipe["kept_prompts"] == ["a dog"]
+    retained = discover(pipeline, WOMAN, "trajectory", preserve=["a dog"], keep_weight=20.0, **settings)
+    assert retained.recipe["retained_prompts"] == ["a dog"]
     found, denoiser = trajectories(pipeline, [Concept.of("dog", "a black dog", "a dog")])
     states, times = found.states[0].flatten(0, 1), found.timesteps.repeat(4)
-    told = denoiser.encode(["a dog"]).expand(len(states), -1, -1)
+    dog = denoiser.encode(["a dog"]).expand(len(states), -1, -1)
 
     def change(direction):
         with torch.no_grad():
-            steered = denoiser.steered(states, times, told, direction.tensor[None])
-        return float((steered - denoiser.predict(states, times, told)).square().mean())
+            steered = denoiser.steered(states, times, dog, direction.tensor[None])
+        return float((steered - denoiser.predict(states, times, dog)).square().mean())
 
-    assert change(held) < 0.5 * change(free)
+    assert change(retained) < 0.5 * change(free)
     with pytest.raises(DirectrixError, match="a dog"):
         discover(pipeline, WOMAN, "difference", preserve=["a dog"], **SETTINGS)
 
@@ -260,4 +268,4 @@ def test_a_truncated_map_has_its_rank_and_is_nearest(seed, rank):
         assert torch.linalg.matrix_rank(matrix, rtol=1e-4) <= rank
         sizes = torch.linalg.svdvals(full)
         torch.testing.assert_close((full - matrix).norm(), sizes[rank:].norm())
-    torch.testing.assert_close(Separation(rank=rank)(vectors), short)
+    torch.testing.assert_close(orthogonalized(vectors, rank=rank), short)

@@ -11,8 +11,12 @@ import directrix
 from directrix.concept import Concept
 from directrix.discovery import optimize
 from directrix.discovery import samples as collecting
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
-from directrix.discovery.samples import collect
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.discovery.noise_schedule import Schedule
+from directrix.discovery.pipeline_calls import PipelineCall
+from directrix.discovery.samples import draw_samples
+from directrix.discovery.settings import grouped
 from directrix.errors import (
     ConceptError,
     DirectionFileError,
@@ -24,6 +28,7 @@ from directrix.errors import (
     SiteError,
 )
 from directrix.models import hooks
+from directrix.models.steerable import SteerableModel
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 DOG = Concept.of("dog", ["a dog", "a big dog"], "an animal")
@@ -39,7 +44,12 @@ QUICK = {
 
 
 def discover(pipeline, concepts=WOMAN, **settings):
-    return directrix.discover(pipeline, concepts, **{**QUICK, **settings})
+    return directrix.discover(pipeline, concepts, **grouped({**QUICK, **settings}))
+
+
+def collect(pipeline, concepts, images, seed=0):
+    call = PipelineCall(SteerableModel.of(pipeline), 3.0, 2)
+    return draw_samples(call, concepts, images, Schedule.of(pipeline.scheduler, "epsilon"), seed=seed)
 
 
 @pytest.fixture
@@ -192,7 +202,7 @@ def test_a_killed_run_goes_on_from_the_last_checkpoint(pipeline, tmp_path, monke
 
 
 def test_interrupted_without_a_checkpoint_says_how_to_keep_work(pipeline):
-    with pytest.raises(InterruptedRun, match=r"nothing was kept.*checkpoint=FOLDER"):
+    with pytest.raises(InterruptedRun, match=r"nothing was saved.*checkpoint=FOLDER"):
         discover(pipeline, progress=Stop("Fitting", 2))
 
 
@@ -230,9 +240,8 @@ def test_several_concepts_each_get_their_own_vector(pipeline):
 
 
 def test_a_concept_gets_the_same_images_alone_and_beside_others(pipeline):
-    settings = {"guidance_scale": 3.0, "num_inference_steps": 2, "seed": 4}
-    alone = collect(pipeline, [DOG], 4, **settings)
-    beside = collect(pipeline, [WOMAN, DOG], 4, **settings)
+    alone = collect(pipeline, [DOG], 4, seed=4)
+    beside = collect(pipeline, [WOMAN, DOG], 4, seed=4)
     assert beside.concept.tolist() == [0] * 4 + [1] * 4
     assert [beside.pairs[i].target for i in beside.pair[4:]] == ["a dog", "a big dog"] * 2
     torch.testing.assert_close(alone.latents, beside.latents[4:], rtol=1e-3, atol=1e-3)
@@ -240,9 +249,9 @@ def test_a_concept_gets_the_same_images_alone_and_beside_others(pipeline):
 
 
 def test_the_latents_are_those_the_pipeline_makes(pipeline):
-    from directrix.discovery.rng import generator
+    from directrix.discovery.environment import generator
 
-    samples = collect(pipeline, [WOMAN], 1, guidance_scale=3.0, num_inference_steps=2, seed=5)
+    samples = collect(pipeline, [WOMAN], 1, seed=5)
     image = pipeline(
         "a woman",
         generator=generator(5, "image", "a woman", "", 0),
@@ -254,7 +263,6 @@ def test_the_latents_are_those_the_pipeline_makes(pipeline):
 
 
 def test_anti_concepts_are_drawn_with_the_negative_prompt(pipeline):
-    settings = {"guidance_scale": 3.0, "num_inference_steps": 2}
     seen = []
     call = type(pipeline).__call__
 
@@ -264,8 +272,8 @@ def test_anti_concepts_are_drawn_with_the_negative_prompt(pipeline):
             return call(self, prompt, **kwargs)
 
     pipeline.__class__ = Watched
-    collect(pipeline, [WOMAN], 1, **settings)
-    collect(pipeline, [WOMAN, SAFE], 1, **settings)
+    collect(pipeline, [WOMAN], 1)
+    collect(pipeline, [WOMAN, SAFE], 1)
     assert seen == [(["a woman"], None), (["a woman", "a person"], ["", "violence"])]
     for method in ("reconstruction", "distillation"):
         assert discover(pipeline, SAFE, method=method).norm() > 0
@@ -322,16 +330,17 @@ def test_half_precision_finds_much_the_same(pipeline, dtype, monkeypatch):
 def test_sums_have_one_order_while_it_runs_and_as_before_afterwards(pipeline, monkeypatch):
     for before in (False, True):
         monkeypatch.setattr(torch.backends.cudnn, "deterministic", before)
-        with frozen(pipeline):
+        with frozen(SteerableModel.of(pipeline)):
             assert torch.backends.cudnn.deterministic
         assert torch.backends.cudnn.deterministic == before
 
 
 def test_the_graph_starts_at_the_site(pipeline):
-    denoiser = FrozenDenoiser(pipeline, directrix.models.sites.find(pipeline))
+    model = SteerableModel.of(pipeline)
+    denoiser = FrozenDenoiser(model, model.find_site())
     seen = []
     addition = torch.zeros(2, 32, 4, 4, requires_grad=True)
-    with frozen(pipeline), hooks.before_call(pipeline.unet.mid_block, lambda args, _: seen.append(args[0])):
+    with frozen(model), hooks.before_call(pipeline.unet.mid_block, lambda args, _: seen.append(args[0])):
         answer = denoiser.steered(torch.randn(2, 4, 8, 8), torch.tensor([1, 900]), torch.randn(2, 32, 32), addition)
     assert [h.requires_grad for h in seen] == [False] and answer.requires_grad
     answer.sum().backward()
@@ -355,7 +364,7 @@ def test_neutral_images_and_amplification(pipeline):
         ([WOMAN, WOMAN], {}, ConceptError, "same name"),
         (WOMAN, {"method": "reconstrution"}, DirectrixError, "did you mean 'reconstruction'"),
         (WOMAN, {"averge": True}, DirectrixError, "did you mean 'average'"),
-        (WOMAN, {"method": "distillation", "neutral_fraction": 2.0}, DirectrixError, "share from 0 to 1"),
+        (WOMAN, {"method": "distillation", "neutral_fraction": 2.0}, DirectrixError, "a number from 0 to 1"),
         (WOMAN, {"steps": 0}, DirectrixError, "steps is 0"),
         (WOMAN, {"images": 1.5}, DirectrixError, "images is 1.5"),
         (WOMAN, {"num_inference_steps": 0}, DirectrixError, "num_inference_steps is 0"),

@@ -5,10 +5,11 @@ import pytest
 from directrix import discover, discover_objects
 from directrix.cli import main
 from directrix.directions.direction import Direction
+from directrix.discovery import Sampling
 from directrix.discovery.objects import object_concepts
 from directrix.errors import ConceptError
 
-QUICK = {"images": 3, "num_inference_steps": 2}
+QUICK = {"sampling": Sampling(3, num_inference_steps=2)}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def model(make_pipeline, tmp_path_factory):
     return folder
 
 
-def test_a_thing_is_a_subject_with_it_against_the_subject_alone():
+def test_an_object_is_a_subject_with_it_against_the_subject_alone():
     knife, wine = object_concepts(["a knife", "wine"], ["a judge"])
     assert (knife.name, wine.name) == ("knife", "wine")
     assert [(pair.target, pair.neutral) for pair in knife.pairs] == [
@@ -32,12 +33,12 @@ def test_a_thing_is_a_subject_with_it_against_the_subject_alone():
 @pytest.mark.parametrize(
     ("objects", "message"), [(["a "], "is empty"), (["a knife", "the knife"], "are called 'knife'")]
 )
-def test_unusable_things(objects, message):
+def test_unusable_objects(objects, message):
     with pytest.raises(ConceptError, match=message):
         object_concepts(objects)
 
 
-def test_things_of_one_run_are_those_found_one_by_one(pipeline):
+def test_objects_of_one_run_are_those_found_one_by_one(pipeline):
     knife, wine = discover_objects(pipeline, ["a knife", "a glass of red wine"], subjects=["a judge"], **QUICK)
     assert (knife.name, wine.name) == ("knife", "glass of red wine")
     alone = discover(pipeline, object_concepts(["a glass of red wine"], ["a judge"])[0], **QUICK)
@@ -45,8 +46,8 @@ def test_things_of_one_run_are_those_found_one_by_one(pipeline):
     assert knife.cosine(wine) < 0.99
 
 
-def test_the_command_writes_a_file_for_each_thing(model, tmp_path, capsys):
-    folder = tmp_path / "things"
+def test_the_command_writes_a_file_for_each_object(model, tmp_path, capsys):
+    folder = tmp_path / "objects"
     command = ["discover", "--model", str(model), "--images", "3", "--no-calibration", "-o", str(folder)]
     assert main([*command, "--thing", "a knife", "--thing", "a book", "--json"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["book.safetensors", "knife.safetensors"]

@@ -314,11 +314,11 @@ def test_published_figures_stand_in_columns_of_ours_with_a_source():
 
 
 def test_settings_of_the_paper_are_the_methods_own():
-    from directrix.discovery.registry import method_class
+    from directrix.discovery.registry import METHODS
     from directrix.models import cards
 
     paper = protocol.paper()
-    defaults = method_class(paper.discovery["method"]).defaults
+    defaults = METHODS.get(paper.discovery["method"]).defaults
     card = cards()[paper.model]
     for key in ("images", "steps", "batch_size"):
         assert getattr(defaults, key) == paper.discovery[key]

@@ -145,6 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from directrix.cli import format_direction
     from directrix.discovery import discover
+    from directrix.discovery.settings import grouped
     from directrix.experiments.cost.measure import measured
     from directrix.progress import bars
 
@@ -156,9 +157,7 @@ def run(arguments: argparse.Namespace) -> None:
             pipeline,
             [concept, *others],
             arguments.method,
-            **common.asked(arguments),
-            contrast=bool(others),
-            preserve=preserve,
+            **grouped({**common.asked(arguments), "contrast": bool(others), "preserve": preserve}),
             checkpoint=folder,
             progress=bars,
         )

@@ -30,7 +30,7 @@ def announce(arguments: argparse.Namespace, checkpoint: Path) -> None:
     """Say what is going to be done, and with which settings."""
     from directrix.discovery import registry
 
-    defaults = registry.method_class(arguments.method).defaults
+    defaults = registry.METHODS.get(arguments.method).defaults
     terminal.note(announcement(arguments.method, asked(arguments), defaults))
     if checkpoint.is_dir():
         terminal.note(f"Going on from {checkpoint}.")

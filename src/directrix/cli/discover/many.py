@@ -13,7 +13,7 @@ from directrix.cli.discover import common
 from directrix.errors import ConceptError, NoEffectError
 
 if TYPE_CHECKING:
-    from directrix.concept import Concept
+    from directrix.concept import AttributeSet, Concept
     from directrix.directions.direction import Direction
     from directrix.directions.target_label import TargetLabel
     from directrix.measurement.judges import Judge
@@ -39,6 +39,7 @@ def run(
     checkpoint: Path,
     concepts_of: Callable[[Any], Sequence[Concept]],
     find: Callable[..., list[Direction]],
+    preserve: Sequence[AttributeSet] | None,
     said: Mapping[str, Any],
     *,
     exclusive: bool,
@@ -55,6 +56,7 @@ def run(
     are calibrated before the first is levelled. in_place: also for standing in the place of what prompts say.
     """
     from directrix.cli import format_direction
+    from directrix.discovery.settings import grouped
     from directrix.experiments.cost.measure import measured
     from directrix.progress import bars
 
@@ -67,7 +69,8 @@ def run(
         for concept, rest in zip(concepts, rests, strict=True)
     ]
     with measured() as cost:
-        directions = find(pipeline, **common.asked(arguments), checkpoint=checkpoint, progress=bars)
+        settings = grouped({**common.asked(arguments), "preserve": preserve})
+        directions = find(pipeline, **settings, checkpoint=checkpoint, progress=bars)
     calibrated: list[tuple[Direction, Path, Judge | None]] = []
     among: list[Direction] = []
     unseen: NoEffectError | None = None

@@ -20,12 +20,14 @@ from torch import Tensor
 from directrix import models
 from directrix.directions.direction import Direction
 from directrix.discovery.conditioning import Conditioning
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.experiments.cost.allocator import peak_bytes
 from directrix.experiments.cost.architectures import Architecture, architecture, weight_bytes
 from directrix.interventions.steering import steer
 from directrix.measurement.metrics import median
 from directrix.models import sites
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 MEGABYTE = 2**20
@@ -128,7 +130,7 @@ def _turns(repeats: int) -> Iterator[str]:
 def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype) -> dict[str, _Work]:
     """The steps, in the order in which they take turns."""
     site = sites.find(pipeline)
-    denoiser = FrozenDenoiser(pipeline, site)
+    denoiser = FrozenDenoiser(SteerableModel.of(pipeline), site)
     state, told = chosen.state(device), chosen.conditioning(device, dtype)
     times = torch.full((1,), TIMESTEP, device=device)
     shape = (1, *_vector_shape(pipeline, chosen, site))
@@ -145,7 +147,7 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
     def recomputing() -> Iterator[None]:
         pipeline.network.enable_gradient_checkpointing()
         try:
-            with frozen(pipeline):
+            with frozen(SteerableModel.of(pipeline)):
                 yield
         finally:
             pipeline.network.disable_gradient_checkpointing()
@@ -153,7 +155,7 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
     return {
         PLAIN: _Work(plain),
         STEERED: _Work(plain, lambda: steer(pipeline, {direction: 1.0}, guided=False)),
-        DISCOVERY: _Work(discovery, lambda: frozen(pipeline)),
+        DISCOVERY: _Work(discovery, lambda: frozen(SteerableModel.of(pipeline))),
         RECOMPUTED: _Work(discovery, recomputing),
     }
 

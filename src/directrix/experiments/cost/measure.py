@@ -17,8 +17,9 @@ import psutil
 import torch
 
 from directrix import models
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
-from directrix.models import sites
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.models.steerable import SteerableModel
 
 MEGABYTE = 2**20
 # How often memory is looked at; a peak that is shorter goes unseen.
@@ -83,8 +84,9 @@ def cost_of_gradient(pipeline: Any, batch: int = 8, repeats: int = 7) -> float:
     both. The gradient is that of a vector added at the site: it goes through the layers behind the site only.
     """
     channels, height, width = models.facts(pipeline).latent_shape
-    with frozen(pipeline):
-        denoiser = FrozenDenoiser(pipeline, sites.find(pipeline))
+    model = SteerableModel.of(pipeline)
+    with frozen(model):
+        denoiser = FrozenDenoiser(model, model.find_site())
         states = torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
         timesteps = torch.full((batch,), 500)
         embedding = denoiser.encode(["a person"]).expand(batch, -1, -1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.directions.target_label import TargetLabel
 from directrix.discovery import discover
+from directrix.discovery.settings import grouped
 from directrix.experiments.cache import cached
 from directrix.measurement.calibration.dose_response import DoseResponse
 from directrix.measurement.metrics import bootstrap, pooled_mean
@@ -50,7 +51,7 @@ def budgets(
 
     def row(method: str, settings: Mapping[str, int]) -> dict[str, Any]:
         bars = labelled(progress, f"{method}, {settings}: ")
-        direction = discover(pipeline, concept, method, seed=0, progress=bars, **settings)
+        direction = discover(pipeline, concept, method, seed=0, progress=bars, **grouped(settings))
         shown = [target_label.shown(verdict) for verdict in dose_response.verdicts(direction, 1.0)]
         each = len(shown) // len(dose_response.prompts)
         clusters = {prompt: shown[i * each : (i + 1) * each] for i, prompt in enumerate(dose_response.prompts)}

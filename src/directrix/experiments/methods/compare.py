@@ -20,6 +20,7 @@ from directrix.concept import Concept
 from directrix.directions.direction import Direction
 from directrix.discovery import DEFAULT_METHOD, discover
 from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.settings import grouped
 from directrix.errors import DirectrixError, NoEffectError
 from directrix.experiments.cache import cached
 from directrix.experiments.cost.measure import cost_of_gradient, measured
@@ -165,7 +166,7 @@ def _run(
         # No checkpoint: what is written while it runs would be timed too.
         with measured() as cost:
             direction = discover(
-                pipeline, task.concept, contender.method, seed=seed, progress=bars, **contender.settings
+                pipeline, task.concept, contender.method, seed=seed, progress=bars, **grouped(contender.settings)
             )
         raw = direction
         seen = True
@@ -261,7 +262,9 @@ def _together(
 ) -> dict[str, Any]:
     """What it costs to find several concepts in one run, per concept."""
     with measured() as cost:
-        together = discover(pipeline, concepts, contender.method, seed=0, progress=progress, **contender.settings)
+        together = discover(
+            pipeline, concepts, contender.method, seed=0, progress=progress, **grouped(contender.settings)
+        )
     each = len(concepts)
     return {
         "concepts": each,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.concept import GENDER
 from directrix.discovery import discover
+from directrix.discovery.settings import grouped
 from directrix.errors import DirectrixError
 from directrix.experiments.emoji_world.caption import with_article
 from directrix.generation.generate import generate
@@ -107,7 +108,7 @@ def _directions(
         seed=seed,
         checkpoint=folder / f"{method}-{seed}.checkpoint",
         progress=progress,
-        **settings,
+        **grouped(settings),
     )
     for direction in directions:
         direction.save(folder / f"{method}-{direction.name}-{seed}.safetensors")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.directions.collection import Catalogue
 from directrix.directions.direction import Direction
-from directrix.discovery import discover
-from directrix.discovery.registry import method_class
+from directrix.discovery import Optimizer, Sampling, discover
+from directrix.discovery.registry import METHODS
 from directrix.errors import MismatchError
 from directrix.interventions.compatibility import check_model
 from directrix.models import denoiser, identity
@@ -50,7 +50,7 @@ class Discovery:
         Raises:
             DirectrixError: there is no such method.
         """
-        defaults = method_class(self.method).defaults
+        defaults = METHODS.get(self.method).defaults
         settings = asdict(self)
         for key in ("images", "steps"):
             settings[key] = getattr(defaults, key) if settings[key] is None else settings[key]
@@ -130,11 +130,10 @@ def _discovered(
         pipeline,
         concept,
         discovery.method,
-        images=discovery.images,
-        steps=discovery.steps,
-        learning_rate=discovery.learning_rate,
-        num_inference_steps=discovery.num_inference_steps,
-        guidance_scale=discovery.guidance_scale,
+        sampling=Sampling(
+            discovery.images, guidance_scale=discovery.guidance_scale, num_inference_steps=discovery.num_inference_steps
+        ),
+        optimizer=Optimizer(discovery.steps, learning_rate=discovery.learning_rate),
         seed=discovery.seed,
         checkpoint=checkpoint,
         progress=labelled(progress, f"{concept.name}: "),

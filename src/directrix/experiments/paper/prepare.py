@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.directions.names import find
-from directrix.discovery.registry import method_class
+from directrix.discovery.registry import METHODS
 from directrix.errors import ConceptError, DirectrixError
 from directrix.experiments.paper import protocol
 from directrix.experiments.paper.directions import Discovery, given
@@ -140,7 +140,7 @@ def prepare(
 
 
 def _check(discovery: Discovery, concepts: Sequence[Concept]) -> None:
-    if method_class(discovery.method).defaults.steps == 0 and discovery.steps:
+    if METHODS.get(discovery.method).defaults.steps == 0 and discovery.steps:
         raise DirectrixError(
             f"The method {discovery.method} was given {discovery.steps} steps.",
             "no steps: it is a closed form.",

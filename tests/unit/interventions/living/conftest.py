@@ -30,12 +30,13 @@ def discover() -> Callable[..., Any]:
 
     def find(pipeline: Any, method: str = "difference", **settings: Any) -> Any:
         import directrix
+        from directrix.discovery.settings import grouped
 
         small: dict[str, Any] = {"images": 2, "batch_size": 2, "num_inference_steps": 2}
         if method != "difference":
             small |= {"steps": 2, "learning_rate": 0.01}
         woman = directrix.Concept.of("woman", "a woman", "a person")
-        return directrix.discover(pipeline, woman, method, **{**small, **settings})
+        return directrix.discover(pipeline, woman, method, **grouped({**small, **settings}))
 
     return find
 

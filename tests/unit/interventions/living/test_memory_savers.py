@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.interventions.steering import steer
 from directrix.models import sites
+from directrix.models.steerable import SteerableModel
 
 CALLS = ["enable_attention_slicing", "enable_vae_slicing", "enable_vae_tiling"]
 
@@ -88,8 +90,9 @@ def test_gradient_checkpointing_gives_the_same_gradient(make_pipeline: Callable[
 
 def gradient(pipeline: Any, site: str) -> torch.Tensor:
     """Of a loss by a vector at the site that is not zero, so that a pass without it would be another one."""
-    with frozen(pipeline):
-        denoiser = FrozenDenoiser(pipeline, sites.find(pipeline, site))
+    model = SteerableModel.of(pipeline)
+    with frozen(model):
+        denoiser = FrozenDenoiser(model, model.find_site(site))
         source = torch.Generator().manual_seed(0)
         states = torch.randn(2, 4, 8, 8, generator=source)
         told = denoiser.encode(["a person", "a judge"])

@@ -12,13 +12,16 @@ from directrix import models
 from directrix.concept import Concept
 from directrix.directions.direction import Direction
 from directrix.discovery import discover
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
-from directrix.discovery.pipeline_calls import Drawing
-from directrix.discovery.trajectories import follow
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.discovery.pipeline_calls import PipelineCall
+from directrix.discovery.settings import grouped
+from directrix.discovery.trajectories import record_trajectories
 from directrix.errors import MismatchError
 from directrix.interventions.attach import attach
 from directrix.interventions.steering import steer
 from directrix.models import sites
+from directrix.models.steerable import SteerableModel
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 PROMPTS = ["a judge", "a cook with a knife"]
@@ -27,7 +30,7 @@ PROMPTS = ["a judge", "a cook with a knife"]
 def found(family: Any, method: str = "difference", **changes: Any) -> Direction:
     call = {key: value for key, value in family.call.items() if key != "negative_prompt"}
     settings = {"images": 2, "num_inference_steps": 2, "guidance_scale": family.scale, "call": call}
-    return discover(family.pipeline, WOMAN, method, **{**settings, **changes})
+    return discover(family.pipeline, WOMAN, method, **grouped({**settings, **changes}))
 
 
 def random_direction(family: Any, seed: int = 0, shape: tuple[int, ...] | None = None) -> Direction:
@@ -90,11 +93,11 @@ def test_directions_that_stay_draw_what_steer_draws(family: Any):
 def test_what_is_replayed_is_what_the_pipeline_asked(family: Any):
     """The recorded site's output, and its unconditional half, come out again from states, times and prompts."""
     call = {key: value for key, value in family.call.items() if key != "negative_prompt"}
-    drawing = Drawing(family.pipeline, family.scale, 2, call)
-    with frozen(family.pipeline):
-        denoiser = FrozenDenoiser(family.pipeline, sites.find(family.pipeline), drawing)
-        settings = {"guidance_scale": family.scale, "num_inference_steps": 2, "call": call}
-        seen = follow(family.pipeline, denoiser, [WOMAN], 1, **settings)
+    model = SteerableModel.of(family.pipeline)
+    drawing = PipelineCall(model, family.scale, 2, call)
+    with frozen(model):
+        denoiser = FrozenDenoiser(model, model.find_site(), drawing)
+        (seen,) = record_trajectories(drawing, [denoiser.site], [WOMAN], 1)
         assert seen.evaluations == 2 * (2 if family.guided else 1)
         told = denoiser.encode(["a person"])
         empty = denoiser.unconditional([None]) if family.guided else told
@@ -110,7 +113,7 @@ def test_what_is_replayed_is_what_the_pipeline_asked(family: Any):
 def test_only_the_conditional_rows_are_steered(family: Any):
     """Which rows they are is seen from the conditioning: those that change with the prompt."""
     call = {key: value for key, value in family.call.items() if key != "negative_prompt"}
-    drawing = Drawing(family.pipeline, family.scale, 2, call)
+    drawing = PipelineCall(SteerableModel.of(family.pipeline), family.scale, 2, call)
     site, pipeline = sites.find(family.pipeline), family.pipeline
     from directrix.models import activations
 
@@ -126,7 +129,7 @@ def test_only_the_conditional_rows_are_steered(family: Any):
     assert calls == (2 if models.facts(pipeline).guidance_layout == "two-calls" and family.guided else 1)
     for call_number in range(calls):
         one, other = (
-            drawing.question([word] * 2, ["", ""], halved=True, call=call_number)["encoder_hidden_states"]
+            drawing.captured([word] * 2, ["", ""], guided=True, call=call_number)["encoder_hidden_states"]
             for word in ("a dog", "a cat")
         )
         conditional = [not torch.equal(a, b) for a, b in zip(one, other, strict=True)]

@@ -12,11 +12,13 @@ import torch
 from directrix import models
 from directrix.concept import Concept
 from directrix.directions.direction import Direction
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
-from directrix.discovery.trajectories import follow
+from directrix.discovery.environment import frozen
+from directrix.discovery.pipeline_calls import PipelineCall
+from directrix.discovery.trajectories import record_trajectories
 from directrix.interventions.steering import steer
 from directrix.models import activations, sites
 from directrix.models.families import parameters
+from directrix.models.steerable import SteerableModel
 from unit.models.families.parts import is_newest
 
 
@@ -102,12 +104,12 @@ def test_a_third_call_is_no_step_of_a_trajectory(of: Any):
     concepts = [Concept.of("woman", "a woman", "a person")]
     skipping = {"skip_guidance_layers": [1], "skip_layer_guidance_start": -1.0, "skip_layer_guidance_stop": 2.0}
 
-    def followed(call: Any) -> Any:
-        denoiser = FrozenDenoiser(pipeline, sites.find(pipeline))
-        with frozen(pipeline):
-            return follow(pipeline, denoiser, concepts, 2, guidance_scale=5.0, num_inference_steps=3, call=call)
+    def recorded(call: Any) -> Any:
+        model = SteerableModel.of(pipeline)
+        with frozen(model):
+            return record_trajectories(PipelineCall(model, 5.0, 3, call), [model.find_site()], concepts, 2)[0]
 
-    plain, skipped = followed(None), followed(skipping)
+    plain, skipped = recorded({}), recorded(skipping)
     assert len(skipped.timesteps) == len(plain.timesteps) == 3
     assert skipped.states.shape == plain.states.shape and skipped.evaluations == plain.evaluations
     # Both start from the same noise, and see the same there.

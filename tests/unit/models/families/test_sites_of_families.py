@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ from directrix import models
 from directrix.concept import Concept
 from directrix.directions.direction import Direction
 from directrix.discovery import discover
-from directrix.discovery.frozen_denoiser import FrozenDenoiser, frozen
-from directrix.discovery.pipeline_calls import Drawing
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.discovery.pipeline_calls import PipelineCall
+from directrix.discovery.settings import Sampling
 from directrix.discovery.site_search import search_sites, spread
-from directrix.discovery.trajectories import follow
+from directrix.discovery.trajectories import record_trajectories
 from directrix.errors import ConceptError, DirectrixError, SiteError, StrengthError
 from directrix.interventions.steering import steer
 from directrix.models import activations, families, hooks, sites
+from directrix.models.steerable import SteerableModel
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 
@@ -151,13 +155,7 @@ def test_every_listed_site_can_be_found_at(of: Any):
         assert sites.find(family.pipeline) in every
         for site in (every[0], every[-1]):
             found = discover(
-                family.pipeline,
-                WOMAN,
-                site=site.name,
-                images=1,
-                num_inference_steps=2,
-                guidance_scale=family.scale,
-                call=dict(family.call),
+                family.pipeline, WOMAN, site=site.name, sampling=Sampling(1, 8, family.scale, 2, dict(family.call))
             )
             assert found.site == site and found.tensor.shape[0] == site.channels
 
@@ -165,14 +163,14 @@ def test_every_listed_site_can_be_found_at(of: Any):
 def test_search_ranks_by_effect(of: Any):
     family = of("flux-dev")
     names = ["transformer_blocks.0", "single_transformer_blocks.1", "single_transformer_blocks.1.attn.heads.0"]
-    settings = {"images": 1, "num_inference_steps": 2, "call": dict(family.call)}
-    ranked = search_sites(family.pipeline, WOMAN, names, **settings)
+    sampling = Sampling(1, num_inference_steps=2, call=dict(family.call))
+    ranked = search_sites(family.pipeline, WOMAN, names, sampling=sampling)
     assert {each.site.name for each in ranked} == set(names)
     assert [each.effect for each in ranked] == sorted((each.effect for each in ranked), reverse=True)
     assert all(each.reach <= 1 and each.effect == pytest.approx(each.reach / each.relative) for each in ranked)
     json.dumps([each.as_dict() for each in ranked])
     with pytest.raises(SiteError, match="no sites"):
-        search_sites(family.pipeline, WOMAN, [], **settings)
+        search_sites(family.pipeline, WOMAN, [], sampling=sampling)
 
 
 @pytest.mark.parametrize("name", ["sd1", "pixart-alpha", "flux-dev"])
@@ -180,18 +178,19 @@ def test_search_measures_what_it_says(of: Any, name: str):
     """Site by site, as its module's formulas say, from the direction that discovery finds there."""
     family = of(name)
     pipeline, call = family.pipeline, dict(family.call)
-    settings = {"guidance_scale": family.scale, "num_inference_steps": 2, "call": call}
+    sampling = Sampling(1, 8, family.scale, 2, call)
+    model = SteerableModel.of(pipeline)
     names = [sites.find(pipeline).name, sites.listed(pipeline)[-1].name]
-    ranked = {each.site.name: each for each in search_sites(pipeline, WOMAN, names, images=1, **settings)}
-    drawing = Drawing(pipeline, family.scale, 2, call)
+    ranked = {each.site.name: each for each in search_sites(pipeline, WOMAN, names, sampling=sampling)}
+    drawing = PipelineCall(model, family.scale, 2, call)
     for each in names:
-        vector = discover(pipeline, WOMAN, site=each, images=1, **settings).tensor
-        with frozen(pipeline), torch.no_grad():
-            denoiser = FrozenDenoiser(pipeline, sites.find(pipeline, each), drawing)
-            seen = follow(pipeline, denoiser, [WOMAN], 1, seed=1, **settings)
+        vector = discover(pipeline, WOMAN, site=each, sampling=sampling).tensor
+        with frozen(model), torch.no_grad():
+            denoiser = FrozenDenoiser(model, model.find_site(each), drawing)
+            (seen,) = record_trajectories(drawing, [denoiser.site], [WOMAN], 1, seed=1)
             states, times = seen.states[0, 0], seen.timesteps
-            neutral, target = (denoiser.encode([told]).expand(2) for told in ("a person", "a woman"))
-            plain, wanted = (denoiser.predict(states, times, told) for told in (neutral, target))
+            neutral, target = (denoiser.encode([each]).expand(2) for each in ("a person", "a woman"))
+            plain, wanted = (denoiser.predict(states, times, each) for each in (neutral, target))
             added = (vector if vector.ndim == 3 else vector[:, None, None])[None]
             moved = denoiser.steered(states, times, neutral, added)
         relative = float(vector.square().mean().sqrt()) / seen.size
@@ -203,24 +202,24 @@ def test_search_measures_what_it_says(of: Any, name: str):
 def test_search_draws_twice_however_many_sites_there_are(of: Any, monkeypatch: pytest.MonkeyPatch):
     family = of("sd1")
     drawn: list[Any] = []
-    draw = Drawing.draw
-    monkeypatch.setattr(Drawing, "draw", lambda self, *rest: drawn.append(rest) or draw(self, *rest))
+    draw = PipelineCall.latents
+    monkeypatch.setattr(PipelineCall, "latents", lambda self, *rest: drawn.append(rest) or draw(self, *rest))
     names = [each.name for each in sites.listed(family.pipeline)][:4]
-    ranked = search_sites(family.pipeline, WOMAN, [*names, names[0]], images=1, num_inference_steps=2)
+    ranked = search_sites(family.pipeline, WOMAN, [*names, names[0]], sampling=Sampling(1, num_inference_steps=2))
     assert len(ranked) == 4 and len(drawn) == 2
 
 
 def test_search_hears_negative_prompts(of: Any):
     family = of("sd1")
     anti = Concept.of("unarmed", neutral="a person", negative="a weapon")
-    settings = {"images": 1, "num_inference_steps": 2}
-    (found,) = search_sites(family.pipeline, anti, ["mid_block"], **settings)
+    sampling = Sampling(1, num_inference_steps=2)
+    (found,) = search_sites(family.pipeline, anti, ["mid_block"], sampling=sampling)
     assert found.relative > 0 and found.reach != 0
     with pytest.raises(ConceptError, match="does nothing at guidance scale 1"):
-        search_sites(family.pipeline, anti, ["mid_block"], guidance_scale=1.0, **settings)
+        search_sites(family.pipeline, anti, ["mid_block"], sampling=replace(sampling, guidance_scale=1.0))
     for wrong in ({"images": 0}, {"num_inference_steps": 0}, {"images": True}):
         with pytest.raises(DirectrixError, match=f"{next(iter(wrong))} is"):
-            search_sites(family.pipeline, WOMAN, ["mid_block"], **{**settings, **wrong})
+            search_sites(family.pipeline, WOMAN, ["mid_block"], sampling=replace(sampling, **wrong))
 
 
 def test_sites_are_spread_over_the_model_with_the_default_among_them(of: Any):
@@ -228,7 +227,7 @@ def test_sites_are_spread_over_the_model_with_the_default_among_them(of: Any):
         pipeline = of(name).pipeline
         every = [each.name for each in sites.listed(pipeline) if not each.name.endswith(".heads")]
         for count in range(1, len(every) + 2):
-            some = spread(pipeline, count)
+            some = spread(SteerableModel.of(pipeline), count)
             assert len(some) == min(count, len(every)) == len(set(some))
             assert sites.find(pipeline).name in some and some == [each for each in every if each in some]
 
@@ -237,8 +236,9 @@ def test_a_concept_without_an_effect_ranks_nothing(of: Any):
     family = of("pixart-alpha")
     # This pipeline tells its text encoder all prompts in lower case.
     same = Concept.of("same", "A Person", "a person")
+    sampling = Sampling(num_inference_steps=2, call=dict(family.call))
     with pytest.raises(ConceptError, match="changes nothing"):
-        search_sites(family.pipeline, same, ["transformer_blocks.1"], num_inference_steps=2, call=dict(family.call))
+        search_sites(family.pipeline, same, ["transformer_blocks.1"], sampling=sampling)
 
 
 def test_facts_say_how_guidance_is_laid_out(of: Any):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from directrix.concept import Concept
-from directrix.discovery import discover
+from directrix.discovery import Optimizer, Sampling, discover
 from directrix.errors import ConceptError, ModelError
 from directrix.interventions.steering import steer
 from directrix.models import families, sites
@@ -21,7 +21,10 @@ from unit.models.families.parts import is_newest
 WOMAN = Concept.of("woman", "a woman", "a person")
 PICTURE = Image.new("RGB", (16, 16), (200, 120, 40))
 MASK = Image.new("L", (16, 16), 255)
-SETTINGS: dict[str, Any] = {"images": 1, "num_inference_steps": 2, "guidance_scale": 4.0}
+
+
+def sampling(call: dict[str, Any] | None = None, scale: float = 4.0) -> Sampling:
+    return Sampling(1, guidance_scale=scale, num_inference_steps=2, call=call)
 
 
 def built(build: Callable[[], Any]) -> Any:
@@ -50,7 +53,7 @@ def test_from_an_image(build: Callable[[], Any], call: dict[str, Any]):
     sibling = families.text_to_image(pipeline)
     assert sibling is not pipeline and sites.denoiser(sibling) is sites.denoiser(pipeline)
     size = {key: call[key] for key in ("height", "width") if key in call}
-    direction = discover(pipeline, WOMAN, call=size, **SETTINGS)
+    direction = discover(pipeline, WOMAN, sampling=sampling(size))
 
     def draw() -> torch.Tensor:
         return pipeline(
@@ -77,26 +80,26 @@ def test_an_inpainting_network_paints_everything(method: str):
         lambda: unets.stable_diffusion(name="StableDiffusionInpaintPipeline", in_channels=9, out_channels=4)
     )
     assert families.text_to_image(pipeline) is pipeline
-    steps = {"steps": 2, "batch_size": 2} if method == "distillation" else {}
-    assert discover(pipeline, WOMAN, method, **SETTINGS, **steps).norm() > 0
+    optimizer = Optimizer(2, 2) if method == "distillation" else None
+    assert discover(pipeline, WOMAN, method, sampling=sampling(), optimizer=optimizer).norm() > 0
 
 
-def test_a_negative_prompt_is_told_to_the_half_that_hears_it(of: Any):
+def test_a_negative_prompt_is_given_to_the_branch_that_it_acts_on(of: Any):
     anti = Concept.of("unarmed", neutral="a person", negative="a weapon")
     for name in ("sdxl", "lumina-next", "lumina-2", "flux-dev", "flux-true-guidance"):
         family = of(name)
         call = {key: value for key, value in family.call.items() if key != "negative_prompt"}
-        found = discover(family.pipeline, anti, images=1, num_inference_steps=2, guidance_scale=family.scale, call=call)
+        found = discover(family.pipeline, anti, sampling=sampling(call, family.scale))
         assert found.norm() > 0
-    with pytest.raises(ConceptError, match="nothing hears a negative prompt"):
-        discover(of("flux-dev").pipeline, anti, "reconstruction", images=1, steps=1)
+    with pytest.raises(ConceptError, match="a negative prompt does nothing"):
+        discover(of("flux-dev").pipeline, anti, "reconstruction", sampling=Sampling(1), optimizer=Optimizer(1))
 
 
 def test_arguments_that_a_discovery_decides_are_refused(of: Any):
     words = ("prompt", "negative_prompt_embeds", "prompt_embeds")
     for wrong in (*words, "hieght", "num_images_per_prompt", "return_dict", "self"):
         with pytest.raises(ModelError, match=wrong):
-            discover(of("sd1").pipeline, WOMAN, call={wrong: 1}, **SETTINGS)
+            discover(of("sd1").pipeline, WOMAN, sampling=sampling({wrong: 1}))
     for wrong in ("prompt_2", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"):
         with pytest.raises(ModelError, match=f"cannot be given '{wrong}'"):
-            discover(of("sdxl").pipeline, WOMAN, call={wrong: 1}, **SETTINGS)
+            discover(of("sdxl").pipeline, WOMAN, sampling=sampling({wrong: 1}))
