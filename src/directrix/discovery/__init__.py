@@ -105,14 +105,7 @@ def discover(
 
     model = SteerableModel.of(pipeline).text_to_image()
     call = PipelineCall.of(model, sampling)
-    check_negatives(group, call.guidance_scale)
-    drawn = how.learns_from == "samples" and how.neutral_fraction < 1
-    if drawn and any(concept.anti for concept in group) and not call.guided:
-        raise ConceptError(
-            f"{type(model.pipeline).__name__} draws without an unconditional branch: a negative prompt does nothing.",
-            "a model with both branches of guidance for images of a negative prompt.",
-            "method='difference', which looks at what the negative prompt itself changes.",
-        )
+    call.check_negatives(group, drawn=how.learns_from == "samples" and how.neutral_fraction < 1)
     settings = {
         "images": own.images if sampling.images is None else sampling.images,
         "steps": steps,
@@ -126,16 +119,6 @@ def discover(
     run = Run(call, group, how, settings, vectors, retain, site, seed)
     directions = run.directions(checkpoint, optimizer.checkpoint_every, progress or silent)
     return directions[0] if isinstance(concepts, Concept) else directions
-
-
-def check_negatives(concepts: Sequence[Concept], guidance_scale: float) -> None:
-    """Raises ConceptError where a concept has a negative prompt, and there is no guidance for it to act on."""
-    if any(concept.anti for concept in concepts) and not guidance_scale > 1:
-        raise ConceptError(
-            f"A negative prompt does nothing at guidance scale {guidance_scale:g}.",
-            "a guidance scale above 1 for a concept with a negative prompt.",
-            "guidance_scale=7.5, or whatever the model is used with.",
-        )
 
 
 def _checked(concepts: Concept | Sequence[Concept]) -> tuple[Concept, ...]:

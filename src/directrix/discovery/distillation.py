@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from directrix.checks import fraction
-from directrix.discovery.problem import Batch, Defaults, Fit, Method, Problem
+from directrix.discovery.frozen_denoiser import Batch
+from directrix.discovery.optimize import minimise
+from directrix.discovery.problem import Defaults, Fit, Method, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,8 +60,6 @@ class Distillation(Method):
 
     def fit(self, problem: Problem[Samples]) -> Fit:
         """Finds the vectors; see the module."""
-        from directrix.discovery.optimize import minimise
-
         target = distilled(problem, self.amplification)
         return minimise(problem, target, initial_scale=self.initial_scale, average=self.average)
 

@@ -53,8 +53,7 @@ def frozen(model: SteerableModel) -> Iterator[None]:
         torch.backends.cudnn.deterministic = True
         network = model.denoiser
         with (
-            without_image_prompts(network),
-            plain_where_short(network),
+            own_attention(network),
             with_hooks(network),
             # Compiled networks run as they are written: gradients and recordings go through hooks that a graph hides.
             torch.compiler.set_stance("force_eager"),
@@ -70,51 +69,40 @@ def frozen(model: SteerableModel) -> Iterator[None]:
 
 
 @contextmanager
-def without_image_prompts(network: Any) -> Iterator[None]:
-    """Within: the denoiser as it was before an IP-Adapter was loaded, if one was.
+def own_attention(network: Any) -> Iterator[None]:
+    """Within: attention without image prompts, and on a CPU in plain steps where sequences are short.
 
-    A LoRA stays: it is part of what the model knows. An IP-Adapter's image prompt is given with each call, and a
-    direction is a difference between words; so it is taken out and put back.
+    An IP-Adapter's image prompt is given with each call, and a direction is a difference between words; so it is taken
+    out and put back. A LoRA stays: it is part of what the model knows.
+
+    On a CPU the gradient of attention in plain steps is about twice as fast as the fused kernel's, but it holds a
+    number for each pair of tokens: with 64 x 64 latents half a gigabyte for each layer. So the fused kernel attends
+    long sequences. Processors of somebody else's are left alone.
     """
     config: Any = getattr(network, "config", None)
-    if getattr(config, "encoder_hid_dim_type", None) != "ip_image_proj":
-        yield
-        return
-    processors, projection = dict(network.attn_processors), network.encoder_hid_proj
-    plain = {
-        name: (AttnProcessor2_0() if "2_0" in type(each).__name__ else AttnProcessor())
-        if type(each).__name__.startswith("IPAdapter")
-        else each
-        for name, each in processors.items()
-    }
-    try:
-        network.encoder_hid_proj = None
-        config.encoder_hid_dim_type = None
-        network.set_attn_processor(plain)
-        yield
-    finally:
-        network.encoder_hid_proj = projection
-        config.encoder_hid_dim_type = "ip_image_proj"
-        network.set_attn_processor(processors)
-
-
-@contextmanager
-def plain_where_short(network: Any) -> Iterator[None]:
-    """Within, on a CPU: short sequences are attended in plain steps. Processors of somebody else's are left alone.
-
-    There the gradient of attention in plain steps is about twice as fast as the fused kernel's, but it holds a number
-    for each pair of tokens: with 64 x 64 latents half a gigabyte for each layer. So the fused kernel attends long ones.
-    """
+    adapted = getattr(config, "encoder_hid_dim_type", None) == "ip_image_proj"
     processors = dict(getattr(network, "attn_processors", {}))
-    fused = bool(processors) and all(type(each) is AttnProcessor2_0 for each in processors.values())
-    if network.device.type != "cpu" or not fused:
-        yield
-        return
-    network.set_attn_processor(_ByLength())
+    projection = getattr(network, "encoder_hid_proj", None)
+    own = dict(processors)
+    if adapted:
+        for name, each in processors.items():
+            if type(each).__name__.startswith("IPAdapter"):
+                own[name] = AttnProcessor2_0() if "2_0" in type(each).__name__ else AttnProcessor()
+    fused = bool(own) and all(type(each) is AttnProcessor2_0 for each in own.values())
+    short = network.device.type == "cpu" and fused
     try:
+        if adapted:
+            network.encoder_hid_proj = None
+            config.encoder_hid_dim_type = None
+        if adapted or short:
+            network.set_attn_processor(_ByLength() if short else own)
         yield
     finally:
-        network.set_attn_processor(processors)
+        if adapted:
+            network.encoder_hid_proj = projection
+            config.encoder_hid_dim_type = "ip_image_proj"
+        if adapted or short:
+            network.set_attn_processor(processors)
 
 
 class _ByLength:

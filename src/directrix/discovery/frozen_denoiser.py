@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,25 @@ from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B states. x_t: float32 (B, c, h, w); timesteps, concept, pair: (B,).
+
+    x_0, noise: the image and the noise that x_t was made of, like x_t; nothing for states of a trajectory.
+    """
+
+    x_0: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    x_t: Tensor
+    concept: Tensor
+    pair: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(**{key: value.to(device) for key, value in vars(self).items()})
 
 
 class FrozenDenoiser:

@@ -1,21 +1,22 @@
 """The noise of a diffusion model: how an image is noised, and what the denoiser should answer.
 
-With ``a_t`` the scheduler's ``alphas_cumprod[t]``, ``x_0`` a clean latent and ``eps ~ N(0, I)``::
+With ``x_0`` a clean latent and ``eps ~ N(0, I)``, at each level t::
 
-    x_t     = sqrt(a_t) x_0 + sqrt(1 - a_t) eps
+    x_t = signal_t x_0 + sigma_t eps
+
+A diffusion model has signal_t = sqrt(a_t) and sigma_t = sqrt(1 - a_t), with ``a_t`` its scheduler's
+``alphas_cumprod[t]``; a flow-matching model has signal_t = 1 - s_t and sigma_t = s_t at the noise levels s_t in (0, 1]
+that its scheduler steps through. The answers are::
+
     epsilon : target = eps
-    v       : target = sqrt(a_t) eps - sqrt(1 - a_t) x_0
-
-A flow-matching model has noise levels s in (0, 1] in place of a_t; those that its scheduler steps through are used::
-
-    x_t     = (1 - s) x_0 + s eps
-    target  = eps - x_0
+    v       : target = signal_t eps - sigma_t x_0
+    flow    : target = eps - x_0
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from directrix.errors import ModelError
 
@@ -26,49 +27,22 @@ PREDICTION_TYPES = ("epsilon", "v_prediction")
 FLOW = "flow_prediction"
 
 
-class Noising(Protocol):
-    """How images are noised and what the denoiser should answer; x_0 of any shape (N, ...)."""
-
-    @property
-    def timesteps(self) -> int:
-        """How many noise levels there are."""
-        ...
-
-    def noised(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
-        """x_t, from x_0 and noise of that shape and levels (N,) in [0, timesteps)."""
-        ...
-
-    def target(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
-        """What a perfect denoiser answers at the levels (N,)."""
-        ...
-
-    def model_times(self, timesteps: Tensor) -> Tensor:
-        """The times that the denoiser is given at the levels (N,)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Schedule:
-    """The training noise schedule of a model.
+    """The noise levels of a model.
 
-    alphas_cumprod: float32 of shape (T,), in (0, 1], one value per training timestep.
-    prediction_type: "epsilon" or "v_prediction". Anything else raises ModelError.
+    signal, sigma: float32 (T,); times: (T,), the time that the denoiser is given at each level.
+    prediction_type: "epsilon", "v_prediction" or "flow_prediction".
     """
 
-    alphas_cumprod: Tensor
+    signal: Tensor
+    sigma: Tensor
+    times: Tensor
     prediction_type: str
-
-    def __post_init__(self) -> None:
-        if self.prediction_type not in PREDICTION_TYPES:
-            raise ModelError(
-                f"The model predicts {self.prediction_type!r}.",
-                f"one of {', '.join(PREDICTION_TYPES)}.",
-                "the scheduler that the model came with, or method='difference', which noises nothing.",
-            )
 
     @classmethod
     def of(cls, scheduler: Any, prediction_type: str) -> Schedule:
-        """The schedule of a diffusers scheduler; ModelError if it has no ``alphas_cumprod``."""
+        """The training schedule of a diffusers scheduler; ModelError if it has no ``alphas_cumprod``."""
         alphas_cumprod = getattr(scheduler, "alphas_cumprod", None)
         if alphas_cumprod is None:
             raise ModelError(
@@ -76,46 +50,24 @@ class Schedule:
                 "a diffusion scheduler such as DDIM, PNDM, DPM-Solver++ or Euler.",
                 "set pipeline.scheduler to one of these, or to the one that the model came with.",
             )
-        return cls(alphas_cumprod.detach().float().cpu(), prediction_type)
-
-    @property
-    def timesteps(self) -> int:
-        """How many training timesteps there are; t is in [0, timesteps)."""
-        return len(self.alphas_cumprod)
-
-    def noised(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
-        """x_t of shape (N, c, h, w), from x_0 and noise of that shape and timesteps (N,)."""
-        signal, sigma = self._scales(timesteps, x_0)
-        return signal * x_0 + sigma * noise
-
-    def target(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
-        """What a perfect denoiser answers at x_t, shape (N, c, h, w)."""
-        if self.prediction_type == "epsilon":
-            return noise
-        signal, sigma = self._scales(timesteps, x_0)
-        return signal * noise - sigma * x_0
-
-    def model_times(self, timesteps: Tensor) -> Tensor:
-        """The timesteps themselves."""
-        return timesteps
-
-    def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        alphas = self.alphas_cumprod.to(like.device)[timesteps].view(-1, *[1] * (like.ndim - 1))
-        return alphas.sqrt(), (1 - alphas).sqrt()
-
-
-@dataclass(frozen=True)
-class FlowSchedule:
-    """The noise levels that a flow-matching pipeline steps through.
-
-    sigmas, times: float32 of shape (T,), the levels in (0, 1], and the time that the denoiser is given at each.
-    """
-
-    sigmas: Tensor
-    times: Tensor
+        return cls.of_alphas(alphas_cumprod.detach().float().cpu(), prediction_type)
 
     @classmethod
-    def of(cls, scheduler: Any, first_time: Tensor, reversed_clock: bool = False) -> FlowSchedule:
+    def of_alphas(cls, alphas_cumprod: Tensor, prediction_type: str) -> Schedule:
+        """From float32 (T,), in (0, 1], one value per training timestep; ModelError for another prediction type."""
+        import torch
+
+        if prediction_type not in PREDICTION_TYPES:
+            raise ModelError(
+                f"The model predicts {prediction_type!r}.",
+                f"one of {', '.join(PREDICTION_TYPES)}.",
+                "the scheduler that the model came with, or method='difference', which noises nothing.",
+            )
+        times = torch.arange(len(alphas_cumprod))
+        return cls(alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt(), times, prediction_type)
+
+    @classmethod
+    def of_flow(cls, scheduler: Any, first_time: Tensor, reversed_clock: bool = False) -> Schedule:
         """The levels of a scheduler that is at its first step, at which the denoiser was given ``first_time``.
 
         Raises ModelError where the denoiser's clock and the scheduler's have no plain relation.
@@ -135,22 +87,23 @@ class FlowSchedule:
                 "a flow-matching scheduler whose steps the denoiser is given.",
                 "method='difference' or method='trajectory', which noise nothing.",
             )
-        return cls(sigmas, times)
+        return cls(1 - sigmas, sigmas, times, FLOW)
 
-    @property
-    def timesteps(self) -> int:
-        """How many levels there are."""
-        return len(self.sigmas)
+    def __len__(self) -> int:
+        return len(self.times)
 
-    def noised(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
-        """(1 - s) x_0 + s noise, of the shape of both; timesteps: places (N,) in the levels."""
-        sigma = self.sigmas.to(x_0.device)[timesteps].view(-1, *[1] * (x_0.ndim - 1))
-        return (1 - sigma) * x_0 + sigma * noise
+    def noised(self, x_0: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+        """x_t, from x_0 (N, ...), noise of that shape and levels (N,) in [0, T)."""
+        signal, sigma = self._at(levels, x_0)
+        return signal * x_0 + sigma * noise
 
-    def target(self, x_0: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
-        """The velocity from image to noise, the same at all levels."""
-        return noise - x_0
+    def target(self, x_0: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+        """What a perfect denoiser answers at x_t, of the shape of x_0; a flow's is the same at all levels."""
+        if self.prediction_type != "v_prediction":
+            return noise if self.prediction_type == "epsilon" else noise - x_0
+        signal, sigma = self._at(levels, x_0)
+        return signal * noise - sigma * x_0
 
-    def model_times(self, timesteps: Tensor) -> Tensor:
-        """The time that the denoiser is given at each of the levels (N,)."""
-        return self.times[timesteps]
+    def _at(self, levels: Tensor, like: Tensor) -> tuple[Tensor, ...]:
+        shape = (-1, *[1] * (like.ndim - 1))
+        return tuple(each.to(like.device)[levels].view(shape) for each in (self.signal, self.sigma))

@@ -20,7 +20,8 @@ import torch
 from torch.nn.functional import mse_loss
 
 from directrix.discovery.environment import generator
-from directrix.discovery.problem import Batch, Fit, Problem
+from directrix.discovery.frozen_denoiser import Batch
+from directrix.discovery.problem import Fit, Problem
 from directrix.errors import DirectrixError
 
 if TYPE_CHECKING:

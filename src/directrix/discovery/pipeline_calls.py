@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.discovery.environment import generator
 from directrix.discovery.settings import Sampling
-from directrix.errors import ModelError
+from directrix.errors import ConceptError, ModelError
 from directrix.models import families, hooks
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from directrix.concept import Concept
 
 # What a discovery decides by itself: the prompts, in words or embedded, for whichever text encoder; how many images
 # there are; and what comes back.
@@ -74,6 +76,27 @@ class PipelineCall:
         """Whether each step has a conditional and an unconditional branch."""
         scale = self.arguments.get("true_cfg_scale")
         return families.halved(self.model.pipeline, self.guidance_scale) or (scale is not None and scale > 1)
+
+    def check_negatives(self, concepts: Sequence[Concept], drawn: bool) -> None:
+        """Raises ConceptError where a concept has a negative prompt that does nothing.
+
+        drawn: whether images are drawn under it.
+        """
+        if not any(concept.anti for concept in concepts):
+            return
+        if not self.guidance_scale > 1:
+            raise ConceptError(
+                f"A negative prompt does nothing at guidance scale {self.guidance_scale:g}.",
+                "a guidance scale above 1 for a concept with a negative prompt.",
+                "guidance_scale=7.5, or whatever the model is used with.",
+            )
+        if drawn and not self.guided:
+            name = type(self.model.pipeline).__name__
+            raise ConceptError(
+                f"{name} draws without an unconditional branch: a negative prompt does nothing.",
+                "a model with both branches of guidance for images of a negative prompt.",
+                "method='difference', which looks at what the negative prompt itself changes.",
+            )
 
     def latents(
         self, prompts: Sequence[str], generators: Sequence[torch.Generator], negatives: Sequence[str] | None = None
@@ -158,6 +181,16 @@ def named(network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dic
     """The arguments of a call of the network by name, in the order of its signature: the state is the first."""
     bound = inspect.signature(type(network).forward).bind(network, *args, **kwargs)
     return {name: value for name, value in list(bound.arguments.items())[1:]}
+
+
+def check_finite(latents: Sequence[Tensor], prompt: str) -> None:
+    """Raises ModelError unless all that was drawn from the prompt is finite."""
+    if not all(bool(each.isfinite().all()) for each in latents):
+        raise ModelError(
+            f"The model drew latents that are not finite numbers, for {prompt!r}.",
+            "finite latents.",
+            "load the model in float32 or bfloat16 (half precision overflows on some models).",
+        )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 A method learns from one of two kinds of data: images that are noised (`samples.Samples`), or states that the model
 itself meets while it draws (`trajectories.Trajectories`). Collecting them is separate from fitting. Either kind gives
-batches of states; a method that takes steps needs nothing else of it.
+batches of states by ``batch(step, size, seed)``; a method that takes steps needs nothing else of it.
 """
 
 from __future__ import annotations
@@ -16,56 +16,14 @@ from directrix.discovery.orthogonalize import orthogonalized
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-    from directrix.concept import PromptPair
     from directrix.discovery.frozen_denoiser import FrozenDenoiser
+    from directrix.discovery.samples import Samples
+    from directrix.discovery.trajectories import Trajectories
 
 
-@dataclass(frozen=True)
-class Batch:
-    """B states. x_t: float32 (B, c, h, w); timesteps, concept, pair: (B,).
-
-    x_0, noise: the image and the noise that x_t was made of, like x_t; nothing for states of a trajectory.
-    """
-
-    x_0: Tensor
-    noise: Tensor
-    timesteps: Tensor
-    x_t: Tensor
-    concept: Tensor
-    pair: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return Batch(**{key: value.to(device) for key, value in vars(self).items()})
-
-
-class Data(Protocol):
-    """What both kinds of data have.
-
-    pairs: the prompt pairs of all concepts, in order.
-    evaluations: how often a state went through the denoiser to make them; seconds: how long that took.
-    """
-
-    @property
-    def pairs(self) -> tuple[PromptPair, ...]: ...
-    @property
-    def evaluations(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-
-    def batch(self, step: int, size: int, seed: int) -> Batch:
-        """The states of a step, ``size`` of them: a function of its arguments alone, on the CPU."""
-        ...
-
-    def site_output(self, denoiser: FrozenDenoiser, seed: int) -> tuple[tuple[int, int, int], float]:
-        """Shape (C, H, W) and root mean square of the site's output under the neutral prompts."""
-        ...
-
-
-D = TypeVar("D", bound=Data)
+D = TypeVar("D", bound="Samples | Trajectories")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from directrix.discovery.optimize import minimise
 from directrix.discovery.problem import Defaults, Fit, Method, Problem
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ class Reconstruction(Method):
 
     def fit(self, problem: Problem[Samples]) -> Fit:
         """Finds the vectors; see the module."""
-        from directrix.discovery.optimize import minimise
-
         return minimise(
             problem,
             lambda batch: problem.data.schedule.target(batch.x_0, batch.timesteps, batch.noise),

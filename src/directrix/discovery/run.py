@@ -16,12 +16,12 @@ from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
-from directrix.discovery.noise_schedule import FLOW, FlowSchedule, Schedule
+from directrix.discovery.noise_schedule import FLOW, Schedule
 from directrix.discovery.orthogonalize import orthogonalized
 from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
-from directrix.discovery.samples import draw_samples
-from directrix.discovery.trajectories import record_trajectories
+from directrix.discovery.samples import Samples, draw_samples
+from directrix.discovery.trajectories import Trajectories, record_trajectories
 from directrix.models import families
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept
-    from directrix.discovery.noise_schedule import Noising
-    from directrix.discovery.problem import Data, Method
+    from directrix.discovery.problem import Method
     from directrix.progress import Progress
 
 # Points of the loss curve that the recipe has.
@@ -71,7 +70,7 @@ class Run:
             # Tokens of the image are steered alike, so a map has no meaning there.
             form["shape"] = "channel"
         denoiser = FrozenDenoiser(model, site, self.call)
-        data = self._collected(denoiser, checkpoint, progress)
+        data = self._data(denoiser, checkpoint, progress)
         (channels, *place), size = data.site_output(denoiser, self.seed)
         check_size(size)
         height, width = (1, 1) if form["shape"] == "channel" else place
@@ -133,25 +132,21 @@ class Run:
             for concept, vector in zip(wanted, fit.vectors[: len(wanted)], strict=True)
         ]
 
-    def _collected(self, denoiser: FrozenDenoiser, checkpoint: Checkpoint, progress: Progress) -> Data:
-        how, images = self.method, self.settings["images"]
-        common: dict[str, Any] = {
-            "seed": self.seed,
-            "batch_size": self.settings["collection_batch_size"],
-            "checkpoint": checkpoint,
-            "progress": progress,
-        }
+    def _data(self, denoiser: FrozenDenoiser, checkpoint: Checkpoint, bars: Progress) -> Samples | Trajectories:
+        call, how, images = self.call, self.method, self.settings["images"]
+        common: Any = {"seed": self.seed, "batch_size": self.settings["collection_batch_size"]}
+        common |= {"checkpoint": checkpoint, "progress": bars}
         if how.learns_from == "samples":
             schedule, share = self._schedule(denoiser), how.neutral_fraction
-            return draw_samples(self.call, self.concepts, images, schedule, neutral_fraction=share, **common)
-        return record_trajectories(self.call, [denoiser.site], self.concepts, images, retain=self.retain, **common)[0]
+            return draw_samples(call, self.concepts, images, schedule, neutral_fraction=share, **common)
+        return record_trajectories(call, [denoiser.site], self.concepts, images, retain=self.retain, **common)[0]
 
-    def _schedule(self, denoiser: FrozenDenoiser) -> Noising:
+    def _schedule(self, denoiser: FrozenDenoiser) -> Schedule:
         model = self.call.model
         if model.facts.prediction_type != FLOW or not hasattr(model.pipeline, "transformer"):
             return Schedule.of(model.scheduler, model.facts.prediction_type)
         first_time = denoiser.first_inputs["timestep"]
-        return FlowSchedule.of(model.scheduler, first_time, families.reversed_clock(model.pipeline))
+        return Schedule.of_flow(model.scheduler, first_time, families.reversed_clock(model.pipeline))
 
     def _described(self, form: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -15,18 +15,15 @@ import torch
 
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.environment import generator
-from directrix.discovery.frozen_denoiser import as_maps
-from directrix.discovery.pipeline_calls import PipelineCall, quiet
-from directrix.discovery.problem import Batch
-from directrix.errors import ModelError
+from directrix.discovery.frozen_denoiser import Batch, FrozenDenoiser, as_maps
+from directrix.discovery.pipeline_calls import PipelineCall, check_finite, quiet
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept, PromptPair
-    from directrix.discovery.frozen_denoiser import FrozenDenoiser
-    from directrix.discovery.noise_schedule import Noising
+    from directrix.discovery.noise_schedule import Schedule
 
 # How many images the size of the site's output is measured on.
 SITE_IMAGES = 16
@@ -58,7 +55,7 @@ class Samples:
     concept: Tensor
     pair: Tensor
     pairs: tuple[PromptPair, ...]
-    schedule: Noising
+    schedule: Schedule
     evaluations: int = 0
     seconds: float = 0.0
 
@@ -77,10 +74,10 @@ class Samples:
             rows.append(int(orders[epoch][place % n]))
         x_0 = self.latents[rows]
         source = generator(seed, "step", step)
-        timesteps = torch.randint(self.schedule.timesteps, (size,), generator=source)
+        levels = torch.randint(len(self.schedule), (size,), generator=source)
         noise = torch.randn(x_0.shape, generator=source)
-        x_t = self.schedule.noised(x_0, timesteps, noise)
-        return Batch(x_0, noise, self.schedule.model_times(timesteps), x_t, self.concept[rows], self.pair[rows])
+        x_t = self.schedule.noised(x_0, levels, noise)
+        return Batch(x_0, noise, self.schedule.times[levels], x_t, self.concept[rows], self.pair[rows])
 
     def site_output(self, denoiser: FrozenDenoiser, seed: int) -> tuple[tuple[int, int, int], float]:
         """Shape (C, H, W) and root mean square of the site's output under the neutral prompts, on a few images."""
@@ -117,7 +114,7 @@ def draw_samples(
     call: PipelineCall,
     concepts: Sequence[Concept],
     images: int,
-    schedule: Noising,
+    schedule: Schedule,
     *,
     neutral_fraction: float = 0.0,
     seed: int = 0,
@@ -179,10 +176,5 @@ def _draw(call: PipelineCall, draws: Sequence[Draw], seed: int) -> Tensor:
         [generator(seed, "image", d.prompt, d.negative or "", d.number) for d in draws],
         negatives if any(negatives) else None,
     )
-    if not torch.isfinite(latents).all():
-        raise ModelError(
-            f"The model drew images that are not finite numbers, for {draws[0].prompt!r}.",
-            "finite latents.",
-            "load the model in float32 or bfloat16 (half precision overflows on some models).",
-        )
+    check_finite([latents], draws[0].prompt)
     return latents.float().cpu()

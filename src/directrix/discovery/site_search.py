@@ -20,7 +20,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
+from directrix.discovery.difference_of_means import Difference
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
+from directrix.discovery.line_search import predictions
+from directrix.discovery.pipeline_calls import PipelineCall
+from directrix.discovery.problem import Problem
 from directrix.discovery.settings import Sampling, regrouped
+from directrix.discovery.trajectories import Trajectories, record_trajectories
 from directrix.errors import ConceptError, SiteError
 from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
@@ -31,9 +40,6 @@ if TYPE_CHECKING:
 
     from directrix.concept import Concept
     from directrix.discovery.conditioning import Conditioning
-    from directrix.discovery.frozen_denoiser import FrozenDenoiser
-    from directrix.discovery.problem import Problem
-    from directrix.discovery.trajectories import Trajectories
 
 # Blocks to try where none are named, spread over the depth of the model.
 TRIED = 8
@@ -82,12 +88,6 @@ def search_sites(
         SiteError: no candidates, one that the model lacks, or whose activations cannot be steered.
         ConceptError: the concept changes nothing at any site, or has a negative prompt that does nothing.
     """
-    from directrix.discovery import check_negatives
-    from directrix.discovery.environment import frozen
-    from directrix.discovery.frozen_denoiser import FrozenDenoiser
-    from directrix.discovery.pipeline_calls import PipelineCall
-    from directrix.discovery.trajectories import record_trajectories
-
     sampling = sampling or Sampling()
     images = 2 if sampling.images is None else sampling.images
     model = SteerableModel.of(pipeline).text_to_image()
@@ -95,7 +95,7 @@ def search_sites(
     if not names:
         raise SiteError("There are no sites to rank.", "names of sites, or None for the model's blocks.")
     call = PipelineCall.of(model, sampling)
-    check_negatives([concept], call.guidance_scale)
+    call.check_negatives([concept], drawn=False)
     places = [model.find_site(name) for name in names]
     with frozen(model), (progress or silent)(len(names), "Trying sites") as bar:
         first = FrozenDenoiser(model, places[0], call)
@@ -145,9 +145,6 @@ class _Goal(NamedTuple):
 
 def _problem(denoiser: FrozenDenoiser, seen: Trajectories, guidance_scale: float) -> Problem[Trajectories]:
     """The one concept of the trajectories, as the closed form wants to have it."""
-    from directrix.discovery.difference_of_means import Difference
-    from directrix.discovery.problem import Problem
-
     channels, height, width = seen.neutral.shape[-3:]
     batch = Difference.defaults.batch_size
     return Problem(denoiser, seen, (1, channels, height, width), guidance_scale, 0.0, 0, batch)
@@ -155,16 +152,10 @@ def _problem(denoiser: FrozenDenoiser, seen: Trajectories, guidance_scale: float
 
 def _goals(problem: Problem[Trajectories]) -> list[_Goal]:
     """What is the same at every site."""
-    from directrix.discovery.difference_of_means import predictions
-
-    seen, denoiser = problem.data, problem.denoiser
     goals: list[_Goal] = []
-    for pair, words in enumerate(seen.pairs):
-        of_pair = seen.states[seen.prompt[pair]]
-        neutral = denoiser.encode([words.neutral])
-        parts = (
-            each.split(problem.batch_size) for each in (of_pair.flatten(0, 1), seen.timesteps.repeat(len(of_pair)))
-        )
+    for pair, words in enumerate(problem.data.pairs):
+        neutral = problem.denoiser.encode([words.neutral])
+        parts = (each.split(problem.batch_size) for each in problem.data.flat(pair))
         for states, times in zip(*parts, strict=True):
             plain, wanted = predictions(problem, pair, states, times)
             goals.append(_Goal(states, times, neutral.expand(len(states)), plain, wanted))
@@ -173,11 +164,6 @@ def _goals(problem: Problem[Trajectories]) -> list[_Goal]:
 
 def _ranked(problem: Problem[Trajectories], size: float, goals: Sequence[_Goal]) -> Ranked:
     """What the closed form's direction does at the problem's site, whose output has the root mean square ``size``."""
-    import torch
-
-    from directrix.discovery.difference_of_means import Difference
-    from directrix.discovery.frozen_denoiser import check_size
-
     site = problem.denoiser.site
     check_size(size)
     (vector,) = Difference().fit(problem).vectors

@@ -8,24 +8,26 @@ guidance run there anyway, so the site's output under the neutral and the empty 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.environment import generator
-from directrix.discovery.pipeline_calls import PipelineCall, quiet
-from directrix.discovery.problem import Batch
-from directrix.discovery.record_trajectory import Recording
+from directrix.discovery.frozen_denoiser import Batch, FrozenDenoiser, as_maps, check_output
+from directrix.discovery.pipeline_calls import PipelineCall, check_finite, named, quiet
+from directrix.models import activations, hooks
+from directrix.models.guidance import Guidance
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept, PromptPair
-    from directrix.discovery.frozen_denoiser import FrozenDenoiser
     from directrix.models.identity import Site
 
 
@@ -60,6 +62,11 @@ class Trajectories:
 
     def __len__(self) -> int:
         return self.states.shape[0] * self.states.shape[1]
+
+    def flat(self, pair: int) -> tuple[Tensor, Tensor]:
+        """A pair's states and their times as rows of one batch: (N * S, c, h, w), (N * S,)."""
+        states = self.states[self.prompt[pair]]
+        return states.flatten(0, 1), self.timesteps.repeat(len(states))
 
     def site_output(self, denoiser: FrozenDenoiser, seed: int) -> tuple[tuple[int, int, int], float]:
         """Shape (C, H, W) and root mean square of the site's output, as recorded."""
@@ -164,3 +171,126 @@ def record_trajectories(
         )
         for of_site in outputs
     ]
+
+
+class _Outputs:
+    """The outputs of one site along one prompt's trajectories.
+
+    neutral, empty: (S, C, H, W), sums over the images; square: mean square in the conditional branch.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.neutral = self.empty = torch.zeros(0)
+        self.square = 0.0
+        self.site = site
+        self.now: list[Tensor] = []
+        # Of the present batch, for each step: sums over the images in either branch, and mean squares.
+        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def end_step(self, rows: int, passes: int, conditional_first: bool) -> bool:
+        """Sums up a step, so that its outputs can be forgotten; whether it had an unconditional branch.
+
+        rows: images in the batch; passes: calls of the denoiser, one or two.
+        """
+        outputs, self.now = self.now, []
+        check_output(self.site, outputs, passes)
+        conditional, other = _branches(outputs, rows, conditional_first)
+        total = as_maps(conditional).sum(dim=0).cpu()
+        # A step without an unconditional branch has nothing to be told apart from.
+        empty = total if other is None else as_maps(other).sum(dim=0).cpu()
+        self._steps.append((total, empty, conditional.square().mean()))
+        return other is not None
+
+    def end_batch(self, rows: int, drawn: int) -> None:
+        """Adds a batch of so many images to those drawn before."""
+        neutral, empty, squares = (torch.stack(each) for each in zip(*self._steps, strict=True))
+        self._steps = []
+        self.square = (self.square * drawn + float(squares.mean()) * rows) / (drawn + rows)
+        self.neutral = self.neutral + neutral if drawn else neutral
+        self.empty = self.empty + empty if drawn else empty
+
+
+class Recording:
+    """What is recorded of one prompt's trajectories, at one site or several."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self.outputs = [_Outputs(site) for site in sites]
+        self.states: list[Tensor] = []
+        self.timesteps = torch.zeros(0)
+        self.evaluations = 0
+        self.seconds = 0.0
+
+    def contents(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """As a checkpoint stores it, of one site."""
+        (outputs,) = self.outputs
+        tensors = {"timesteps": self.timesteps, "neutral": outputs.neutral, "empty": outputs.empty}
+        facts = {"square": outputs.square, "evaluations": self.evaluations, "seconds": self.seconds}
+        return {"states": torch.cat(self.states), **tensors}, facts
+
+    @classmethod
+    def of(cls, sites: Sequence[Site], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Recording:
+        """From its contents."""
+        recording = cls(sites)
+        (outputs,) = recording.outputs
+        recording.states, recording.timesteps = [tensors["states"]], tensors["timesteps"]
+        outputs.neutral, outputs.empty, outputs.square = tensors["neutral"], tensors["empty"], facts["square"]
+        recording.evaluations, recording.seconds = facts["evaluations"], facts["seconds"]
+        return recording
+
+    def draw(self, call: PipelineCall, prompt: str, numbers: Sequence[int], seed: int) -> None:
+        """Draws the images of these numbers in one batch, and records the way."""
+        model = call.model
+        states: list[Tensor] = []
+        times: list[Tensor] = []
+        guidance = Guidance(model.pipeline)
+        rows = len(numbers)
+        first = model.guidance_layout == "conditional-unconditional"
+        passes = 0
+        # A further call of a step, without some layers (Stable Diffusion 3.5): no state of its own.
+        skipping = False
+
+        def end_step() -> None:
+            other = [each.end_step(rows, passes, first) for each in self.outputs]
+            self.evaluations += rows * (2 if any(other) else 1)
+
+        def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+            nonlocal passes, skipping
+            skipping = kwargs.get("skip_layers") is not None
+            if skipping:
+                return
+            if guidance.now().layout == "unconditional":
+                passes += 1
+                return
+            if states:
+                end_step()
+            passes = 1
+            inputs = named(model.denoiser, args, kwargs)
+            states.append(torch.as_tensor(next(iter(inputs.values())))[-rows:].float().cpu())
+            times.append(torch.as_tensor(inputs["timestep"]).flatten()[:1].cpu())
+
+        def seen(outputs: _Outputs, h: Tensor) -> None:
+            if not skipping:
+                outputs.now.append(h.detach().float())
+
+        with ExitStack() as stack:
+            stack.enter_context(guidance.watching())
+            stack.enter_context(hooks.before_call(model.denoiser, see))
+            for each in self.outputs:
+                stack.enter_context(activations.read(model.pipeline, each.site, partial(seen, each)))
+            call.latents([prompt] * rows, [generator(seed, "image", prompt, "", n) for n in numbers])
+        end_step()
+        check_finite(states, prompt)
+        drawn = sum(map(len, self.states))
+        for each in self.outputs:
+            each.end_batch(rows, drawn)
+        self.timesteps = torch.cat(times)
+        self.states.append(torch.stack(states, dim=1))
+
+
+def _branches(outputs: Sequence[Tensor], rows: int, conditional_first: bool) -> tuple[Tensor, Tensor | None]:
+    """A step's outputs in the conditional branch, and those in the other if there is one."""
+    # Models with the guidance scale built in are called once only, whatever the scale.
+    if len(outputs[0]) == rows:
+        return outputs[0], outputs[1] if len(outputs) == 2 else None
+    first, second = outputs[0][:rows], outputs[0][-rows:]
+    return (first, second) if conditional_first else (second, first)

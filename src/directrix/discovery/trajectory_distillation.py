@@ -15,9 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from torch.nn.functional import mse_loss
+
 from directrix.checks import number
 from directrix.discovery.difference_of_means import Difference
 from directrix.discovery.distillation import distilled
+from directrix.discovery.optimize import minimise
 from directrix.discovery.problem import Defaults, Fit, Method, Problem
 
 if TYPE_CHECKING:
@@ -53,8 +56,6 @@ class Trajectory(Method):
 
     def fit(self, problem: Problem[Trajectories]) -> Fit:
         """Finds the vectors; see the module."""
-        from directrix.discovery.optimize import minimise
-
         start = Difference().fit(problem) if self.closed_form else None
         weighs = self.keep_weight and problem.data.retained
         found = minimise(
@@ -71,8 +72,6 @@ class Trajectory(Method):
 
 def _retained_change(problem: Problem[Trajectories], weight: float) -> Callable[[int, Tensor], Tensor]:
     """The weighted mean square by which vectors change the predictions under the prompts that must not change."""
-    from torch.nn.functional import mse_loss
-
     denoiser, trajectories = problem.denoiser, problem.data
     embeddings = denoiser.encode(list(trajectories.prompts))
 

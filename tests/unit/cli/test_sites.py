@@ -41,16 +41,16 @@ def test_other_sizes_of_images(model: list[str], capsys: pytest.CaptureFixture[s
     assert main(["sites", *model, "--height", "32", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["sites"]}
     assert rows["mid_block"]["shape"] == [32, 8, 4]
-    from directrix.discovery import record_trajectory
+    from directrix.discovery import trajectories
 
     seen = []
-    original = record_trajectory.Recording.draw
+    original = trajectories.Recording.draw
 
     def draw(*arguments: Any) -> None:
         original(*arguments)
         seen.append(tuple(arguments[0].states[-1].shape[-2:]))
 
-    monkeypatch.setattr(record_trajectory.Recording, "draw", draw)
+    monkeypatch.setattr(trajectories.Recording, "draw", draw)
     words = ["--rank", "--target", "a woman", "--neutral", "a person", "--steps", "2", "--images", "1"]
     assert main(["sites", *model, *words, "--site", "mid_block", "--width", "32", "--json"]) == 0
     assert set(seen) == {(8, 16)}

@@ -14,9 +14,8 @@ from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.discovery.orthogonalize import orthogonalized, truncated, without
 from directrix.discovery.pipeline_calls import PipelineCall
-from directrix.discovery.record_trajectory import Recording
 from directrix.discovery.settings import grouped
-from directrix.discovery.trajectories import record_trajectories
+from directrix.discovery.trajectories import Recording, record_trajectories
 from directrix.errors import ConceptError, DirectrixError, InterruptedRun, ModelError
 from directrix.models.steerable import SteerableModel
 
