@@ -49,7 +49,7 @@ class Difference(Method):
         rows: list[list[Tensor]] = [[] for _ in range(concepts)]
         with problem.progress(len(trajectories.pairs), "Comparing") as bar:
             for pair in range(len(trajectories.pairs)):
-                rows[trajectories.concept[pair]].append(_mean_change(problem, pair))
+                rows[trajectories.concept[pair]].append(mean_change(problem, pair))
                 bar.advance(1)
         vectors = problem.orthogonalized(torch.stack([torch.stack(changes).mean(dim=0) for changes in rows]))
         if self.search:
@@ -61,7 +61,7 @@ class Difference(Method):
         return Fit(vectors, forward=problem.denoiser.forward - before, seconds=time.perf_counter() - started)
 
 
-def _mean_change(problem: Problem[Trajectories], pair: int) -> Tensor:
+def mean_change(problem: Problem[Trajectories], pair: int) -> Tensor:
     """Mean over trajectories and steps of what a pair's prompts change at the site: float32 (C, H, W) on the CPU."""
     trajectories, denoiser = problem.data, problem.denoiser
     states, times = trajectories.flat(pair)

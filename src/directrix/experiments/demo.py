@@ -13,6 +13,7 @@ import directrix
 from directrix.checks import whole_number
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.directions.target_label import TargetLabel
+from directrix.discovery.settings import grouped
 from directrix.errors import DirectrixError
 from directrix.experiments.cache import store, stored
 from directrix.generation import manifest
@@ -78,7 +79,7 @@ def demo(
         found = _cached(folder, pipeline, group, settings, calibrated)
         if not found:
             bars = labelled(progress, f"{group.name}: ")
-            found = directrix.discover_attribute(pipeline, group, METHOD, **settings, progress=bars)
+            found = directrix.discover_attribute(pipeline, group, METHOD, **grouped(settings), progress=bars)
             if calibrated:
                 labels = [TargetLabel(attribute, label) for label in CATEGORIES[attribute]]
                 found = [

@@ -9,8 +9,8 @@ import torch
 
 import directrix
 from directrix.discovery import Sampling
+from directrix.discovery.difference_of_means import mean_change
 from directrix.discovery.problem import Defaults, Fit, Method, Problem
-from directrix.discovery.trajectories import Trajectories
 from directrix.errors import DirectrixError
 
 WOMAN = directrix.Concept.of("woman", "a woman", "a person")
@@ -18,32 +18,28 @@ SAMPLING = Sampling(images=2, guidance_scale=3.0, num_inference_steps=2)
 
 
 @dataclass(frozen=True)
-class Last(Method):
-    """What the prompt changes at the trajectories' last step alone. scale: of the vector."""
+class Median(Method):
+    """The median over prompt pairs in place of the mean, as in docs/extending.md. scale: of the vector."""
 
     scale: float = 1.0
 
-    name: ClassVar = "last"
+    name: ClassVar = "median"
     learns_from: ClassVar = "trajectories"
-    defaults: ClassVar = Defaults(images=4, steps=0, batch_size=4)
-    objective: ClassVar = "c = E [ h(x_1, 1, y+) - h(x_1, 1, y-) ]"
+    defaults: ClassVar = Defaults(images=8, steps=0, batch_size=32)
+    objective: ClassVar = "c = median over prompt pairs of E [ h(y+) - h(y-) ]"
 
-    def fit(self, problem: Problem[Trajectories]) -> Fit:
-        seen, denoiser = problem.data, problem.denoiser
-        vectors = torch.zeros(problem.shape)
-        for place, pair in enumerate(seen.pairs):
-            states = seen.states[seen.prompt[place], :, -1]
-            target = denoiser.encode([pair.target]).expand(len(states))
-            output = denoiser.site_output(states, seen.timesteps[-1:].expand(len(states)), target).mean(dim=0).cpu()
-            vectors[seen.concept[place]] += self.scale * (output - seen.neutral[seen.prompt[place], -1])
-        return Fit(problem.orthogonalized(vectors), forward=denoiser.forward)
+    def fit(self, problem: Problem) -> Fit:
+        owners = torch.tensor(problem.data.concept)  # the concept of each prompt pair
+        changes = torch.stack([mean_change(problem, pair) for pair in range(len(owners))])  # (pairs, C, H, W)
+        vectors = torch.stack([changes[owners == k].median(dim=0).values for k in range(problem.shape[0])])
+        return Fit(problem.orthogonalized(self.scale * vectors), forward=problem.denoiser.forward)
 
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Stands for [project.entry-points."directrix.methods"] last = "...:Last" of an installed package."""
-    point = metadata.EntryPoint("last", f"{__name__}:Last", "directrix.methods")
-    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: Last)
+    """Stands for [project.entry-points."directrix.methods"] median = "...:Median" of an installed package."""
+    point = metadata.EntryPoint("median", f"{__name__}:Median", "directrix.methods")
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: Median)
     real = metadata.entry_points
     monkeypatch.setattr(
         metadata, "entry_points", lambda **of: [point] if of == {"group": "directrix.methods"} else real(**of)
@@ -51,15 +47,15 @@ def installed(monkeypatch):
 
 
 def test_it_is_used_by_its_name_with_its_options(installed, pipeline):
-    once = directrix.discover(pipeline, WOMAN, "last", sampling=SAMPLING)
-    twice = directrix.discover(pipeline, WOMAN, "last", sampling=SAMPLING, scale=2.0)
-    assert once.recipe["method"] == "last" and once.recipe["objective"] == Last.objective
+    once = directrix.discover(pipeline, WOMAN, "median", sampling=SAMPLING)
+    twice = directrix.discover(pipeline, WOMAN, "median", sampling=SAMPLING, scale=2.0)
+    assert once.recipe["method"] == "median" and once.recipe["objective"] == Median.objective
     assert twice.recipe["scale"] == 2.0 and once.norm() > 0
     torch.testing.assert_close(twice.tensor, 2 * once.tensor)
     with pytest.raises(DirectrixError, match="did you mean 'scale'"):
-        directrix.discover(pipeline, WOMAN, "last", sampling=SAMPLING, scales=2.0)
+        directrix.discover(pipeline, WOMAN, "median", sampling=SAMPLING, scales=2.0)
 
 
 def test_without_the_package_there_is_no_such_method(pipeline):
-    with pytest.raises(DirectrixError, match="no discovery method 'last'"):
-        directrix.discover(pipeline, WOMAN, "last", sampling=SAMPLING)
+    with pytest.raises(DirectrixError, match="no discovery method 'median'"):
+        directrix.discover(pipeline, WOMAN, "median", sampling=SAMPLING)
