@@ -175,7 +175,7 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
     def calibrate(pipeline, direction, judge, **rest):
         if direction.name == "woman":
             raise NoEffectError("No effect of 'woman'.", "one.", "another.")
-        return direction.with_(provenance={**direction.provenance, "calibration": {"aim": MALE}})
+        return direction.with_(provenance={**direction.provenance, "calibration": {"target_label": MALE}})
 
     MALE = {"attribute": "gender", "label": "male", "present": True}
     monkeypatch.setattr(target_labels, "judge_for", lambda *_: (None, None))
@@ -339,12 +339,12 @@ def test_values_are_levelled_by_others_once_all_are_calibrated(model, make_direc
 
     def calibrated(pipeline, direction, judge, **_):
         done.append(direction.name)
-        return direction.with_(provenance={"calibration": {"aim": {"attribute": "any", "label": "one"}}})
+        return direction.with_(provenance={"calibration": {"target_label": {"attribute": "any", "label": "one"}}})
 
     def compensated(pipeline, direction, others, judge, *, among, progress):
         done.append((direction.name, [each.name for each in others], [each.name for each in among]))
         told = {"added": {"woman": 0.1}, "before": {"one": 0.2}, "after": {"one": 0.0}}
-        return direction.with_(provenance={**direction.provenance, "levelled": told})
+        return direction.with_(provenance={**direction.provenance, "compensated": told})
 
     monkeypatch.setattr("directrix.measurement.calibration.calibrate.calibrate", calibrated)
     monkeypatch.setattr("directrix.measurement.calibration.leakage_correction.compensate_leakage", compensated)
@@ -359,5 +359,5 @@ def test_values_are_levelled_by_others_once_all_are_calibrated(model, make_direc
     assert done[:3] == tones
     assert done[3:] == [(name, ["man", "woman"], tones if in_place else []) for name in tones]
     written = Direction.load(folder / "dark-skinned.safetensors")
-    assert written.provenance["levelled"]["added"] == {"woman": 0.1}
+    assert written.provenance["compensated"]["added"] == {"woman": 0.1}
     assert ("--in-place" in written.recipe["command"]) == in_place

@@ -1,7 +1,7 @@
 """Calibration on a model whose response to steering is known: a picture is its strength, judged by a threshold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -16,9 +16,10 @@ from directrix.measurement.calibration import calibrate as calibration
 from directrix.measurement.calibration import dose_response, target
 from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.calibration.dose_response import DoseResponse, shares
-from directrix.measurement.calibration.target import calibration_prompts, concept_of, find_target_label
+from directrix.measurement.calibration.target import calibrated_on, calibration_prompts, concept_of, find_target_label
 from directrix.measurement.judges import Verdict
 from directrix.measurement.metrics import fisher_test, sign_test
+from directrix.models.steerable import SteerableModel
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 FEMALE = TargetLabel("gender", "female")
@@ -61,10 +62,10 @@ class Model:
         n = len(images)
         rows = []
         for picture in images:
-            told = picture.place < self.words * n and "woman" in picture.prompt
+            prompted = picture.place < self.words * n and "woman" in picture.prompt
             turned = picture.strength > 0 and picture.strength >= self.reach * (picture.place + 1) / n
             whole = abs(picture.strength) < self.breaks
-            gender = "female" if told or turned else "male"
+            gender = "female" if prompted or turned else "male"
             rows.append({"gender": Verdict(gender, 1.0), "subject": Verdict("person" if whole else "none", 1.0)})
         return rows
 
@@ -96,13 +97,23 @@ def test_strength_one_becomes_the_least_that_has_the_effect(pipeline, direction,
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
     assert calibrated.norm() == pytest.approx(2.0)
     facts = calibrated.provenance["calibration"]
-    assert facts["unit"] == 2.0 and facts["aim"] == {"attribute": "gender", "label": "female", "present": True}
+    assert facts["unit"] == 2.0 and facts["target_label"] == {"attribute": "gender", "label": "female", "present": True}
     at_one = next(row for row in facts["strengths"] if row["strength"] == 1.0)
     assert at_one["effect"]["value"] >= calibration.EFFECT
     below = [row["effect"]["value"] for row in facts["strengths"] if 0 < row["strength"] < 1]
     assert below and all(value < calibration.EFFECT for value in below)
     # And no further below than a strength that was tried.
     assert max(row["strength"] for row in facts["strengths"] if row["strength"] < 1) > 0.8
+
+
+def test_a_calibration_of_before_says_its_target_label(pipeline, direction, model):
+    calibrated = calibrate(pipeline, direction, model(), target_label=FEMALE, sweep=())
+    assert calibrated_on(calibrated) == FEMALE and calibrated_on(direction) is None
+    before = direction.with_(provenance={"calibration": {"aim": asdict(FEMALE)}})
+    assert calibrated_on(before) == FEMALE
+    with pytest.warns(FutureWarning, match="target_label="):
+        again = calibrate(pipeline, direction, model(), aim=FEMALE, sweep=())  # pyright: ignore[reportCallIssue]
+    assert again.provenance == calibrated.provenance
 
 
 def test_a_direction_that_does_too_much_is_made_smaller(pipeline, direction, model):
@@ -122,7 +133,7 @@ def test_where_the_effect_is_never_reached_the_picture_is_not_destroyed(pipeline
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
     assert calibrated.norm() == pytest.approx(2**1.25)
     at_one = next(row for row in calibrated.provenance["calibration"]["strengths"] if row["strength"] == 1.0)
-    assert at_one["effect"]["value"] < 0.95 and at_one["kept"]["value"] == 1.0
+    assert at_one["effect"]["value"] < 0.95 and at_one["subject_retained"]["value"] == 1.0
 
 
 def test_one_prompt_is_drawn_often_enough_to_show_an_effect(pipeline, direction, model):
@@ -137,7 +148,7 @@ def test_an_effect_that_costs_the_subjects_is_not_taken(pipeline, direction, mod
     assert calibrated.norm() == pytest.approx(2**1.25)
 
 
-def test_an_unscored_subject_is_not_kept(pipeline, direction, model, monkeypatch):
+def test_an_unscored_subject_is_not_retained(pipeline, direction, model, monkeypatch):
     judge = model()
     seen = judge.label
     monkeypatch.setattr(
@@ -159,12 +170,12 @@ def test_a_concept_that_changes_nothing_is_said_to_be_unknown(pipeline, model):
         find_target_label(pipeline, WOMAN, judge)
 
 
-def test_the_aim_is_what_the_prompts_change_most(pipeline, model):
+def test_the_target_label_is_what_the_prompts_change_most(pipeline, model):
     target_label, before, after = find_target_label(pipeline, WOMAN, model())
     assert target_label == FEMALE and (before.value, after.value) == (0.0, 1.0)
 
 
-def test_a_subject_that_changes_is_the_aim_and_not_what_goes_with_it(pipeline, model):
+def test_a_subject_that_changes_is_the_target_label_and_not_what_goes_with_it(pipeline, model):
     """A dog has no gender, and "none" is seen as often as the dog."""
 
     class Kennel(Model):
@@ -192,7 +203,7 @@ def test_more_pictures_are_drawn_where_few_leave_it_open(pipeline, model, words,
     assert before.value == 0.0 and after.value == pytest.approx(words, abs=0.05)
 
 
-def test_a_trial_counts_every_picture_and_unscored_ones_as_not_showing(pipeline, direction, model):
+def test_a_dose_response_counts_every_picture_and_unscored_ones_as_not_showing(pipeline, direction, model):
     judge = model(reach=2.0)
     run = DoseResponse(pipeline, judge, ["a person"], 10)
     row = run.step(direction, FEMALE, 1.0)
@@ -204,10 +215,8 @@ def test_a_trial_counts_every_picture_and_unscored_ones_as_not_showing(pipeline,
 
 
 def test_prompts_put_the_cards_subjects_in_the_place_of_a_person(pipeline, monkeypatch):
-    from directrix import models
-
-    facts = models.facts(pipeline)
-    monkeypatch.setattr(models, "facts", lambda _: facts.__class__(**{**vars(facts), "subjects": ("a pilot",)}))
+    facts = replace(SteerableModel.of(pipeline).facts, subjects=("a pilot",))
+    monkeypatch.setattr(SteerableModel, "facts", facts)
     anti = Concept.of("unarmed", neutral="a person in an alley", negative="a weapon")
     assert calibration_prompts(pipeline, anti) == [
         "a person in an alley",

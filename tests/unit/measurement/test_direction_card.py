@@ -105,11 +105,11 @@ def test_figures_are_those_of_an_independent_computation(card, pipeline, directi
         images = drawn(pipeline, direction, strength)
         after = judge.label(images)
         found = row(card, strength)
-        assert found["effect"]["n"] == found["kept"]["n"] == 6
+        assert found["effect"]["n"] == found["subject_retained"]["n"] == 6
         shown = sum(verdict["light"].label == "bright" for verdict in after)
         assert found["effect"]["value"] == pytest.approx(shown / 6, abs=1e-4)
         retained = sum(a["subject"].label == b["subject"].label for a, b in zip(before, after, strict=True))
-        assert found["kept"]["value"] == pytest.approx(retained / 6, abs=1e-4)
+        assert found["subject_retained"]["value"] == pytest.approx(retained / 6, abs=1e-4)
         stacks = [np.stack([np.asarray(image) / 255 for image in side]) for side in (plain, images)]
         distance = np.sqrt(((stacks[0] - stacks[1]) ** 2).mean(axis=(1, 2, 3))).mean()
         assert 0.001 < distance == pytest.approx(found["distance"], abs=1e-4)
@@ -123,7 +123,7 @@ def test_figures_are_those_of_an_independent_computation(card, pipeline, directi
 def test_unsteered_pictures_are_at_no_distance(card):
     found = row(card, 0.0)
     assert found["distance"] == 0.0
-    assert found["kept"]["value"] == 1.0
+    assert found["subject_retained"]["value"] == 1.0
     # Half of the pictures are above the middle.
     assert found["effect"]["value"] == 0.5
 
@@ -222,7 +222,7 @@ def test_subjects_are_not_kept_where_they_are_aimed_at(pipeline, direction, plai
         num_inference_steps=1,
     )
     assert [each["strength"] for each in found["strengths"]] == [0.0, 1.0]
-    assert [each["kept"] for each in found["strengths"]] == [None, None]
+    assert [each["subject_retained"] for each in found["strengths"]] == [None, None]
     assert set(found["leakage"]) == {"light", "contrast"}
     text = cards.markdown(found)
     assert "| not judged |" in text and "keep their subject" not in cards.sentence(found)
@@ -284,7 +284,7 @@ def test_the_picture_shows_the_strip_and_the_curves(card, pipeline, direction, p
     below = np.asarray(sheet.crop((left, top + 3 * (96 + p.GAP) + p.LEGEND, *sheet.size))).reshape(-1, 3)
     for colour in (p.EFFECT, p.RETAINED, p.BAND, p.LINE):
         assert (below == ImageColor.getrgb(colour)).all(axis=1).sum() > 50
-    without = {**card, "strengths": [{**each, "kept": None} for each in card["strengths"]]}
+    without = {**card, "strengths": [{**each, "subject_retained": None} for each in card["strengths"]]}
     pixels = np.asarray(direction_card_image.picture(without, strip)).reshape(-1, 3)
     assert not (pixels == ImageColor.getrgb(p.RETAINED)).all(axis=1).any()
 

@@ -1,4 +1,4 @@
-"""Levelling on a model whose response is known: what a direction shifts beside its concept is put back."""
+"""Leakage compensation on a model whose response is known: what a direction shifts beside its concept is put back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,25 +88,25 @@ def world(monkeypatch):
 def test_a_shift_is_put_back_by_the_directions_of_what_shifted(pipeline, along, world):
     woman, light, dark = along("woman", 0), along("light", 1), along("dark", 1, -1.0)
     found = compensate_leakage(pipeline, woman, {light: LIGHT, dark: DARK}, world, prompts=PROMPTS)
-    told = found.provenance["levelled"]
-    assert told["before"][str(LIGHT)] == pytest.approx(0.3, abs=0.01)
-    assert abs(told["after"][str(LIGHT)]) < 0.05
-    assert told["added"]["light"] < 0 < told["added"]["dark"]
+    done = found.provenance["compensated"]
+    assert done["before"][str(LIGHT)] == pytest.approx(0.3, abs=0.01)
+    assert abs(done["after"][str(LIGHT)]) < 0.05
+    assert done["added"]["light"] < 0 < done["added"]["dark"]
     # The concept itself stays, and so do name and strengths.
     assert float(found.tensor[0, 0, 0]) == 1.0
     assert float(found.tensor[1, 0, 0]) == pytest.approx(-0.3, abs=0.05)
     assert found.name == "woman" and found.strengths == woman.strengths
 
 
-def test_a_direction_that_stands_in_the_prompt_s_place_is_levelled_for_both_ways(pipeline, along, world):
+def test_a_direction_that_stands_in_the_prompt_s_place_is_compensated_for_both_ways(pipeline, along, world):
     world.leak = 0.1
     woman, man, light = along("woman", 0), along("man", 0, -1.0), along("light", 1)
     found = compensate_leakage(pipeline, woman, {light: LIGHT}, world, prompts=PROMPTS, among=[woman, man])
-    told = found.provenance["levelled"]
+    done = found.provenance["compensated"]
     assert world.known == {"woman", "man"}
     # Added it shifts by .1 and replaced by .3: what is best for both leaves a tenth, one way or the other.
-    assert told["before"][str(LIGHT)] == pytest.approx(0.3, abs=0.01)
-    assert abs(told["after"][str(LIGHT)]) == pytest.approx(0.1, abs=0.02)
+    assert done["before"][str(LIGHT)] == pytest.approx(0.3, abs=0.01)
+    assert abs(done["after"][str(LIGHT)]) == pytest.approx(0.1, abs=0.02)
     assert float(found.tensor[1, 0, 0]) == pytest.approx(-0.2, abs=0.02)
 
 
@@ -114,8 +114,8 @@ def test_so_little_that_it_may_be_chance_is_left_alone(pipeline, along, world):
     world.leak = 0.02
     woman, light = along("woman", 0), along("light", 1)
     found = compensate_leakage(pipeline, woman, {light: LIGHT}, world, prompts=PROMPTS)
-    assert torch.equal(found.tensor, woman.tensor) and found.provenance["levelled"]["added"] == {"light": 0.0}
-    assert found.provenance["levelled"]["before"][str(LIGHT)] == pytest.approx(0.02, abs=0.005)
+    assert torch.equal(found.tensor, woman.tensor) and found.provenance["compensated"]["added"] == {"light": 0.0}
+    assert found.provenance["compensated"]["before"][str(LIGHT)] == pytest.approx(0.02, abs=0.005)
     # Unsteered and steered; no probe was drawn.
     assert world.drawn == 2
 
@@ -132,14 +132,14 @@ def test_what_makes_it_no_better_is_not_added(pipeline, along, world):
     woman = along("woman", 0)
     found = compensate_leakage(pipeline, woman, {along("hat", 2): LIGHT}, world, prompts=PROMPTS)
     assert torch.equal(found.tensor, woman.tensor)
-    assert found.provenance["levelled"]["added"] == {"hat": 0.0}
+    assert found.provenance["compensated"]["added"] == {"hat": 0.0}
 
 
 def test_no_more_is_added_than_makes_another_picture(pipeline, along, world):
     world.leak = 0.5
     woman, light = along("woman", 0), along("light", 1, 0.2)
     found = compensate_leakage(pipeline, woman, {light: LIGHT}, world, prompts=PROMPTS)
-    assert found.provenance["levelled"]["added"]["light"] == -MOST
+    assert found.provenance["compensated"]["added"]["light"] == -MOST
 
 
 def test_the_other_directions_count_at_their_own_strength(pipeline, along, world):
@@ -147,18 +147,18 @@ def test_the_other_directions_count_at_their_own_strength(pipeline, along, world
 
     light = along("light", 1, 0.5).with_(strengths=Strengths(2.0, -4.0, 4.0))
     found = compensate_leakage(pipeline, along("woman", 0), {light: LIGHT}, world, prompts=PROMPTS)
-    assert found.provenance["levelled"]["added"]["light"] == pytest.approx(-0.3, abs=0.05)
+    assert found.provenance["compensated"]["added"]["light"] == pytest.approx(-0.3, abs=0.05)
 
 
 def test_every_probe_is_drawn_once(pipeline, along, world):
     others = {along("light", 1): LIGHT, along("dark", 1, -1.0): DARK}
     compensate_leakage(pipeline, along("woman", 0), others, world, prompts=PROMPTS)
-    # Unsteered, steered, a probe each, levelled.
+    # Unsteered, steered, a probe each, compensated.
     assert world.drawn == 5
 
 
-def test_it_needs_something_to_level_by(pipeline, along, world):
-    with pytest.raises(DirectrixError, match="nothing to level by"):
+def test_it_needs_something_to_compensate_with(pipeline, along, world):
+    with pytest.raises(DirectrixError, match="nothing to compensate with"):
         compensate_leakage(pipeline, along("woman", 0), {}, world, prompts=PROMPTS)
 
 

@@ -53,7 +53,7 @@ def calibrated(pipeline: Any, direction: Direction, judged: tuple[Judge, TargetL
     judge, target_label = judged
     direction = calibrate(pipeline, direction, judge, target_label=target_label, progress=bars)
     # An unknown word moves something else, if anything; whoever asked should see what.
-    found = direction.provenance["calibration"]["aim"]
+    found = direction.provenance["calibration"]["target_label"]
     terminal.note(f"Calibrated on what the judge sees change: {TargetLabel(**found)}.")
     return direction
 
@@ -85,6 +85,7 @@ def compensation(folder: Path, names: Sequence[str]) -> dict[Direction, TargetLa
 
 def find_target_label(direction: Direction, folder: Path) -> TargetLabel:
     """What a direction of the folder was calibrated on; StrengthError where it was not."""
+    from directrix.deprecation import upgraded
     from directrix.directions.target_label import TargetLabel
     from directrix.errors import StrengthError
 
@@ -95,7 +96,7 @@ def find_target_label(direction: Direction, folder: Path) -> TargetLabel:
             "directions whose strength 1 has a stated effect.",
             "discover it without --no-calibration.",
         )
-    return TargetLabel(**measured["aim"])
+    return TargetLabel(**upgraded(measured, {"aim": "target_label"})["target_label"])
 
 
 def compensated(
@@ -110,7 +111,7 @@ def compensated(
     from directrix.progress import bars
 
     direction = compensate_leakage(pipeline, direction, others, judge, among=among, progress=bars)
-    told = direction.provenance["levelled"]
+    told = direction.provenance["compensated"]
     added = ", ".join(f"{amount:+.2f} {name}" for name, amount in told["added"].items() if amount)
     worst = {key: max(map(abs, told[key].values())) for key in ("before", "after")}
     terminal.note(

@@ -1,9 +1,9 @@
 """Calibration: strength 1.0 becomes a stated effect, and the sensible strengths are measured.
 
 What a raw vector does at 1.0 depends on the method, the model and the concept. Here the direction is tried at rising
-strengths on pictures of the concept's neutral prompts, and of other subjects in their place, and a judge says how many
-show the concept. The direction is then rescaled so that 1.0 is the least strength at which ``EFFECT`` of them do. The
-same seeds unsteered tell what else changed: a strength is sensible while at most ``LOST`` of the subjects are lost.
+strengths on images of the concept's neutral prompts, and of other subjects in their place, and a judge says how many
+show the concept. The direction is then rescaled so that 1.0 is the least strength at which `EFFECT` of them do. The
+same seeds unsteered tell what else changed: a strength is sensible while at most `LOST` of the subjects are lost.
 """
 
 from __future__ import annotations
@@ -11,31 +11,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from directrix import models
+from directrix.checks import number
+from directrix.deprecation import renamed
 from directrix.directions.direction import Strengths
 from directrix.directions.target_label import TargetLabel
-from directrix.errors import DirectrixError, NoEffectError
+from directrix.errors import NoEffectError
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step
 from directrix.measurement.calibration.target import (
     calibration_prompts,
     concept_of,
     find_target_label,
+    half_steps,
     judge_for,
     others_of,
 )
 from directrix.measurement.metrics import sign_test
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from directrix.concept import Concept
     from directrix.directions.direction import Direction
-    from directrix.measurement.judges import Judge
+    from directrix.measurement.judges.base import Judge
 
-# At strength 1.0 this share of the pictures shows the concept.
+# At strength 1.0 this share of the images shows the concept.
 EFFECT = 0.98
-# At a sensible strength no more than this share of the pictures loses its subject.
+# At a sensible strength no more than this share of the images loses its subject.
 LOST = 0.1
 # Strengths that are tried are 2 ** (place / STEPS) times the direction as it was found, places LEAST to GREATEST:
 # by twos until the effect is there or no longer there, then the one between.
@@ -43,10 +47,11 @@ STEPS = 4
 LEAST, GREATEST = -6, 12
 # Then these, as multiples of the calibrated one, to see how far one can go.
 SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
-# Fewer pictures than this of all prompts together could not show an effect beyond chance.
+# Fewer images than this of all prompts together could not show an effect beyond chance.
 PICTURES = 56
 
 
+@renamed(aim="target_label")
 def calibrate(
     pipeline: Any,
     direction: Direction,
@@ -64,36 +69,44 @@ def calibrate(
 ) -> Direction:
     """The direction rescaled so that 1.0 has the stated effect, with its sensible strengths and how they were measured.
 
-    judge: anything with the emoji judge's `label`; one that knows a "subject" can tell when it is lost. None for
-        ``judge_for`` the model.
-    concept: whose prompts are used; None for the direction's own. aim: what the judge is to see; None to find out (see
-        ``aim_of``). prompts: to try it on; None for ``calibration_prompts``. images_per_prompt: of each, or more, so
-        that there are ``PICTURES`` in all.
-    effect: share of pictures in (0, 1] that show the concept at 1.0. Where no strength reaches it without losing more
-        than ``LOST`` of the subjects, 1.0 is the one with the best sum of both, and the figures say so.
-    sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep their
-        usual range.
-    num_inference_steps: of the pictures; None for half of the model's own, which is enough to tell what they show.
+    Args:
+        pipeline: a diffusers pipeline or a SteerableModel.
+        direction: as it was discovered.
+        judge: anything with `label`; one that knows a "subject" can tell when it is lost. None for `judge_for` the
+            model.
+        concept: whose prompts are used; None for the direction's own.
+        target_label: what the judge is to see; None to find out (see `find_target_label`).
+        prompts: to try it on; None for `calibration_prompts`.
+        images_per_prompt: of each, or more, so that there are `PICTURES` in all.
+        effect: share of images in (0, 1] that show the concept at 1.0. Where no strength reaches it without losing
+            more than `LOST` of the subjects, 1.0 is the one with the best sum of both, and the figures say so.
+        sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep
+            their usual range.
+        num_inference_steps: None for half of the model's own, which is enough to tell what images show.
 
-    Returns a new direction; provenance["calibration"] holds the aim, the prompts, every strength tried and its figures.
-    Raises NoEffectError (exit code 3 on the command line) where no effect can be seen, and says why.
+    Returns:
+        A new direction; provenance["calibration"] holds the target label, the prompts, every strength tried and its
+        figures.
+
+    Raises:
+        NoEffectError: no effect can be seen (exit code 3 on the command line); it says why.
     """
-    if not 0 < effect <= 1:
-        raise DirectrixError(f"effect is {effect!r}.", "a share above 0, up to 1.", "0.95.")
+    model = SteerableModel.of(pipeline)
+    number("effect", effect, 0, 1, above=0)
     concept = concept or concept_of(direction)
     if judge is None:
-        judge, known = judge_for(pipeline, concept, *others_of(direction))
+        judge, known = judge_for(model, concept, *others_of(direction))
         target_label = target_label or known
-    steps = num_inference_steps or max(1, models.facts(pipeline).num_inference_steps // 2)
+    steps = num_inference_steps or half_steps(model)
     words: dict[str, Any] = {}
     with progress(3 + len(sweep), "Calibrating") as bar:
         if target_label is None:
-            target_label, old, new = find_target_label(pipeline, concept, judge, num_inference_steps=steps, seed=seed)
+            target_label, old, new = find_target_label(model, concept, judge, num_inference_steps=steps, seed=seed)
             words = {"neutral": old.as_dict(), "target": new.as_dict()}
         bar.advance(1)
-        listed = [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(pipeline, concept))
+        listed = [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(model, concept))
         each = max(images_per_prompt, math.ceil(PICTURES / len(listed)))
-        dose_response = DoseResponse(pipeline, judge, listed, each, num_inference_steps=steps, seed=seed)
+        dose_response = DoseResponse(model, judge, listed, each, num_inference_steps=steps, seed=seed)
         bar.advance(1)
         unit, climbed = _climb(dose_response, direction, target_label, effect)
         bar.advance(1)
@@ -105,24 +118,22 @@ def calibrate(
     rows = sorted(
         [*(replace(row, strength=row.strength / unit) for row in climbed), *ranged], key=lambda row: row.strength
     )
+    calibration = {
+        "judge": judge.name,
+        "target_label": asdict(target_label),
+        "effect_asked_for": effect,
+        "words": words,
+        "unit": unit,
+        "prompts": listed,
+        "images_per_prompt": each,
+        "num_inference_steps": steps,
+        "seed": seed,
+        "unsteered": dose_response.step(direction, target_label, 0.0).as_dict(),
+        "strengths": [row.as_dict() for row in rows],
+    }
     return scaled.with_(
         strengths=_sensible(rows) if sweep else Strengths(),
-        provenance={
-            **direction.provenance,
-            "calibration": {
-                "judge": judge.name,
-                "aim": asdict(target_label),
-                "effect_asked_for": effect,
-                "words": words,
-                "unit": unit,
-                "prompts": listed,
-                "images_per_prompt": each,
-                "num_inference_steps": steps,
-                "seed": seed,
-                "unsteered": dose_response.step(direction, target_label, 0.0).as_dict(),
-                "strengths": [row.as_dict() for row in rows],
-            },
-        },
+        provenance={**direction.provenance, "calibration": calibration},
     )
 
 
@@ -142,40 +153,44 @@ def _climb(
         while place > LEAST and has_effect(place - 2):
             place -= 2
     else:
-        # Once most subjects are gone, more strength only destroys the picture.
+        # Once most subjects are gone, more strength only destroys the image.
         while place < GREATEST and not has_effect(place) and tried[place].retained.value >= 0.5:
             place += 2
     has_effect(place - 1)
     rows = [tried[place] for place in sorted(tried)]
     reached = [row for row in rows if row.effect.value >= effect and row.retained.value >= 1 - LOST]
     best = reached[0] if reached else max(rows, key=lambda row: row.effect.value + row.retained.value)
-    with_it, against_it = best.gained, best.lost
-    if with_it + against_it == 0 or sign_test(with_it, with_it + against_it) > SIGNIFICANCE / len(rows):
-        # Where most pictures show the concept anyway, the other sign tells more.
+
+    def by_chance(with_it: int, against_it: int) -> bool:
+        switched = with_it + against_it
+        return switched == 0 or sign_test(with_it, switched) > SIGNIFICANCE / len(rows)
+
+    if by_chance(best.gained, best.lost):
+        # Where most images show the concept anyway, the other sign tells more.
         opposite = dose_response.step(direction, target_label, -best.strength)
-        with_it, against_it = with_it + opposite.lost, against_it + opposite.gained
-    switched = with_it + against_it
-    if switched == 0 or sign_test(with_it, switched) > SIGNIFICANCE / len(rows):
-        unsteered = dose_response.step(direction, target_label, 0.0).effect
-        raise NoEffectError(
-            f"No effect of the direction '{direction.name}' can be seen: '{target_label}' in {unsteered.value:.2f} of "
-            f"{unsteered.n} pictures unsteered and in {best.effect.value:.2f} at strength {best.strength:g}.",
-            "a direction that changes pictures beyond chance.",
-            "prompts that leave the concept open; more images for the discovery; another method or site.",
-        )
+        if by_chance(best.gained + opposite.lost, best.lost + opposite.gained):
+            unsteered = dose_response.step(direction, target_label, 0.0).effect
+            raise NoEffectError(
+                f"No effect of the direction '{direction.name}' can be seen: '{target_label}' in "
+                f"{unsteered.value:.2f} of {unsteered.n} images unsteered and in {best.effect.value:.2f} at strength "
+                f"{best.strength:g}.",
+                "a direction that changes images beyond chance.",
+                "prompts that leave the concept open; more images for the discovery; another method or site.",
+            )
     return best.strength, rows
 
 
 def _sensible(rows: Sequence[Step]) -> Strengths:
-    """The strengths next to which no subjects are lost beyond ``LOST``, outwards from 0 in both directions."""
-    low = high = 0.0
-    for row in sorted((row for row in rows if row.strength > 0), key=lambda row: row.strength):
-        if row.retained.value < 1 - LOST:
-            break
-        high = row.strength
-    for row in sorted((row for row in rows if row.strength < 0), key=lambda row: -row.strength):
-        if row.retained.value < 1 - LOST:
-            break
-        low = row.strength
+    """The strengths next to which no subjects are lost beyond `LOST`, outwards from 0; rows by rising strength."""
+
+    def furthest(outwards: Sequence[Step]) -> float:
+        return max(
+            (row.strength for row in takewhile(lambda row: row.retained.value >= 1 - LOST, outwards)),
+            key=abs,
+            default=0.0,
+        )
+
+    low = furthest([row for row in reversed(rows) if row.strength < 0])
+    high = furthest([row for row in rows if row.strength > 0])
     # 1.0 is what the effect was stated for, whatever it costs; the figures beside it say what.
     return Strengths(1.0, round(low, 4), round(max(high, 1.0), 4))

@@ -1,4 +1,4 @@
-"""Trials: the same seeds at any strength of a direction, and what a judge sees of the concept and of the rest."""
+"""Dose-response: the same seeds at any strength, and what a judge sees of the concept and of the rest."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from directrix.checks import one_of
 from directrix.directions.target_label import TargetLabel
-from directrix.errors import DirectrixError, suggestion
 from directrix.generation.generate import generate
 from directrix.interventions.steering import Steering
 from directrix.measurement.metrics import Interval, proportion
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
     from directrix.interventions.protocol import Intervention
-    from directrix.measurement.judges import Judge, Verdict
+    from directrix.measurement.judges.base import Judge, Verdict
 
 Verdicts = Sequence[Mapping[str, "Verdict"]]
 
@@ -30,9 +31,9 @@ SIGNIFICANCE = 0.01
 class Step:
     """What one strength did.
 
-    effect: share of pictures that show the concept; kept: share of those with the subject that the same seed has
-    unsteered; shares: of each label, by attribute, over all pictures; gained, lost: pictures that show the concept
-    steered and not unsteered, and the other way round.
+    effect: share of images that show the concept; retained: share of those with the subject that the same seed has
+    unsteered; shares: of each label, by attribute, over all images; gained, lost: images that show the concept steered
+    and not unsteered, and the other way round.
     """
 
     strength: float
@@ -44,17 +45,16 @@ class Step:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        rows = {name: {label: round(v, 4) for label, v in row.items()} for name, row in self.shares.items()}
         return {
             "strength": round(self.strength, 4),
             "effect": self.effect.as_dict(),
-            "kept": self.retained.as_dict(),
-            "shares": rows,
+            "subject_retained": self.retained.as_dict(),
+            "shares": {name: {label: round(v, 4) for label, v in row.items()} for name, row in self.shares.items()},
         }
 
 
 class DoseResponse:
-    """Pictures of some prompts at any strength, always with the same seeds, judged."""
+    """Images of some prompts at any strength, always with the same seeds, judged."""
 
     def __init__(
         self,
@@ -69,33 +69,23 @@ class DoseResponse:
     ) -> None:
         self.prompts = list(prompts)
         self._judge = judge
+        settings = {"num_inference_steps": num_inference_steps, "seed": seed, "batch_size": batch_size}
         self._draw = partial(
-            generate,
-            pipeline,
-            self.prompts,
-            images_per_prompt,
-            num_inference_steps=num_inference_steps,
-            seed=seed,
-            batch_size=batch_size,
+            generate, SteerableModel.of(pipeline).pipeline, self.prompts, images_per_prompt, **settings
         )
-        self.plain = self._judged(())
+        self.plain = self.verdicts_under(())
 
     def verdicts(self, direction: Direction, strength: float) -> Verdicts:
-        """What the judge says of the steered pictures."""
+        """What the judge says of the steered images."""
         return self.plain if strength == 0 else self.verdicts_under(Steering({direction: strength}))
 
-    def verdicts_under(self, intervention: Intervention) -> Verdicts:
-        """What the judge says of the same pictures under any intervention of all of them."""
-        return self._judged(intervention)
+    def verdicts_under(self, interventions: Intervention | Sequence[Intervention]) -> Verdicts:
+        """What the judge says of the same images under any interventions of all of them."""
+        return self._judge.label([record.image for record in self._draw(interventions=interventions)])
 
     def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
-        """What the direction does at a strength."""
-        if target_label.attribute not in self.plain[0]:
-            raise DirectrixError(
-                f"The judge knows no attribute '{target_label.attribute}'.",
-                "an attribute that it judges.",
-                suggestion(target_label.attribute, self.plain[0]),
-            )
+        """What the direction does at a strength. DirectrixError where the judge does not know the attribute."""
+        one_of("attribute", target_label.attribute, self.plain[0])
         after = self.verdicts(direction, strength)
         both = list(zip(self.plain, after, strict=True))
         # Where the subject is what changes, or the judge knows none, it can't be lost.
@@ -114,18 +104,13 @@ class DoseResponse:
             sum(old and not new for old, new in shown),
         )
 
-    def _judged(self, interventions: Any) -> Verdicts:
-        return self._judge.label([record.image for record in self._draw(interventions=interventions)])
-
 
 def shares(verdicts: Verdicts) -> dict[str, dict[str, float]]:
-    """The share of each label over all pictures, by attribute; an unscored picture counts for none."""
+    """The share of each label over all images, by attribute; an unscored image counts for none."""
     counts: dict[str, Counter[str]] = {}
     for verdict in verdicts:
         for attribute, each in verdict.items():
-            counts.setdefault(attribute, Counter())
-            if each.label is not None:
-                counts[attribute][each.label] += 1
+            counts.setdefault(attribute, Counter()).update([] if each.label is None else [each.label])
     return {
         attribute: {label: row[label] / len(verdicts) for label in sorted(row)} for attribute, row in counts.items()
     }

@@ -1,8 +1,8 @@
-"""Gauging: fit what tells, of a picture that is being drawn, which category it is going to show.
+"""Fitting a probe: what tells, of an image that is being drawn, which category it is going to show.
 
-Pictures are drawn as each category, as they will be; the activations of the half of guidance without a prompt are kept
-for each step, and a judge says what came out. Ridge regression from the one to the other is the gauge's reading. In
-further rounds pictures are held by the gauge of the rounds before: what it has to tell apart is then what it will meet.
+Images are drawn as each category, as they will be. The activations of the unconditional branch are stored for each
+step, and a judge says what came out. Ridge regression from the one to the other is the linear probe. In further rounds
+the probe of the rounds before steers the images (feedback): what it has to tell apart is then what it will meet.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
-from directrix import models
+from directrix.checks import one_of, whole_number
 from directrix.directions.target_label import TargetLabel
-from directrix.errors import DirectrixError, suggestion
+from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
@@ -28,20 +28,21 @@ from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
 from directrix.models import activations
 from directrix.models.guidance import Guidance
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.directions.direction import Direction
-    from directrix.measurement.judges import Judge
+    from directrix.measurement.judges.base import Judge
     from directrix.models.identity import Site
 
-# Of the steps, those before this tell nothing yet: the picture is noise.
+# Of the steps, those before this tell nothing yet: the image is noise.
 BEGIN = 0.15
-# Steps are left out at which pictures that the fit has not seen read less than this above others' in their category.
+# Steps are left out at which images that the fit has not seen read less than this above others' in their category.
 LEAST = 0.1
-# Activations below this are kept in half precision.
+# Activations below this are stored in half precision.
 HALF = 3e4
 
 
@@ -61,41 +62,47 @@ def fit_probe(
     batch_size: int = 16,
     progress: Progress = silent,
 ) -> Probe:
-    """Fit a gauge of an attribute to its directions.
+    """Fit a probe of an attribute to its directions.
 
-    attribute: its name, as policies have it. directions: one a category, calibrated, all at one site, each with what
-        the judge sees where it acts.
-    prompts: that pictures are drawn of; None for ``calibration_prompts``. A gauge reads subjects well that it has
-        seen: give those that will be drawn. images_per_prompt: of each prompt, category and round.
-    num_inference_steps: 2 or more; None for the model's own. height, width: in pixels; None for the model's own.
+    Args:
+        pipeline: a diffusers pipeline or a SteerableModel.
+        attribute: its name, as policies have it.
+        directions: one a category, calibrated, all at one site, each with what the judge sees where it acts.
+        judge: knows the attribute of these target labels.
+        prompts: that images are drawn of; None for `calibration_prompts`. A probe reads subjects well that it has
+            seen: give those that will be drawn.
+        images_per_prompt: of each prompt, category and round.
+        rounds: 1 or more; the second and later ones are drawn with feedback.
+        num_inference_steps: 2 or more; None for the model's own.
+        height, width: in pixels; None for the model's own.
 
     Raises:
-        DirectrixError: fewer than two directions, numbers below 1, aims of several attributes or of one that the judge
-            does not know, a category that never came out or cannot be told apart, a model without both halves of
-            guidance in one batch, or too little memory for the activations.
+        DirectrixError: fewer than two directions, numbers below 1, target labels of several attributes or of one that
+            the judge does not know, a category that never came out or cannot be told apart, a model without both
+            branches of guidance in one batch, or too little memory for the activations.
     """
-    if len(directions) < 2 or images_per_prompt < 1 or rounds < 1:
+    if len(directions) < 2:
         raise DirectrixError(
-            f"{len(directions)} directions, {images_per_prompt} images and {rounds} rounds were given.",
-            "two directions or more, an image and a round.",
+            f"{len(directions)} directions were given.",
+            "two directions or more.",
             "the directions of all the attribute's categories.",
         )
-    if num_inference_steps is not None and num_inference_steps < 2:
-        raise DirectrixError("There is one step, of which nothing can be read.", "2 or more.", "more steps.")
+    whole_number("images_per_prompt", images_per_prompt)
+    whole_number("rounds", rounds)
+    if num_inference_steps is not None:
+        whole_number("num_inference_steps", num_inference_steps, 2, remedy="more steps: of one nothing can be read.")
     if len({target_label.attribute for target_label in directions.values()}) > 1:
         raise DirectrixError("The directions were calibrated on several attributes.", "directions of one attribute.")
+    model = SteerableModel.of(pipeline)
     names = [each.name for each in directions]
-    listed = list(prompts or calibration_prompts(pipeline, concept_of(next(iter(directions)))))
+    listed = list(prompts or calibration_prompts(model, concept_of(next(iter(directions)))))
     effects = {each.name: {each: each.strengths.default} for each in directions}
-    states: list[Tensor] = []
-    shown: list[int] = []
-    # By picture, the noise that it was drawn from: a place of a round, which every category has one of.
-    noises: list[int] = []
+    data = _Labelled()
     target_labels = list(directions.values())
-    # Pictures that are still to be drawn.
+    # Images that are still to be drawn.
     ahead = rounds * len(names) * len(listed) * images_per_prompt
     found: Probe | None = None
-    with progress(rounds * len(names), "Gauging") as bar:
+    with progress(rounds * len(names), "Fitting a probe") as bar:
         for turn in range(rounds):
             for name in names:
                 assigned = [{attribute: name}] * (len(listed) * images_per_prompt)
@@ -106,7 +113,7 @@ def fit_probe(
                 )
                 seen = _Seen(ahead)
                 records = generate(
-                    pipeline,
+                    model.pipeline,
                     listed,
                     images_per_prompt,
                     seed=seed + turn,
@@ -119,82 +126,82 @@ def fit_probe(
                 ahead -= len(assigned)
                 verdicts = judge.label([record.image for record in records])
                 for place, verdict in enumerate(verdicts):
-                    if target_labels[0].attribute not in verdict:
-                        raise DirectrixError(
-                            f"The judge knows no attribute '{target_labels[0].attribute}'.",
-                            "the judge that the directions were calibrated with.",
-                            suggestion(target_labels[0].attribute, verdict),
-                        )
+                    one_of("attribute", target_labels[0].attribute, verdict)
                     shows = [at for at, target_label in enumerate(target_labels) if target_label.shown(verdict)]
                     # What shows none of them, or several, tells nothing.
                     if len(shows) == 1:
-                        states.append(seen.states[place])
-                        shown.append(shows[0])
-                        noises.append(turn * len(assigned) + place)
+                        data.states.append(seen.states[place])
+                        data.shown.append(shows[0])
+                        data.noises.append(turn * len(assigned) + place)
                 bar.advance(1)
-            found = _fitted(pipeline, attribute, list(directions), seen, states, shown, noises)
+            found = _fitted(model, attribute, list(directions), seen, data)
     assert found is not None  # there is a round
     provenance = {
         **found.provenance,
         "judge": judge.name,
-        "aims": [asdict(target_label) for target_label in directions.values()],
+        "target_labels": [asdict(target_label) for target_label in directions.values()],
         "directions": {each.name: each.digest() for each in directions},
         "prompts": listed,
         "images_per_prompt": images_per_prompt,
         "rounds": rounds,
         "seed": seed,
-        "pictures": len(states),
+        "pictures": len(data.states),
     }
     return replace(found, provenance=provenance)
 
 
+@dataclass
+class _Labelled:
+    """By image, its activations (T, D), the category that it shows, and the noise that it was drawn from: a place of a
+    round, which every category has one of.
+    """
+
+    states: list[Tensor] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)
+    noises: list[int] = field(default_factory=list)
+
+
 def _fitted(
-    pipeline: Any,
-    attribute: str,
-    directions: Sequence[Direction],
-    seen: _Seen,
-    states: Sequence[Tensor],
-    shown: Sequence[int],
-    noises: Sequence[int],
+    model: SteerableModel, attribute: str, directions: Sequence[Direction], seen: _Seen, data: _Labelled
 ) -> Probe:
     import torch
 
     names = tuple(each.name for each in directions)
-    lacking = [name for at, name in enumerate(names) if at not in shown]
+    lacking = [name for at, name in enumerate(names) if at not in data.shown]
     if lacking:
         raise DirectrixError(
-            f"No picture showed {', '.join(lacking)}.",
-            "pictures of every category, to tell them apart.",
+            f"No image showed {', '.join(lacking)}.",
+            "images of every category, to tell them apart.",
             "calibrate these directions, or more images of each prompt.",
         )
-    labels, groups, times = torch.tensor(shown), torch.tensor(noises), seen.timesteps
+    labels, groups, times = torch.tensor(data.shown), torch.tensor(data.noises), seen.timesteps
     fitted = [
-        _step(torch.stack([state[place] for state in states]).float(), labels, groups, len(names))
+        _step(torch.stack([state[place] for state in data.states]).float(), labels, groups, len(names))
         for place in range(len(times))
     ]
-    told = [place for place, step in enumerate(fitted) if step.gap >= LEAST]
-    if not told:
+    useful = [place for place, step in enumerate(fitted) if step.gap >= LEAST]
+    if not useful:
         raise DirectrixError(
             f"At no step can {', '.join(names)} be told apart.",
-            "activations that tell what a picture is going to show.",
+            "activations that tell what an image is going to show.",
             "more images of each prompt, or another site.",
         )
     return Probe(
         attribute,
         names,
         directions[0].site,
-        models.identity(pipeline),
+        model.identity,
         seen.shape,
-        torch.tensor([times[place] for place in told]),
-        torch.stack([fitted[place].centre for place in told]),
-        torch.stack([fitted[place].weights for place in told]),
-        torch.stack([fitted[place].readings for place in told]),
+        torch.tensor([times[place] for place in useful]),
+        torch.stack([fitted[place].centre for place in useful]),
+        torch.stack([fitted[place].weights for place in useful]),
+        torch.stack([fitted[place].readings for place in useful]),
         {"gaps": {str(time): round(step.gap, 4) for time, step in zip(times, fitted, strict=True)}},
     )
 
 
 class _Step(NamedTuple):
-    """centre: (D,). weights: (K, D). readings: (K, K), means by category. gap: how far a category's own pictures read
+    """centre: (D,). weights: (K, D). readings: (K, K), means by category. gap: how far a category's own images read
     above the others', before weights and readings were divided by it.
     """
 
@@ -205,10 +212,10 @@ class _Step(NamedTuple):
 
 
 def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
-    """Fit one step. Readings are those of pictures that the fit has not seen: of each, by all of other noise.
+    """Fit one step. Readings are those of images that the fit has not seen: of each, by all of other noise.
 
-    With more activations than pictures a fit knows its own by heart, and what they read says nothing of new ones. Those
-    of one noise (``groups``) look much alike whatever they show, and would speak against each other.
+    With more activations than images a fit knows its own by heart, and what they read says nothing of new ones. Those
+    of one noise (`groups`) look much alike whatever they show, and would speak against each other.
     """
     import torch
 
@@ -227,7 +234,7 @@ def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
 
 @dataclass
 class _Seen:
-    """What the half without a prompt was, of all images of a run; ahead: how many are still to come, of all runs.
+    """The unconditional branch's activations, of all images of a run; ahead: how many are still to come, of all runs.
 
     states: by image, (T, D). shape: of one image's activations.
     """
@@ -238,11 +245,11 @@ class _Seen:
     shape: tuple[int, ...] = ()
 
     def add(self, images: Sequence[int], steps: Mapping[float, Tensor]) -> None:
-        """Keep a batch's steps; DirectrixError where there are none, or no room for as many as will come."""
+        """Store a batch's steps; DirectrixError where there are none, or no room for as many as will come."""
         import torch
 
         if not steps:
-            raise DirectrixError("No step could be read.", "a picture of two steps or more.", "more steps.")
+            raise DirectrixError("No step could be read.", "an image of two steps or more.", "more steps.")
         rows = torch.stack(list(steps.values()), 1)
         self.timesteps, self.shape = list(steps), tuple(rows.shape[2:])
         rows = rows.flatten(2)
@@ -250,7 +257,7 @@ class _Seen:
         free = psutil.virtual_memory().available
         if not self.states and needed > free:
             raise DirectrixError(
-                f"The activations of {self.ahead:,} pictures take {needed:,} bytes, and {free:,} are free.",
+                f"The activations of {self.ahead:,} images take {needed:,} bytes, and {free:,} are free.",
                 "room for them.",
                 "fewer images of each prompt, fewer prompts or steps, or another site.",
             )
@@ -258,9 +265,9 @@ class _Seen:
 
 
 class _Recorded:
-    """An intervention whose pictures leave what the half without a prompt was at each step."""
+    """An intervention whose images leave what the unconditional branch was at each step."""
 
-    name = "kept"
+    name = "recorded"
     config: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, inner: Intervention, site: Site, seen: _Seen, images: Sequence[int] = ()) -> None:
@@ -282,12 +289,12 @@ class _Recorded:
                 return
             guided, layout = guidance.now()
             if guided and layout == "conditional":
-                # A further call of the step, about the other half alone.
+                # A further call of the step, about the other branch alone.
                 return
             if not (guided and "-" in layout):
                 raise DirectrixError(
-                    "There is no half of guidance without a prompt in the batch, so nothing can be read.",
-                    "a pipeline with both halves in one batch, and a guidance scale above 1.",
+                    "There is no unconditional branch in the batch, so nothing can be read.",
+                    "a pipeline with both branches in one batch, and a guidance scale above 1.",
                 )
             half = h.chunk(2)[0 if layout == "unconditional-conditional" else 1].detach()
             # A solver that asks twice within a step is read the first time.

@@ -1,11 +1,11 @@
-"""Levelling: what a direction changes beside its concept is put back, by a little of the directions for that.
+"""Leakage compensation: what a direction changes beside its concept is put back, by some of the directions for that.
 
-A direction that leaves another attribute alone at the site may still shift it in the pictures: what is added passes
+A direction that leaves another attribute alone at the site may still shift it in the images: what is added passes
 through the layers behind the site many times, and they are not linear. So the shift is measured where it matters, on
-pictures: shares of the other attribute's labels, unsteered and steered, over the same seeds. A little of each of that
+images: shares of the other attribute's labels, unsteered and steered, over the same seeds. A little of each of that
 attribute's own directions, added on top, tells how much it moves those shares; least squares gives the amounts that
-move them back. Put in the place of what prompts say (`apply.replaced`), a direction may shift more than where it is
-added; for one that is used so, both ways are measured, and the amounts are the best for both together.
+move them back. Put in the place of the prompt's component (`interventions.project_and_set`), a direction may shift more
+than where it is added; for one that is used so, both are measured, and the amounts are the best for both together.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from directrix import models
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.dose_response import DoseResponse, Verdicts
-from directrix.measurement.calibration.target import calibration_prompts, concept_of
+from directrix.measurement.calibration.target import calibration_prompts, concept_of, half_steps
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
     from directrix.interventions.protocol import Intervention
-    from directrix.measurement.judges import Judge
+    from directrix.measurement.judges.base import Judge
 
 # Pictures that a shift is measured on: a share's change is then known to about .03.
 PICTURES = 280
 # How much of each other direction is added to see what it does, as a share of its own strength.
 PROBE = 0.12
-# Never more than this of any of them: more would be another picture.
+# Never more than this of any of them: more would be another image.
 MOST = 0.5
-# Shares that shift less are left alone: it is about what so many pictures can tell.
+# Shares that shift less are left alone: it is about what so many images can tell.
 ENOUGH = 0.04
-# Keeps amounts small that the pictures tell little of.
+# Keeps amounts small that the images tell little of.
 RIDGE = 0.05
 
 
@@ -61,15 +61,15 @@ def compensate_leakage(
     Args:
         direction: calibrated.
         others: directions of another attribute, calibrated, each with what the judge sees where it acts.
-        judge: knows the attributes of these aims.
-        prompts: to measure on; None for ``calibration_prompts``. images_per_prompt: None for so many that there are
-            ``PICTURES`` in all.
-        among: all directions of its attribute, itself among them, where it is to be put in the place of what prompts
-            say too; empty where it is only added.
+        judge: knows the attributes of these target labels.
+        prompts: to measure on; None for `calibration_prompts`. images_per_prompt: None for so many that there are
+            `PICTURES` in all.
+        among: all directions of its attribute, itself among them, where it is to be put in the place of the prompt's
+            component too; empty where it is only added.
         num_inference_steps: None for half of the model's own.
 
-    Returns a new direction, or the same tensor where nothing shifts by more than ``ENOUGH``, or no amounts make the
-    largest shift smaller; provenance["levelled"] says what was added and the shifts before and after, by label, the
+    Returns a new direction, or the same tensor where nothing shifts by more than `ENOUGH`, or no amounts make the
+    largest shift smaller; provenance["compensated"] says what was added and the shifts before and after, by label, the
     larger one of both ways.
 
     Raises:
@@ -77,15 +77,16 @@ def compensate_leakage(
     """
     if not others:
         raise DirectrixError(
-            "There is nothing to level by.", "directions of another attribute.", "discover them first."
+            "There is nothing to compensate with.", "directions of another attribute.", "discover them first."
         )
-    listed = list(prompts or calibration_prompts(pipeline, concept_of(direction)))
+    model = SteerableModel.of(pipeline)
+    listed = list(prompts or calibration_prompts(model, concept_of(direction)))
     each = images_per_prompt or math.ceil(PICTURES / len(listed))
-    steps = num_inference_steps or max(1, models.facts(pipeline).num_inference_steps // 2)
+    steps = num_inference_steps or half_steps(model)
     target_labels = list(others.values())
     ways = 2 if among else 1
-    with progress(ways * (len(others) + 2) + 1, "Levelling") as bar:
-        dose_response = DoseResponse(pipeline, judge, listed, each, num_inference_steps=steps, seed=seed)
+    with progress(ways * (len(others) + 2) + 1, "Compensating") as bar:
+        dose_response = DoseResponse(model, judge, listed, each, num_inference_steps=steps, seed=seed)
         bar.advance(1)
         unsteered = np.tile(_shares(dose_response.plain, target_labels), ways)
 
@@ -110,7 +111,7 @@ def compensate_leakage(
     names = [other.name for other in others]
     found = {
         "judge": judge.name,
-        "aims": [asdict(target_label) for target_label in target_labels],
+        "target_labels": [asdict(target_label) for target_label in target_labels],
         "added": dict(zip(names, (round(amount, 4) for amount in retained), strict=True)),
         "before": _by_label(target_labels, shift),
         "after": _by_label(target_labels, after if better else shift),
@@ -120,7 +121,7 @@ def compensate_leakage(
         "seed": seed,
     }
     compensated = _with(direction, list(others), retained)
-    return compensated.with_(provenance={**direction.provenance, "levelled": found})
+    return compensated.with_(provenance={**direction.provenance, "compensated": found})
 
 
 def _with(direction: Direction, others: Sequence[Direction], amounts: Sequence[float]) -> Direction:
@@ -133,7 +134,7 @@ def _with(direction: Direction, others: Sequence[Direction], amounts: Sequence[f
 
 
 def _ways(direction: Direction, among: Sequence[Direction], images: int) -> list[Intervention]:
-    """The direction added and, where it is one among several, in the place of what prompts say."""
+    """The direction added and, where it is one among several, in the place of the prompt's component."""
     added: Intervention = Steering({direction: 1.0})
     if not among:
         return [added]
@@ -147,7 +148,7 @@ def _ways(direction: Direction, among: Sequence[Direction], images: int) -> list
 
 
 def _shares(verdicts: Verdicts, target_labels: Sequence[TargetLabel]) -> np.ndarray:
-    """Of each aim, the share of pictures that show it."""
+    """Of each target label, the share of images that show it."""
     return np.array([sum(map(target_label.shown, verdicts)) / len(verdicts) for target_label in target_labels])
 
 

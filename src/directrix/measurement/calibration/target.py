@@ -1,4 +1,4 @@
-"""Aims: what a judge should see of a concept, and the prompts that it is looked for on."""
+"""Target labels: what a judge should see of a concept, and the prompts that it is looked for on."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from directrix import models
 from directrix.concept import AttributeSet, Concept, PromptPair
+from directrix.deprecation import upgraded
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import ConceptError, NoEffectError
 from directrix.generation.generate import generate
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
 from directrix.measurement.metrics import Interval, fisher_test, proportion
+from directrix.models import EMBEDDED
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
-    from directrix.measurement.judges import Judge, Verdict
+    from directrix.measurement.judges.base import Judge, Verdict
 
-# What the words of a concept change is asked after so many rounds of pictures.
+# What the words of a concept change is asked after so many rounds of images.
 LOOKS = (1, 2, 4)
 # Shares that differ by no more are about the same.
 ABOUT = 0.1
-# Prompts that say already what kind of picture they are of.
+# Prompts that say already what kind of image they are of.
 _PICTURE = re.compile(r"(an? |the )?(photo|picture|image|portrait|headshot|painting|drawing)\b", re.IGNORECASE)
 
 
@@ -48,16 +50,28 @@ def _concept(found: Mapping[str, Any]) -> Concept:
     return Concept(str(found["name"]), tuple(PromptPair(**pair) for pair in found["pairs"]))
 
 
+def calibrated_on(direction: Direction) -> TargetLabel | None:
+    """What a judge saw where the direction acts, from its calibration; None where it was not calibrated."""
+    found = direction.provenance.get("calibration")
+    if not isinstance(found, Mapping):
+        return None
+    found = upgraded(found, {"aim": "target_label"}).get("target_label")
+    return TargetLabel(**found) if isinstance(found, Mapping) else None
+
+
+def half_steps(model: SteerableModel) -> int:
+    """Half of the model's own steps: enough to tell what images show."""
+    return max(1, model.facts.num_inference_steps // 2)
+
+
 def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, TargetLabel | None]:
     """A judge that can see the concept, and what it should see, where that is known beforehand.
 
     The emoji judge for the embedded model. Elsewhere CLIP zero-shot between the concept's words and the others' (the
-    neutral ones, where there are none), which also tells the subjects of ``subject_prompts`` apart.
+    neutral ones, where there are none), which also tells the subjects of `subject_prompts` apart.
     """
-    if models.identity(pipeline).name == models.EMBEDDED:
-        from directrix.measurement.judges.emoji import EmojiJudge
-
-        return EmojiJudge.load(), None
+    if (judge := _embedded_judge(pipeline)) is not None:
+        return judge, None
     from directrix.measurement.judges.clip import ClipJudge
 
     pairs = concept.pairs
@@ -73,10 +87,8 @@ def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge,
 
 def judge_of_values(pipeline: Any, attribute: AttributeSet) -> tuple[Judge, list[TargetLabel] | None]:
     """A judge that tells all values of an attribute apart, and what it should see of each, as `judge_for` has it."""
-    if models.identity(pipeline).name == models.EMBEDDED:
-        from directrix.measurement.judges.emoji import EmojiJudge
-
-        return EmojiJudge.load(), None
+    if (judge := _embedded_judge(pipeline)) is not None:
+        return judge, None
     from directrix.measurement.judges.clip import ClipJudge
 
     values = {each.name: [pair.target for pair in each.pairs] for each in attribute.concepts}
@@ -84,8 +96,17 @@ def judge_of_values(pipeline: Any, attribute: AttributeSet) -> tuple[Judge, list
     return judge, [TargetLabel(attribute.name, name) for name in values]
 
 
+def _embedded_judge(pipeline: Any) -> Judge | None:
+    """The judge of the embedded model's world, for that model."""
+    if SteerableModel.of(pipeline).identity.name != EMBEDDED:
+        return None
+    from directrix.measurement.judges.emoji import EmojiJudge
+
+    return EmojiJudge.load()
+
+
 def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
-    """``subject_prompts``, each as it is and as a photo: a few words more can change what a strength does."""
+    """`subject_prompts`, each as it is and as a photo: a few words more can change what a strength does."""
     plain = subject_prompts(pipeline, concept)
     return [*plain, *(f"a photo of {prompt}" for prompt in plain if not _PICTURE.match(prompt))]
 
@@ -93,7 +114,7 @@ def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
 def subject_prompts(pipeline: Any, concept: Concept) -> list[str]:
     """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
     neutral = list(dict.fromkeys(pair.neutral for pair in concept.pairs))
-    subjects = models.facts(pipeline).subjects
+    subjects = SteerableModel.of(pipeline).facts.subjects
     others = [
         re.sub(r"\ba person\b", subject, prompt)
         for prompt in neutral
@@ -136,19 +157,21 @@ def find_target_label(
     """
     pairs = concept.pairs
     each = max(1, images // len(pairs))
-    draw = partial(generate, pipeline, num_inference_steps=num_inference_steps, batch_size=16)
+    draw = partial(
+        generate, SteerableModel.of(pipeline).pipeline, num_inference_steps=num_inference_steps, batch_size=16
+    )
     plain: list[Mapping[str, Verdict]] = []
-    told: list[Mapping[str, Verdict]] = []
+    prompted: list[Mapping[str, Verdict]] = []
     for turn in range(LOOKS[-1]):
         for index, pair in enumerate(pairs):
-            # Pairs of one neutral prompt must not show the same pictures twice.
+            # Pairs of one neutral prompt must not show the same images twice.
             drawn = seed + turn * len(pairs) + index
             plain += judge.label([record.image for record in draw(pair.neutral, each, seed=drawn)])
             records = draw(pair.target, each, negative_prompt=pair.negative, seed=drawn)
-            told += judge.label([record.image for record in records])
+            prompted += judge.label([record.image for record in records])
         if turn + 1 not in LOOKS:
             continue
-        before, after = shares(plain), shares(told)
+        before, after = shares(plain), shares(prompted)
         changes = {
             (attribute, label): after[attribute].get(label, 0.0) - before[attribute].get(label, 0.0)
             for attribute in before
@@ -156,21 +179,21 @@ def find_target_label(
         }
         if not changes:
             raise NoEffectError(
-                f"The judge could score none of the {len(plain) + len(told)} pictures of '{concept.name}'.",
-                "pictures that it is sure of.",
+                f"The judge could score none of the {len(plain) + len(prompted)} images of '{concept.name}'.",
+                "images that it is sure of.",
                 "another judge.",
             )
-        # Where something is kept out, what takes its place differs from picture to picture.
+        # Where something is kept out, what takes its place differs from image to picture.
         key = min(changes, key=lambda k: (changes[k], k)) if concept.anti else _most(changes)
         target_label = TargetLabel(*key, present=not concept.anti)
-        shown = [sum(map(target_label.shown, rows)) for rows in (plain, told)]
+        shown = [sum(map(target_label.shown, rows)) for rows in (plain, prompted)]
         chance = fisher_test(shown[1], shown[0], len(plain))
         old, new = (proportion(count, len(plain)) for count in shown)
         if chance <= SIGNIFICANCE / (len(LOOKS) * len(changes)):
             return target_label, old, new
     raise NoEffectError(
         f"No effect of the concept '{concept.name}' can be seen: its own prompts change nothing that the judge "
-        f"knows beyond chance (at most '{target_label}': {old.value:.2f} of {len(plain)} pictures with the neutral "
+        f"knows beyond chance (at most '{target_label}': {old.value:.2f} of {len(plain)} images with the neutral "
         f"prompt, {new.value:.2f} with the target prompt).",
         "a concept that the model draws and the judge sees, and that the neutral prompt leaves open.",
         "other words, or a judge that knows the concept.",

@@ -130,7 +130,7 @@ def measure(
             distance = _distance(plain, plain if strength == 0 else witness.images)
             row = {**step.as_dict(), "distance": round(distance, 4)}
             if SUBJECT not in dose_response.plain[0] or target_label.attribute == SUBJECT:
-                row["kept"] = None
+                row["subject_retained"] = None
             rows.append(row)
             if strength == 1:
                 leaked = leakage(dose_response.plain, witness.verdicts, target_label.attribute)
