@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures on one."""
+"""Contact sheets: many images on one."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _TEXT_HEIGHT = 16
 
 
 def contact_sheet(images: Sequence[Image], columns: int, labels: Sequence[str] | None = None) -> Image:
-    """Lays pictures out in rows, left to right, each with its label below.
+    """Lays images out in rows, left to right, each with its label below.
 
     Args:
-        images: pictures; each cell is as large as the largest of them.
-        columns: pictures in a row, at least 1.
-        labels: one per picture; what does not fit its cell is cut off.
+        images: images; each cell is as large as the largest of them.
+        columns: images in a row, at least 1.
+        labels: one per image; what does not fit its cell is cut off.
 
     Returns:
-        An RGB picture on white.
+        An RGB image on white.
 
     Raises:
-        OutputError: no pictures, no columns, or not one label per picture.
+        OutputError: no images, no columns, or not one label per image.
     """
     from PIL import Image as images_of
     from PIL import ImageDraw
 
     if not images or columns < 1:
         raise OutputError(
-            f"A contact sheet of {len(images)} pictures in {columns} columns is empty.",
-            "at least one picture and one column.",
+            f"A contact sheet of {len(images)} images in {columns} columns is empty.",
+            "at least one image and one column.",
         )
     if labels is not None and len(labels) != len(images):
-        raise OutputError(f"There are {len(labels)} labels for {len(images)} pictures.", "one label per picture.")
+        raise OutputError(f"There are {len(labels)} labels for {len(images)} images.", "one label per image.")
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     width = max(image.width for image in images)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from directrix.deprecation import renamed
 from directrix.directions.collection import Directions
-from directrix.generation.generate import generate
-from directrix.generation.manifest import Record
+from directrix.generation.generate import Sampling, generate
+from directrix.generation.manifest import Records
 from directrix.interventions.protocol import Intervention
 from directrix.policies.balance import Categories, ProbeFiles
 from directrix.policies.fair import Fair
 
+# Arguments of `Fair`; the last two are their names in version 0.1, of which `Fair` warns.
+_OF_FAIR = ("sets", "strengths", "project_and_set", "feedback", "replace", "hold")
 
-@renamed(replace="project_and_set", hold="feedback")
+
+class FairSampling(Sampling, total=False):
+    """How images are balanced and drawn; see `Fair` and `generate`."""
+
+    sets: Mapping[str, Categories] | None
+    strengths: Mapping[str, float] | None
+    project_and_set: bool | None
+    feedback: ProbeFiles
+
+
 def fair(
     pipeline: Any,
     prompts: str | Sequence[str],
@@ -22,24 +32,18 @@ def fair(
     images: int = 1,
     *,
     directions: Directions,
-    sets: Mapping[str, Categories] | None = None,
-    strengths: Mapping[str, float] | None = None,
-    project_and_set: bool | None = None,
-    feedback: ProbeFiles = (),
-    interventions: Sequence[Intervention] | Intervention = (),
-    **settings: Any,
-) -> list[Record]:
-    """Draws pictures whose attributes meet the targets, and returns a record for each.
+    **settings: Unpack[FairSampling],
+) -> Records:
+    """Draws images whose attributes meet the targets, and returns a record for each.
 
     Args:
         pipeline, prompts: as in `generate`.
         attributes, directions, sets, strengths, project_and_set, feedback: as in `Fair`.
-        images: pictures of each prompt.
-        interventions: further ones, applied after this one.
-        settings: whatever else `generate` takes.
+        images: images of each prompt.
+        settings: whatever else `generate` takes; its interventions are applied after this one.
     """
-    others = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
-    planner = Fair(
-        attributes, directions, sets=sets, strengths=strengths, project_and_set=project_and_set, feedback=feedback
-    )
-    return generate(pipeline, prompts, images, interventions=(planner, *others), **settings)
+    given: dict[str, Any] = dict(settings)
+    planner = Fair(attributes, directions, **{name: given.pop(name) for name in _OF_FAIR if name in given})
+    others = given.pop("interventions", ())
+    others = (others,) if isinstance(others, Intervention) else tuple(others)
+    return generate(pipeline, prompts, images, interventions=(planner, *others), **given)

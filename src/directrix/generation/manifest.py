@@ -1,12 +1,13 @@
-"""The manifest of a folder of pictures: one JSON line per picture.
+"""The manifest of a folder of images: one JSON line per image.
 
-Lines are appended while pictures are drawn, so that a run which is stopped loses nothing. The last line of a
+Lines are appended while images are drawn, so that a run which is stopped loses nothing. The last line of a
 file counts; a line that was cut off is ignored.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -22,23 +23,24 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 NAME = "manifest.jsonl"
+_THUMBNAIL = 160  # pixels of its longer side
 # What version 0.1 called keys of rows, keys of an intervention's settings, and methods.
 _OLD_KEYS = {"told": "rewritten_prompt"}
 _OLD_SETTINGS = {"in the place of": "attributes", "held": "feedback", "spare": "retain"}
 _OLD_METHODS = {"replaced": "project-and-set", "held": "feedback", "aligned": "nearest", "removed": "erase"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Record:
-    """One picture and all that is needed to draw it again.
+    """One image and all that is needed to draw it again.
 
     Args:
         prompt: its prompt.
         prompt_index: place of the prompt in the run.
-        image_index: place of the picture among those of its prompt.
+        image_index: place of the image among those of its prompt.
         seed: the run's seed.
         path: its PNG file; None without an output folder.
-        interventions: settings of each intervention, with this picture's own strengths.
+        interventions: settings of each intervention, with this image's own strengths.
         row: its row of the manifest.
         drawn: False if it was taken over from an earlier run.
     """
@@ -53,17 +55,51 @@ class Record:
     drawn: bool = True
     _image: Image | None = None
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any], folder: Path | None, image: Image | None = None, drawn: bool = True) -> Record:
+        """The record of a row of the manifest; the image lies in the folder, or is given."""
+        own = {name: row[name] for name in ("prompt", "prompt_index", "image_index", "seed")}
+        path = None if folder is None else folder / row["file"]
+        return cls(**own, path=path, interventions=tuple(row["interventions"]), row=row, drawn=drawn, _image=image)
+
     @property
     def image(self) -> Image:
-        """The picture, RGB; read from its file where it has one, so that long runs fit in memory."""
+        """The image, RGB; read from its file where it has one, so that long runs fit in memory."""
         if self._image is not None:
             return self._image
         from PIL import Image as images_of
 
         if self.path is None:
-            raise OutputError("This record holds no picture.", "a record that `generate` returned.")
+            raise OutputError("This record holds no image.", "a record that `generate` returned.")
         with images_of.open(self.path) as image:
             return image.convert("RGB")
+
+    def __repr__(self) -> str:
+        given = "".join(f", {name}: {category}" for name, category in self.row.get("assigned", {}).items())
+        return f"Record({self.prompt!r}, image {self.image_index}{given}, {self.path or 'in memory'})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a thumbnail over the prompt."""
+        from base64 import b64encode
+        from html import escape
+
+        small, data = self.image.copy(), io.BytesIO()
+        small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        small.save(data, "PNG")
+        source = f"data:image/png;base64,{b64encode(data.getvalue()).decode()}"
+        text = escape(self.prompt)
+        return (
+            f'<figure style="display:inline-block;margin:4px;max-width:{_THUMBNAIL}px">'
+            f'<img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+        )
+
+
+class Records(list[Record]):
+    """The records of a run."""
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: all thumbnails."""
+        return "".join(each._repr_html_() for each in self)
 
 
 def writable(folder: Path) -> None:
@@ -145,10 +181,10 @@ def append(folder: Path, row: Mapping[str, Any]) -> None:
         raise OutputError(
             f"'{folder / NAME}' cannot be written: {error.strerror or error}.",
             "free space, and a folder that you may write to.",
-            "run it again: finished pictures are kept.",
+            "run it again: finished images stay.",
         ) from error
 
 
 def sha256(data: bytes) -> str:
-    """Hash of a picture's file."""
+    """Hash of an image's file."""
     return hashlib.sha256(data).hexdigest()

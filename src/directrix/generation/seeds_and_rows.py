@@ -1,7 +1,7 @@
-"""The row of a picture: all that decides it, known before it is drawn.
+"""The row of a image: all that decides it, known before it is drawn.
 
-A row of the manifest and the picture's own random generator both follow from the run's settings and the
-picture's place, never from the batch that it happens to be drawn in.
+A row of the manifest and the image's own random generator both follow from the run's settings and the
+image's place, never from the batch that it happens to be drawn in.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix import models
 from directrix._version import __version__
 from directrix.generation import manifest
 from directrix.interventions.protocol import Intervention, Plan, select
+from directrix.models import SteerableModel
 
 if TYPE_CHECKING:
     import torch
 
-# What may differ between two runs that draw the same picture.
+# What may differ between two runs that draw the same image.
 _NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
 # Only where a planner wrote them, so a row that lacks one differs from a row that has it.
 _PLANNED = ("assigned", "rewritten_prompt", "unmet")
 
 
 def image_seed(seed: int, prompt_index: int, image_index: int) -> int:
-    """The seed of one picture, in [0, 2^63): the start of a SHA-256, so that no two places share one."""
+    """The seed of one image, in [0, 2^63): the start of a SHA-256, so that no two places share one."""
     digest = hashlib.sha256(f"{seed}/{prompt_index}/{image_index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -37,14 +37,14 @@ def image_seed(seed: int, prompt_index: int, image_index: int) -> int:
 def image_generator(
     seed: int, prompt_index: int, image_index: int, device: str | torch.device = "cpu"
 ) -> torch.Generator:
-    """The random generator of one picture. On the CPU it gives the same noise for every device."""
+    """The random generator of one image. On the CPU it gives the same noise for every device."""
     import torch
 
     return torch.Generator(device).manual_seed(image_seed(seed, prompt_index, image_index))
 
 
-def common(pipeline: Any, seed: int, negative_prompt: str | None, call: Mapping[str, Any]) -> dict[str, Any]:
-    """What the rows of all pictures of a run share.
+def common(model: SteerableModel, seed: int, negative_prompt: str | None, call: Mapping[str, Any]) -> dict[str, Any]:
+    """What the rows of all images of a run share.
 
     Args:
         call: the settings that the pipeline is called with: steps, guidance scale, height and width.
@@ -53,9 +53,9 @@ def common(pipeline: Any, seed: int, negative_prompt: str | None, call: Mapping[
         "seed": seed,
         "negative_prompt": negative_prompt,
         **call,
-        "scheduler": type(pipeline.scheduler).__name__,
-        "dtype": str(models.denoiser(pipeline).dtype).removeprefix("torch."),
-        "model": asdict(models.identity(pipeline)),
+        "scheduler": type(model.scheduler).__name__,
+        "dtype": str(model.denoiser.dtype).removeprefix("torch."),
+        "model": asdict(model.identity),
         "versions": {"directrix": __version__, **{name: version(name) for name in ("diffusers", "torch")}},
     }
 
@@ -67,7 +67,7 @@ def rows(
 
     Args:
         parts: the interventions as they are applied, planned already.
-        plan: what was assigned and told.
+        plan: what was assigned and how prompts were rewritten.
         shared: see `common`.
     """
     total = len(prompts) * images_per_prompt
@@ -94,8 +94,8 @@ def rows(
 
 
 def same(folder: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
-    """Whether the picture of an old row is there, whole, and the one that the new row asks for."""
+    """Whether the image of an old row is there, whole, and the one that the new row asks for."""
     if old is None or any(old.get(key) != new.get(key) for key in (*new, *_PLANNED) if key not in _NOT_SETTINGS):
         return False
-    # A picture that was changed or cut off since is drawn again.
+    # A image that was changed or cut off since is drawn again.
     return old.get("sha256") == manifest.sha256((folder / new["file"]).read_bytes())

@@ -34,5 +34,5 @@ def test_nothing_to_show():
         contact_sheet([], 3)
     with pytest.raises(OutputError):
         contact_sheet(PICTURES, 0)
-    with pytest.raises(OutputError, match="2 labels for 3 pictures"):
+    with pytest.raises(OutputError, match="2 labels for 3 images"):
         contact_sheet(PICTURES, 3, ["a", "b"])

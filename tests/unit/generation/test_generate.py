@@ -59,6 +59,14 @@ def test_records_without_a_folder(pipeline: Any):
     assert len({pixels(each).tobytes() for each in records}) == 4
 
 
+def test_records_show_themselves(pipeline: Any, tmp_path: Path):
+    records = generate(pipeline, 'a "<judge>"', 2, output=tmp_path, **QUICK)
+    assert repr(records[1]) == f"Record('a \"<judge>\"', image 1, {tmp_path / '0000-001.png'})"
+    shown = records._repr_html_()
+    assert shown.count("data:image/png;base64,") == 2 and shown.count('alt="a &quot;&lt;judge&gt;&quot;"') == 2
+    assert "in memory" in repr(generate(pipeline, "a judge", **QUICK)[0])
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_pictures_do_not_depend_on_the_batch(pipeline: Any, make_direction: Callable[..., Direction], batch_size: int):
     steering = Steering({make_direction(): [0.0, 1.0, 2.0, 0.0]})

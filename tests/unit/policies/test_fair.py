@@ -181,3 +181,11 @@ def test_find_prefers_the_very_name():
     assert find("light", ["light", "light-skinned"], "category") == "light"
     assert find("Dark_Skinned", TONES, "category") == "dark-skinned"
     assert find("light-skinned", ["light", "dark"], "direction") == "light"
+
+
+def test_old_arguments_stand_for_one_release(people: list[Direction]):
+    with pytest.warns(FutureWarning, match="replace= is now project_and_set="):
+        old = Fair({"gender": "uniform"}, people, replace=False)  # pyright: ignore
+    assert old.config == Fair({"gender": "uniform"}, people, project_and_set=False).config
+    with pytest.warns(FutureWarning, match="hold= is now feedback="), pytest.raises(PolicyError, match="a probe"):
+        fair(None, "a judge", {"gender": "uniform"}, directions=people, hold=3)  # pyright: ignore

@@ -10,9 +10,7 @@ from directrix.errors import ReaderError
 from directrix.policies.wording.types import Understanding
 from directrix.registry import Registry
 
-READERS = Registry(
-    "prompt reader", "directrix.readers", {"grammar": "directrix.policies.wording.grammar:read"}, ReaderError
-)
+READERS = Registry("reader", "directrix.readers", {"grammar": "directrix.policies.wording.grammar:read"}, ReaderError)
 
 
 def read(name: str, prompt: str) -> Understanding:

@@ -204,7 +204,7 @@ def test_a_reader_that_does_not_fit_is_refused(installed, name: str, said: str):
 
 
 def test_a_missing_reader_is_refused_where_none_is_installed():
-    with pytest.raises(ReaderError, match="There is no prompt reader 'mine'"):
+    with pytest.raises(ReaderError, match="There is no reader 'mine'"):
         understand("a guard", reader="mine")
 
 
