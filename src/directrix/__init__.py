@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from directrix.discovery import discover as discover
     from directrix.discovery.attribute import discover_attribute as discover_attribute
     from directrix.discovery.objects import discover_objects as discover_objects
+    from directrix.discovery.settings import Optimizer as Optimizer
+    from directrix.discovery.settings import Orthogonalization as Orthogonalization
+    from directrix.discovery.settings import Sampling as Sampling
     from directrix.discovery.site_search import search_sites as search_sites
     from directrix.errors import DirectrixError as DirectrixError
     from directrix.experiments.paper import reproduce as reproduce
@@ -63,6 +66,9 @@ _PUBLIC = Registry(
         "discover_attribute": "directrix.discovery.attribute:discover_attribute",
         "discover_objects": "directrix.discovery.objects:discover_objects",
         "search_sites": "directrix.discovery.site_search:search_sites",
+        "Sampling": "directrix.discovery.settings:Sampling",
+        "Optimizer": "directrix.discovery.settings:Optimizer",
+        "Orthogonalization": "directrix.discovery.settings:Orthogonalization",
         "calibrate": "directrix.measurement.calibration.calibrate:calibrate",
         "compensate_leakage": "directrix.measurement.calibration.leakage_correction:compensate_leakage",
         "Probe": "directrix.interventions.probe:Probe",
