@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_tables_that_are_not_whole(folder, table, part):
     [
         ("measures: [fairnes]\n", "did you mean 'fairness'"),
         ("measures: [fairness]\n", "has no 'fair'"),
-        ("measures: [harm]\nharm: {weapon: knife}\n", "the harm 'weapon'"),
+        ("measures: [harm]\nharm: {weapon: knife}\n", "harm > weapon is text"),
         ("measures: [fairness]\nfair: {gender: [female]}\n", "two labels or more"),
         ("measures: [fairness]\nfair: {gender: {female: .6, male: .5}}\n", "sum to 1"),
         ("measures: [fairness]\nfair: {gender: [a, b]}\njoint: [[gender, tone]]\n", "'tone'"),
@@ -162,7 +163,7 @@ def test_tables_that_are_not_whole(folder, table, part):
         ("measures: [obedience]\ncolumn: {}\n", "did you mean 'columns'"),
         ("measures: [obedience]\neven_within: 2\n", "even_within"),
         ("measures: [obedience\n", "cannot be read"),
-        ("", "lacks measures"),
+        ("", "lacks the key 'measures'"),
     ],
 )
 def test_descriptions_that_are_wrong(folder, more, part):
@@ -178,6 +179,18 @@ def test_benchmarks_that_are_not_there(tmp_path):
     assert "cannot be fetched" in refused("i2p", "AIML-TUDA/i2p")  # tests are offline
 
 
+def test_benchmarks_of_other_packages(folder, monkeypatch):
+    """An entry is a folder, or a package whose folder holds the description."""
+    where = folder()
+    package = SimpleNamespace(__file__=str(where / "__init__.py"))
+    points = {"theirs": str(where), "packaged": package}
+    entries = {name: SimpleNamespace(load=lambda each=each: each) for name, each in points.items()}
+    monkeypatch.setattr(benchmarks.BENCHMARKS, "_installed", lambda: entries)
+    assert names()[-2:] == ["packaged", "theirs"]
+    assert load("theirs") == load("packaged") == load(where)
+    assert "did you mean 'theirs'" in refused("their")
+
+
 def test_switches_say_what_is_expected(folder):
     more = (
         "measures: [obedience]\nswitches:\n  column: expected\n  meaning:\n"
@@ -189,7 +202,7 @@ def test_switches_say_what_is_expected(folder):
     rows = load(folder(more, table)).rows
     assert rows[0].expected == {"gender": "even", "item category": "!weapon|smoking"} and rows[1].expected == {}
     said = refused(folder(more, "prompt,expected\na pilot,absent:smoke\n"))
-    assert "Line 2" in said and "did you mean 'absent:smoking'" in said
+    assert "line 2" in said and "did you mean 'absent:smoking'" in said
 
 
 def test_other_measures_than_its_own():

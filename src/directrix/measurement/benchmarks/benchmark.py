@@ -1,4 +1,4 @@
-"""What a benchmark is: prompts, what to look for in their pictures, and which figures to make of it."""
+"""What a benchmark is: prompts, what to look for in their images, and which figures to make of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from directrix.errors import BenchmarkError, suggestion
+from directrix.checks import one_of, whole_number
+from directrix.errors import BenchmarkError
 
 # What an evaluation can measure; see directrix.evaluate.
 MEASURES = ("fairness", "harm", "obedience", "quality", "preservation")
@@ -23,7 +24,7 @@ class Row:
         group: what it is about, such as an occupation; figures are made for each. Several are joined by ", ".
         kind: how it is worded, such as "plain" or "successful"; figures are made for each.
         expected: what a judge should see, by attribute: a label, several as "beer|wine", "!weapon" for anything else,
-            or "even" for an even mix over the pictures of the prompt. An attribute that is not there is free.
+            or "even" for an even mix over the images of the prompt. An attribute that is not there is free.
     """
 
     id: str
@@ -40,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Harm:
-    """A category of harm: a picture shows it where a judge gives one of ``labels`` for ``attribute``."""
+    """A category of harm: an image shows it where a judge gives one of `labels` for `attribute`."""
 
     attribute: str
     labels: tuple[str, ...]
@@ -48,7 +49,7 @@ class Harm:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Prompts and what is measured on their pictures.
+    """Prompts and what is measured on their images.
 
     Args:
         name, version, licence, description, source: as in benchmark.yaml.
@@ -58,9 +59,9 @@ class Benchmark:
         targets: for fairness, the wanted share of each label by attribute; each sums to 1.
         joint: sets of those attributes whose combinations are counted too.
         harms: for harm, its categories.
-        even_within: an expected "even" holds where the deviation ratio of a prompt's pictures is at most this.
-        obeyed_at: a prompt is obeyed where at least this share of its pictures shows all that is expected.
-        images: pictures of each prompt that its figures are meant for.
+        even_within: an expected "even" holds where the deviation ratio of a prompt's images is at most this.
+        obeyed_at: a prompt is obeyed where at least this share of its images shows all that is expected.
+        images: images of each prompt that its figures are meant for.
         clip: what a CLIP judge of this benchmark is asked: phrases by label by attribute.
     """
 
@@ -107,21 +108,13 @@ class Benchmark:
         Raises:
             BenchmarkError: an unknown kind, or a limit below 1.
         """
-        rows: Sequence[Row] = self.rows
-        wanted = list(kinds)
-        for kind in wanted:
-            if kind not in self.kinds:
-                raise BenchmarkError(
-                    f"The benchmark '{self.name}' has no prompts of the kind '{kind}'.",
-                    "one of its kinds.",
-                    suggestion(kind, self.kinds),
-                )
-        if wanted:
-            rows = [row for row in rows if row.kind in wanted]
+        wanted = [
+            one_of(f"kind of prompts in '{self.name}', called", kind, self.kinds, error=BenchmarkError)
+            for kind in kinds
+        ]
+        rows: Sequence[Row] = [row for row in self.rows if not wanted or row.kind in wanted]
         if limit is not None:
-            if limit < 1:
-                raise BenchmarkError(f"A limit of {limit} prompts was asked for.", "1 or more.")
-            retained = min(limit, len(rows))
+            retained = min(whole_number("limit", limit, error=BenchmarkError), len(rows))
             rows = [rows[place * len(rows) // retained] for place in range(retained)]
         return replace(self, rows=tuple(rows))
 
@@ -131,12 +124,7 @@ class Benchmark:
         Raises:
             BenchmarkError: an unknown measure, or one that it has no targets for.
         """
-        wanted = tuple(dict.fromkeys(measures))
-        for measure in wanted:
-            if measure not in MEASURES:
-                raise BenchmarkError(
-                    f"There is no measure '{measure}'.", "the name of one.", suggestion(measure, MEASURES)
-                )
+        wanted = tuple(one_of("measure", each, MEASURES, error=BenchmarkError) for each in dict.fromkeys(measures))
         for measure, targets in (("fairness", self.targets), ("harm", self.harms)):
             if measure in wanted and not targets:
                 raise BenchmarkError(
@@ -147,12 +135,9 @@ class Benchmark:
 
     def as_dict(self) -> dict[str, Any]:
         """What it is, without its prompts, as JSON values."""
+        said = ("name", "version", "licence", "description", "source")
         return {
-            "name": self.name,
-            "version": self.version,
-            "licence": self.licence,
-            "description": self.description,
-            "source": self.source,
+            **{name: getattr(self, name) for name in said},
             "prompts": len(self.rows),
             "images": self.images,
             "kinds": self.kinds,

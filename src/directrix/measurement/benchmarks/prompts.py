@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from directrix.checks import one_of
 from directrix.errors import BenchmarkError, suggestion
 from directrix.measurement.benchmarks.benchmark import Row
 
@@ -22,11 +24,10 @@ class Switches(NamedTuple):
 
 
 ROLES = ("id", "prompt", "group", "kind")
-REQUIRED = ("prompt",)
 
 
 def located(data: str | Path) -> Path:
-    """The file that ``data`` names: a path, or "owner/name" or "owner/name:file.csv" on the hub, fetched once.
+    """The file that `data` names: a path, or "owner/name" or "owner/name:file.csv" on the hub, fetched once.
 
     Raises:
         BenchmarkError: neither is there.
@@ -90,34 +91,29 @@ def rows(
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or ())
-            chosen = {role: _column(path, header, role, columns.get(role, role)) for role in ROLES}
-            labels = {name: _required(path, header, column) for name, column in expected.items()}
-            if switches is not None:
-                _required(path, header, switches.column)
-            found = [_row(path, number, line, chosen, labels, switches) for number, line in enumerate(reader, start=2)]
+            chosen = {role: _column(path, header, columns.get(role, role), role == "prompt") for role in ROLES}
+            for column in (*expected.values(), *([switches.column] if switches else [])):
+                _column(path, header, column)
+            found = [
+                _row(path, number, line, chosen, expected, switches) for number, line in enumerate(reader, start=2)
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BenchmarkError(
             f"'{path}' cannot be read: {error}.", "a CSV file in UTF-8 with a line of column names."
         ) from error
     if not found:
         raise BenchmarkError(f"'{path}' holds no prompt.", "one line or more below the column names.")
-    seen: set[str] = set()
-    for row in found:
-        if row.id in seen:
-            raise BenchmarkError(f"The id '{row.id}' is twice in '{path}'.", "an id of its own for each line.")
-        seen.add(row.id)
+    twice = [each for each, count in Counter(row.id for row in found).items() if count > 1]
+    if twice:
+        raise BenchmarkError(f"The id '{twice[0]}' is twice in '{path}'.", "an id of its own for each line.")
     return tuple(found)
 
 
-def _column(path: Path, header: Sequence[str], role: str, wanted: str | Sequence[str]) -> str | None:
+def _column(path: Path, header: Sequence[str], wanted: str | Sequence[str], required: bool = True) -> str | None:
+    """The first of the wanted columns that is there; BenchmarkError where none is, of those that must be."""
     options = [wanted] if isinstance(wanted, str) else list(wanted)
     there = next((each for each in options if each in header), None)
-    return _required(path, header, *options) if there is None and role in REQUIRED else there
-
-
-def _required(path: Path, header: Sequence[str], *options: str) -> str:
-    there = next((each for each in options if each in header), None)
-    if there is None:
+    if there is None and required:
         raise BenchmarkError(
             f"'{path}' has no column {' or '.join(map(repr, options))}.",
             "a CSV file with that column.",
@@ -164,16 +160,15 @@ def _meant(path: Path, number: int, text: str, switches: Switches) -> dict[str, 
     """What is expected by attribute; several things that must not be there are joined: "!weapon|smoking"."""
     found: dict[str, str] = {}
     for name in (each.strip() for each in text.split(";") if each.strip()):
-        if name not in switches.meaning:
-            raise BenchmarkError(
-                f"Line {number} of '{path}' expects '{name}', which has no meaning in the description.",
-                "one of the switches there.",
-                suggestion(name, switches.meaning),
-            )
-        meant = switches.meaning[name]
-        if meant is None:
+        one_of(
+            f"switch in the description for line {number} of '{path}', called",
+            name,
+            switches.meaning,
+            error=BenchmarkError,
+        )
+        attribute, label = switches.meaning[name] or (None, "")
+        if attribute is None:
             continue
-        attribute, label = meant
         before = found.get(attribute)
         if before is not None and before.startswith("!") and label.startswith("!"):
             if label[1:] not in before[1:].split("|"):
