@@ -14,7 +14,7 @@ from directrix.experiments.demo import demo, sides, subject_of
 from directrix.experiments.tables import tables
 from directrix.measurement.benchmarks import Benchmark, Row
 from directrix.measurement.evaluation.fairness import fairness
-from directrix.measurement.evaluation.images import Picture
+from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.evaluation.prompt_adherence import obedience
 from directrix.measurement.reports import charts, page
 from directrix.measurement.reports.leakage import CATEGORIES
@@ -61,7 +61,7 @@ def summary(seen):
     found = {"prompts": 2, "images_per_prompt": len(seen["steered"]), "methods": {}, "counts": {}}
     for side, given in seen.items():
         pictures = [
-            Picture(row, (place, index), Path(), "", labels(*map(Verdict, each)))
+            EvaluatedImage(row, (place, index), Path(), "", labels(*map(Verdict, each)))
             for place, row in enumerate(rows)
             for index, each in enumerate(given)
         ]

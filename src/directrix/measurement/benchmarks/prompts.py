@@ -73,7 +73,7 @@ def _fetched(name: str, file: str | None) -> Path:
 
 
 def rows(
-    path: Path, columns: Mapping[str, Any], expected: Mapping[str, str], switches: Switches | None = None
+    path: Path, columns: Mapping[Any, Any], expected: Mapping[str, str], switches: Switches | None = None
 ) -> tuple[Row, ...]:
     """The rows of a table.
 

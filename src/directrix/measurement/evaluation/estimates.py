@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from directrix.measurement.evaluation.images import Picture
-from directrix.measurement.metrics import Interval, bootstrap, clustered_share, pooled_mean, proportion
+from directrix.measurement.evaluation.images import EvaluatedImage
+from directrix.measurement.metrics import (
+    Interval,
+    bootstrap,
+    clustered_share,
+    paired_difference,
+    pooled_mean,
+    proportion,
+)
 
+Value = TypeVar("Value")
 Values = Mapping[str, Sequence[float]]  # by prompt
 # Resamples for intervals that only draw error bars.
 FEW = 400
@@ -37,25 +45,25 @@ class Measured:
 
 
 def averaged(
-    metric: str, pictures: Sequence[Picture], value: Callable[[Picture], float | None], worst: Callable[..., str] = min
+    metric: str,
+    pictures: Sequence[EvaluatedImage],
+    value: Callable[[EvaluatedImage], float | None],
+    worst: Callable[..., str] = min,
 ) -> Measured:
     """The mean of one value a picture: {"mean", "worst", "unscored", "by_kind", "by_group", "by_prompt"}.
 
     worst: min where more is better, max where less is. "worst" is that of the groups, or of the prompts where there are
     no groups. Where no picture has a value, "mean" is None.
     """
-    scored = [(picture, value(picture)) for picture in pictures]
+    scored = [(image, value(image)) for image in pictures]
     found = split(scored)
-    figure = _figure(found[""], len(pictures))
-    sizes = Counter(picture.row.kind for picture in pictures)
+    sizes = Counter(image.row.kind for image in pictures)
+    whole = _figure(found[""], len(pictures))
     by_kind = {kind: _figure(found.get(kind, {}), size) for kind, size in sizes.items() if kind}
-    if len(by_kind) > 1:
-        figure["by_kind"] = by_kind
-    groups = {
-        group: [(picture, each) for picture, each in scored if group in picture.row.groups]
-        for group in dict.fromkeys(group for picture, _ in scored for group in picture.row.groups)
-    }
-    by_group = {group: summary for group, rows in groups.items() if (summary := mean_of(split(rows)[""], FEW))}
+    figure = {**whole, **({"by_kind": by_kind} if len(by_kind) > 1 else {})}
+    groups = dict.fromkeys(group for image in pictures for group in image.row.groups)
+    rows = {group: [(image, each) for image, each in scored if group in image.row.groups] for group in groups}
+    by_group = {group: mean for group, row in rows.items() if (mean := mean_of(split(row)[""], FEW))}
     by_prompt = {prompt: _of_prompt(row) for prompt, row in found[""].items()}
     if by_group:
         figure["by_group"] = {group: each.as_dict() for group, each in by_group.items()}
@@ -67,15 +75,49 @@ def averaged(
     return Measured({metric: figure}, values={metric: found} if found[""] else {})
 
 
-def split(scored: Sequence[tuple[Picture, float | None]]) -> dict[str, dict[str, list[float]]]:
-    """Values by kind and prompt; all of them under the kind "". Pictures without a value are left out."""
-    found: dict[str, dict[str, list[float]]] = {"": {}}
-    for picture, each in scored:
-        if each is None:
-            continue
-        for kind in dict.fromkeys(("", picture.row.kind)):
-            found.setdefault(kind, {}).setdefault(picture.row.id, []).append(float(each))
+def split(scored: Sequence[tuple[EvaluatedImage, float | None]]) -> dict[str, dict[str, list[float]]]:
+    """Values by kind and prompt; all of them under the kind "". Images without a value are left out."""
+    return grouped([(image, float(each)) for image, each in scored if each is not None])
+
+
+def grouped(scored: Sequence[tuple[EvaluatedImage, Value]]) -> dict[str, dict[str, list[Value]]]:
+    """Any values by kind and prompt; all of them under the kind ""."""
+    found: dict[str, dict[str, list[Value]]] = {"": {}}
+    for image, each in scored:
+        for kind in dict.fromkeys(("", image.row.kind)):
+            found.setdefault(kind, {}).setdefault(image.row.id, []).append(each)
     return found
+
+
+def with_kinds(figures: Mapping[str, Any], least: int = 2) -> dict[str, Any]:
+    """Figures by kind as {"mean", "by_kind"}, the latter of `least` kinds or more; {} where there is none of all."""
+    if "" not in figures:
+        return {}
+    by_kind = {kind: each for kind, each in figures.items() if kind}
+    return {"mean": figures[""], **({"by_kind": by_kind} if len(by_kind) >= least else {})}
+
+
+def compared(
+    before: Mapping[str, Values], after: Mapping[str, Values], figure: Callable[[Values, Values], Interval | None]
+) -> dict[str, Any]:
+    """By kind, a figure of the values before and after, over the prompts (or groups) that both have."""
+    found = {}
+    for kind, rows in after.items():
+        both = [name for name in rows if name in before.get(kind, {})]
+        value = figure(*({name: side[name] for name in both} for side in (before[kind], rows))) if both else None
+        if value is not None:
+            found[kind] = value.as_dict()
+    return found
+
+
+def paired(first: Measured, other: Measured) -> dict[str, Any]:
+    """By metric, {"mean", "by_kind"}: the other's figure minus the first one's, over the prompts that both have."""
+    found = {
+        metric: with_kinds(compared(first.values[metric], kinds, paired_difference))
+        for metric, kinds in other.values.items()
+        if metric in first.values
+    }
+    return {metric: figure for metric, figure in found.items() if figure}
 
 
 def mean_of(values: Values, resamples: int = 2000) -> Interval | None:
@@ -87,14 +129,10 @@ def mean_of(values: Values, resamples: int = 2000) -> Interval | None:
     return bootstrap(values, pooled_mean, resamples=resamples)
 
 
-def as_dict(figure: Interval | None) -> dict[str, Any] | None:
-    """The figure as JSON values; None stays None."""
-    return None if figure is None else figure.as_dict()
-
-
 def _figure(values: Values, pictures: int) -> dict[str, Any]:
     scored = sum(map(len, values.values()))
-    return {"mean": as_dict(mean_of(values)), "unscored": pictures - scored}
+    mean = mean_of(values)
+    return {"mean": mean and mean.as_dict(), "unscored": pictures - scored}
 
 
 def _of_prompt(row: Sequence[float]) -> Interval:

@@ -15,7 +15,7 @@ import numpy as np
 
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation.estimates import FEW, Measured
-from directrix.measurement.evaluation.images import Picture
+from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.metrics import (
     Interval,
     Summary,
@@ -36,7 +36,7 @@ Figure = Callable[[Mapping[str, int]], float]
 RATIO = "deviation_ratio"
 
 
-def fairness(pictures: Sequence[Picture], benchmark: Benchmark) -> Measured:
+def fairness(pictures: Sequence[EvaluatedImage], benchmark: Benchmark) -> Measured:
     """Deviation ratio, distances to the target (total variation and L2) and entropy of every attribute and joint set.
 
     Each metric is {"mean", "worst", "unscored", "by_kind", "by_group"}; groups without a scored picture are listed
@@ -70,14 +70,14 @@ def _target(benchmark: Benchmark, attributes: Sequence[str]) -> dict[str, float]
     return dict(zip(categories, map(prod, shares), strict=True))
 
 
-def _label(picture: Picture, attributes: Sequence[str], target: Mapping[str, float]) -> str | None:
+def _label(picture: EvaluatedImage, attributes: Sequence[str], target: Mapping[str, float]) -> str | None:
     """None where the judge could not tell, or saw something that is none of the categories."""
     label = joint_label({each: picture.label(each) for each in attributes}, attributes)
     return label if label in target else None
 
 
 def _counts(
-    labels: Sequence[tuple[Picture, str | None]], target: Mapping[str, float]
+    labels: Sequence[tuple[EvaluatedImage, str | None]], target: Mapping[str, float]
 ) -> dict[str, dict[str, dict[str, int]]]:
     found: dict[str, dict[str, dict[str, int]]] = {}
     for picture, label in labels:
@@ -87,13 +87,13 @@ def _counts(
     return found
 
 
-def _groups(picture: Picture) -> tuple[str, ...]:
+def _groups(picture: EvaluatedImage) -> tuple[str, ...]:
     return picture.row.groups or (picture.row.id,)
 
 
 def _measured(
     metric: str,
-    labels: Sequence[tuple[Picture, str | None]],
+    labels: Sequence[tuple[EvaluatedImage, str | None]],
     of: Figure,
     worst: Callable[..., str],
     categories: Sequence[str],

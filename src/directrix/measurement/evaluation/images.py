@@ -19,17 +19,17 @@ from directrix.progress import Progress, labelled
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from directrix.measurement.judges import Verdict
+    from directrix.measurement.judges.base import Verdict
 
 Methods = Mapping[str, Sequence[Intervention]]
-# The method that changes nothing; the others are held against it where it is there.
+# The method that changes nothing; the others are compared with it where it is there.
 NONE = "none"
 PICTURES = "pictures"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawn picture; ``place`` is (prompt, image) and says which pictures of two methods have the same seed."""
+class EvaluatedImage:
+    """A drawn picture; `place` is (prompt, image) and says which pictures of two methods have the same seed."""
 
     row: Row
     place: tuple[int, int]
@@ -39,15 +39,20 @@ class Picture:
 
     @property
     def image(self) -> Image:
-        """The picture, RGB, read from its file."""
-        from PIL import Image as images_of
-
-        with images_of.open(self.path) as image:
-            return image.convert("RGB")
+        """The image, RGB, read from its file."""
+        return opened(self.path)
 
     def label(self, attribute: str) -> str | None:
         """What the judge says; None where it could not tell."""
         return self.verdicts[attribute].label
+
+
+def opened(path: Path) -> Image:
+    """The image in a file, RGB."""
+    from PIL import Image as images_of
+
+    with images_of.open(path) as image:
+        return image.convert("RGB")
 
 
 def checked(methods: Mapping[str, Any]) -> dict[str, tuple[Intervention, ...]]:
@@ -72,7 +77,7 @@ def checked(methods: Mapping[str, Any]) -> dict[str, tuple[Intervention, ...]]:
         found[name] = (given,) if isinstance(given, Intervention) else tuple(given)
     if found.get(NONE):
         raise DirectrixError(
-            "The method 'none' has interventions.", "none, since the others are held against it.", "another name."
+            "The method 'none' has interventions.", "none, since the others are compared with it.", "another name."
         )
     return found
 
@@ -91,9 +96,9 @@ def draw(
     folder: Path,
     progress: Progress,
     **settings: Any,
-) -> dict[str, list[Picture]]:
+) -> dict[str, list[EvaluatedImage]]:
     """Draws what is missing; returns all pictures by method and writes one manifest over all of them."""
-    drawn: dict[str, list[Picture]] = {}
+    drawn: dict[str, list[EvaluatedImage]] = {}
     rows: list[dict[str, Any]] = []
     for name, interventions in methods.items():
         where = Path(PICTURES) / folder_name(name)
@@ -112,7 +117,7 @@ def draw(
             row = benchmark.rows[record.prompt_index]
             place = (record.prompt_index, record.image_index)
             file = (where / record.row["file"]).as_posix()
-            drawn[name].append(Picture(row, place, folder / file, record.row["sha256"]))
+            drawn[name].append(EvaluatedImage(row, place, folder / file, record.row["sha256"]))
             rows.append(
                 {**record.row, "file": file, "method": name, "prompt_id": row.id, "group": row.group, "kind": row.kind}
             )

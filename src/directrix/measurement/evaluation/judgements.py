@@ -1,6 +1,6 @@
-"""Judging every picture once: verdicts and features are kept by the hash of the picture's file.
+"""Judging every image once: verdicts and features are stored by the hash of the image's file.
 
-verdicts-<judge>.jsonl has a line for each picture, added while it is judged; features-<judge>.npz one row for each.
+verdicts-<judge>.jsonl has a line for each image, added while it is judged; features-<judge>.npz one row for each.
 <judge> is a hash of the judge's settings, so another threshold or checkpoint never reads this one's verdicts. A judge
 that does not say its settings is asked anew in every run.
 """
@@ -11,13 +11,14 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from directrix.errors import OutputError
-from directrix.measurement import judges as judges_by_name
-from directrix.measurement.judges import Verdict
+from directrix.measurement.evaluation.images import opened
+from directrix.measurement.judges.base import Verdict
+from directrix.measurement.judges.registry import load
 from directrix.models.files import write_atomically
 from directrix.progress import Progress
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from directrix.measurement.benchmarks import Benchmark
-    from directrix.measurement.judges import Judge
+    from directrix.measurement.judges.base import Judge
 
 CHUNK = 64
 Files = Mapping[str, Path]  # by hash
@@ -40,58 +41,58 @@ class Bench:
         self.folder = folder
 
     def attributes(self) -> list[str]:
-        """What they know, by a look at a blank picture: a judge that cannot work fails here, before any drawing."""
+        """What they know, by a look at a blank image: a judge that cannot work fails here, before any drawing."""
         from PIL import Image as images_of
 
         blank = images_of.new("RGB", (64, 64), "grey")
         return list(dict.fromkeys(name for judge in self.judges for name in judge.label([blank])[0]))
 
     def verdicts(self, files: Files, progress: Progress) -> dict[str, dict[str, Verdict]]:
-        """By hash and attribute; only pictures that are new are looked at."""
+        """By hash and attribute; only images that are new are looked at."""
         found: dict[str, dict[str, Verdict]] = {name: {} for name in files}
         for judge in self.judges:
-            for name, verdicts in self._verdicts_of(judge, files, progress).items():
-                if name in found:
-                    found[name] = {**verdicts, **found[name]}
+            rows = self._asked(_VERDICTS, judge, files, progress)
+            found = {name: {**rows[name], **verdicts} for name, verdicts in found.items()}
         return found
 
     def features(self, judge: Any, files: Files, progress: Progress) -> dict[str, np.ndarray]:
         """By hash, float32 (D,)."""
-        import numpy as np
+        rows = self._asked(_FEATURES, judge, files, progress)
+        return {name: rows[name] for name in files}
 
-        path = self._path(judge, "features", "npz")
-        retained = _read_features(path)
-        todo = [name for name in files if name not in retained]
-        with progress(len(todo), f"Features by {judge.name}") as bar:
-            for chunk in _chunks(todo):
-                rows = np.asarray(judge.features([_opened(files[name]) for name in chunk]), dtype=np.float32)
-                retained |= dict(zip(chunk, rows, strict=True))
+    def _asked(self, what: _Stored, judge: Any, files: Files, progress: Progress) -> dict[str, Any]:
+        """All that is stored by this judge, after it was asked about the images that are new."""
+        path = None if getattr(judge, "config", None) is None else what.path(self.folder, config_of(judge))
+        stored = what.read(path) if path is not None and path.is_file() else {}
+        todo = [name for name in files if name not in stored]
+        with progress(len(todo), f"{what.title} by {judge.name}") as bar:
+            for first in range(0, len(todo), CHUNK):
+                chunk = todo[first : first + CHUNK]
+                answers = what.ask(judge, [opened(files[name]) for name in chunk])
+                new = dict(zip(chunk, answers, strict=True))
+                stored |= new
+                if path is not None and what is _VERDICTS:
+                    _append(path, what.encoded(new))
                 bar.advance(len(chunk))
         if todo and path is not None:
-            buffer = io.BytesIO()
-            np.savez(buffer, sha256=np.array(list(retained)), features=np.stack(list(retained.values())))
-            write_atomically(path, buffer.getvalue())
-        return {name: retained[name] for name in files}
+            write_atomically(path, what.encoded({name: stored[name] for name in sorted(stored)}))
+        return stored
 
-    def _verdicts_of(self, judge: Judge, files: Files, progress: Progress) -> dict[str, dict[str, Verdict]]:
-        path = self._path(judge, "verdicts", "jsonl")
-        retained = _read_verdicts(path)
-        todo = [name for name in files if name not in retained]
-        with progress(len(todo), f"Judging by {judge.name}") as bar:
-            for chunk in _chunks(todo):
-                verdicts = judge.label([_opened(files[name]) for name in chunk])
-                new = {name: dict(each) for name, each in zip(chunk, verdicts, strict=True)}
-                retained |= new
-                _append(path, new)
-                bar.advance(len(chunk))
-        if todo and path is not None:
-            lines = "".join(_line(name, retained[name]) for name in sorted(retained))
-            write_atomically(path, lines.encode())
-        return retained
 
-    def _path(self, judge: Any, what: str, ending: str) -> Path | None:
-        key = judge_key(judge)
-        return None if key is None else self.folder / f"{what}-{key}.{ending}"
+class _Stored(NamedTuple):
+    """A kind of answers: its file by judge, how a judge is asked, and how answers by hash are read and written."""
+
+    name: str
+    ending: str
+    title: str
+    ask: Callable[[Any, list[Image]], Sequence[Any]]
+    read: Callable[[Path], dict[str, Any]]
+    encoded: Callable[[Mapping[str, Any]], bytes]
+
+    def path(self, folder: Path, config: Mapping[str, Any]) -> Path:
+        """The file of a judge of these settings."""
+        key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+        return folder / f"{self.name}-{key}.{self.ending}"
 
 
 def named_judges(names: Sequence[str], benchmark: Benchmark) -> list[Judge]:
@@ -103,7 +104,7 @@ def named_judges(names: Sequence[str], benchmark: Benchmark) -> list[Judge]:
     found = []
     for name in names:
         clip = name.partition(":")[0] == "clip" and benchmark.clip
-        found.append(judges_by_name.load(name, **({"attributes": benchmark.clip} if clip else {})))
+        found.append(load(name, **({"attributes": benchmark.clip} if clip else {})))
     return found
 
 
@@ -112,74 +113,72 @@ def config_of(judge: Any) -> dict[str, Any]:
     return {"name": judge.name, **json.loads(json.dumps(dict(getattr(judge, "config", None) or {})))}
 
 
-def judge_key(judge: Any) -> str | None:
-    """The start of a hash of its settings; None where it does not say them."""
-    if getattr(judge, "config", None) is None:
-        return None
-    return hashlib.sha256(json.dumps(config_of(judge), sort_keys=True).encode()).hexdigest()[:12]
-
-
 def read_verdicts(folder: Path, judges: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Verdict]]:
     """The verdicts that a run's folder holds by judges of these settings (see `config_of`), by hash and attribute."""
     found: dict[str, dict[str, Verdict]] = {}
     for config in judges:
-        key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
-        for name, verdicts in _read_verdicts(folder / f"verdicts-{key}.jsonl").items():
+        path = _VERDICTS.path(folder, config)
+        for name, verdicts in (_read_verdicts(path) if path.is_file() else {}).items():
             found[name] = {**verdicts, **found.get(name, {})}
     return found
 
 
-def _opened(path: Path) -> Image:
-    from PIL import Image as images_of
-
-    with images_of.open(path) as image:
-        return image.convert("RGB")
-
-
-def _chunks(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[first : first + CHUNK] for first in range(0, len(names), CHUNK)]
-
-
-def _line(name: str, verdicts: Mapping[str, Verdict]) -> str:
-    row = {"sha256": name, "verdicts": {attribute: list(each) for attribute, each in verdicts.items()}}
-    return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def _append(path: Path | None, verdicts: Mapping[str, Mapping[str, Verdict]]) -> None:
-    if path is None:
-        return
+def _append(path: Path, lines: bytes) -> None:
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(_line(name, each) for name, each in verdicts.items())
+        with path.open("ab") as file:
+            file.write(lines)
     except OSError as error:
         raise OutputError(
             f"'{path}' cannot be written: {error.strerror or error}.",
             "free space, and a folder that you may write to.",
-            "run it again: what was judged is kept.",
+            "run it again: what was judged is stored.",
         ) from error
 
 
-def _read_verdicts(path: Path | None) -> dict[str, dict[str, Verdict]]:
-    retained: dict[str, dict[str, Verdict]] = {}
-    if path is None or not path.is_file():
-        return retained
+def _verdict_lines(rows: Mapping[str, Mapping[str, Verdict]]) -> bytes:
+    listed = (
+        {"sha256": name, "verdicts": {key: list(each) for key, each in row.items()}} for name, row in rows.items()
+    )
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in listed).encode()
+
+
+def _read_verdicts(path: Path) -> dict[str, dict[str, Verdict]]:
+    stored: dict[str, dict[str, Verdict]] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        # The last line may have been cut off; that picture is judged again.
+        # The last line may have been cut off; that image is judged again.
         try:
             row = json.loads(line)
-            retained[row["sha256"]] = {name: Verdict(*each) for name, each in row["verdicts"].items()}
+            stored[row["sha256"]] = {name: Verdict(*each) for name, each in row["verdicts"].items()}
         except (ValueError, LookupError, TypeError, AttributeError):
             continue
-    return retained
+    return stored
 
 
-def _read_features(path: Path | None) -> dict[str, np.ndarray]:
+def _features_of(judge: Any, images: list[Image]) -> Sequence[Any]:
     import numpy as np
 
-    if path is None or not path.is_file():
-        return {}
+    return list(np.asarray(judge.features(images), dtype=np.float32))
+
+
+def _features_file(rows: Mapping[str, Any]) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, sha256=np.array(list(rows)), features=np.stack(list(rows.values())))
+    return buffer.getvalue()
+
+
+def _read_features(path: Path) -> dict[str, np.ndarray]:
+    import numpy as np
+
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             return dict(zip(stored["sha256"].tolist(), stored["features"], strict=True))
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile):
         return {}
+
+
+_VERDICTS = _Stored(
+    "verdicts", "jsonl", "Judging", lambda judge, images: judge.label(images), _read_verdicts, _verdict_lines
+)
+_FEATURES = _Stored("features", "npz", "Features", _features_of, _read_features, _features_file)

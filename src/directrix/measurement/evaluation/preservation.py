@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from directrix.measurement.evaluation.estimates import Measured, averaged
-from directrix.measurement.evaluation.images import Picture
+from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.metrics import feature_distance, psnr
 from directrix.progress import Progress, silent
 
@@ -15,47 +15,39 @@ MOST = 100.0
 
 
 def preservation(
-    pictures: Sequence[Picture],
-    unsteered: Sequence[Picture],
+    pictures: Sequence[EvaluatedImage],
+    unsteered: Sequence[EvaluatedImage],
     features: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Measured:
     """The metrics "identical" (share), "psnr" (dB, of the pictures that changed) and "feature_distance" (1 - cosine).
 
     Args:
-        unsteered: those that the same places are held against.
+        unsteered: those of the same places.
         features: (D,) by hash; None where no judge has any.
     """
-    before = {picture.place: picture for picture in unsteered}
-    pairs = {picture.place: (before[picture.place], picture) for picture in pictures}
-    ratios: dict[tuple[int, int], float] = {}
-    with progress(len(pairs), "Comparing pixels") as bar:
-        for place, (old, new) in pairs.items():
-            # Pictures of equal files are as near as can be, which no mean of decibels can hold.
-            if old.sha256 != new.sha256:
-                ratios[place] = psnr(_pixels(old), _pixels(new), limit=MOST)
-            bar.advance(1)
-    measured = averaged("identical", pictures, lambda each: float(_same(pairs[each.place])))
-    changed = [picture for picture in pictures if picture.place in ratios]
-    if changed:
-        measured.add(averaged("psnr", changed, lambda each: ratios[each.place]))
-    if features is not None:
-        measured.add(averaged("feature_distance", pictures, lambda each: _apart(pairs[each.place], features), max))
-    return measured
-
-
-def _same(pair: tuple[Picture, Picture]) -> bool:
-    return pair[0].sha256 == pair[1].sha256
-
-
-def _apart(pair: tuple[Picture, Picture], features: Mapping[str, Any]) -> float:
-    if _same(pair):
-        return 0.0
-    old, new = (features[each.sha256] for each in pair)
-    return float(feature_distance(old[None], new[None])[0])
-
-
-def _pixels(picture: Picture) -> Any:
     import numpy as np
 
-    return np.asarray(picture.image, dtype=np.uint8)
+    before = {picture.place: picture for picture in unsteered}
+    pairs = {picture.place: (before[picture.place], picture) for picture in pictures}
+    # Images of equal files are as near as can be, which no mean of decibels can hold.
+    changed = [picture for picture in pictures if before[picture.place].sha256 != picture.sha256]
+    ratios: dict[tuple[int, int], float] = {}
+    with progress(len(changed), "Comparing pixels") as bar:
+        for picture in changed:
+            old, new = (np.asarray(each.image, dtype=np.uint8) for each in pairs[picture.place])
+            ratios[picture.place] = psnr(old, new, limit=MOST)
+            bar.advance(1)
+    measured = averaged("identical", pictures, lambda each: float(each.place not in ratios))
+    if changed:
+        measured.add(averaged("psnr", changed, lambda each: ratios[each.place]))
+
+    def apart(picture: EvaluatedImage) -> float:
+        if features is None or picture.place not in ratios:
+            return 0.0
+        old, new = (features[each.sha256][None] for each in pairs[picture.place])
+        return float(feature_distance(old, new)[0])
+
+    if features is not None:
+        measured.add(averaged("feature_distance", pictures, apart, max))
+    return measured

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from directrix.measurement.benchmarks import Benchmark
-from directrix.measurement.evaluation.estimates import Measured, averaged
-from directrix.measurement.evaluation.images import Picture
+from directrix.measurement.evaluation.estimates import Measured, averaged, grouped, with_kinds
+from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.metrics import deviation_ratio
 from directrix.measurement.metrics import obedience as share
 
 EVEN = "even"
 
 
-def obedience(pictures: Sequence[Picture], benchmark: Benchmark, known: Sequence[str]) -> Measured:
+def obedience(pictures: Sequence[EvaluatedImage], benchmark: Benchmark, known: Sequence[str]) -> Measured:
     """The metric "obeys_<attribute>" for each attribute; "obeyed": everything that is expected holds; and
     "prompts_obeyed", the share of prompts of which enough pictures obey (`Benchmark.obeyed_at`).
 
@@ -26,11 +26,11 @@ def obedience(pictures: Sequence[Picture], benchmark: Benchmark, known: Sequence
     names = [name for name in expected if name in known]
     even = {name: _even(pictures, name, benchmark) for name in names}
 
-    def obeys(picture: Picture, name: str) -> bool | None:
+    def obeys(picture: EvaluatedImage, name: str) -> bool | None:
         wanted = picture.row.expected[name]
         return even[name].get(picture.row.id) if wanted == EVEN else holds(wanted, picture.label(name))
 
-    def obeyed(picture: Picture) -> bool | None:
+    def obeyed(picture: EvaluatedImage) -> bool | None:
         found = [obeys(picture, name) for name in names if name in picture.row.expected]
         return False if False in found else (None if None in found else True)
 
@@ -43,29 +43,20 @@ def obedience(pictures: Sequence[Picture], benchmark: Benchmark, known: Sequence
     asked = [picture for picture in pictures if any(name in picture.row.expected for name in names)]
     if asked:
         measured.add(_shown("obeyed", asked, obeyed))
-        measured.add(_prompts(asked, obeyed, benchmark.obeyed_at))
+        least = benchmark.obeyed_at
+        rows = grouped([(picture, obeyed(picture)) for picture in asked])
+        figure = with_kinds({kind: share(each, least=least).as_dict() for kind, each in rows.items()})
+        measured.figures["prompts_obeyed"] = {"mean": figure.pop("mean"), "least": least, **figure}
     return measured
 
 
-def _shown(metric: str, asked: Sequence[Picture], value: Callable[[Picture], bool | None]) -> Measured:
+def _shown(metric: str, asked: Sequence[EvaluatedImage], value: Callable[[EvaluatedImage], bool | None]) -> Measured:
     found = {picture.place: value(picture) for picture in asked}
     measured = averaged(metric, asked, lambda picture: bool(found[picture.place]))
     scored = averaged(metric, asked, lambda picture: found[picture.place]).figures[metric]
     measured.figures[metric]["of_scored"] = scored["mean"]
     measured.figures[metric]["unscored"] = scored["unscored"]
     return measured
-
-
-def _prompts(asked: Sequence[Picture], obeyed: Callable[[Picture], bool | None], least: float) -> Measured:
-    shown: dict[str, dict[str, list[bool | None]]] = {"": {}}
-    for picture in asked:
-        for kind in dict.fromkeys(("", picture.row.kind)):
-            shown.setdefault(kind, {}).setdefault(picture.row.id, []).append(obeyed(picture))
-    figures = {kind: share(rows, least=least).as_dict() for kind, rows in shown.items()}
-    figure: dict[str, object] = {"mean": figures.pop(""), "least": least}
-    if len(figures) > 1:
-        figure["by_kind"] = figures
-    return Measured({"prompts_obeyed": figure})
 
 
 def holds(wanted: str, label: str | None) -> bool | None:
@@ -77,7 +68,7 @@ def holds(wanted: str, label: str | None) -> bool | None:
     return label in wanted.split("|")
 
 
-def _even(pictures: Sequence[Picture], name: str, benchmark: Benchmark) -> dict[str, bool]:
+def _even(pictures: Sequence[EvaluatedImage], name: str, benchmark: Benchmark) -> dict[str, bool]:
     """By prompt, whether the labels of its pictures are an even mix; prompts without a scored picture are not there."""
     labels: dict[str, list[str]] = {}
     for picture in pictures:

@@ -22,12 +22,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from directrix.errors import DirectrixError, MismatchError
 from directrix.measurement.evaluation.estimates import Measured, averaged
-from directrix.measurement.evaluation.images import Picture
+from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.metrics import Interval, clip_score, jackknife
 from directrix.measurement.metrics.intervals import percentile_interval
 
 
-def distances(pictures: Sequence[Picture], features: Mapping[str, Any], reference: Any, seed: int = 0) -> Measured:
+def distances(
+    pictures: Sequence[EvaluatedImage], features: Mapping[str, Any], reference: Any, seed: int = 0
+) -> Measured:
     """The figures "fid" and "kid" against reference features (N, D), in the features of a judge: lower is better.
 
     FID's interval comes from leaving prompts out: drawing images twice would itself raise it. KID's is that of its
@@ -46,7 +48,7 @@ def distances(pictures: Sequence[Picture], features: Mapping[str, Any], referenc
     return Measured(figures)
 
 
-def clip_scores(pictures: Sequence[Picture], features: Mapping[str, Any], texts: Mapping[str, Any]) -> Measured:
+def clip_scores(pictures: Sequence[EvaluatedImage], features: Mapping[str, Any], texts: Mapping[str, Any]) -> Measured:
     """The metric "clip_score", 0 to 100. features: of images by hash; texts: features by prompt, of the same CLIP."""
     images = np.stack([features[picture.sha256] for picture in pictures])
     words = np.stack([texts[picture.row.prompt] for picture in pictures])

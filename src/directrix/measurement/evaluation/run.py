@@ -9,27 +9,26 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from directrix import models
 from directrix._version import __version__
 from directrix.errors import DirectrixError
 from directrix.generation import manifest
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation import images as drawing
-from directrix.measurement.evaluation.estimates import Measured
+from directrix.measurement.evaluation.estimates import Measured, paired
 from directrix.measurement.evaluation.fairness import fairness
 from directrix.measurement.evaluation.harm import harm
-from directrix.measurement.evaluation.images import NONE, Picture
+from directrix.measurement.evaluation.images import NONE, EvaluatedImage
 from directrix.measurement.evaluation.judgements import Bench, config_of
-from directrix.measurement.evaluation.paired import paired
 from directrix.measurement.evaluation.preservation import preservation
 from directrix.measurement.evaluation.prompt_adherence import obedience
 from directrix.measurement.evaluation.quality import clip_scores, distances
 from directrix.models.files import write_atomically
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from directrix.interventions.protocol import Intervention
-    from directrix.measurement.judges import Judge
+    from directrix.measurement.judges.base import Judge
 
 SUMMARY = "summary.json"
 FORMAT = 1
@@ -51,17 +50,17 @@ def evaluate(
     batch_size: int = 8,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Draws, judges and measures; writes ``folder``/summary.json and returns it.
+    """Draws, judges and measures; writes `folder`/summary.json and returns it.
 
     Calling it again draws and judges only what is missing.
 
     Args:
-        pipeline: a diffusers text-to-image pipeline.
+        pipeline: a diffusers text-to-image pipeline, or a SteerableModel.
         benchmark: see `directrix.measurement.benchmarks.load`; `Benchmark.part` makes it shorter.
-        methods: interventions by name; () for the unsteered model. Where one is named "none", the others are held
-            against it seed by seed. Differences ("paired") are those to the first method.
+        methods: interventions by name; () for the unsteered model. Where one is named "none", the others are compared
+            with it seed by seed. Differences ("paired") are those to the first method.
         judges: see `directrix.measurement.judges`; of two that know an attribute, the first one gives it.
-        images: pictures of each prompt and method.
+        images: images of each prompt and method.
         seed: of the run; every method has the same.
         folder: for pictures, manifest.jsonl, verdicts and summary.json.
         reference: a folder of pictures for FID and KID; None for the unsteered model with the next seed.
@@ -79,15 +78,15 @@ def evaluate(
         DirectrixError: a method, a number or a judge that makes no sense, a judge that knows nothing of what the
             benchmark measures, a folder that holds another benchmark's run.
     """
-    folder = Path(folder)
+    model, folder = SteerableModel.of(pipeline), Path(folder)
     checked = drawing.checked(methods)
     bench, known, others = ready(benchmark, judges, folder, reference)
     settings = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "batch_size": batch_size}
     laps = _Laps()
-    drawn = drawing.draw(pipeline, benchmark, checked, images, seed, folder, progress, **settings)
+    drawn = drawing.draw(model.pipeline, benchmark, checked, images, seed, folder, progress, **settings)
     if "quality" in benchmark.measures and others is None:
         apart = drawing.draw(
-            pipeline, benchmark, {REFERENCE: ()}, images, seed + 1, folder / REFERENCE, progress, **settings
+            model.pipeline, benchmark, {REFERENCE: ()}, images, seed + 1, folder / REFERENCE, progress, **settings
         )
         others = [picture.path for picture in apart[REFERENCE]]
     laps.lap("drawing")
@@ -95,8 +94,8 @@ def evaluate(
     verdicts = bench.verdicts(files, progress)
     for name, row in drawn.items():
         drawn[name] = [replace(picture, verdicts=verdicts[picture.sha256]) for picture in row]
-    held_against = NONE in drawn and len(drawn) > 1
-    features = _Features(bench, files, others or [], benchmark, held_against, progress)
+    against_none = NONE in drawn and len(drawn) > 1
+    features = _Features(bench, files, others or [], benchmark, against_none, progress)
     laps.lap("judging")
     measured = {name: _measured(drawn, name, benchmark, known, features, seed, progress) for name in drawn}
     laps.lap("measuring")
@@ -114,7 +113,7 @@ def evaluate(
         "unscored": {name: _unscored(row, known) for name, row in drawn.items()},
         "not_measured": _not_measured(benchmark, known, features, drawn),
         "provenance": {
-            **_provenance(pipeline, drawn, folder),
+            **_provenance(model, drawn, folder),
             "seed": seed,
             "attributes": [name for name in benchmark.attributes if name in known],
             "benchmark": benchmark.as_dict(),
@@ -162,36 +161,33 @@ class _Features:
         files: Mapping[str, Path],
         others: Sequence[Path],
         benchmark: Benchmark,
-        held_against: bool,
+        against_none: bool,
         progress: Progress,
     ) -> None:
-        measures = benchmark.measures
-        self.seer = next((judge for judge in bench.judges if hasattr(judge, "features")), None)
-        self.reader = next(
-            (judge for judge in bench.judges if hasattr(judge, "features") and hasattr(judge, "encoder")), None
-        )
-        wanted = "quality" in measures or ("preservation" in measures and held_against)
-        self.images = bench.features(self.seer, files, progress) if self.seer is not None and wanted else None
+        seers: list[Any] = [judge for judge in bench.judges if hasattr(judge, "features")]
+        self.seer = next(iter(seers), None)
+        self.reader = next((judge for judge in seers if hasattr(judge, "encoder")), None)
+        self.images: Any = None
         self.reference: Any = None
         self.texts: dict[str, Any] | None = None
         self.read_images: Mapping[str, Any] = {}
-        if "quality" not in measures:
-            return
-        if self.seer is not None:
+        quality = "quality" in benchmark.measures
+        if self.seer is not None and (quality or ("preservation" in benchmark.measures and against_none)):
+            self.images = bench.features(self.seer, files, progress)
+        if self.seer is not None and quality:
             import numpy as np
 
             apart = {manifest.sha256(path.read_bytes()): path for path in others}
             self.reference = np.stack(list(bench.features(self.seer, apart, progress).values()))
-        if self.reader is not None:
+        if self.reader is not None and quality:
             prompts = list(dict.fromkeys(benchmark.prompts))
-            encoder: Any = getattr(self.reader, "encoder")  # noqa: B009 - only judges that read have one
-            self.texts = dict(zip(prompts, encoder.texts(prompts).numpy(), strict=True))
+            self.texts = dict(zip(prompts, self.reader.encoder.texts(prompts).numpy(), strict=True))
             same = self.reader is self.seer
-            self.read_images = self.images or {} if same else bench.features(self.reader, files, progress)
+            self.read_images = self.images if same else bench.features(self.reader, files, progress)
 
 
 def _measured(
-    drawn: Mapping[str, Sequence[Picture]],
+    drawn: Mapping[str, Sequence[EvaluatedImage]],
     name: str,
     benchmark: Benchmark,
     known: Sequence[str],
@@ -245,7 +241,7 @@ def _not_measured(
     return found
 
 
-def _unscored(pictures: Sequence[Picture], known: Sequence[str]) -> dict[str, int]:
+def _unscored(pictures: Sequence[EvaluatedImage], known: Sequence[str]) -> dict[str, int]:
     return {name: sum(picture.label(name) is None for picture in pictures) for name in known}
 
 
@@ -259,16 +255,16 @@ def _reference(
     return {"source": source, "pictures": len(others)}
 
 
-def _provenance(pipeline: Any, drawn: Mapping[str, Sequence[Picture]], folder: Path) -> dict[str, Any]:
+def _provenance(model: SteerableModel, drawn: Mapping[str, Sequence[EvaluatedImage]], folder: Path) -> dict[str, Any]:
     from platform import python_version
 
     rows = manifest.read(folder)
     some = next(iter(rows.values()))
-    told = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler", "dtype")
+    settings = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler", "dtype")
     return {
-        "model": asdict(models.identity(pipeline)),
+        "model": asdict(model.identity),
         "pictures": sum(map(len, drawn.values())),
-        "drawing": {name: some.get(name) for name in told},
+        "drawing": {name: some.get(name) for name in settings},
         "flagged": sum(bool(row.get("flagged")) for row in rows.values()),
         "versions": {**some["versions"], "directrix": __version__, "python": python_version()},
     }
@@ -282,7 +278,7 @@ class _Laps:
         self._since = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Gives the time since the last call to ``stage``."""
+        """Gives the time since the last call to `stage`."""
         now = time.perf_counter()
         self.seconds[stage] = round(now - self._since, 1)
         self._since = now
