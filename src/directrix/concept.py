@@ -47,18 +47,14 @@ class PromptPair:
 
 @dataclass(frozen=True)
 class Concept:
-    """A named concept and the prompt pairs that show it.
-
-    Raises:
-        ConceptError: no name or no pairs.
-    """
+    """A named concept and the prompt pairs that show it; ConceptError without a name or pairs."""
 
     name: str
     pairs: tuple[PromptPair, ...]
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ConceptError("The concept has no name.", "a short name such as 'woman'.", "give it one.")
+            raise ConceptError("The concept has no name.", "a short name such as 'woman'.")
         object.__setattr__(self, "pairs", tuple(self.pairs))
         if not self.pairs:
             raise ConceptError(
@@ -83,20 +79,14 @@ class Concept:
         Raises:
             ConceptError: a prompt is missing or empty, or the numbers of prompts differ.
         """
-        if neutral is None:
-            raise ConceptError(
-                f"The concept '{name}' has no neutral prompt.",
-                "the target prompt with the concept left out.",
-                'neutral="a person".',
-            )
-        if target is None:
-            if negative is None:
+        target = neutral if target is None and negative is not None else target
+        for role, prompts in (("neutral", neutral), ("target", target)):
+            if prompts is None:
                 raise ConceptError(
-                    f"The concept '{name}' has no target prompt.",
-                    "a prompt that names the concept, or a negative prompt for an anti-concept.",
-                    f'target="a {name}".',
+                    f"The concept '{name}' has no {role} prompt.",
+                    "a prompt that names the concept (or a negative one for an anti-concept), and one without it.",
+                    f'target="a {name}", neutral="a person".',
                 )
-            target = neutral
         given = {"target": target, "neutral": neutral, "negative": negative}
         columns: dict[str, list] = {
             role: [prompts] if prompts is None or isinstance(prompts, str) else list(prompts)
@@ -142,14 +132,12 @@ class AttributeSet:
             raise ConceptError(
                 f"The attribute set '{self.name}' has {len(self.words)} words for {len(self.concepts)} concepts.",
                 "one for each concept, or none.",
-                "add or remove words.",
             )
         names = [concept.name for concept in self.concepts]
         if len(names) < 2 or len(set(names)) < len(names):
             raise ConceptError(
                 f"The attribute set '{self.name}' has the concepts {names}.",
                 "two or more, each with a name of its own.",
-                "add or rename concepts.",
             )
 
     def among(self, subjects: Sequence[str]) -> AttributeSet:

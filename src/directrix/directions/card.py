@@ -1,22 +1,25 @@
-"""A direction's card as Markdown, for a model hub or a repository. Nothing is measured here."""
+"""A direction's card as a page, for a repository, the hub or a notebook. Nothing is measured here."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from directrix.deprecation import upgraded
 from directrix.directions.header import Header
+from directrix.directions.hub import FILE, PICTURE
 from directrix.directions.target_label import TargetLabel
 from directrix.models.fingerprint import STRUCTURE, shortened
 
 # Labels of an attribute that are listed by name; the others change less.
 LISTED = 5
-
 FORMAT = 1
+TAGS = ("directrix", "diffusers", "text-to-image", "steering", "interpretability")
 
 
 def stored(header: Header) -> Mapping[str, Any] | None:
@@ -25,6 +28,12 @@ def stored(header: Header) -> Mapping[str, Any] | None:
     if not isinstance(card, Mapping) or card.get("format") != FORMAT:
         return None
     return card if card.get("digest") == header.digest else None
+
+
+def renewed(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A card with its keys by their new names, whenever it was written."""
+    rows = [upgraded(row, {"kept": "subject_retained"}) for row in card["strengths"]]
+    return upgraded(card, {"aim": "target_label"}) | {"strengths": rows}
 
 
 def markdown(
@@ -38,23 +47,55 @@ def markdown(
         picture: of its picture, relative to the page; empty for none, None for the direction's own name.
         repository: "owner/name", where the page is for the hub.
     """
+    card = renewed(card)
+    at = {row["strength"]: row for row in card["strengths"]}
     leakage = {
         attribute: sorted(labels.items(), key=lambda each: (-abs(each[1]["value"]), each[0]))
         for attribute, labels in card["leakage"].items()
     }
     return render(
         "card.md.jinja",
-        card=upgraded(card, {"aim": "target_label"}) | {"strengths": [_row(each) for each in card["strengths"]]},
+        card=card,
         sentence=sentence(card, plain),
-        target_label=_target_label(card),
-        unsteered=at(card, 0.0),
-        steered=at(card, 1.0),
+        target_label=TargetLabel(**card["target_label"]),
+        unsteered=at[0.0],
+        steered=at[1.0],
         leakage=[(attribute, ranked) for attribute, ranked in leakage.items() if ranked],
         listed=LISTED,
         file=file or f"{card['name']}.safetensors",
         picture=f"{card['name']}.png" if picture is None else picture,
         repository=repository,
     )
+
+
+def hub_card(
+    header: Header, repository: str, *, picture: bool = False, license: str | None = None, tags: Sequence[str] = ()
+) -> str:
+    """The text of README.md on the hub, with what it reads at the head: the figures of the card, else the header.
+
+    Args:
+        header: of what the repository holds.
+        repository: "owner/name".
+        picture: whether card.png lies beside it.
+        license: as the hub names it, such as "apache-2.0"; None leaves it unsaid.
+        tags: beside the usual ones.
+    """
+    import yaml
+
+    head: dict[str, Any] = {
+        "library_name": "directrix",
+        "pipeline_tag": "text-to-image",
+        "tags": list(dict.fromkeys((*TAGS, *tags))),
+    }
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", header.model.name):
+        # The name is the direction's own word; a folder's name means nothing on the hub.
+        head |= {"base_model": header.model.name, "base_model_relation": "adapter"}
+    if license is not None:
+        head["license"] = license
+    figures = stored(header)
+    page = figures and markdown(figures, FILE, PICTURE if picture else "", repository)
+    written = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
+    return render("hub_card.md.jinja", head=written, page=page, header=header, repository=repository)
 
 
 def html(header: Header) -> str:
@@ -65,18 +106,14 @@ def html(header: Header) -> str:
 
 def sentence(card: Mapping[str, Any], escaped: Callable[[Any], str] = str) -> str:
     """What the direction does at strength 1.0, in one sentence; `escaped` makes text of the target label."""
-    unsteered, steered = at(card, 0.0), at(card, 1.0)
+    card = renewed(card)
+    at = {row["strength"]: row for row in card["strengths"]}
     text = (
-        f"At strength 1.0, {_share(steered['effect'])} of the pictures show what is aimed at "
-        f"({escaped(_target_label(card))}), against {_share(unsteered['effect'])} unsteered"
+        f"At strength 1.0, {_share(at[1.0]['effect'])} of the pictures show what is aimed at "
+        f"({escaped(TargetLabel(**card['target_label']))}), against {_share(at[0.0]['effect'])} unsteered"
     )
-    retained = steered["subject_retained"]
+    retained = at[1.0]["subject_retained"]
     return f"{text}, and {_share(retained)} keep their subject." if retained else f"{text}."
-
-
-def at(card: Mapping[str, Any], strength: float) -> Mapping[str, Any]:
-    """The card's figures at a strength that was measured."""
-    return _row(next(row for row in card["strengths"] if row["strength"] == strength))
 
 
 def render(template: str, **values: Any) -> str:
@@ -94,7 +131,8 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    pages.filters |= {"plain": plain, "code": code, "quoted": _quoted, "shell": shlex.quote, "shortened": shortened}
+    pages.filters |= {"plain": plain, "code": code, "quoted": partial(json.dumps, ensure_ascii=False)}
+    pages.filters |= {"shell": shlex.quote, "shortened": shortened}
     pages.filters |= {"share": _share, "points": _points, "spent": _spent}
     return pages.get_template(template).render(**values, structure=STRUCTURE)
 
@@ -109,19 +147,6 @@ def code(text: Any) -> str:
     """Text as code in Markdown, on one line."""
     words = " ".join(str(text).split())
     return f"``{words}``" if "`" in words else f"`{words}`"
-
-
-def _target_label(card: Mapping[str, Any]) -> TargetLabel:
-    return TargetLabel(**upgraded(card, {"aim": "target_label"})["target_label"])
-
-
-def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return upgraded(row, {"kept": "subject_retained"})
-
-
-def _quoted(text: str) -> str:
-    """Text as Python writes it, in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _share(figure: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ class Direction:
 
     Args:
         name: what it is called, such as "woman".
-        tensor: (C, H, W) or (C,); kept as a float32 copy on the CPU.
+        tensor: (C, H, W) or (C,); stored as a float32 copy on the CPU.
         site: where it is added.
         model: the model it belongs to.
         recipe: how it was found (method, steps, prompts, ...); JSON values.
@@ -228,7 +228,7 @@ class Direction:
         Raises:
             HubError: no token, no right to write, or the hub cannot be reached.
         """
-        from directrix.directions.hub_card import hub_card
+        from directrix.directions.card import hub_card
 
         files = {hub.FILE: serialization.encode(self.header, self.tensor)}
         if card:

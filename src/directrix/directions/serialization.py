@@ -67,11 +67,7 @@ def read(path: str | PathLike[str]) -> tuple[Header, Tensor]:
             names = list(file.keys())
             tensor = file.get_tensor(TENSOR_KEY) if TENSOR_KEY in names else None
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-        raise DirectionFileError(
-            f"'{path}' is not a readable safetensors file: {error}.",
-            "a whole file that `directrix discover` wrote.",
-            "copy or download it again (it may be truncated), or discover the direction anew.",
-        ) from error
+        refuse(path, f"it is not a readable safetensors file ({error})", error)
     if text is None:
         contents = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "no tensors"
         raise DirectionFileError(

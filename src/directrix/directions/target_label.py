@@ -18,7 +18,7 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class TargetLabel:
-    """What a judge sees where a concept is there: ``label`` of ``attribute``, or for a concept kept out, not it."""
+    """What a judge sees where a concept is there: ``label`` of ``attribute``, or for an anti-concept, not it."""
 
     attribute: str
     label: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from directrix.directions.card import at, markdown, sentence
+from directrix.directions.card import markdown, renewed, sentence
 
 
 def card(target_label: str, retained: str) -> dict[str, Any]:
@@ -33,5 +33,5 @@ def card(target_label: str, retained: str) -> dict[str, Any]:
 
 def test_cards_of_before_show_the_same():
     new, old = card("target_label", "subject_retained"), card("aim", "kept")
-    assert markdown(new) == markdown(old) and sentence(new) == sentence(old) and at(new, 1.0) == at(old, 1.0)
+    assert markdown(new) == markdown(old) and sentence(new) == sentence(old) and renewed(old) == new
     assert "(gender is female)" in sentence(new) and "50 % [25, 75] keep their subject" in sentence(new)

@@ -25,8 +25,8 @@ import yaml
 import directrix
 from directrix import models
 from directrix.directions import hub
+from directrix.directions.card import hub_card
 from directrix.directions.direction import Direction
-from directrix.directions.hub_card import hub_card
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import HubError
 from directrix.measurement.judges import Verdict
