@@ -103,7 +103,7 @@ class Enhance:
     def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
         """Which image gets which directions, and which prompt the model is given."""
         requests = [self.request(each) for each in prompts]
-        return realise(requests, prompts, images_per_prompt, seed, self.safe)
+        return realise(requests, prompts, images_per_prompt, seed, self.safe.over)
 
     def request(self, prompt: str) -> Request:
         """What one prompt asks for, as far as there are directions for it."""

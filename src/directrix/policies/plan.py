@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +18,6 @@ from directrix.policies.quotas import Quotas
 
 if TYPE_CHECKING:
     from directrix.interventions.probe import Probe
-    from directrix.policies.safe import Safe
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,11 @@ class _Group:
 
 
 def realise(
-    requests: Sequence[Request], prompts: Sequence[str], images: int, seed: int, safe: Safe | None = None
+    requests: Sequence[Request],
+    prompts: Sequence[str],
+    images: int,
+    seed: int,
+    keep_out: Callable[[Sequence[frozenset[str]]], Intervention] | None = None,
 ) -> Plan:
     """The plan that gives each prompt's images what was requested.
 
@@ -89,7 +92,7 @@ def realise(
         prompts: as the user wrote them.
         images: images of each prompt.
         seed: of the run; decides which image gets what, within the quotas.
-        safe: holds the directions of the categories that are kept out.
+        keep_out: the intervention that keeps categories out image by image, such as `Safe.over`.
     """
     quotas = Quotas(images, seed)
     assigned: list[Mapping[str, str]] = []
@@ -106,9 +109,9 @@ def realise(
             assigned.append(image)
     parts: list[Intervention] = []
     absent = [request.absent for request in requests for _ in range(images)]
-    if safe is not None and any(absent):
+    if keep_out is not None and any(absent):
         # First, so that it sees the activations before anything else is added to them.
-        parts.append(safe.over(absent))
+        parts.append(keep_out(absent))
     parts += [group.intervention() for group in groups.values()]
     rewritten = tuple(request.rewritten for request in requests)
     unmet = tuple(request.unmet for request in requests)

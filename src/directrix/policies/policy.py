@@ -94,7 +94,7 @@ class Policy:
     def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
         """Which image gets which directions, and what the model is told."""
         requests = [self._request(each) for each in prompts]
-        return realise(requests, prompts, images_per_prompt, seed, self._safe)
+        return realise(requests, prompts, images_per_prompt, seed, self._safe and self._safe.over)
 
     def lines(self) -> list[str]:
         """What the policy does, in plain sentences."""

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from directrix.policies.wording.english import ends_noun
-from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.phrases import Value, Values
-from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.sentence import Part, Reading, Rules
 from directrix.policies.wording.words import WORDS
 
 _JOINERS = {
@@ -32,12 +31,8 @@ class _Listed(NamedTuple):
     article: bool
 
 
-class JoinedValues:
+class JoinedValues(Rules):
     """The rules over one sentence."""
-
-    def __init__(self, sentence: Sentence) -> None:
-        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
-        self._text = sentence.text
 
     def read(self, at: int, after: int) -> Reading | None:
         """Reads joined values at `after`, behind the cues that begin at `at`."""

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from directrix.policies.wording import tokens
 from directrix.policies.wording.english import ends_noun, negated
 from directrix.policies.wording.lexicon import Lexicon
-from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.negation import Negations
 from directrix.policies.wording.phrases import Phrases, Whole
 from directrix.policies.wording.rewrite import Cut, cut_out
-from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.sentence import Part, Reading, Sentence
 from directrix.policies.wording.stereotype import OneSided
 from directrix.policies.wording.tokens import WRITTEN, Word
 from directrix.policies.wording.types import Switch, Understanding

@@ -1,6 +1,6 @@
 """Denied things: "no weapons", "nobody in the bar smokes", "smoke-free", "leave the cigar out", "guns must not appear".
 
-What a negation reaches over is the business of `denied`, what may be said after a thing that of `predicates`. A second
+What a negation reaches over is the business of `negation_scope`. A second
 negation ("not without a knife", "no weapons are missing") cancels the first.
 """
 
@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from directrix.policies.wording.english import trailing
-from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.negation_scope import Denied, Item
-from directrix.policies.wording.predicates import predicate
-from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.sentence import Part, Reading, Rules, Sentence
 from directrix.policies.wording.words import WORDS
 
 _FAR = 4  # words back that a first negation may stand before a second
@@ -25,12 +23,11 @@ class _Subject(NamedTuple):
     rewritten: str
 
 
-class Negations:
+class Negations(Rules):
     """The rules over one sentence."""
 
     def __init__(self, sentence: Sentence) -> None:
-        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
-        self._text = sentence.text
+        super().__init__(sentence)
         self._denied = Denied(sentence)
 
     def before(self, at: int, since: int) -> Reading | None:
@@ -203,3 +200,36 @@ class Negations:
                     parts.append(part)
         unknown = tuple((item.start, item.stop) for item in items if not item.meanings)
         return Reading(stop, tuple(parts), unknown)
+
+
+class Predicate(NamedTuple):
+    """What is said up to `stop`: that the thing is not there (`denies`), or that it is."""
+
+    stop: int
+    denies: bool
+
+
+def predicate(sentence: Sentence, at: int, before: int = -1) -> Predicate | None:
+    """Reads what is said from `at` on; `before` is the place of the word before the thing.
+
+    "A gun, removed" needs no verb; "a sword left out in the rain" is not read as "the sword is left out".
+    """
+    phrases, start, denied, verb = sentence.phrases, at, False, False
+    while True:
+        text = sentence.text(at)
+        if text in WORDS["not"] or text.endswith("n't"):
+            denied = not denied
+            verb = verb or text != "nowhere"
+        elif text == "no" and sentence.text(at + 1) == "longer":
+            denied, at = not denied, at + 1
+        elif text in WORDS["chain"]:
+            verb = True
+        elif text not in WORDS["between-chain"]:
+            break
+        at += 1
+    if gone := phrases.gone.match(sentence.words, at):
+        bare = not verb and sentence.text(before) in ("a", "an", "one", "his", "her", "its")
+        return None if bare else Predicate(gone.stop, not denied)
+    if at > start and (there := phrases.there.match(sentence.words, at)):
+        return Predicate(there.stop, denied)
+    return None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from directrix.policies.wording.english import FILLERS, ends_noun
 from directrix.policies.wording.phrases import Named
-from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.sentence import Rules
 from directrix.policies.wording.words import WORDS
 
 LONGEST = 12  # things in one list, at most: long prompts stay quick to read
@@ -27,12 +27,8 @@ class Item(NamedTuple):
     article: bool = False
 
 
-class Denied:
+class Denied(Rules):
     """The rules over one sentence."""
-
-    def __init__(self, sentence: Sentence) -> None:
-        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
-        self._text = sentence.text
 
     def listed(self, at: int, cue: str, first_word: str) -> list[Item]:
         """The list at `at`, after a negation that begins with `first_word`."""

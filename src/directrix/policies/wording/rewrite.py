@@ -38,7 +38,7 @@ class _Piece(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """prompt[start:end] goes; `told` comes in its place."""
+    """prompt[start:end] goes; `rewritten` comes in its place."""
 
     start: int
     end: int
@@ -64,7 +64,8 @@ def cut_out(prompt: str, cuts: Iterable[Cut]) -> Rewritten:
             left.append(right.popleft())
             continue
         gone = [right.popleft() for _ in range(_end_of_cut(right))]
-        _mend(left, _stand_in(cuts, gone[0].start, gone[-1].start), right, gone[-1].plain)
+        inside = [each for each in cuts if each.start <= gone[-1].start and gone[0].start < each.end and each.rewritten]
+        _mend(left, " ".join(dict.fromkeys(each.rewritten for each in inside)), right, gone[-1].plain)
     return _written(left)
 
 
@@ -85,20 +86,12 @@ def _pieces(prompt: str, cuts: list[Cut]) -> list[_Piece]:
 def _end_of_cut(pieces: deque[_Piece]) -> int:
     """How many pieces a cut at the front takes; it swallows the next ones, if only small words lie between."""
     end = after = 0
-    while after < len(pieces) and (pieces[after].cut or _between(pieces[after])):
+    between = (*WORDS["conjunctions"], ",", "/", "&", "-", "with", "also")
+    while after < len(pieces) and (pieces[after].cut or pieces[after].plain in between):
         after += 1
         if pieces[after - 1].cut:
             end = after
     return end
-
-
-def _between(piece: _Piece) -> bool:
-    return piece.plain in WORDS["conjunctions"] or piece.plain in (",", "/", "&", "-", "with", "also")
-
-
-def _stand_in(cuts: list[Cut], first: int, last: int) -> str:
-    inside = [each for each in cuts if each.start <= last and first < each.end and each.rewritten]
-    return " ".join(dict.fromkeys(each.rewritten for each in inside))
 
 
 def _mend(left: list[_Piece], rewritten: str, right: deque[_Piece], last: str) -> None:
@@ -124,8 +117,9 @@ def _mend(left: list[_Piece], rewritten: str, right: deque[_Piece], last: str) -
             _fix_article(left, len(left) - 1, right[0].text)
         return
     if right and right[0].word and not _closes(left, right, last):
-        if not _joins_on(left, right):
-            _space(left, right)
+        # Before a noun only an article may need another form.
+        _space(left, right)
+        _fix_article(left, len(left) - 1, right[0].text)
         return
     _strip(left, right)
     _space(left, right)
@@ -157,31 +151,23 @@ def _closes(left: list[_Piece], right: deque[_Piece], last: str) -> bool:
     return False
 
 
-def _joins_on(left: list[_Piece], right: deque[_Piece]) -> bool:
-    """A cut before a noun: only an article may need another form."""
-    if not left:
-        return False
-    _space(left, right)
-    _fix_article(left, len(left) - 1, right[0].text)
-    return True
-
-
 def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
     """Takes away what the cut leaves dangling on either side."""
-    if left and right and left[-1].plain == "that" and right[0].text == ",":
+    joined = bool(right) and right[0].plain in WORDS["conjunctions"]
+    comma = bool(left and right) and right[0].text == ","
+    if left and ((comma and left[-1].plain == "that") or (joined and left[-1].plain in WORDS["relatives"])):
         left.pop()
         return
-    if right and right[0].plain in WORDS["conjunctions"] and left and left[-1].plain in WORDS["relatives"]:
-        left.pop()
-        return
-    if right and right[0].plain in WORDS["conjunctions"] and (not left or _hangs(left[-1])):
+    if joined and (
+        not left or left[-1].plain in WORDS["hanging"] or left[-1].text in _PAUSES or left[-1].text in _OPEN
+    ):
         right.popleft()
         if left and right:
             _fix_article(left, len(left) - 1, right[0].text)
         if left and left[-1].plain in WORDS["conjunctions"]:
             left.pop()
         return
-    if left and right and right[0].text == ",":
+    if comma:
         article_next = len(right) > 1 and right[1].plain in ("a", "an")
         if left[-1].plain in WORDS["determiners"] or (
             article_next and left[-1].plain in WORDS["prepositions"] | WORDS["leading"]
@@ -190,13 +176,12 @@ def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
             if right:
                 _fix_article(left, len(left) - 1, right[0].text)
             return
-    coordinated = bool(right) and right[0].plain in WORDS["conjunctions"]
-    while left and not coordinated:
+    while left and not joined:
         last = left[-1].plain
         before = left[-2].plain if len(left) > 1 else ""
         if last == "drinks" and before in WORDS["sorts-of-drinks"]:
             break
-        if last in WORDS["left-behind"] or last in WORDS["determiners"]:
+        if last in WORDS["left-behind"] | WORDS["determiners"]:
             left.pop()
             if last in WORDS["auxiliaries"] and before in WORDS["subjects"]:
                 left.pop()
@@ -209,17 +194,6 @@ def _strip(left: list[_Piece], right: deque[_Piece]) -> None:
         else:
             break
     _collapse(left, right)
-
-
-def _hangs(piece: _Piece) -> bool:
-    text = piece.plain
-    return (
-        text in WORDS["left-behind"]
-        or text in WORDS["determiners"]
-        or text in WORDS["negators"]
-        or piece.text in _PAUSES
-        or piece.text in _OPEN
-    )
 
 
 def _collapse(left: list[_Piece], right: deque[_Piece]) -> None:

@@ -1,17 +1,37 @@
-"""A prompt's words together with what the tables say of them: its things, its nouns and where they end."""
+"""A prompt's words together with what the tables say of them: its objects, its nouns and where they end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from directrix.policies.wording.english import ends_noun, person
 from directrix.policies.wording.lexicon import Hit, Lexicon
 from directrix.policies.wording.phrases import Beside, Named, Phrases
 from directrix.policies.wording.tokens import Word
+from directrix.policies.wording.types import Kind
 from directrix.policies.wording.words import WORDS
 
 _NOUN = 6  # words in one noun phrase, at most
+
+
+class Part(NamedTuple):
+    """The words from `start` up to `stop` switch `name` on; `rewritten` stands in for them."""
+
+    start: int
+    stop: int
+    kind: Kind
+    name: str
+    rewritten: str = ""
+
+
+class Reading(NamedTuple):
+    """What a rule understood, what looked like it and was not, in places of words, and where to read on."""
+
+    stop: int
+    parts: tuple[Part, ...] = ()
+    unknown: tuple[tuple[int, int], ...] = ()
 
 
 class Sentence:
@@ -45,7 +65,7 @@ class Sentence:
         return Hit(hit.stop, meanings)
 
     def noun(self, at: int) -> Hit[Named] | None:
-        """A thing to keep out."""
+        """An object to keep out."""
         return self.named(self.phrases.objects, at)
 
     def act(self, at: int) -> Hit[Named] | None:
@@ -109,3 +129,11 @@ class Sentence:
             if hit and names & {each.name for each in hit.meanings} and ends_noun(self.words, hit.stop):
                 return True
         return False
+
+
+class Rules:
+    """Rules of one kind over one sentence."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
+        self._text = sentence.text

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from directrix.policies.wording.english import ends_noun
 from directrix.policies.wording.lexicon import Hit
-from directrix.policies.wording.match import Part, Reading
 from directrix.policies.wording.phrases import Value
-from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.sentence import Part, Reading, Rules
 from directrix.policies.wording.words import WORDS
 
 _GROUP = 5  # words in "that the surgeon is"
 
 
-class OneSided:
+class OneSided(Rules):
     """The rules over one sentence."""
-
-    def __init__(self, sentence: Sentence) -> None:
-        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
-        self._text = sentence.text
 
     def read(self, at: int) -> Reading | None:
         """Reads a value denied as the only one at `at`."""

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from directrix.policies.wording.coordination import JoinedValues
 from directrix.policies.wording.english import ends_noun, negated, trailing
-from directrix.policies.wording.match import Part, Reading
-from directrix.policies.wording.sentence import Sentence
+from directrix.policies.wording.sentence import Part, Reading, Rules, Sentence
 from directrix.policies.wording.words import WORDS
 
 
@@ -20,12 +19,11 @@ class _Attributes(NamedTuple):
     items: tuple[tuple[int, int, tuple[str, ...]], ...]
 
 
-class Openings:
+class Openings(Rules):
     """The rules over one sentence."""
 
     def __init__(self, sentence: Sentence) -> None:
-        self.sentence, self.words, self.phrases = sentence, sentence.words, sentence.phrases
-        self._text = sentence.text
+        super().__init__(sentence)
         self._joined = JoinedValues(sentence)
 
     def read(self, at: int, since: int) -> Reading | None:
