@@ -39,6 +39,9 @@ class Window(TypedDict, total=False):
     stop: float
 
 
+WHOLE: Window = {"branch": "conditional", "start": 0.0, "stop": 1.0}
+
+
 @dataclass(frozen=True)
 class Balance:
     """An attribute that is balanced.

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from directrix.deprecation import renamed
 from directrix.directions.collection import Catalogue, Directions, keeps_out
 from directrix.directions.names import matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Plan
-from directrix.policies.balance import UNIFORM, Balance, Categories, ProbeFiles, Window, load_probes, sets_of
+from directrix.policies.balance import UNIFORM, WHOLE, Balance, Categories, ProbeFiles, Window, load_probes, sets_of
 from directrix.policies.plan import Request, realise, unplanned
 from directrix.policies.safe import DEFAULT, Safe, category_of
 
@@ -54,13 +54,11 @@ class Enhance:
         understand: Callable[..., Any] | None = None,
         project_and_set: bool | None = None,
         feedback: ProbeFiles = (),
-        branch: str = "conditional",
-        start: float = 0.0,
-        stop: float = 1.0,
+        **steered: Unpack[Window],
     ) -> None:
         self.catalogue = Catalogue.of(directions, strengths)
         self.rewrite = bool(rewrite)
-        self._window = Window(branch=branch, start=start, stop=stop)
+        self._window: Window = {**WHOLE, **steered}
         self.project_and_set = project_and_set
         self._sets = sets_of(sets)
         self._probes = load_probes(feedback, self._sets, project_and_set)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Unpack
 
 from directrix.deprecation import renamed
 from directrix.directions.collection import Catalogue, Directions
@@ -17,7 +17,7 @@ from directrix.errors import PolicyError
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Plan
 from directrix.interventions.steering import Steering
-from directrix.policies.balance import Balance, Categories, ProbeFiles, Window, load_probes, sets_of
+from directrix.policies.balance import WHOLE, Balance, Categories, ProbeFiles, Window, load_probes, sets_of
 from directrix.policies.plan import Request, realise, unplanned
 
 
@@ -34,7 +34,7 @@ class Fair:
         project_and_set: whether the prompt's own component in the attribute's span is taken out before the category
             is added (`ProjectAndSet`); False for adding alone, as the paper does; None for wherever both branches of
             guidance are there to tell what a prompt says, and adding elsewhere.
-        feedback: probes, or their files, by which images are kept in their categories (`FeedbackSteering`).
+        feedback: probes, or their files, by which images are steered back to their categories (`FeedbackSteering`).
         branch, start, stop: as in `steer`.
 
     Raises:
@@ -54,12 +54,10 @@ class Fair:
         strengths: Mapping[str, float] | None = None,
         project_and_set: bool | None = None,
         feedback: ProbeFiles = (),
-        branch: str = "conditional",
-        start: float = 0.0,
-        stop: float = 1.0,
+        **steered: Unpack[Window],
     ) -> None:
         catalogue = Catalogue.of(directions, strengths)
-        window = Window(branch=branch, start=start, stop=stop)
+        window: Window = {**WHOLE, **steered}
         Steering({}, **window)  # raises where the window makes no sense
         if not isinstance(attributes, Mapping) or not attributes:
             raise PolicyError(

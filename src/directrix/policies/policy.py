@@ -7,7 +7,7 @@
 
 Where `fair` and a prompt's own words concern the same attribute, the target of `fair` holds: it is the decision of
 whoever runs the model, and it holds for all prompts alike. The words are then met all the same if that target is
-even, and the model is still told the prompt without them.
+even, and the model is still given the prompt without them.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Policy:
         return self.safe.applied(pipeline)
 
     def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
-        """Which image gets which directions, and what the model is told."""
+        """Which image gets which directions, and which prompt the model is given."""
         requests = [self._request(each) for each in prompts]
         return realise(requests, prompts, images_per_prompt, seed, self._safe and self._safe.over)
 
@@ -128,7 +128,7 @@ class Policy:
             where = "" if True in ways or probed else ", wherever guidance tells it"
             said.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
         if probed:
-            said.append(f"Images that drift are brought back, by a probe of {', '.join(probed)}.")
+            said.append(f"Images that leave their category are brought back, by a probe of {', '.join(probed)}.")
         if self.enhance:
             said.append(
                 "The model is given each prompt without what was understood of it."

@@ -100,13 +100,9 @@ def read(path: Path) -> Any:
         """Refuses a key that stands twice, where YAML would let the last one win in silence."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            seen = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key '{key.value}' stands twice", key.start_mark
-                    )
-                seen.add(getattr(key, "value", None) if isinstance(key, yaml.ScalarNode) else None)
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for twice in (key for place, key in enumerate(keys) if key in keys[:place]):
+                raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' stands twice", node.start_mark)
             return super().construct_mapping(node, deep)
 
     try:
@@ -199,7 +195,7 @@ def _safe(part: SafePart, source: str, catalogue: Catalogue, window: Window) -> 
         )
     for name, what in (categories or {}).items():
         with placed(source, "safe", "categories", name):
-            # A way that does not exist is told of the whole, below.
+            # A way that does not exist is an error of the whole part, below.
             known = part.combine if part.combine in (*COMBINATIONS, *OLD_COMBINATIONS) else DEFAULT
             Safe(catalogue, known, {name: what}, **window)
     whole = {name: name for name in part.always or ()} if categories is None else categories

@@ -108,7 +108,7 @@ class _Order:
     extras: list[list[int]]  # for each target, the categories that got a left-over image
     lags: dict[tuple[int, ...], Fraction]  # for each combination, images it is behind after this prompt
     even: bool  # whether no combination is a whole image ahead or behind
-    unevenness: tuple[float, float]  # what is beyond one image within the prompt, then the drift over prompts
+    unevenness: tuple[float, float]  # what is beyond one image within the prompt, then the unevenness over prompts
 
 
 def _cells(targets: Sequence[Target]) -> dict[tuple[int, ...], Fraction]:
@@ -231,9 +231,9 @@ class _Rounds:
         self._whole = [math.floor(images * share) for _, share in target.shares]
         self._rest = [images * share - whole for (_, share), whole in zip(target.shares, self._whole, strict=True)]
         self._seats = int(sum(self._rest))
-        held = sum(map(bool, self._rest))
+        remaining = sum(map(bool, self._rest))
         # With one image too few for all that have a remainder, it is simpler to say who goes without.
-        self._turned = self._seats > 1 and held - self._seats == 1
+        self._turned = self._seats > 1 and remaining - self._seats == 1
         turns = 1 if self._turned else max(1, self._seats)
         rates = [(1 - rest if self._turned and rest else rest) / turns for rest in self._rest]
         self._turns = turns
@@ -247,10 +247,10 @@ class _Rounds:
         queue = copy.deepcopy(self._queue)
         picked: list[int] = []
         for _ in range(self._turns):
-            held = [i for i, rest in enumerate(self._rest) if rest and i not in picked]
-            options = [i for i in queue.choices() if i in held]
+            remaining = [i for i, rest in enumerate(self._rest) if rest and i not in picked]
+            options = [i for i in queue.choices() if i in remaining]
             if not options:
-                options = [max(held, key=lambda i: (queue.place + 1) * self._rates[i] - queue.taken[i])]
+                options = [max(remaining, key=lambda i: (queue.place + 1) * self._rates[i] - queue.taken[i])]
             if queue.place < self._turns:
                 # A single prompt is served by greatest remainders.
                 most = max(self._rates[i] for i in options)

@@ -1,4 +1,4 @@
-"""Safe generation: anti-concept directions keep things out of every image, or of those that ask for it.
+"""Safe generation: anti-concept directions keep concepts out of every image, or of those that ask for it.
 
 Several of them at once can be combined in different ways, because adding many up pushes harder than any of
 them was calibrated for:
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Unpack
 
 from directrix.checks import one_of
 from directrix.deprecation import renamed
@@ -27,7 +27,7 @@ from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.prompt_conditioned import PromptConditioned
 from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
-from directrix.policies.balance import Window
+from directrix.policies.balance import WHOLE, Window
 from directrix.policies.plan import PerImage
 
 COMBINATIONS = ("sum", "nearest", "erase")
@@ -38,7 +38,7 @@ DEFAULT = "nearest"
 
 
 class Safe:
-    """Keeps things out of images: an intervention like any other, which `compose` joins with others.
+    """Keeps concepts out of images: an intervention like any other, which `compose` joins with others.
 
     Args:
         directions: anti-concept directions: a folder, files, or directions; see `Catalogue`.
@@ -66,9 +66,7 @@ class Safe:
         on: Iterable[str] | None = None,
         strengths: Mapping[str, float] | None = None,
         retain: Iterable[str] = (),
-        branch: str = "conditional",
-        start: float = 0.0,
-        stop: float = 1.0,
+        **steered: Unpack[Window],
     ) -> None:
         combine = OLD_COMBINATIONS.get(combine, combine)
         self.combine = one_of("way", combine, COMBINATIONS, error=PolicyError)
@@ -78,7 +76,7 @@ class Safe:
             name: _checked(name, catalogue.effect(what), combine) for name, what in groups.items()
         }
         self.retain = _retain_set(catalogue, retain, combine)
-        self._window = Window(branch=branch, start=start, stop=stop)
+        self._window: Window = {**WHOLE, **steered}
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
         self._checked_window()

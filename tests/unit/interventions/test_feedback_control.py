@@ -209,7 +209,7 @@ def test_a_policy_names_its_file(people: list[Direction], probe: Probe, tmp_path
     policy = Policy.load(file)
     assert isinstance(policy.plan(["a judge"], 3, 0).intervention, FeedbackSteering)
     assert "What a prompt itself says of what is balanced is taken out first." in policy.lines()
-    assert "Images that drift are brought back, by a probe of skin tone." in policy.lines()
+    assert "Images that leave their category are brought back, by a probe of skin tone." in policy.lines()
     file.write_text("directions: [directions]\nenhance: true\nhold: [tone.gauge]\n")
     assert isinstance(Policy.load(file).plan(["a judge of any skin tone"], 3, 0).intervention, FeedbackSteering)
     only_safe = "safe: {categories: {women: {woman: -1.0}}, always: [women]}"

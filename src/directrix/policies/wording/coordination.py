@@ -156,7 +156,7 @@ class JoinedValues(Rules):
             return True
         if not ends_noun(self.words, stop) or (at > 0 and not self.words[at - 1].mark):
             return False
-        # Set off, in a prompt that has a person in it and no animal or thing that could be of these colours.
+        # Set off, in a prompt that has a person in it and no animal or object that could be of these colours.
         return self.sentence.has_people and not self.sentence.has_others
 
     def _all_of_them(self, at: int, listed: Sequence[_Listed], cues: set[str]) -> bool:

@@ -27,7 +27,7 @@ def trailing(words: Sequence[Word], at: int) -> int:
 
 
 def person(words: Sequence[Word], at: int, subjects: Lexicon[bool]) -> bool:
-    """Whether the word at `at` names a person, a group or a picture of them: listed, or by its ending."""
+    """Whether the word at `at` names a person, a group or an image of them: listed, or by its ending."""
     if at >= len(words):
         return False
     text = words[at].text

@@ -25,7 +25,7 @@ def read(prompt: str, phrases: Phrases | None = None) -> Understanding:
     """Finds the responsible wording of a prompt by the rules; None for the shipped phrases."""
     phrases = phrases or Phrases.load()
     switches, unknown = _read(prompt, phrases)
-    # Two phrases may enclose a third: "no, thank you, unarmed, weapons". What is told must hold none.
+    # Two phrases may enclose a third: "no, thank you, unarmed, weapons". What is left must hold none.
     for _ in range(_ROUNDS):
         rewritten = cut_out(prompt, (Cut(each.start, each.end, each.instead) for each in switches))
         more = (
@@ -38,7 +38,7 @@ def read(prompt: str, phrases: Phrases | None = None) -> Understanding:
 
 
 def _moved(switch: Switch, prompt: str, origins: Sequence[int]) -> Switch:
-    """A switch found in what is told, pointing at the prompt again."""
+    """A switch found in what is left, pointing at the prompt again."""
     places = [place for place in origins[switch.start : switch.end] if place >= 0]
     start = min(places, default=0)
     end = max(places, default=-1) + 1
@@ -148,7 +148,7 @@ def _in_noun(sentence: Sentence, at: int, lexicon: Lexicon[bool]) -> bool:
 
 
 def _of_somebody(sentence: Sentence, start: int, after: int) -> bool:
-    """Whether words[start:after] is said of a person, a group or a picture of them."""
+    """Whether words[start:after] is said of a person, a group or an image of them."""
     words = sentence.words
     if words[start].text in WORDS["prepositions"]:
         return start > 0 and (words[start - 1].mark or sentence.person(start - 1))

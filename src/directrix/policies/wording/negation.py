@@ -1,7 +1,7 @@
-"""Denied things: "no weapons", "nobody in the bar smokes", "smoke-free", "leave the cigar out", "guns must not appear".
+"""Denied objects: "no weapons", "nobody in the bar smokes", "smoke-free", "leave the cigar out", "guns must not be".
 
-What a negation reaches over is the business of `negation_scope`. A second
-negation ("not without a knife", "no weapons are missing") cancels the first.
+`negation_scope` finds what a negation reaches over. A second one ("not without a knife", "no weapons are missing")
+cancels the first.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Negations(Rules):
         return None
 
     def after(self, at: int, since: int) -> Reading | None:
-        """Reads a list of things and what denies them: "-free", "are not allowed"."""
+        """Reads a list of objects and what denies them: "-free", "are not allowed"."""
         items = self._denied.objects(at)
         if not items:
             return None
@@ -111,7 +111,7 @@ class Negations(Rules):
         return at
 
     def _ordered(self, at: int, stop: int) -> bool:
-        """Whether a clause begins at `at`, so that "drop the cigar" is a wish, and a certain thing follows."""
+        """Whether a clause begins at `at`, so that "drop the cigar" is a wish, and a certain object follows."""
         first = at == 0 or self.words[at - 1].mark or self._text(at - 1) in WORDS["polite"]
         return first and self._text(stop) not in ("a", "an", "by", "off")
 
@@ -203,14 +203,14 @@ class Negations(Rules):
 
 
 class Predicate(NamedTuple):
-    """What is said up to `stop`: that the thing is not there (`denies`), or that it is."""
+    """What is said up to `stop`: that the object is not there (`denies`), or that it is."""
 
     stop: int
     denies: bool
 
 
 def predicate(sentence: Sentence, at: int, before: int = -1) -> Predicate | None:
-    """Reads what is said from `at` on; `before` is the place of the word before the thing.
+    """Reads what is said from `at` on; `before` is the place of the word before the object.
 
     "A gun, removed" needs no verb; "a sword left out in the rain" is not read as "the sword is left out".
     """

@@ -1,8 +1,8 @@
-"""What a negation denies: a list of things, acts and states, some of which may mean nothing here.
+"""What a negation denies: a list of objects, acts and states, some of which may mean nothing here.
 
-A negation reaches over the list that follows it: over "or", "nor" and "/" always; over "and" where a harmful thing
+A negation reaches over the list that follows it: over "or", "nor" and "/" always; over "and" where a harmful object
 without an article of its own follows; over commas where the list closes with one of these, or where nothing but
-harmful things follows. A harmful noun that is only the first half of another ("no beer garden") is another thing.
+harmful objects follows. A harmful noun that is only the first half of another ("no beer garden") is another object.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from directrix.policies.wording.phrases import Named
 from directrix.policies.wording.sentence import Rules
 from directrix.policies.wording.words import WORDS
 
-LONGEST = 12  # things in one list, at most: long prompts stay quick to read
+LONGEST = 12  # objects in one list, at most: long prompts stay quick to read
 
 
 class Item(NamedTuple):
-    """One thing of a list; without meanings it is none that is known."""
+    """One object of a list; without meanings it is none that is known."""
 
     start: int
     stop: int
@@ -53,7 +53,7 @@ class Denied(Rules):
         return items
 
     def objects(self, at: int) -> list[Item]:
-        """Harmful things joined by "and", "or" and commas, nothing else between."""
+        """Harmful objects joined by "and", "or" and commas, nothing else between."""
         items: list[Item] = []
         while len(items) < LONGEST:
             start = at
@@ -132,7 +132,7 @@ class Denied(Rules):
         return hit is not None and hit.meanings != ("orders",)
 
     def _item(self, at: int, cue: str) -> Item | None:
-        """A denied thing or act with the small words before it."""
+        """A denied object or act with the small words before it."""
         start, article = at, False
         while True:
             hit = FILLERS.match(self.words, at)
@@ -172,7 +172,7 @@ class Denied(Rules):
         return None
 
     def _attached(self, at: int, stop: int) -> bool:
-        """Whether a hyphen joins the thing to "no" or "zero" and the two say something of what follows: "a no-gun
+        """Whether a hyphen joins the object to "no" or "zero" and the two say something of what follows: "a no-gun
         zone", but not "a no-alcohol beer"."""
         meanings = self.phrases.objects.match(self.words, at)
         names = {each.name for each in meanings.meanings} if meanings else set()

@@ -50,14 +50,14 @@ class Whole(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """What ends a denial on both sides of a thing, and what is told instead of it all."""
+    """What ends a denial on both sides of an object, and what is given instead of it all."""
 
     after: Lexicon[bool]
     rewritten: str
 
 
 class Value(NamedTuple):
-    """A word for one value of an attribute: `told` stands in for it, and is empty for an adjective."""
+    """A word for one value of an attribute: `rewritten` stands in for it, and is empty for an adjective."""
 
     value: str
     rewritten: str

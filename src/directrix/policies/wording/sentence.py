@@ -73,7 +73,7 @@ class Sentence:
         return self.named(self.phrases.acts, at)
 
     def person(self, at: int) -> bool:
-        """Whether a person, a group or a picture of them is named at `at`."""
+        """Whether a person, a group or an image of them is named at `at`."""
         return at >= 0 and person(self.words, at, self.phrases.subjects)
 
     def noun_end(self, at: int) -> int:
@@ -99,17 +99,17 @@ class Sentence:
 
     @cached_property
     def has_others(self) -> bool:
-        """Whether an animal or a thing that is no person's ends a noun phrase of the prompt."""
+        """Whether an animal or an object that is no person's ends a noun phrase of the prompt."""
         hits = (self.phrases.others.match(self.words, at) for at in range(len(self.words)))
         return any(hit is not None and ends_noun(self.words, hit.stop) for hit in hits)
 
     @cached_property
     def has_people(self) -> bool:
-        """Whether a person, a group or a picture of them is named."""
+        """Whether a person, a group or an image of them is named."""
         return any(self.person(at) for at in range(len(self.words)))
 
     def for_others(self, at: int) -> bool:
-        """Whether what stands at `at` says whom a thing is made for: "shoes for men and women"."""
+        """Whether what stands at `at` says whom an object is made for: "shoes for men and women"."""
         if self.text(at) == "for":
             at += 1
         if self.text(at - 1) != "for":

@@ -45,7 +45,7 @@ class OneSided(Rules):
         return Reading(stop, tuple(Part(at, stop, "balance", name, rewritten) for name in names))
 
     def _past_subject(self, at: int) -> tuple[int, str]:
-        """Past "the surgeon is", and what of it the model is still told."""
+        """Past "the surgeon is", and what of it stays in the prompt."""
         for place in range(at, min(at + _GROUP, len(self.words))):
             if self.words[place].mark:
                 break

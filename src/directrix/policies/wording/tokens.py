@@ -1,7 +1,7 @@
 """A sentence as words with their places, so that a phrase found in it can be pointed at to the letter.
 
 Case, British spelling, typographic apostrophes, hyphens and quotation marks make no difference between words:
-"Skin-Colour" reads as "skin", "color". What a picture is to show in writing ("a sign that says 'no weapons'") is
+"Skin-Colour" reads as "skin", "color". What an image is to show in writing ("a sign that says 'no weapons'") is
 one opaque word, because it is no wish.
 """
 

@@ -98,7 +98,7 @@ class Openings(Rules):
         )
 
     def _attributes(self, at: int, strong: bool, open_already: bool) -> _Attributes | None:
-        """A list of names of attributes; unknown ones are kept in it without a name."""
+        """A list of names of attributes; unknown ones stand in it without a name."""
         items: list[tuple[int, int, tuple[str, ...]]] = []
         stop = at
         while True:
