@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.errors import ModelError, suggestion
+from directrix.errors import ModelError, first_line, suggestion
 from directrix.models import model_facts, sites
 from directrix.models.identity import EMBEDDED, HUB_ID, embedded_folder, remember
 
@@ -128,9 +128,8 @@ def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revisio
             pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
     except Exception as error:
         # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"The model '{name}' cannot be loaded: {first}",
+            f"The model '{name}' cannot be loaded: {first_line(error)}.",
             "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
             "be reached.",
             advice,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from directrix.checks import one_of
-from directrix.errors import BenchmarkError, suggestion
+from directrix.errors import BenchmarkError, first_line, suggestion
 from directrix.measurement.benchmarks.benchmark import Row
 
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<file>.+\.csv))?")
@@ -64,9 +64,8 @@ def _fetched(name: str, file: str | None) -> Path:
         raise
     except Exception as error:
         # The hub's client raises dozens of types here; the cause stays attached.
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BenchmarkError(
-            f"The data set '{name}' cannot be fetched: {first}",
+            f"The data set '{name}' cannot be fetched: {first_line(error)}.",
             "a data set on the Hugging Face hub that can be reached.",
             "download its CSV file and name that.",
         ) from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from directrix.errors import ModelError
+from directrix.errors import ModelError, first_line
 
 
 @contextmanager
@@ -21,8 +21,9 @@ def loading(what: str, device: Any, expected: str, remedy: str) -> Iterator[None
         yield
     except Exception as error:
         # The hub, safetensors and transformers raise dozens of types here; the cause stays attached.
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{what} cannot be loaded to the device '{device}': {first}", expected, remedy) from error
+        raise ModelError(
+            f"{what} cannot be loaded to the device '{device}': {first_line(error)}.", expected, remedy
+        ) from error
     finally:
         logging.set_verbosity(verbosity)
         if bars:
