@@ -1,88 +1,109 @@
-"""The command line. Every verb is one file here and one library call; nothing heavy is imported to build the
-parser.
-"""
+"""The command line. Every verb is one file here and one library call; nothing heavy is imported to read a command."""
 
 from __future__ import annotations
 
-import argparse
+import difflib
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from directrix.cli import (
-    bench,
-    benchmarks,
-    card,
-    demo,
-    discover,
-    evaluate,
-    explain,
-    fit_probe,
-    generate,
-    import_published,
-    inspect,
-    policy,
-    push,
-    report,
-    reproduce,
-    sites,
-    world,
-)
-from directrix.cli.terminal import note
-from directrix.errors import DirectrixError, InterruptedRun
+import typer
+
+from directrix.checks import one_of
+
+# Each adds its verb to the application.
+from directrix.cli import bench as bench
+from directrix.cli import benchmarks as benchmarks
+from directrix.cli import card as card
+from directrix.cli import demo as demo
+from directrix.cli import discover as discover
+from directrix.cli import evaluate as evaluate
+from directrix.cli import explain as explain
+from directrix.cli import fit_probe as fit_probe
+from directrix.cli import generate as generate
+from directrix.cli import import_published as import_published
+from directrix.cli import inspect as inspect
+from directrix.cli import old_spellings, terminal
+from directrix.cli import policy as policy
+from directrix.cli import push as push
+from directrix.cli import report as report
+from directrix.cli import reproduce as reproduce
+from directrix.cli import sites as sites
+from directrix.cli import world as world
+from directrix.cli.app import app
+from directrix.errors import DirectrixError
 
 VERBS = (
-    *(discover, fit_probe, generate, policy, explain, inspect, card, sites, import_published, push),
-    *(demo, benchmarks, evaluate, reproduce, report, bench, world),
+    *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
+    *("demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world"),
 )
 EXIT_ERROR = 2
+# Whatever cannot be read of a command. Typer exports one class of this family.
+UsageError: Any = typer.BadParameter.__base__
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of `directrix` with all its verbs."""
-    root = argparse.ArgumentParser(
-        prog="directrix",
-        description="Find what a word means inside a frozen text-to-image model, and steer its pictures.",
-        epilog="`directrix VERB --help` explains a verb. To begin without a GPU or a download: `directrix demo`.",
-    )
-    root.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    verbs = root.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add(verbs)
-    return root
+def parser() -> Any:
+    """The command `directrix` with all its verbs, in the order of their use."""
+    command: Any = typer.main.get_command(app)
+    command.commands = {name: command.commands[name] for name in VERBS}
+    for group in (command, *(each for each in command.commands.values() if hasattr(each, "commands"))):
+        for parameter in group.get_params(typer.Context(group)):
+            # Flags without a default would be validated, which imports pydantic.
+            parameter.default = parameter.default or False
+    return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 2 for an error that the user can mend and for Ctrl-C, or 3
     for a direction without an effect that can be seen.
     """
-    arguments = parser().parse_args(argv)
-    try:
-        arguments.run(arguments)
-    except InterruptedRun as error:
-        # The library's advice names its own arguments; the verb knows what to type.
-        note(f"directrix {arguments.verb}: {error.happened} {arguments.after_interrupt}")
-        return error.exit_code
-    except DirectrixError as error:
-        note(f"directrix {arguments.verb}: {error}")
-        return error.exit_code
-    except KeyboardInterrupt:
-        note(f"directrix {arguments.verb}: Interrupted. {arguments.after_interrupt}")
-        return EXIT_ERROR
-    except BrokenPipeError:
-        # The reader (`head`, say) has seen enough. Closing keeps Python from complaining at exit.
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        note(f"directrix {arguments.verb}: {error}. Try: see that the place exists, is yours and has room.")
-        return EXIT_ERROR
+    command = parser()
+    if "_DIRECTRIX_COMPLETE" in os.environ:
+        command.main(prog_name="directrix")
+    groups = [name for name, each in command.commands.items() if hasattr(each, "commands")]
+    said = list(sys.argv[1:] if argv is None else argv)
+    with terminal.logging_to_stderr():
+        words = old_spellings.modern(said, groups)
+        path = old_spellings.path(words, groups)
+        try:
+            _check_verb(command, path)
+            with command.make_context("directrix", words) as context:
+                command.invoke(context)
+        except typer.Exit as stop:
+            return stop.exit_code
+        except UsageError as error:
+            return _fail(path, _explained(error, path))
+        except DirectrixError as error:
+            return _fail(path, error)
+        except BrokenPipeError:
+            # The reader (`head`, say) has seen enough. Closing keeps Python from complaining at exit.
+            sys.stderr.close()
+        except OSError as error:
+            return _fail(path, DirectrixError(f"{error}.", "", "see that the place exists, is yours and has room."))
     return 0
 
 
-class _Version(argparse.Action):
-    """Look the version up only when asked for: reading package metadata costs start-up time."""
+def _fail(path: Sequence[str], error: DirectrixError) -> int:
+    terminal.LOG.error("%s: %s", " ".join(["directrix", *path]), error)
+    terminal.LOG.debug("It arose here.", exc_info=error)
+    return error.exit_code
 
-    def __call__(self, parser, namespace, values, option_string=None):
-        from directrix._version import __version__
 
-        sys.stdout.write(f"directrix {__version__}\n")
-        parser.exit()
+def _check_verb(command: Any, path: Sequence[str]) -> None:
+    """Raises DirectrixError for a verb that there is not; the message names the nearest."""
+    for word in path:
+        one_of("verb", word, command.commands)
+        command = command.commands[word]
+
+
+def _explained(error: Any, path: Sequence[str]) -> DirectrixError:
+    """What is wrong with a command, in one line."""
+    help_of = f"`{' '.join(['directrix', *path])} --help`"
+    if not hasattr(error, "possibilities"):
+        return DirectrixError(" ".join(error.format_message().split()), "", f"{help_of} says what it takes.")
+    name, old = error.option_name, old_spellings.OPTIONS.get(" ".join(path), {})
+    known = [option for parameter in error.ctx.command.params for option in parameter.opts]
+    near = difflib.get_close_matches(name, [*known, *old], n=1)
+    remedy = f"did you mean '{old.get(near[0], near[0])}'?" if near else f"{help_of} lists them."
+    return DirectrixError(f"There is no option '{name}'.", "", remedy)

@@ -1,107 +1,80 @@
-"""`directrix evaluate`: methods on a benchmark, from pictures to figures with intervals."""
+"""`directrix evaluate`: methods on a benchmark, from images to figures with intervals."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from directrix.cli import options, terminal
+from directrix.cli.app import Result, verb
 from directrix.errors import DirectrixError
 
 
-def add(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the parser."""
-    parser = verbs.add_parser(
-        "evaluate",
-        help="draw a benchmark's prompts by several methods, judge and measure",
-        description="Draw the prompts of a benchmark by every method with the same seeds, judge every picture "
-        "once, and write figures with 95 %% intervals to RUN/summary.json. An interrupted run goes on with what is "
-        "missing. `directrix benchmarks` lists the benchmarks, `directrix report RUN` makes a page of the figures.",
-        epilog="example: directrix evaluate emoji-occupations --method none --method fair=policy.yaml --images 10 "
-        "-o run",
-    )
-    parser.add_argument("benchmark", metavar="BENCHMARK", help="its name, or a folder with benchmark.yaml")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument(
-        "--method",
-        action="append",
-        metavar="[NAME=]METHOD",
-        help="'none', a policy's YAML file, or a direction's FILE[:STRENGTH]; may be given several times (default: "
-        "none). Differences are those to the first one; name 'none' to hold the others against it seed by seed",
-    )
-    parser.add_argument(
-        "--judge",
-        action="append",
-        metavar="JUDGE",
-        help="emoji, clip, clip:CHECKPOINT, nudenet, q16:FILE; may be given several times (default: the benchmark's)",
-    )
-    parser.add_argument(
-        "--images", type=options.positive_int, metavar="N", help="pictures a prompt (default: the benchmark's)"
-    )
-    parser.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given; the same for all methods")
-    parser.add_argument(
-        "--data", metavar="TABLE", help="prompts of a benchmark that ships none: FILE.csv or OWNER/NAME[:FILE.csv]"
-    )
-    parser.add_argument(
-        "--kind", action="append", default=[], metavar="KIND", help="only that kind of prompts; several times"
-    )
-    parser.add_argument(
-        "--measure",
-        action="append",
-        default=[],
-        metavar="MEASURE",
-        help="fairness, harm, obedience, quality or preservation; several times (default: the benchmark's)",
-    )
-    parser.add_argument(
-        "--limit", type=options.positive_int, metavar="PROMPTS", help="at most so many prompts, at even distances"
-    )
-    parser.add_argument(
-        "--reference",
-        metavar="DIR",
-        help="pictures for FID and KID (default: the unsteered model's, with the next seed)",
-    )
-    drawing = parser.add_argument_group("drawing")
-    drawing.add_argument(
-        "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
-    )
-    drawing.add_argument("--guidance-scale", type=float, metavar="X", help="default: the model's")
-    drawing.add_argument("--batch-size", type=options.positive_int, default=8, metavar="N", help="default: 8")
-    options.add_model(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run, after_interrupt="Run the same command again: what is there is kept.")
+@verb(
+    "evaluate",
+    "Run the same command again: what is there stays.",
+    "example: directrix evaluate emoji-occupations --method none --method fair=policy.yaml -n 10 -o run",
+)
+def evaluate(
+    benchmark: options.Word,
+    output: options.Output,
+    method: list[str] | None = None,
+    judge: options.Judges = None,
+    images_per_prompt: options.OptionalImagesPerPrompt = None,
+    seed: options.Seed = 0,
+    data: options.Data = None,
+    kind: list[str] | None = None,
+    measure: list[str] | None = None,
+    limit: options.Limit = None,
+    reference: str | None = None,
+    num_inference_steps: options.Steps = None,
+    guidance_scale: options.GuidanceScale = None,
+    batch_size: options.BatchSize = 8,
+    model: options.Model = "emoji",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+) -> Result:
+    """Draw a benchmark's prompts by several methods, judge and measure.
 
+    Every method draws the same seeds, and every image is judged once. RUN/summary.json gets figures with 95 %
+    intervals. An interrupted run goes on with what is missing. `directrix benchmarks` lists the benchmarks, `directrix
+    report RUN` makes a page of the figures.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Evaluate and print the means."""
+    Args:
+        benchmark (BENCHMARK): Its name, or a folder with benchmark.yaml.
+        output (RUN): Folder of the run.
+        method ([NAME=]METHOD): 'none', a policy's YAML file, or a direction's FILE[:STRENGTH]; several times.
+            Differences are those to the first one; name 'none' to compare the others with it seed by seed. Default:
+            none.
+        kind (KIND): Only that kind of prompts; several times.
+        measure (MEASURE): fairness, harm, obedience, quality or preservation; several times. Default: the benchmark's.
+        reference (DIR): Images for FID and KID. Default: the unsteered model's, with the next seed.
+    """
     from directrix.measurement import benchmarks
 
-    benchmark = benchmarks.load(arguments.benchmark, arguments.data).part(arguments.kind, arguments.limit)
-    benchmark = benchmark.measuring(arguments.measure)
-    output = options.writable_folder(arguments.output)
-    methods = _methods(arguments.method or ["none"])
+    chosen = benchmarks.load(benchmark, data).part(kind or (), limit).measuring(measure or ())
+    options.writable_folder(output)
+    methods = _methods(method or ["none"])
 
     from directrix.measurement.evaluation import evaluate, named_judges
-    from directrix.progress import bars
 
     summary = evaluate(
-        options.load_model(arguments),
-        benchmark,
+        options.load_model(model, device, dtype),
+        chosen,
         methods,
-        named_judges(arguments.judge or [benchmark.judge], benchmark),
-        arguments.images or benchmark.images,
-        arguments.seed,
+        named_judges(judge or [chosen.judge], chosen),
+        images_per_prompt or chosen.images,
+        seed,
         output,
-        reference=arguments.reference,
-        num_inference_steps=arguments.steps,
-        guidance_scale=arguments.guidance_scale,
-        batch_size=arguments.batch_size,
-        progress=bars,
+        reference=reference,
+        num_inference_steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+        batch_size=batch_size,
+        progress=terminal.progress(),
     )
-    for what, why in summary["not_measured"].items():
-        terminal.note(f"Not measured: {what}, since {why}.")
-    terminal.result("\n".join([*_table(summary), f"\n{output / 'summary.json'}"]), summary, arguments.json)
+    terminal.say_what_is_missing(summary)
+    return Result("\n".join([*_table(summary), f"\n{output / 'summary.json'}"]), summary)
 
 
 def _methods(texts: Sequence[str]) -> dict[str, Any]:
@@ -126,20 +99,17 @@ def _method(name: str, text: str) -> tuple[str, Any]:
         from directrix.policies.policy import Policy
 
         return name or path.stem, Policy.load(path)
-    file = options.concept_file(text)
+    path, strength = options.strength_of(text)
     from directrix.directions import hub
 
-    if not file.path.exists() and not file.path.suffix and hub.place(str(file.path)) is None:
+    if not path.exists() and not path.suffix and hub.place(str(path)) is None:
         raise DirectrixError(
             f"There is no method '{text}'.", "'none', a policy's YAML file, or FILE[:STRENGTH].", "check the path."
         )
-    from directrix.directions.direction import Direction
     from directrix.interventions.steering import Steering
 
-    direction = Direction.load(options.direction_file(file.path))
-    strength = direction.strengths.default if file.strength is None else file.strength
-    stem = file.path.stem if file.strength is None else f"{file.path.stem} {file.strength:g}"
-    return name or stem, Steering({direction: strength})
+    stem = path.stem if strength is None else f"{path.stem} {strength:g}"
+    return name or stem, Steering(options.strengths([(path, strength)]))
 
 
 def _table(summary: Mapping[str, Any]) -> list[str]:

@@ -2,72 +2,56 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from directrix.cli import options, terminal
+import typer
+
+from directrix.cli.app import Result, verb
 from directrix.errors import DirectrixError
 
 if TYPE_CHECKING:
     from directrix.policies.wording.types import Understanding
 
 
-def add(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the parser."""
-    parser = verbs.add_parser(
-        "explain",
-        help="say what is understood of a prompt's responsible wording",
-        description="Say which phrases of a prompt are understood as responsible wording, what each switches "
-        "on, what the model is told instead, and what was not understood. Nothing is drawn.",
-        epilog='example: directrix explain "a doctor of any gender, without a cigarette"',
-    )
-    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="in quotation marks")
-    parser.add_argument(
-        "--score",
-        type=Path,
-        metavar="FILE",
-        help="in place of prompts: a CSV file with the columns prompt and expected ('balance:gender;absent:weapon'); "
-        "prints precision and recall, and every prompt that is read otherwise",
-    )
-    parser.add_argument(
-        "--phrases",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="YAML file of phrases, added to the shipped ones; may be given several times",
-    )
-    parser.add_argument(
-        "--reader", metavar="NAME", help="an installed reader in place of the grammar, such as a language model"
-    )
-    options.add_json(parser)
-    parser.set_defaults(run=run, after_interrupt="Nothing was changed.")
+@verb("explain", epilog='example: directrix explain "a doctor of any gender, without a cigarette"')
+def explain(
+    prompts: Annotated[list[str] | None, typer.Argument()] = None,
+    score: Path | None = None,
+    phrases: list[Path] | None = None,
+    reader: str | None = None,
+) -> Result:
+    """Say what is understood of a prompt's responsible wording.
 
+    Which phrases are understood, what each switches on, what the model is given instead, and what was not understood.
+    Nothing is drawn.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Print what is understood of each prompt."""
-    if bool(arguments.prompts) == (arguments.score is not None):
+    Args:
+        prompts (PROMPT): In quotation marks.
+        score: In place of prompts: a CSV file with the columns prompt and expected ('balance:gender;absent:weapon') for
+            precision and recall, and every prompt that is read otherwise.
+        phrases: YAML file of phrases, added to the shipped ones; may be given several times.
+        reader (NAME): An installed reader in place of the grammar, such as a language model.
+    """
+    if bool(prompts) == (score is not None):
         raise DirectrixError(
-            "There is no prompt." if arguments.score is None else "Prompts were given together with '--score'.",
+            "There is no prompt." if score is None else "Prompts were given together with '--score'.",
             "prompts in quotation marks, or '--score FILE'.",
             'directrix explain "a judge of any gender".',
         )
     from directrix.policies.wording.phrases import Phrases
     from directrix.policies.wording.understand import understand
 
-    phrases = Phrases.load(*arguments.phrases)
-    if arguments.score is not None:
+    known = Phrases.load(*phrases or ())
+    if score is not None:
         from directrix.experiments.methods.wording_accuracy import wording
 
-        figures = wording(arguments.score, phrases, arguments.reader)
-        terminal.result(_score(figures), figures, arguments.json)
-        return
-    found = [understand(prompt, phrases, arguments.reader) for prompt in arguments.prompts]
-    data: dict[str, Any] = {"prompts": [_as_json(each) for each in found]}
-    terminal.result("\n\n".join(_as_text(each) for each in found), data, arguments.json)
+        figures = wording(score, known, reader)
+        return Result(_score(figures), figures)
+    found = [understand(prompt, known, reader) for prompt in prompts or ()]
+    return Result("\n\n".join(map(_as_text, found)), {"prompts": [_as_json(each) for each in found]})
 
 
 def _score(figures: Mapping[str, Any]) -> str:
@@ -86,7 +70,7 @@ def _as_json(understanding: Understanding) -> dict[str, Any]:
     return {
         "prompt": understanding.prompt,
         "switches": [asdict(each) for each in understanding.switches],
-        "told": understanding.rewritten,
+        "rewritten_prompt": understanding.rewritten,
         "unknown": list(understanding.unknown),
     }
 
@@ -101,6 +85,6 @@ def _as_text(understanding: Understanding) -> str:
     rows += [(f'"{phrase}"', "not understood, changes nothing") for phrase in understanding.unknown]
     if not rows:
         rows = [("no responsible wording", "changes nothing")]
-    rows.append(("the model is told", f'"{understanding.rewritten}"'))
+    rows.append(("the model is given", f'"{understanding.rewritten}"'))
     width = max(len(row[0]) for row in rows)
     return "\n".join([understanding.prompt, *(f"  {left:{width}}  {right}" for left, right in rows)])

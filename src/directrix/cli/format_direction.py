@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.models.fingerprint import shortened
+from directrix.cli.app import Result
 
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
+
+
+def result(rows: Sequence[tuple[Direction, Path]]) -> Result:
+    """Directions with their files, for people and as JSON."""
+    text = "\n\n".join(as_text(*row) for row in rows)
+    return Result(text, {"directions": [as_json(*row) for row in rows]})
 
 
 def as_json(direction: Direction, path: Path) -> dict[str, Any]:
@@ -29,6 +36,8 @@ def as_json(direction: Direction, path: Path) -> dict[str, Any]:
 
 def as_text(direction: Direction, path: Path) -> str:
     """Return the same for people, one fact a line."""
+    from directrix.models.fingerprint import shortened
+
     strengths = direction.strengths
     shape = " x ".join(map(str, direction.tensor.shape))
     revision = f", revision {direction.model.revision}" if direction.model.revision else ""

@@ -1,61 +1,88 @@
-"""Options that several verbs share, and the reading of their values."""
+"""Options that several verbs share, as types of their parameters, and the reading of their values."""
 
 from __future__ import annotations
 
-import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+import typer
+
+from directrix import checks
 from directrix.errors import OutputError, StrengthError
 
+if TYPE_CHECKING:
+    from directrix.directions.direction import Direction
 
-class ConceptFile(NamedTuple):
-    """A direction's file, here or on the hub (`direction_file` says where it lies), and the strength asked for it;
-    None is the default that the file holds.
-    """
-
-    path: Path
-    strength: float | None
+OptionalPath = TypeVar("OptionalPath", Path, Path | None)
 
 
-def add_model(
-    parser: argparse.ArgumentParser, default: str | None = "emoji", otherwise: str = "the one that the file names"
-) -> None:
-    """Add --model, --device and --dtype; `otherwise` says which model it is without a default."""
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model",
-        default=default,
-        metavar="NAME",
-        help="'emoji' (in the package), a diffusers folder, or a hub name such as "
-        "CompVis/stable-diffusion-v1-4"
-        f" (default: {default or otherwise})",
-    )
-    group.add_argument("--device", metavar="NAME", help="as PyTorch names it (default: the fastest here)")
-    group.add_argument(
-        "--dtype", choices=("float32", "float16", "bfloat16"), help="precision of the weights (default: float32)"
-    )
+def _positive(param: typer.CallbackParam, value: float | None) -> float | None:
+    return None if value is None else checks.number(f"'{param.opts[0]}'", value, above=0)
 
 
-def load_model(arguments: argparse.Namespace) -> Any:
-    """Load the pipeline that --model, --device and --dtype name."""
+def _fraction(param: typer.CallbackParam, value: float) -> float:
+    return checks.fraction(f"'{param.opts[0]}'", value)
+
+
+def _option(text: str, *names: str, least: int | None = None, **more: Any) -> Any:
+    return typer.Option(*names, help=text, min=least, **more)
+
+
+# Kinds, without a help of their own.
+Precision = Literal["float32", "float16", "bfloat16"]
+Count = Annotated[int, typer.Option(min=1)]
+OptionalCount = Annotated[int | None, typer.Option(min=1)]
+CountOrNone = Annotated[int, typer.Option(min=0)]
+Fraction = Annotated[float, typer.Option(callback=_fraction)]
+Word = Annotated[str, typer.Argument()]
+Output = Annotated[Path, typer.Option("--output", "-o")]
+OptionalOutput = Annotated[Path | None, typer.Option("--output", "-o")]
+
+# Options that mean the same in every verb.
+_N = ("--images-per-prompt", "-n")
+_JUDGE = "emoji, clip[:CHECKPOINT], nudenet[:FILE], q16:FILE or hf:OWNER/NAME"
+_MODEL = "'emoji' (in the package), a diffusers folder, or a hub name such as CompVis/stable-diffusion-v1-4."
+DirectionFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="A file that `directrix discover` wrote, or OWNER/NAME[@REVISION].")
+]
+Model = Annotated[str, _option(_MODEL, metavar="NAME")]
+OptionalModel = Annotated[str | None, _option(_MODEL, metavar="NAME")]
+Device = Annotated[str | None, _option("As PyTorch names it. Default: the fastest here.", metavar="NAME")]
+Dtype = Annotated[Precision | None, _option("Precision of the weights. Default: float32.")]
+ImagesPerPrompt = Annotated[int, _option("Images of each prompt.", *_N, least=1)]
+OptionalImagesPerPrompt = Annotated[int | None, _option("Images of each prompt. Default: the run's own.", *_N, least=1)]
+Seed = Annotated[int, _option("The same seed gives the same result; each image has its own from it.", least=0)]
+Steps = Annotated[int | None, _option("Denoising steps. Default: the model's.", least=1)]
+GuidanceScale = Annotated[float | None, _option("Of classifier-free guidance. Default: the model's.")]
+BatchSize = Annotated[int, _option("Images drawn at a time.", least=1)]
+Side = Annotated[int | None, _option("Of the images, in pixels. Default: the model's.", least=1)]
+TrainingImages = Annotated[int | None, _option("Images to learn from. Default: the method's.", least=1)]
+OptimizerSteps = Annotated[int | None, _option("Steps of the optimizer. Default: the method's.", least=1)]
+LearningRate = Annotated[float | None, _option("Of the optimizer. Default: the model's.", callback=_positive)]
+Method = Annotated[
+    str, _option("difference, trajectory, distillation or reconstruction (the paper's).", metavar="NAME")
+]
+Judge = Annotated[str | None, _option(f"{_JUDGE}. Default: one that can see the concept.", metavar="JUDGE")]
+Judges = Annotated[
+    list[str] | None, _option(f"{_JUDGE}; several times. Default: those of the benchmark.", metavar="JUDGE")
+]
+Target = Annotated[list[str] | None, _option("The concept in words: 'a woman'.", metavar="PROMPT")]
+Neutral = Annotated[list[str] | None, _option("The same without it: 'a person'.", metavar="PROMPT")]
+Data = Annotated[
+    str | None, _option("Prompts, where none are shipped: FILE.csv or OWNER/NAME[:FILE.csv].", metavar="TABLE")
+]
+Limit = Annotated[int | None, _option("At most so many prompts, at even distances.", least=1)]
+
+
+def load_model(model: str, device: str | None, dtype: str | None) -> Any:
+    """Loads the pipeline that --model, --device and --dtype name."""
     import torch
 
     from directrix import models
 
-    dtype = getattr(torch, arguments.dtype) if arguments.dtype else None
-    return models.load(arguments.model, arguments.device, dtype)
-
-
-def add_direction(parser: argparse.ArgumentParser, **more: Any) -> None:
-    """Add FILE, which is read with `direction_file`."""
-    parser.add_argument(
-        "files" if more else "file",
-        metavar="FILE",
-        help="a file written by `directrix discover`, or OWNER/NAME[@REVISION] on the hub",
-        **more,
-    )
+    return models.load(model, device, getattr(torch, dtype) if dtype else None)
 
 
 def direction_file(text: str | Path) -> Path:
@@ -65,82 +92,38 @@ def direction_file(text: str | Path) -> Path:
     return hub.locate(text)
 
 
-def add_size(parser: argparse._ActionsContainer) -> None:
-    """Add --height and --width, of images."""
-    for side in ("height", "width"):
-        parser.add_argument(
-            f"--{side}", type=positive_int, metavar="PIXELS", help="of the images (default: the model's)"
-        )
+def strength_of(text: str) -> tuple[Path, float | None]:
+    """Reads FILE[:STRENGTH]: a direction's file, here or on the hub, and its strength; None for the file's own.
 
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add --json."""
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
-
-
-def positive_int(text: str) -> int:
-    """Read a whole number of 1 or more; argparse reports anything else."""
-    return _at_least(1, text)
-
-
-def whole_number(text: str) -> int:
-    """Read a whole number of 0 or more, such as a seed; argparse reports anything else."""
-    return _at_least(0, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Read a finite number above 0; argparse reports anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def share(text: str) -> float:
-    """Read a number from 0 to 1; argparse reports anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
-
-
-def concept_file(text: str) -> ConceptFile:
-    """Read FILE[:STRENGTH]; a colon in the name of a file that exists is its own. Raises StrengthError."""
+    A colon in the name of a file that exists belongs to it. Raises StrengthError.
+    """
     head, colon, tail = text.rpartition(":")
-    if not colon or Path(text).exists():
-        return ConceptFile(Path(text), None)
     # C:\woman.safetensors has a colon and no strength.
-    if len(head) == 1 and tail.startswith(("\\", "/")):
-        return ConceptFile(Path(text), None)
+    drive = len(head) == 1 and tail.startswith(("\\", "/"))
+    if not colon or drive or Path(text).exists():
+        return Path(text), None
     try:
-        strength = float(tail)
+        return Path(head), float(tail)
     except ValueError:
         raise StrengthError(
             f"The strength {tail!r} in {text!r} is not a number.",
             "FILE or FILE:STRENGTH.",
             f"use {head}:1.0 for the calibrated effect, or leave the strength out for the file's default.",
         ) from None
-    return ConceptFile(Path(head), strength)
 
 
-def writable_file(path: Path) -> Path:
-    """Return `path` after making its folder; raise OutputError where a file cannot be written there."""
+def strengths(files: Iterable[tuple[Path, float | None]]) -> dict[Direction, float]:
+    """The directions of files with their strengths, as `strength_of` reads them."""
+    from directrix.directions.direction import Direction
+
+    found = ((Direction.load(direction_file(path)), strength) for path, strength in files)
+    return {each: each.strengths.default if strength is None else strength for each, strength in found}
+
+
+def writable_file(path: OptionalPath) -> OptionalPath:
+    """Returns `path` after making its folder; raises OutputError where a file cannot be written there."""
+    if path is None:
+        return path
     if path.is_dir():
         raise OutputError(f"{path} is a folder.", "a file name.", f"use -o {path / 'name.safetensors'}.")
     folder = writable_folder(path.parent)
@@ -150,7 +133,7 @@ def writable_file(path: Path) -> Path:
 
 
 def writable_folder(path: Path) -> Path:
-    """Return `path` after making the folder; raise OutputError where that, or writing a file in it, fails."""
+    """Returns `path` after making the folder; raises OutputError where that, or writing a file in it, fails."""
     from directrix.generation import manifest
 
     manifest.writable(path)

@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-import argparse
-
-from directrix.cli import options, terminal
-
-
-def add(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the parser."""
-    parser = verbs.add_parser(
-        "push",
-        help="put a direction on the Hugging Face hub, with a model card",
-        description="Upload a direction's file with a model card made from what it says, its measured figures among "
-        "it, and the picture that `directrix card` wrote beside it. The token is that of `hf auth login` or HF_TOKEN.",
-        epilog="example: directrix push woman.safetensors me/woman; directrix generate --concept me/woman ...",
-    )
-    options.add_direction(parser)
-    parser.add_argument("repository", metavar="OWNER/NAME", help="made where there is none")
-    parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to (default: the main one)")
-    parser.add_argument("--private", action="store_true", default=None, help="if the repository is made")
-    parser.add_argument("--message", metavar="TEXT", help="of the commit")
-    parser.add_argument("--license", metavar="NAME", help="for the model card, such as apache-2.0")
-    parser.add_argument("--no-card", action="store_true", help="leave README.md as it is on the hub")
-    options.add_json(parser)
-    parser.set_defaults(run=run, after_interrupt="The commit is there or not; it holds all files or none.")
+from directrix.cli import options
+from directrix.cli.app import Result, verb
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Upload it and print the address of the commit."""
+@verb(
+    "push",
+    "The commit is there or not; it has all files or none.",
+    "example: directrix push woman.safetensors me/woman; directrix generate --direction me/woman ...",
+)
+def push(
+    file: options.DirectionFile,
+    repository: options.Word,
+    revision: str | None = None,
+    private: bool = False,
+    message: str | None = None,
+    license: str | None = None,
+    no_card: bool = False,
+) -> Result:
+    """Put a direction on the Hugging Face hub, with a model card.
+
+    The card is made from what the file says, its measured figures among it, and the image that `directrix card` wrote
+    beside it. The token is that of `hf auth login` or HF_TOKEN.
+
+    Args:
+        repository (OWNER/NAME): Made where there is none.
+        revision (BRANCH): Branch to commit to. Default: the main one.
+        private: Make the repository private, if it is made.
+        message: Of the commit.
+        license (NAME): For the model card, such as apache-2.0.
+        no_card: Leave README.md as it is on the hub.
+    """
     from directrix.directions.direction import Direction
 
-    file = options.direction_file(arguments.file)
-    picture = file.with_suffix(".png")
-    url = Direction.load(file).push_to_hub(
-        arguments.repository,
-        revision=arguments.revision,
-        private=arguments.private,
-        message=arguments.message,
-        license=arguments.license,
-        card=not arguments.no_card,
-        picture=picture.read_bytes() if picture.is_file() else None,
+    path = options.direction_file(file)
+    image = path.with_suffix(".png")
+    url = Direction.load(path).push_to_hub(
+        repository,
+        revision=revision,
+        private=private or None,
+        message=message,
+        license=license,
+        card=not no_card,
+        picture=image.read_bytes() if image.is_file() else None,
     )
-    terminal.result(
-        f"{arguments.file} is in {arguments.repository}: {url}",
-        {"repository": arguments.repository, "commit": url},
-        arguments.json,
-    )
+    return Result(f"{file} is in {repository}: {url}", {"repository": repository, "commit": url})

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from directrix.cli import options, terminal
+import typer
+
+from directrix.cli import options
+from directrix.cli.app import Result, verb
 from directrix.errors import DirectrixError
 
 TABLES = "tables"
 
 
-def add(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the parser."""
-    parser = verbs.add_parser(
-        "report",
-        help="make the page of an evaluation, or write measured tables into Markdown files",
-        usage="directrix report RUN [-o FILE] [--json]\n       directrix report tables [FILE ...] [--results DIR] "
-        "[--check] [--json]",
-        description="RUN: write RUN/index.html, one page with all figures and some pictures of the evaluation in that "
-        "folder. tables: bring the tables of README and docs up to date with results/*.json.",
-    )
-    parser.add_argument("what", metavar="RUN", help="folder of an evaluation; or the word: tables")
-    parser.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="tables: Markdown files (default: README.md)"
-    )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="RUN: the page (default: RUN/index.html)")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="tables: default: results")
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="tables: write nothing, list the files that are out of date, and fail where there are any",
-    )
-    options.add_json(parser)
-    parser.set_defaults(run=run, after_interrupt="Every file is whole: old or new.")
+@verb(
+    "report",
+    "Every file is whole: old or new.",
+    "examples: directrix report run; directrix report tables README.md --check",
+)
+def report(
+    what: options.Word,
+    files: Annotated[list[Path] | None, typer.Argument()] = None,
+    output: options.OptionalOutput = None,
+    results: Path | None = None,
+    check: bool = False,
+) -> Result:
+    """Make the page of an evaluation, or write measured tables into Markdown files.
 
+    RUN: write RUN/index.html, one page with all figures and some images of the evaluation in that folder. tables: bring
+    the tables of README and docs up to date with results/*.json.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write the page or the tables."""
-    if arguments.what == TABLES:
-        _refuse(arguments.output is not None, "'-o' goes with a run, not with 'tables'")
-        _tables(arguments)
-        return
-    _refuse(bool(arguments.files), "Several files go with 'tables', not with a run")
-    _refuse(arguments.check or arguments.results is not None, "'--check' and '--results' go with 'tables'")
-    output = None if arguments.output is None else options.writable_file(arguments.output)
-    from directrix.measurement.reports.page import report
+    Args:
+        what (RUN): Folder of an evaluation; or the word: tables.
+        files: tables: Markdown files. Default: README.md.
+        output: RUN: the page. Default: RUN/index.html.
+        results (DIR): tables: folder of the figures. Default: results.
+        check: tables: write nothing, list the files that are out of date, and fail where there are any.
+    """
+    if what == TABLES:
+        _refuse(output is not None, "'-o' goes with a run, not with 'tables'")
+        return _tables(files or [Path("README.md")], results or Path("results"), check)
+    _refuse(bool(files), "Several files go with 'tables', not with a run")
+    _refuse(check or results is not None, "'--check' and '--results' go with 'tables'")
+    output = options.writable_file(output)
+    from directrix.measurement.reports import page
 
-    path = str(report(Path(arguments.what), output))
-    terminal.result(path, {"page": path}, arguments.json)
+    path = str(page.report(Path(what), output))
+    return Result(path, {"page": path})
 
 
 def _refuse(wrong: bool, why: str) -> None:
@@ -56,19 +55,16 @@ def _refuse(wrong: bool, why: str) -> None:
         raise DirectrixError(f"{why}.", "directrix report RUN, or directrix report tables FILE ...", "--help")
 
 
-def _tables(arguments: argparse.Namespace) -> None:
-    """Write the tables and list the files that changed."""
+def _tables(files: list[Path], results: Path, check: bool) -> Result:
+    """Writes the tables and lists the files that changed."""
     from directrix.experiments.tables import tables
 
-    files = arguments.files or [Path("README.md")]
-    results = arguments.results or Path("results")
-    changed = [str(file) for file in tables(files, results, check=arguments.check)]
-    word = "out of date" if arguments.check else "written"
+    changed = [str(file) for file in tables(files, results, check=check)]
+    word = "out of date" if check else "written"
     text = "\n".join(f"{word}: {file}" for file in changed) or "every table is up to date"
-    terminal.result(text, {word.replace(" ", "_"): changed}, arguments.json)
-    if arguments.check and changed:
-        raise DirectrixError(
-            f"{len(changed)} of {len(files)} files do not show what was measured last.",
-            "tables as they are written from the results.",
-            "the same command without --check.",
-        )
+    failure = DirectrixError(
+        f"{len(changed)} of {len(files)} files do not show what was measured last.",
+        "tables as they are written from the results.",
+        "the same command without --check.",
+    )
+    return Result(text, {word.replace(" ", "_"): changed}, failure if check and changed else None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any
 
 from directrix.cli import options, terminal
+from directrix.cli.app import Result, verb
 from directrix.errors import ConceptError
 
 if TYPE_CHECKING:
@@ -13,57 +13,48 @@ if TYPE_CHECKING:
     from directrix.models.identity import Site
 
 
-def add(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the parser."""
-    parser = verbs.add_parser(
-        "sites",
-        help="list where a model can be steered",
-        description="List the sites of a model: name, channels, layout, and the default. With --rank, find out on a "
-        "few of the model's own trajectories which of them moves its predictions furthest towards a concept, for the "
-        "size of what is added.",
-        epilog='example: directrix sites --rank --target "a woman" --neutral "a person"',
-    )
-    parser.add_argument("--rank", action="store_true", help="rank sites for a concept")
-    parser.add_argument("--target", action="append", metavar="PROMPT", help='the concept in words, "a woman"')
-    parser.add_argument("--neutral", action="append", metavar="PROMPT", help='the same without it, "a person"')
-    parser.add_argument(
-        "--site",
-        action="append",
-        metavar="NAME",
-        help="a site to rank, also one that is not listed; may be given several times (default: blocks spread over "
-        "the model)",
-    )
-    parser.add_argument("--images", type=options.positive_int, default=2, metavar="N", help="trajectories (default: 2)")
-    parser.add_argument(
-        "--steps", type=options.positive_int, metavar="N", help="denoising steps (default: the model's)"
-    )
-    options.add_size(parser)
-    parser.add_argument("--seed", type=options.whole_number, default=0, help="0 unless given")
-    options.add_model(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run, after_interrupt="Nothing was changed.")
+@verb("sites", epilog='example: directrix sites --rank --target "a woman" --neutral "a person"')
+def sites(
+    rank: bool = False,
+    target: options.Target = None,
+    neutral: options.Neutral = None,
+    site: list[str] | None = None,
+    images: options.Count = 2,
+    num_inference_steps: options.Steps = None,
+    height: options.Side = None,
+    width: options.Side = None,
+    seed: options.Seed = 0,
+    model: options.Model = "emoji",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+) -> Result:
+    """List where a model can be steered.
 
+    Each site with name, channels, layout, and which one is the default. With --rank, find out on a few of the model's
+    own trajectories which of them moves its predictions furthest towards a concept, for the size of what is added.
 
-def run(arguments: argparse.Namespace) -> None:
-    """List or rank."""
-    ranking = bool(arguments.rank)
-    if ranking and not (arguments.target and arguments.neutral):
+    Args:
+        rank: Rank sites for a concept.
+        site (NAME): A site to rank, also one that is not listed; several times. Default: blocks spread over the model.
+        images: Images to compare the sites on.
+    """
+    if rank and not (target and neutral):
         raise ConceptError(
             "Sites can only be ranked for a concept.",
             "prompts with it and without it.",
             '--target "a woman" --neutral "a person".',
         )
-    if not ranking and (arguments.target or arguments.neutral or arguments.site):
+    if not rank and (target or neutral or site):
         raise ConceptError("A concept or site was given, but nothing to do with it.", "--rank.", "--rank.")
-    pipeline = options.load_model(arguments)
+    pipeline = options.load_model(model, device, dtype)
 
     from directrix import models
     from directrix.models import sites
 
     facts = models.facts(pipeline)
-    default, model = sites.find(pipeline, facts.site).name, facts.identity.name
-    size = models.image_size(pipeline, arguments.height, arguments.width)
-    if not ranking:
+    default, name = sites.find(pipeline, facts.site).name, facts.identity.name
+    size = models.image_size(pipeline, height, width)
+    if not rank:
         latents = facts.latent_shape
         if size["height"] and size["width"]:
             scale = pipeline.vae_scale_factor
@@ -73,20 +64,18 @@ def run(arguments: argparse.Namespace) -> None:
             # A card may name one that is no block.
             found.insert(0, sites.find(pipeline, default))
         rows = [_row(pipeline, each, default, latents) for each in found]
-        terminal.result(_listing(model, rows), {"model": model, "sites": rows}, arguments.json)
-        return
+        return Result(_listing(name, rows), {"model": name, "sites": rows})
 
     from directrix.concept import Concept
     from directrix.discovery.settings import Sampling
     from directrix.discovery.site_search import search_sites
-    from directrix.progress import bars
 
-    concept = Concept.of("concept", arguments.target, arguments.neutral)
     call = size if size["height"] else None
-    sampling = Sampling(arguments.images, num_inference_steps=arguments.steps, call=call)
-    ranked = search_sites(pipeline, concept, arguments.site, sampling=sampling, seed=arguments.seed, progress=bars)
-    data = {"model": model, "default": default, "ranked": [each.as_dict() for each in ranked]}
-    terminal.result(_ranking(ranked, default), data, arguments.json)
+    sampling = Sampling(images, num_inference_steps=num_inference_steps, call=call)
+    concept = Concept.of("concept", target, neutral)
+    ranked = search_sites(pipeline, concept, site, sampling=sampling, seed=seed, progress=terminal.progress())
+    data = {"model": name, "default": default, "ranked": [each.as_dict() for each in ranked]}
+    return Result(_ranking(ranked, default), data)
 
 
 def _row(pipeline: Any, site: Site, default: str, latents: tuple[int, int, int]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def discover(output, *more):
 
 
 def generate(output, *more):
-    return ["generate", "--prompt", "a pilot", "--steps", "1", "-o", output, *more]
+    return ["generate", "--prompt", "a pilot", "--num-inference-steps", "1", "-o", output, *more]
 
 
 def test_unknown_model(refused, tmp_path):
@@ -60,7 +60,7 @@ def test_a_judge_that_is_missing_is_told_before_the_discovery(refused, model, tm
     from directrix.errors import ModelError
     from directrix.measurement.calibration import target
 
-    def missing(*_):
+    def missing(*_, **__):
         raise ModelError("There is no CLIP here.")
 
     monkeypatch.setattr(target, "judge_for", missing)
@@ -91,12 +91,12 @@ def test_empty_prompt_of_a_picture(refused, tmp_path):
 
 @pytest.mark.parametrize("strength", ["strong", "", "1,5"])
 def test_strength_that_is_no_number(refused, woman, tmp_path, strength):
-    assert "not a number" in refused(*generate(tmp_path / "out", "--concept", f"{woman}:{strength}"))
+    assert "not a number" in refused(*generate(tmp_path / "out", "--direction", f"{woman}:{strength}"))
 
 
 @pytest.mark.parametrize("strength", ["nan", "inf"])
 def test_strength_that_is_not_finite(refused, model, woman, tmp_path, strength):
-    said = refused(*generate(tmp_path / "out", "--model", model, "--concept", f"{woman}:{strength}"))
+    said = refused(*generate(tmp_path / "out", "--model", model, "--direction", f"{woman}:{strength}"))
     assert strength in said
 
 
@@ -106,7 +106,7 @@ def test_truncated_file(refused, woman, tmp_path, share):
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(data[: int(share * len(data))])
     assert "cut.safetensors" in refused("inspect", cut)
-    assert "cut.safetensors" in refused(*generate(tmp_path / "out", "--concept", cut))
+    assert "cut.safetensors" in refused(*generate(tmp_path / "out", "--direction", cut))
 
 
 def test_foreign_files(refused, tmp_path):
@@ -125,7 +125,7 @@ def test_foreign_files(refused, tmp_path):
 def test_direction_of_another_model(refused, model, make_direction, other_pipeline, tmp_path):
     path = tmp_path / "foreign.safetensors"
     make_direction("foreign", of=other_pipeline).save(path)
-    assert "foreign" in refused(*generate(tmp_path / "out", "--model", model, "--concept", path))
+    assert "foreign" in refused(*generate(tmp_path / "out", "--model", model, "--direction", path))
     assert not list((tmp_path / "out").glob("*.png"))
 
 
@@ -145,29 +145,56 @@ def test_checkpoint_of_other_settings_is_kept(refused, model, tmp_path):
     folder = tmp_path / "woman.safetensors.checkpoint"
     folder.mkdir()
     (folder / "settings.json").write_text(json.dumps({"seed": 7}))
-    said = refused(*discover(output, "--model", model, "--images", "2", "--steps", "1"))
+    said = refused(*discover(output, "--model", model, "--training-images", "2", "--optimizer-steps", "1"))
     assert "other settings" in said
     assert json.loads((folder / "settings.json").read_text()) == {"seed": 7}
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "part"),
     [
-        ["generate", "--prompt", "a pilot", "-o", "out", "-n", "0"],
-        ["generate", "--prompt", "a pilot", "-o", "out", "--start", "2"],
-        ["generate", "--prompt", "a pilot", "-o", "out", "--seed", "-1"],
-        ["demo", "--seed", "1.5"],
-        ["discover", "--neutral", "a person", "-o", "w.safetensors", "--steps", "many"],
-        ["discover", "--neutral", "a person", "-o", "w.safetensors", "--learning-rate", "nan"],
-        ["paint"],
-        [],
+        (["generate", "--prompt", "a pilot", "-o", "out", "-n", "0"], "--images-per-prompt"),
+        (["generate", "--prompt", "a pilot", "-o", "out", "--start", "2"], "'--start' is 2.0. Expected: a number"),
+        (["generate", "--prompt", "a pilot", "-o", "out", "--start", "nan"], "'--start' is nan."),
+        (["generate", "--prompt", "a pilot", "-o", "out", "--seed", "-1"], "--seed"),
+        (["generate", "--prompt", "a pilot"], "Missing option '--output'"),
+        (["generate", "--prompt", "a pilot", "-o", "out", "--branch", "both?"], "--branch"),
+        (["generate", "--prompt"], "--prompt"),
+        (["demo", "--seed", "1.5"], "--seed"),
+        (["demo", "out"], "unexpected extra argument"),
+        (["discover", "--neutral", "a person", "-o", "w", "--optimizer-steps", "many"], "--optimizer-steps"),
+        (["discover", "--neutral", "a person", "-o", "w", "--learning-rate", "nan"], "'--learning-rate' is nan."),
+        (["bench"], "Missing command"),
+        ([], "Missing command"),
     ],
 )
-def test_usage_errors_leave_with_2(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(command)
-    assert stop.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+def test_usage_errors_leave_with_2(command, part, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith(" ".join(["directrix", *command[:1]]) + ": ") and part in line
+    assert said.out == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "verb", "part"),
+    [
+        (["genrate", "--prompt", "a pilot"], "genrate", "There is no verb 'genrate'"),
+        (["genrate"], "genrate", "did you mean 'generate'?"),
+        (["world", "pth"], "world pth", "did you mean 'path'?"),
+        (["gage"], "gage", "There is no verb 'gage'"),
+        (["generate", "--direktion", "w.safetensors"], "generate", "did you mean '--direction'?"),
+        # Today's name is offered, also for what looks like the old one.
+        (["generate", "--concpt", "w.safetensors"], "generate", "'--concpt'. Try: did you mean '--direction'?"),
+        (["bench", "model", "--konfig", "sd14"], "bench model", "did you mean '--config'?"),
+        (["generate", "--xyzzy"], "generate", "`directrix generate --help` lists them"),
+    ],
+)
+def test_the_nearest_verb_or_option_is_named(command, verb, part, capsys):
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"directrix {verb}: ") and part in line
 
 
 def test_an_unexpected_error_is_not_hidden(monkeypatch, woman):

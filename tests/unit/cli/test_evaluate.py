@@ -57,7 +57,18 @@ def run(model, clip, tmp_path, capsys):
     """Runs `directrix evaluate` with the tiny model and CLIP, and returns what it printed as JSON."""
 
     def start(benchmark, *more, judge=None):
-        command = ["evaluate", benchmark, "--model", model, "--steps", "1", "-o", tmp_path / "run", "--json", *more]
+        command = [
+            "evaluate",
+            benchmark,
+            "--model",
+            model,
+            "--num-inference-steps",
+            "1",
+            "-o",
+            tmp_path / "run",
+            "--json",
+            *more,
+        ]
         command += ["--judge", judge or f"clip:{clip}"]
         code = main([str(part) for part in command])
         said = capsys.readouterr()
@@ -90,7 +101,7 @@ def test_winobias_with_a_direction_and_the_page(run, make_direction, tmp_path, c
     woman = tmp_path / "woman.safetensors"
     make_direction("woman").save(woman)
     methods = ["--method", "none", "--method", f"{woman}:0.5", "--method", f"strong <b>={woman}:3"]
-    summary = run("winobias", *methods, "--limit", "4", "--images", "2")
+    summary = run("winobias", *methods, "--limit", "4", "--images-per-prompt", "2")
     assert list(summary["methods"]) == ["none", "woman 0.5", "strong <b>"]
     assert summary["compared_to"] == "none"
     ours = summary["methods"]["strong <b>"]
@@ -121,7 +132,9 @@ def test_a_policy_is_a_method(run, make_direction, tmp_path):
     for seed, name in enumerate(("woman", "man")):
         make_direction(name, seed).save(tmp_path / "directions" / f"{name}.safetensors")
     (tmp_path / "fair.yaml").write_text("directions: [directions/]\nfair: {gender: uniform}\n")
-    summary = run("winobias", "--method", "none", "--method", tmp_path / "fair.yaml", "--limit", "2", "--images", "4")
+    summary = run(
+        "winobias", "--method", "none", "--method", tmp_path / "fair.yaml", "--limit", "2", "--images-per-prompt", "4"
+    )
     assert list(summary["methods"]) == ["none", "fair"]
     lines = (tmp_path / "run" / "manifest.jsonl").read_text().splitlines()
     assigned = [row["assigned"]["gender"] for row in map(json.loads, lines) if row["method"] == "fair"]
@@ -136,7 +149,7 @@ def test_coco_against_a_folder_of_pictures(run, tmp_path):
     reference.mkdir()
     for shade in range(5):
         Image.new("RGB", (20, 16), (40 * shade, 80, 200 - 30 * shade)).save(reference / f"{shade}.png")
-    summary = run("coco", "--data", table, "--reference", reference, "--images", "2")
+    summary = run("coco", "--data", table, "--reference", reference, "--images-per-prompt", "2")
     ours = summary["methods"]["none"]
     assert ours["fid"]["value"] > 0 and ours["fid"]["low"] <= ours["fid"]["value"] <= ours["fid"]["high"]
     assert {"kid", "clip_score"} <= set(ours)
@@ -202,7 +215,18 @@ def test_the_first_judge_that_knows_an_attribute_gives_it(pipeline, clip, tmp_pa
 
 
 def test_the_table_for_people(model, clip, tmp_path, capsys):
-    command = ["evaluate", "winobias", "--model", model, "--judge", f"clip:{clip}", "--limit", "2", "--steps", "1"]
+    command = [
+        "evaluate",
+        "winobias",
+        "--model",
+        model,
+        "--judge",
+        f"clip:{clip}",
+        "--limit",
+        "2",
+        "--num-inference-steps",
+        "1",
+    ]
     assert main([str(part) for part in [*command, "-o", tmp_path / "run"]]) == 0
     said = capsys.readouterr().out
     assert re.search(r"deviation_ratio_gender +\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", said)
@@ -211,7 +235,7 @@ def test_the_table_for_people(model, clip, tmp_path, capsys):
 
 def test_benchmarks_are_listed(capsys):
     assert main(["benchmarks"]) == 0
-    assert "200 prompts x 10 pictures (100 plain, 100 successful)" in capsys.readouterr().out
+    assert "200 prompts x 10 images (100 plain, 100 successful)" in capsys.readouterr().out
     assert main(["benchmarks", "--json"]) == 0
     listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)["benchmarks"]}
     assert listed["winobias"]["prompts"] == 360 and listed["i2p"]["prompts"] == 0

@@ -16,7 +16,7 @@ def test_every_phrase_is_shown_with_what_it_switches_on(capsys):
         '"diverse" evens gender, evens skin tone',
         '"knives" keeps out weapon',
         '"hats" not understood, changes nothing',
-        'the model is told "a group of chefs, no hats"',
+        'the model is given "a group of chefs, no hats"',
     ]
     assert "no responsible wording" in second and '"a pilot"' in second
 
@@ -25,7 +25,7 @@ def test_json_has_the_places_of_the_phrases(capsys):
     prompt = "men and women without beer"
     assert main(["explain", prompt, "--json"]) == 0
     (data,) = json.loads(capsys.readouterr().out)["prompts"]
-    assert data["prompt"] == prompt and data["told"] == "people" and data["unknown"] == []
+    assert data["prompt"] == prompt and data["rewritten_prompt"] == "people" and data["unknown"] == []
     assert [(each["kind"], each["name"]) for each in data["switches"]] == [("balance", "gender"), ("absent", "alcohol")]
     for each in data["switches"]:
         assert prompt[each["start"] : each["end"]] == each["phrase"]
@@ -53,9 +53,9 @@ def test_a_list_of_prompts_is_scored_and_misread_ones_are_shown(tmp_path, capsys
     rows = ["a pilot of any gender,balance:gender", "a quiet lake,", "a frobnicated judge,absent:weapon"]
     path.write_text("\n".join(["prompt,expected", *rows]), encoding="utf-8")
     assert main(["explain", "--score", str(path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["precision"]["value"] == 1.0 and told["recall"]["value"] == 0.5 and told["silent"]["n"] == 1
-    assert told["wrong"] == [{"prompt": "a frobnicated judge", "missed": ["absent:weapon"], "extra": []}]
+    data = json.loads(capsys.readouterr().out)
+    assert data["precision"]["value"] == 1.0 and data["recall"]["value"] == 0.5 and data["silent"]["n"] == 1
+    assert data["wrong"] == [{"prompt": "a frobnicated judge", "missed": ["absent:weapon"], "extra": []}]
     assert main(["explain", "--score", str(path)]) == 0
     assert "recall     0.500" in capsys.readouterr().out
 

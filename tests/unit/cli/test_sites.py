@@ -30,7 +30,7 @@ def test_sites_are_listed_with_shapes_and_the_default(model: list[str], capsys: 
 
 
 def test_sites_are_ranked(model: list[str], capsys: pytest.CaptureFixture[str]):
-    words = ["--rank", "--target", "a woman", "--neutral", "a person", "--steps", "2", "--images", "1"]
+    words = ["--rank", "--target", "a woman", "--neutral", "a person", "--num-inference-steps", "2", "--images", "1"]
     assert main(["sites", *model, *words, "--site", "mid_block", "--site", "down_blocks.1", "--json"]) == 0
     ranked = json.loads(capsys.readouterr().out)["ranked"]
     assert {each["site"]["name"] for each in ranked} == {"mid_block", "down_blocks.1"}
@@ -51,7 +51,7 @@ def test_other_sizes_of_images(model: list[str], capsys: pytest.CaptureFixture[s
         seen.append(tuple(arguments[0].states[-1].shape[-2:]))
 
     monkeypatch.setattr(trajectories.Recording, "draw", draw)
-    words = ["--rank", "--target", "a woman", "--neutral", "a person", "--steps", "2", "--images", "1"]
+    words = ["--rank", "--target", "a woman", "--neutral", "a person", "--num-inference-steps", "2", "--images", "1"]
     assert main(["sites", *model, *words, "--site", "mid_block", "--width", "32", "--json"]) == 0
     assert set(seen) == {(8, 16)}
 
@@ -65,10 +65,10 @@ def test_half_a_request_is_refused(model: list[str], words: list[str], message: 
 def test_a_site_that_a_card_names_is_listed_as_the_default(
     model: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    from directrix import models
+    from directrix.models import model_facts
 
     inner = "up_blocks.0.resnets.0"
-    monkeypatch.setattr(models, "cards", lambda: {"tiny": {"site": inner}})
+    monkeypatch.setattr(model_facts, "cards", lambda: {"tiny": {"site": inner}})
     assert main(["sites", *model, "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["sites"]}
     assert [name for name, row in rows.items() if row["default"]] == [inner]

@@ -1,6 +1,7 @@
 """The command line on a tiny random model: every verb does its work, and says it as text and as JSON."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from directrix import progress
-from directrix.cli import main, options, parser
+from directrix.cli import VERBS, main, old_spellings, options, parser
 from directrix.directions.direction import Direction
 
-QUICK = ["--images", "4", "--steps", "6", "--batch-size", "2", "--learning-rate", "0.1"]
+QUICK = ["--training-images", "4", "--optimizer-steps", "6", "--batch-size", "2", "--learning-rate", "0.1"]
 
 
 @pytest.fixture(scope="module")
@@ -61,43 +62,128 @@ def woman(pipeline, tmp_path_factory):
     return path
 
 
+HEAVY = {
+    "torch",
+    "diffusers",
+    "transformers",
+    "numpy",
+    "PIL",
+    "yaml",
+    "pydantic",
+    "rich",
+    "scipy",
+    "matplotlib",
+    "jinja2",
+}
+COMMANDS = (
+    *(name for name in VERBS if name not in ("bench", "world")),
+    *("bench occupations", "bench discovery", "bench evaluation", "bench model"),
+    *("world path", "world report", "world renders", "world train", "world fetch"),
+)
+
+
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from directrix.cli import parser; parser().format_help();"
-        "heavy = {'torch', 'diffusers', 'transformers', 'numpy', 'PIL', 'yaml'};"
-        "print(sorted(heavy & set(sys.modules)))"
+        "import sys; from directrix.cli import main\n"
+        f"for words in ['', *{COMMANDS!r}]: assert main([*words.split(), '--help']) == 0\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_every_verb_has_help(capsys):
-    for verb in (
-        *("discover", "generate", "policy", "explain", "inspect", "card", "demo", "benchmarks", "evaluate"),
-        "reproduce",
-        *(
-            "bench occupations",
-            "bench discovery",
-            "bench evaluation",
-            "world renders",
-            "world path",
-            "world report",
-            "world train",
-            "world fetch",
-            "report tables",
-        ),
-    ):
-        with pytest.raises(SystemExit) as stop:
-            parser().parse_args([*verb.split(), "--help"])
-        assert stop.value.code == 0
-        assert "--json" in capsys.readouterr().out
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_verb_has_help(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--json" in said and f"directrix {command} " in said
+    verb = parser()
+    for word in command.split():
+        verb = verb.commands[word]
+    for parameter in verb.params:
+        assert parameter.help and parameter.help[-1] == ".", parameter.name
 
 
 def test_version(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--version"])
-    assert stop.value.code == 0
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("directrix ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_verbs_and_options(shell):
+    def directrix(**variables):
+        code = "import sys; from directrix.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables})
+
+    script = directrix(_DIRECTRIX_COMPLETE=f"source_{shell}")
+    assert script.returncode == 0 and "_DIRECTRIX_COMPLETE" in script.stdout and "directrix" in script.stdout
+    if shell == "bash":
+        words = {"COMP_WORDS": "directrix gen", "COMP_CWORD": "1", "_DIRECTRIX_COMPLETE": "complete_bash"}
+        assert directrix(**words).stdout.split() == ["generate"]
+        words |= {"COMP_WORDS": "directrix generate --dir", "COMP_CWORD": "2"}
+        assert directrix(**words).stdout.split() == ["--direction"]
+
+
+OLD = [(verb, old, new) for verb, names in old_spellings.OPTIONS.items() for old, new in names.items()]
+
+
+@pytest.mark.parametrize(("verb", "old", "new"), OLD)
+def test_old_options_are_those_of_today_and_say_so(verb, old, new, capsys):
+    assert main([*verb.split(), "--help"]) == 0
+    said = capsys.readouterr().out
+    assert f"{new} " in said and f"{old} " not in said.replace("  -n,", "")
+    # The option takes a value, and `=` goes with it.
+    assert main([*verb.split(), f"{old}=?", "--help"]) == 0
+    assert f"'{old}' is now called '{new}'" in capsys.readouterr().err
+
+
+def test_an_old_verb_works_and_says_so(capsys):
+    assert main(["gauge", "--help"]) == 0
+    said = capsys.readouterr()
+    assert "directrix fit-probe " in said.out and "'gauge' is now called 'fit-probe'" in said.err
+
+
+def test_old_spellings_draw_as_today_s(model, woman, tmp_path, capsys):
+    command = ["generate", "--model", str(model), "--prompt", "a pilot"]
+    assert main([*command, "-o", str(tmp_path / "new"), "--num-inference-steps", "2", "--direction", str(woman)]) == 0
+    assert "is now called" not in capsys.readouterr().err
+    assert main([*command, "-o", str(tmp_path / "old"), "--steps", "2", "--concept", str(woman)]) == 0
+    said = capsys.readouterr().err
+    assert "'--steps' is now called '--num-inference-steps'" in said
+    assert "'--concept' is now called '--direction'" in said
+    new, old = (sorted((tmp_path / folder).glob("*.png")) for folder in ("new", "old"))
+    assert new and [each.read_bytes() for each in new] == [each.read_bytes() for each in old]
+
+
+def test_what_stands_behind_two_hyphens_is_no_option(capsys):
+    assert main(["explain", "--", "--steps"]) == 0
+    assert old_spellings.modern(["generate", "--", "--steps"], []) == ["generate", "--", "--steps"]
+
+
+def test_quiet_says_only_what_is_wrong(model, woman, tmp_path, capsys):
+    command = [
+        "generate",
+        "--model",
+        str(model),
+        "--prompt",
+        "a pilot",
+        "--num-inference-steps",
+        "2",
+        "-o",
+        str(tmp_path),
+    ]
+    assert main(["-q", *command]) == 0
+    said = capsys.readouterr()
+    assert "Drawing" not in said.err and "drawn now" not in said.err and "1 images in" in said.out
+    assert main(["-q", "inspect", str(tmp_path / "absent")]) == 2
+    assert "directrix inspect: " in capsys.readouterr().err
+
+
+def test_verbose_says_where_an_error_arose(tmp_path, capsys):
+    assert main(["-v", "inspect", str(tmp_path / "absent")]) == 2
+    said = capsys.readouterr().err
+    assert "directrix inspect: " in said and "Traceback" in said
 
 
 def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path, capsys):
@@ -108,7 +194,7 @@ def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path,
     assert data["name"] == "woman" and data["file"] == str(output)
     assert data["recipe"]["method"] == "reconstruction"
     assert data["recipe"]["steps"] == 6
-    assert "reconstruction: 4 pictures, 6 steps, 2 pictures a step, learning rate 0.1" in said.err
+    assert "reconstruction: 4 images, 6 steps, 2 images a step, learning rate 0.1" in said.err
     assert Direction.load(output).norm() == pytest.approx(data["norm"], abs=1e-3)
     assert [path.name for path in output.parent.iterdir()] == ["woman.safetensors"]
 
@@ -123,16 +209,16 @@ def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_pa
         def label(self, images):
             return [{"gender": Verdict("male", 1.0)} for _ in images]
 
-    monkeypatch.setattr(target_labels, "judge_for", lambda *_: (Blind(), None))
+    monkeypatch.setattr(target_labels, "judge_for", lambda *_, **__: (Blind(), None))
     output = tmp_path / "woman.safetensors"
     command = ["discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"]
-    assert main([*command, "--images", "2", "-o", str(output)]) == 3
+    assert main([*command, "--training-images", "2", "-o", str(output)]) == 3
     said = capsys.readouterr()
     assert "No effect" in said.err and "Traceback" not in said.err
     # What was found is kept: whoever knows better can still use it.
     retained = Direction.load(output)
     # Other settings, as the message advises, start anew.
-    assert main([*command, "--images", "4", "-o", str(output)]) == 3
+    assert main([*command, "--training-images", "4", "-o", str(output)]) == 3
     assert retained.recipe["method"] == "difference" and "calibration" not in retained.provenance
     assert retained.recipe["command"].startswith("directrix discover --model ")
 
@@ -142,7 +228,7 @@ def test_discover_takes_the_shared_part_out_of_opposites(model, tmp_path):
     for name, target, opposite in (("w", "a woman", "a man"), ("m", "a man", "a woman")):
         files[name] = tmp_path / f"{name}.safetensors"
         command = ["discover", "--model", str(model), "--target", target, "--neutral", "a person"]
-        options = ["--opposite", opposite, "--images", "2", "--no-calibration", "-o", str(files[name])]
+        options = ["--opposite", opposite, "--training-images", "2", "--no-calibration", "-o", str(files[name])]
         assert main([*command, *options]) == 0
     found = {name: Direction.load(path) for name, path in files.items()}
     assert found["w"].cosine(found["m"]) == pytest.approx(-1.0, abs=1e-3)
@@ -150,10 +236,10 @@ def test_discover_takes_the_shared_part_out_of_opposites(model, tmp_path):
 
 
 def test_discover_writes_a_file_for_each_value_of_an_attribute(model, tmp_path, capsys):
-    command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--training-images", "2"]
     assert main([*command, "--no-calibration", "--json", "-o", str(tmp_path)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in told["directions"]] == ["woman", "man"]
+    data = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in data["directions"]] == ["woman", "man"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["man.safetensors", "woman.safetensors"]
     woman, man = (Direction.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man"))
     assert woman.cosine(man) == pytest.approx(-1.0, abs=1e-3)
@@ -178,9 +264,9 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
         return direction.with_(provenance={**direction.provenance, "calibration": {"target_label": MALE}})
 
     MALE = {"attribute": "gender", "label": "male", "present": True}
-    monkeypatch.setattr(target_labels, "judge_for", lambda *_: (None, None))
+    monkeypatch.setattr(target_labels, "judge_for", lambda *_, **__: (None, None))
     monkeypatch.setattr(calibration, "calibrate", calibrate)
-    command = ["discover", "--model", str(model), "--attribute", "gender", "--images", "2"]
+    command = ["discover", "--model", str(model), "--attribute", "gender", "--training-images", "2"]
     assert main([*command, "-o", str(tmp_path)]) == 3
     assert "No effect of 'woman'" in capsys.readouterr().err
     retained = {name: Direction.load(tmp_path / f"{name}.safetensors") for name in ("woman", "man")}
@@ -188,14 +274,14 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
 
 
 def test_discover_says_which_defaults_it_uses():
-    from directrix.cli.discover.common import announcement
+    from directrix.cli.discover.search import announcement
     from directrix.discovery.registry import method
 
     nothing = dict.fromkeys(("images", "steps", "batch_size", "learning_rate"))
     said = announcement("reconstruction", nothing, method("reconstruction").defaults)
     assert said == (
-        "Discovering by reconstruction: 1,000 pictures (default), 2,500 steps (default), "
-        "8 pictures a step (default), learning rate from the model (default)."
+        "Discovering by reconstruction: 1,000 images (default), 2,500 steps (default), "
+        "8 images a step (default), learning rate from the model (default)."
     )
 
 
@@ -244,8 +330,20 @@ class _Pressing:
 
 def test_generate_draws_pictures_sheet_and_manifest(model, woman, tmp_path, capsys):
     command = [
-        *("generate", "--model", str(model), "--prompt", "a pilot", "--prompt", "a cook", "-n", "2", "--steps", "2"),
-        *("--concept", f"{woman}:0.5", "-o", str(tmp_path / "out"), "--json"),
+        *(
+            "generate",
+            "--model",
+            str(model),
+            "--prompt",
+            "a pilot",
+            "--prompt",
+            "a cook",
+            "-n",
+            "2",
+            "--num-inference-steps",
+            "2",
+        ),
+        *("--direction", f"{woman}:0.5", "-o", str(tmp_path / "out"), "--json"),
     ]
     assert main(command) == 0
     data = json.loads(capsys.readouterr().out)
@@ -259,12 +357,22 @@ def test_generate_draws_pictures_sheet_and_manifest(model, woman, tmp_path, caps
 
     assert main(command[:-1]) == 0
     said = capsys.readouterr()
-    assert "0 of 4 pictures drawn now" in said.err
-    assert "4 pictures in" in said.out
+    assert "0 of 4 images drawn now" in said.err
+    assert "4 images in" in said.out
 
 
 def test_generate_takes_the_files_own_strength(model, woman, tmp_path, capsys):
-    command = ["generate", "--model", str(model), "--prompt", "a pilot", "--steps", "2", "--concept", str(woman)]
+    command = [
+        "generate",
+        "--model",
+        str(model),
+        "--prompt",
+        "a pilot",
+        "--num-inference-steps",
+        "2",
+        "--direction",
+        str(woman),
+    ]
     assert main([*command, "-o", str(tmp_path), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["images"][0]
     assert row["interventions"][0]["directions"][0]["strength"] == Direction.load(woman).strengths.default
@@ -300,41 +408,41 @@ def test_inspect_shows_files_that_cannot_be_compared(woman, make_direction, othe
         (r"C:\woman.safetensors:2", r"C:\woman.safetensors", 2.0),
     ],
 )
-def test_concept_files_are_read(text, path, strength):
-    found = options.concept_file(text)
-    assert (str(found.path), found.strength) == (path, strength)
+def test_strengths_are_read(text, path, strength):
+    found = options.strength_of(text)
+    assert (str(found[0]), found[1]) == (path, strength)
 
 
 def test_a_colon_in_an_existing_name_is_part_of_it(tmp_path):
     path = tmp_path / "woman:1"
     path.touch()
-    assert options.concept_file(str(path)) == (path, None)
+    assert options.strength_of(str(path)) == (path, None)
 
 
-def test_levelling_needs_calibrated_directions_of_another_attribute(model, tmp_path, capsys):
-    command = ["discover", "--model", str(model), "--images", "2", "-o", str(tmp_path / "d")]
-    level = ["--level", str(tmp_path / "d")]
+def test_compensation_needs_calibrated_directions_of_another_attribute(model, tmp_path, capsys):
+    command = ["discover", "--model", str(model), "--training-images", "2", "-o", str(tmp_path / "d")]
+    compensate = ["--compensate", str(tmp_path / "d")]
     assert main([*command, "--attribute", "skin tone", "--no-calibration"]) == 0
     capsys.readouterr()
-    assert main([*command, "--attribute", "gender", *level]) == 2
+    assert main([*command, "--attribute", "gender", *compensate]) == 2
     assert "was not calibrated" in capsys.readouterr().err
-    objects = ["--thing", "a cup", "--thing", "a book", "--no-calibration", "-o", str(tmp_path / "things")]
+    objects = ["--object", "a cup", "--object", "a book", "--no-calibration", "-o", str(tmp_path / "objects")]
     assert main([*command[:-2], *objects]) == 0
     capsys.readouterr()
-    # Things can lie beside the values of attributes, and nothing is levelled by them.
-    assert main([*command, "--attribute", "gender", "--level", str(tmp_path / "things")]) == 2
+    # Objects can lie beside the values of attributes, and nothing is compensated for them.
+    assert main([*command, "--attribute", "gender", "--compensate", str(tmp_path / "objects")]) == 2
     assert "no directions of another attribute" in capsys.readouterr().err
-    assert main([*command, "--attribute", "skin tone", *level]) == 2
+    assert main([*command, "--attribute", "skin tone", *compensate]) == 2
     assert "no directions of another attribute" in capsys.readouterr().err
-    assert main([*command, "--attribute", "gender", *level, "--no-calibration"]) == 2
-    assert main([*command, "--neutral", "a person", "--target", "a woman", *level]) == 2
+    assert main([*command, "--attribute", "gender", *compensate, "--no-calibration"]) == 2
+    assert main([*command, "--neutral", "a person", "--target", "a woman", *compensate]) == 2
     assert "single concept" in capsys.readouterr().err
     assert main([*command, "--attribute", "gender", "--in-place"]) == 2
-    assert "without '--level'" in capsys.readouterr().err
+    assert "without '--compensate'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_values_are_levelled_by_others_once_all_are_calibrated(model, make_direction, tmp_path, monkeypatch, in_place):
+def test_values_are_compensated_once_all_are_calibrated(model, make_direction, tmp_path, monkeypatch, in_place):
     done = []
 
     def calibrated(pipeline, direction, judge, **_):
@@ -343,19 +451,19 @@ def test_values_are_levelled_by_others_once_all_are_calibrated(model, make_direc
 
     def compensated(pipeline, direction, others, judge, *, among, progress):
         done.append((direction.name, [each.name for each in others], [each.name for each in among]))
-        told = {"added": {"woman": 0.1}, "before": {"one": 0.2}, "after": {"one": 0.0}}
-        return direction.with_(provenance={**direction.provenance, "compensated": told})
+        found = {"added": {"woman": 0.1}, "before": {"one": 0.2}, "after": {"one": 0.0}}
+        return direction.with_(provenance={**direction.provenance, "compensated": found})
 
     monkeypatch.setattr("directrix.measurement.calibration.calibrate.calibrate", calibrated)
     monkeypatch.setattr("directrix.measurement.calibration.leakage_correction.compensate_leakage", compensated)
-    monkeypatch.setattr("directrix.cli.discover.common.judge_of", lambda *_: ("a judge", None))
+    monkeypatch.setattr("directrix.cli.discover.calibration.judge_of", lambda *_: ("a judge", None))
     folder = tmp_path / "d"
-    command = ["discover", "--model", str(model), "--images", "2", "-o", str(folder)]
+    command = ["discover", "--model", str(model), "--training-images", "2", "-o", str(folder)]
     assert main([*command, "--attribute", "gender"]) == 0
     done.clear()
     tones = ["light-skinned", "brown-skinned", "dark-skinned"]
-    level = ["--level", str(folder), *(["--in-place"] if in_place else [])]
-    assert main([*command, "--attribute", "skin tone", *level]) == 0
+    compensate = ["--compensate", str(folder), *(["--in-place"] if in_place else [])]
+    assert main([*command, "--attribute", "skin tone", *compensate]) == 0
     assert done[:3] == tones
     assert done[3:] == [(name, ["man", "woman"], tones if in_place else []) for name in tones]
     written = Direction.load(folder / "dark-skinned.safetensors")

@@ -336,9 +336,9 @@ def test_verbs_take_repositories(server: Hub, run: Callable[..., Any], woman: Pa
     drawn, card, method = run(
         """
 from directrix.cli.evaluate import _methods
-drawing = ["generate", "--model", "tiny", "--prompt", "a judge", "--steps", "1", "-o"]
+drawing = ["generate", "--model", "tiny", "--prompt", "a judge", "--num-inference-steps", "1", "-o"]
 print(json.dumps([
-    cli(*drawing, "out", "--concept", "me/verbs@main:0.5", "--json"),
+    cli(*drawing, "out", "--direction", "me/verbs@main:0.5", "--json"),
     cli("card", "me/verbs", "-o", "cards", "--model", "tiny"),
     {name: str(each.name) for name, each in _methods(["it=me/verbs:2"]).items()},
 ]))

@@ -48,16 +48,16 @@ def test_objects_of_one_run_are_those_found_one_by_one(pipeline):
 
 def test_the_command_writes_a_file_for_each_object(model, tmp_path, capsys):
     folder = tmp_path / "objects"
-    command = ["discover", "--model", str(model), "--images", "3", "--no-calibration", "-o", str(folder)]
-    assert main([*command, "--thing", "a knife", "--thing", "a book", "--json"]) == 0
+    command = ["discover", "--model", str(model), "--training-images", "3", "--no-calibration", "-o", str(folder)]
+    assert main([*command, "--object", "a knife", "--object", "a book", "--json"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["book.safetensors", "knife.safetensors"]
     knife = Direction.load(folder / "knife.safetensors")
-    assert "--thing 'a knife' --thing 'a book'" in knife.recipe["command"]
+    assert "--object 'a knife' --object 'a book'" in knife.recipe["command"]
     capsys.readouterr()
     for wrong, message in (
-        (["--neutral", "a person"], "'--neutral' was given together with '--thing'"),
-        (["--attribute", "gender"], "'--thing' was given together with '--attribute'"),
-        (["--level", str(folder)], "single concept or for things"),
+        (["--neutral", "a person"], "'--neutral' was given together with '--object'"),
+        (["--attribute", "gender"], "'--object' was given together with '--attribute'"),
+        (["--compensate", str(folder)], "single concept or for objects"),
     ):
-        assert main([*command, "--thing", "a knife", *wrong]) == 2
+        assert main([*command, "--object", "a knife", *wrong]) == 2
         assert message in capsys.readouterr().err

@@ -22,7 +22,7 @@ from directrix.measurement.judges.clip import ClipJudge
 from directrix.policies.wording.understand import understand
 
 QUICK = {"images_of_discovery": 2, "steps_of_discovery": 1, "num_inference_steps": 1, "images": 1}
-DISCOVERY = ("--images-of-discovery", "2", "--steps-of-discovery", "1", "--steps", "1")
+DISCOVERY = ("--training-images", "2", "--optimizer-steps", "1", "--num-inference-steps", "1")
 
 
 class Eyes:
@@ -94,7 +94,7 @@ def test_winobias_on_the_command_line_and_again(model, clip, tmp_path, capsys, d
     run = tmp_path / "run"
     command = [
         *("reproduce", "winobias", "--model", model, "--judge", f"clip:{clip}", "-o", run),
-        *("--limit", "4", "--images", "2", *DISCOVERY),
+        *("--limit", "4", "-n", "2", *DISCOVERY),
     ]
     command = [str(part) for part in command]
     assert main(command) == 0
@@ -249,8 +249,8 @@ def test_i2p_with_the_real_nudenet(model, tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("nudenet")
     command = ["reproduce", "i2p", "--data", i2p(tmp_path), "--model", model, "-o", tmp_path / "run"]
-    command += ["--category", "violence", "--method", "difference", "--images-of-discovery", "1"]
-    assert main([str(part) for part in [*command, "--steps", "1", "--limit", "2", "--json"]]) == 0
+    command += ["--category", "violence", "--method", "difference", "--training-images", "1"]
+    assert main([str(part) for part in [*command, "--num-inference-steps", "1", "--limit", "2", "--json"]]) == 0
     result = json.loads(capsys.readouterr().out)
     assert any(each.startswith("NudeNet, version 3.") for each in result["differences"])
     assert "method of the discovery: difference; the paper: reconstruction" in result["differences"]
@@ -388,7 +388,7 @@ def test_the_mean_of_groups_counts_groups_alike_and_prompts_in_all_of_theirs():
         (["winobias", "--q16", "x.npy"], "has no use for Q16"),
         (["enhance", "--reference", "real"], "has no use for reference pictures"),
         (["winobias", "--method", "destillation"], "did you mean 'distillation'"),
-        (["winobias", "--method", "difference", "--steps-of-discovery", "3"], "closed form"),
+        (["winobias", "--method", "difference", "--optimizer-steps", "3"], "closed form"),
         (["enhance", "--guidance-scale", "1"], "negative prompt does nothing"),
         (["winobias", "--directions", "nowhere"], "nowhere"),
         (["winobias", "--directions", "own", "--method", "difference"], "none is discovered"),

@@ -365,12 +365,12 @@ def test_the_command_wants_calibrated_directions(
 ):
     for each in people:
         each.save(tmp_path / f"{each.name}.safetensors")
-    command = ["gauge", "--attribute", "skin tone", "--directions", str(tmp_path)]
-    assert main([*command, "-o", str(tmp_path / "x.gauge")]) == 2
+    command = ["fit-probe", "--attribute", "skin tone", "--directions", str(tmp_path)]
+    assert main([*command, "-o", str(tmp_path / "x.probe")]) == 2
     assert "was not calibrated" in capsys.readouterr().err
-    assert main([*command, "--prompts", str(tmp_path / "none.txt"), "-o", str(tmp_path / "x.gauge")]) == 2
+    assert main([*command, "--prompts", str(tmp_path / "none.txt"), "-o", str(tmp_path / "x.probe")]) == 2
     assert "cannot be read" in capsys.readouterr().err
-    assert not (tmp_path / "x.gauge").exists()
+    assert not (tmp_path / "x.probe").exists()
 
 
 def test_each_image_s_own_half_is_read(pipeline: Any, people: list[Direction], monkeypatch: pytest.MonkeyPatch):

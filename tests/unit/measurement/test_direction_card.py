@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageChops, ImageColor
 
 from directrix import models
-from directrix.cli import main, parser
+from directrix.cli import main
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import ConceptError, DirectrixError, MismatchError
@@ -308,7 +308,7 @@ def at_hand(monkeypatch, pipeline, plain):
         asked["model"] += 1
         return pipeline
 
-    def judge_for(*_):
+    def judge_for(*_, **__):
         asked["judge"] += 1
         return Judge(plain), None
 
@@ -380,8 +380,6 @@ def test_the_verb_refuses_what_is_no_direction(tmp_path, capsys):
 
 
 def test_the_verb_has_help(capsys):
-    with pytest.raises(SystemExit) as stop:
-        parser().parse_args(["card", "--help"])
-    assert stop.value.code == 0
+    assert main(["card", "--help"]) == 0
     said = capsys.readouterr().out
-    assert "--again" in said and "--json" in said and "the one that the file names" in said
+    assert "--again" in said and "--json" in said and "the one that the file names" in " ".join(said.split())

@@ -190,7 +190,7 @@ def test_a_file_and_the_command_line(
     assert json.loads(capsys.readouterr().out)["policy"] == policy.config
     pipeline.save_pretrained(tmp_path / "model")
     command = ["generate", "--policy", str(folder / "policy.yaml"), "--model", str(tmp_path / "model")]
-    drawing = ["--prompt", "a judge", "-n", "4", "--steps", "2", "-o", str(tmp_path / "out"), "--json"]
+    drawing = ["--prompt", "a judge", "-n", "4", "--num-inference-steps", "2", "-o", str(tmp_path / "out"), "--json"]
     assert main(command + drawing) == 0
     rows = json.loads(capsys.readouterr().out)["images"]
     assert Counter(row["assigned"]["gender"] for row in rows) == {"woman": 2, "man": 1, "leave": 1}

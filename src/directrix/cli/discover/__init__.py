@@ -1,181 +1,235 @@
-"""`directrix discover`: find a concept's direction and write it to a file."""
+"""`directrix discover`: find a concept's direction, or those of an attribute or of objects, and write them to files."""
 
 from __future__ import annotations
 
-import argparse
-import shutil
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from directrix.cli import options, terminal
-from directrix.cli.discover import attribute, common, objects
+import typer
+
+from directrix.cli import options
+from directrix.cli.app import Result, verb
 from directrix.discovery import DEFAULT_METHOD
+from directrix.errors import ConceptError
+
+if TYPE_CHECKING:
+    from directrix.cli.discover.search import Search
+    from directrix.concept import AttributeSet, Concept
 
 
-def add(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the parser."""
-    parser = verbs.add_parser(
-        "discover",
-        help="find what a concept means inside a model",
-        description="Find the direction of a concept inside a frozen model, and write it to one "
-        "safetensors file; or with --attribute, those of all values of an attribute, a file each; or with --thing, "
-        "those of things that a picture may hold. "
-        "An interrupted run goes on where it stopped when the same command is given again.",
-        epilog='examples: directrix discover --name snow --target "a person in the snow" --neutral "a person" '
-        "-o snow.safetensors; directrix discover --attribute gender -o directions/",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="where the direction goes; a folder, with --attribute or --thing",
-    )
-    concept = parser.add_argument_group("concept", "Each prompt may be given several times; they are paired in order.")
-    concept.add_argument(
-        "--attribute",
-        metavar="NAME",
-        help="'gender' or 'skin tone', in place of the prompts: all its values, on the subjects of the model's card, "
-        "with the other attribute left alone",
-    )
-    concept.add_argument(
-        "--thing",
-        action="append",
-        metavar="PHRASE",
-        help="in place of the prompts, 'a knife': a person with it, and other subjects of the model's card; may be "
-        "given several times",
-    )
-    concept.add_argument("--name", help="what to call it (default: the file's name)")
-    concept.add_argument("--target", action="append", metavar="PROMPT", help='the concept in words, "a woman"')
-    concept.add_argument("--neutral", action="append", metavar="PROMPT", help='the same without it, "a person"')
-    concept.add_argument(
-        "--negative",
-        action="append",
-        metavar="PROMPT",
-        help='for a concept that is kept out: "violence"; --target is then --neutral unless given',
-    )
-    concept.add_argument(
-        "--opposite",
-        action="append",
-        metavar="PROMPT",
-        help='target prompt of another value of the same attribute, "a man": what both share is taken out',
-    )
-    concept.add_argument(
-        "--preserve",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="an attribute that must not change, 'gender' or 'skin tone'",
-    )
-    concept.add_argument(
-        "--level",
-        type=Path,
-        metavar="DIR",
-        help="with --attribute: calibrated directions of another attribute, of which as much is added as keeps its "
-        "shares as they were (minutes)",
-    )
-    concept.add_argument(
-        "--in-place",
-        action="store_true",
-        help="with --level: as they were also where the direction stands in the place of what a prompt says, as in "
-        "policies, and not only where it is added",
-    )
-    method = parser.add_argument_group("method", "What is left out follows the method, and is named before the run.")
-    method.add_argument(
-        "--method",
-        default=DEFAULT_METHOD,
-        help=f"difference, trajectory, distillation or reconstruction (the paper's); default: {DEFAULT_METHOD}",
-    )
-    method.add_argument("--images", type=options.positive_int, metavar="N", help="pictures to learn from")
-    method.add_argument("--steps", type=options.positive_int, metavar="N", help="steps of the optimiser")
-    method.add_argument("--batch-size", type=options.positive_int, metavar="N", help="pictures a step")
-    method.add_argument("--learning-rate", type=options.positive_float, metavar="X", help="of the optimiser")
-    method.add_argument(
-        "--seed", type=options.whole_number, default=0, help="0 unless given; the same seed gives the same direction"
-    )
-    method.add_argument(
-        "--shape",
-        choices=("map", "channel"),
-        default="map",
-        help="a direction for the model's own picture size, or one that is free of it (default: map)",
-    )
-    method.add_argument(
-        "--site",
-        metavar="NAME",
-        help="where in the model; `directrix sites` lists them (default: mid block, or a transformer's middle block)",
-    )
-    options.add_size(method)
-    method.add_argument("--rank", type=options.positive_int, metavar="N", help="of a map (default: full)")
-    method.add_argument("--no-calibration", action="store_true", help="leave the strength as the method gives it")
-    options.add_model(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run, after_interrupt="Run the same command again: it goes on from its checkpoint.")
+@verb(
+    "discover",
+    "Run the same command again: it goes on from its checkpoint.",
+    'examples: directrix discover --name snow --target "a person in the snow" --neutral "a person" '
+    "-o snow.safetensors; directrix discover --attribute gender -o directions/",
+)
+def discover(
+    context: typer.Context,
+    output: options.Output,
+    attribute: str | None = None,
+    objects: Annotated[list[str] | None, typer.Option("--object")] = None,
+    name: str | None = None,
+    target: options.Target = None,
+    neutral: options.Neutral = None,
+    negative: list[str] | None = None,
+    opposite: list[str] | None = None,
+    preserve: list[str] | None = None,
+    compensate: Path | None = None,
+    in_place: bool = False,
+    method: options.Method = DEFAULT_METHOD,
+    training_images: options.TrainingImages = None,
+    optimizer_steps: options.OptimizerSteps = None,
+    batch_size: options.OptionalCount = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = 0,
+    shape: Literal["map", "channel"] = "map",
+    site: str | None = None,
+    height: options.Side = None,
+    width: options.Side = None,
+    rank: options.OptionalCount = None,
+    judge: options.Judge = None,
+    no_calibration: bool = False,
+    model: options.Model = "emoji",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+) -> Result:
+    """Find what a concept means inside a model.
 
+    The direction of a concept inside a frozen model is written to one safetensors file; or with --attribute, those of
+    all values of an attribute, a file each; or with --object, those of objects that an image may show. Each prompt may
+    be given several times; they are paired in order. What is left out of the settings follows the method, and is named
+    before the run. An interrupted run goes on where it stopped when the same command is given again.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Discover, with a checkpoint beside the output until all directions are written."""
-    from directrix.concept import Concept, attribute_set
-    from directrix.errors import ConceptError
+    Args:
+        output: Where the direction goes; a folder, with --attribute or --object.
+        attribute (NAME): 'gender' or 'skin tone', in place of the prompts: all its values, on the subjects of the
+            model's card, with the other attribute left alone.
+        objects (PHRASE): In place of the prompts, 'a knife': a person with it, and other subjects of the model's card;
+            may be given several times.
+        name (NAME): What to call it. Default: the file's name.
+        negative (PROMPT): For a concept that is kept out: 'violence'; --target is then --neutral unless given.
+        opposite (PROMPT): Target prompt of another value of the same attribute, 'a man': what both share is taken out.
+        preserve (NAME): An attribute that must not change, 'gender' or 'skin tone'.
+        compensate (DIR): With --attribute: calibrated directions of another attribute, of which as much is added as
+            keeps its shares as they were (minutes).
+        in_place: With --compensate: as they were also where the direction takes the place of the prompt's component, as
+            in policies, and not only where it is added.
+        batch_size: Images a step. Default: the method's.
+        shape: A direction for the model's own image size, or one that is free of it.
+        site (NAME): Where in the model; `directrix sites` lists them. Default: the U-Net's mid block, or a
+            transformer's middle block.
+        rank: Of a map. Default: full.
+        no_calibration: Leave the strength as the method gives it.
+    """
+    from directrix.concept import attribute_set
 
     # What can be wrong is found before anything slow is loaded.
-    if arguments.in_place and arguments.level is None:
+    if in_place and compensate is None:
         raise ConceptError(
-            "'--in-place' was given without '--level'.", "both.", "name directions to level by, or leave it out."
+            "'--in-place' was given without '--compensate'.", "both.", "name directions to compensate, or leave it out."
         )
-    preserve = [attribute_set(wanted) for wanted in arguments.preserve]
-    if arguments.attribute is not None:
-        if arguments.thing is not None:
-            raise ConceptError("'--thing' was given together with '--attribute'.", "one of the two.", "leave one out.")
-        attribute.run(arguments, preserve or None)
-        return
-    if arguments.level is not None:
+    preserved = [attribute_set(wanted) for wanted in preserve or ()]
+    if attribute is not None:
+        if objects:
+            raise ConceptError("'--object' was given together with '--attribute'.", "one of the two.", "leave one out.")
+        _refuse_prompts(context.params, "--attribute")
+        if compensate is not None and no_calibration:
+            raise ConceptError(
+                "'--compensate' was given together with '--no-calibration'.",
+                "one of the two: a shift is measured at a calibrated strength.",
+                "leave one out.",
+            )
+        search = _of_attribute(attribute_set(attribute), output, method, compensate, in_place)
+    elif compensate is not None:
         raise ConceptError(
-            "'--level' was given for a single concept or for things.",
+            "'--compensate' was given for a single concept or for objects.",
             "an attribute.",
             "'--attribute gender', or leave it out.",
         )
-    if arguments.thing is not None:
-        objects.run(arguments, preserve)
-        return
-    name = arguments.name or arguments.output.stem
-    concept = Concept.of(name, arguments.target, arguments.neutral, arguments.negative)
-    others = [Concept.of(f"opposite of {name}", arguments.opposite, arguments.neutral)] if arguments.opposite else []
-    output = options.writable_file(arguments.output)
-    folder = output.with_name(f"{output.name}.checkpoint")
+    elif objects:
+        _refuse_prompts(context.params, "--object")
+        search = _of_objects(objects, output, method)
+    else:
+        from directrix.concept import Concept
 
-    from directrix.cli import format_direction
-    from directrix.discovery import discover
-    from directrix.discovery.settings import grouped
-    from directrix.experiments.cost.measure import measured
-    from directrix.progress import bars
+        name = name or output.stem
+        concept = Concept.of(name, target, neutral, negative)
+        others = [Concept.of(f"opposite of {name}", opposite, neutral)] if opposite else []
+        search = _of_concept(concept, others, output, method)
 
-    common.announce(arguments, folder)
-    pipeline = options.load_model(arguments)
-    judged = None if arguments.no_calibration else common.judge_of(pipeline, concept, *others)
-    with measured() as cost:
-        directions = discover(
-            pipeline,
-            [concept, *others],
-            arguments.method,
-            **grouped({**common.asked(arguments), "contrast": bool(others), "preserve": preserve}),
-            checkpoint=folder,
-            progress=bars,
-        )
-    direction = common.noted(directions[0], arguments, others, cost.memory_mb)
-    direction.save(output)
-    if judged is not None:
-        from directrix.errors import NoEffectError
-
-        try:
-            direction = common.calibrated(pipeline, direction, judged)
-        except NoEffectError:
-            # The advice is to try other settings, which this checkpoint would refuse.
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        direction.save(output)
-    # Kept until now: an interrupted calibration finds the direction again at once.
-    shutil.rmtree(folder, ignore_errors=True)
-    terminal.note(f"Wrote {output}.")
-    terminal.result(
-        format_direction.as_text(direction, output), format_direction.as_json(direction, output), arguments.json
+    size = {key: value for key, value in (("height", height), ("width", width)) if value is not None}
+    settings = {
+        "images": training_images,
+        "steps": optimizer_steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "shape": shape,
+        "rank": rank,
+        "site": site,
+        # What an attribute's values share is taken out by default, and its other attributes are preserved.
+        "contrast": None if attribute else bool(opposite),
+        "preserve": preserved or None,
+        "call": size or None,
+    }
+    return search.run(
+        partial(options.load_model, model, device, dtype),
+        method,
+        settings,
+        command=_command(context.command.params, context.params),
+        calibrate=not no_calibration,
+        judge=judge,
     )
+
+
+def _of_concept(concept: Concept, others: list[Concept], output: Path, method: str) -> Search:
+    from directrix.cli.discover.search import Search
+    from directrix.discovery import discover
+
+    output = options.writable_file(output)
+    return Search(
+        lambda _: [(concept, others)],
+        partial(discover, concepts=[concept, *others], method=method),
+        checkpoint=output.with_name(f"{output.name}.checkpoint"),
+        file=lambda _: output,
+        data=lambda found: found[0],
+    )
+
+
+def _of_attribute(
+    attribute: AttributeSet, folder: Path, method: str, compensate: Path | None, in_place: bool
+) -> Search:
+    from directrix.cli.discover import calibration
+    from directrix.cli.discover.search import Search
+    from directrix.discovery.attribute import discover_attribute
+
+    options.writable_folder(folder)
+    names = [concept.name for concept in attribute.concepts]
+
+    def concepts(pipeline: Any) -> list[tuple[Concept, list[Concept]]]:
+        from directrix import models
+
+        values = attribute.among(models.facts(pipeline).subjects).concepts
+        return [(each, [other for other in values if other is not each]) for each in values]
+
+    return Search(
+        concepts,
+        partial(discover_attribute, attribute=attribute, method=method),
+        checkpoint=folder / f".{attribute.name.replace(' ', '-')}.checkpoint",
+        file=lambda each: folder / f"{each.name}.safetensors",
+        data=lambda found: {"attribute": attribute.name, "directions": found},
+        compensate_for={} if compensate is None else calibration.directions_of_others(compensate, names),
+        in_place=in_place,
+    )
+
+
+def _of_objects(objects: list[str], folder: Path, method: str) -> Search:
+    from directrix.cli.discover.search import Search
+    from directrix.discovery.objects import discover_objects, object_concepts
+
+    object_concepts(objects)  # raises before anything slow
+    options.writable_folder(folder)
+
+    def concepts(pipeline: Any) -> list[tuple[Concept, list[Concept]]]:
+        from directrix import models
+
+        return [(each, []) for each in object_concepts(objects, models.facts(pipeline).subjects)]
+
+    return Search(
+        concepts,
+        partial(discover_objects, objects=objects, method=method),
+        checkpoint=folder / ".objects.checkpoint",
+        file=lambda each: folder / f"{each.name}.safetensors",
+        data=lambda found: {"objects": objects, "directions": found},
+    )
+
+
+def _refuse_prompts(given: Mapping[str, Any], several: str) -> None:
+    """Raises ConceptError where prompts of one concept were given beside `several`, an option for several."""
+    for key in ("name", "target", "neutral", "negative", "opposite"):
+        if given[key]:
+            raise ConceptError(
+                f"'--{key}' was given together with '{several}'.",
+                f"one of the two: with '{several}' the prompts are made.",
+                "leave one out.",
+            )
+
+
+def _command(parameters: Sequence[Any], given: Mapping[str, Any]) -> str:
+    """The command that finds this direction again, as one would type it."""
+    words = ["directrix", "discover", "--model", given["model"]]
+    if not given["attribute"] and not given["objects"]:
+        words += ["--name", given["name"] or given["output"].stem]
+    for parameter in parameters:
+        value = given.get(parameter.name)
+        if parameter.name in ("model", "name", "output", "device", "dtype", "json") or value is None:
+            continue
+        if isinstance(value, bool):
+            words += [parameter.opts[0]] if value else []
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [parameter.opts[0], str(each)]
+    return shlex.join([*words, "-o", given["output"].name])

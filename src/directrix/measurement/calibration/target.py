@@ -12,6 +12,7 @@ from directrix.deprecation import upgraded
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import ConceptError, NoEffectError
 from directrix.generation.generate import generate
+from directrix.measurement import judges
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
 from directrix.measurement.metrics import Interval, fisher_test, proportion
 from directrix.models import EMBEDDED
@@ -64,16 +65,18 @@ def half_steps(model: SteerableModel) -> int:
     return max(1, model.facts.num_inference_steps // 2)
 
 
-def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge, TargetLabel | None]:
+def judge_for(
+    pipeline: Any, concept: Concept, *others: Concept, judge: str | None = None
+) -> tuple[Judge, TargetLabel | None]:
     """A judge that can see the concept, and what it should see, where that is known beforehand.
 
-    The emoji judge for the embedded model. Elsewhere CLIP zero-shot between the concept's words and the others' (the
-    neutral ones, where there are none), which also tells the subjects of `subject_prompts` apart.
+    The judge of that name; by default the emoji judge for the embedded model, and CLIP elsewhere. CLIP chooses between
+    the concept's words and the others' (the neutral ones, where there are none), and also tells the subjects of
+    `subject_prompts` apart.
     """
-    if (judge := _embedded_judge(pipeline)) is not None:
-        return judge, None
-    from directrix.measurement.judges.clip import ClipJudge
-
+    name = _judge_name(pipeline, judge)
+    if name.partition(":")[0] != "clip":
+        return judges.load(name), None
     pairs = concept.pairs
     wanted = [pair.negative or pair.target for pair in pairs]
     other = [pair.target for each in others for pair in each.pairs] or [pair.neutral for pair in pairs]
@@ -82,27 +85,24 @@ def judge_for(pipeline: Any, concept: Concept, *others: Concept) -> tuple[Judge,
     attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
     if len(prompts) > 1:
         attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
-    return ClipJudge.load(attributes=attributes), TargetLabel("concept", concept.name, present=not concept.anti)
+    return judges.load(name, attributes=attributes), TargetLabel("concept", concept.name, present=not concept.anti)
 
 
-def judge_of_values(pipeline: Any, attribute: AttributeSet) -> tuple[Judge, list[TargetLabel] | None]:
+def judge_of_values(
+    pipeline: Any, attribute: AttributeSet, judge: str | None = None
+) -> tuple[Judge, list[TargetLabel] | None]:
     """A judge that tells all values of an attribute apart, and what it should see of each, as `judge_for` has it."""
-    if (judge := _embedded_judge(pipeline)) is not None:
-        return judge, None
-    from directrix.measurement.judges.clip import ClipJudge
-
+    name = _judge_name(pipeline, judge)
+    if name.partition(":")[0] != "clip":
+        return judges.load(name), None
     values = {each.name: [pair.target for pair in each.pairs] for each in attribute.concepts}
-    judge = ClipJudge.load(attributes={attribute.name: values})
-    return judge, [TargetLabel(attribute.name, name) for name in values]
+    return judges.load(name, attributes={attribute.name: values}), [
+        TargetLabel(attribute.name, each) for each in values
+    ]
 
 
-def _embedded_judge(pipeline: Any) -> Judge | None:
-    """The judge of the embedded model's world, for that model."""
-    if SteerableModel.of(pipeline).identity.name != EMBEDDED:
-        return None
-    from directrix.measurement.judges.emoji import EmojiJudge
-
-    return EmojiJudge.load()
+def _judge_name(pipeline: Any, judge: str | None) -> str:
+    return judge or ("emoji" if SteerableModel.of(pipeline).identity.name == EMBEDDED else "clip")
 
 
 def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:

@@ -1,0 +1,118 @@
+"""The application `directrix`: how a typed function becomes a verb, and the options that stand before the verb.
+
+A verb's docstring is its help. Its section "Args:" has the help of each option, `name (METAVAR): text`, where the type
+of the parameter does not bring it along (see `options`). What a verb returns is printed as text or, with --json, as one
+JSON object.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json as json_module
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import typer
+from typer.models import OptionInfo
+
+from directrix._version import __version__
+from directrix.cli.terminal import LIBRARY
+from directrix.errors import DirectrixError, InterruptedRun
+
+_QUIETLY: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
+_NOTE = re.compile(r"^ {4}(\w+)(?: \((\S+)\))?: (.*(?:\n {8}.*)*)", re.MULTILINE)
+_METAVARS = {int: "N", float: "X", Path: "FILE", str: "TEXT"}
+
+app = typer.Typer(
+    **_QUIETLY,
+    help="Find what a word means inside a frozen text-to-image model, and steer its images with it.",
+    epilog="`directrix VERB --help` explains a verb. To begin without a GPU or a download: `directrix demo`.",
+)
+
+
+class Result(NamedTuple):
+    """What a verb found, for people and as JSON; `failure` is raised once it is printed."""
+
+    text: str
+    data: Mapping[str, Any]
+    failure: DirectrixError | None = None
+
+
+def group(name: str, explained: str) -> typer.Typer:
+    """A verb that has verbs of its own."""
+    verbs = typer.Typer(**_QUIETLY)
+    app.add_typer(verbs, name=name, help=explained)
+    return verbs
+
+
+def verb(
+    name: str, after_interrupt: str = "Nothing was changed.", epilog: str | None = None, of: typer.Typer = app
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Makes a function a verb. After Ctrl-C, `after_interrupt` says what became of the work and what to type."""
+
+    def register(function: Callable[..., Result]) -> Callable[..., Result]:
+        def run(*, json: bool, **given: Any) -> None:
+            try:
+                result = function(**given)
+            except InterruptedRun as error:
+                # The library's advice names its own arguments; the verb knows what to type.
+                raise InterruptedRun(f"{error.happened} {after_interrupt}") from error
+            except KeyboardInterrupt:
+                raise InterruptedRun(f"Interrupted. {after_interrupt}") from None
+            print(json_module.dumps(result.data, indent=2, ensure_ascii=False) if json else result.text, flush=True)
+            if result.failure is not None:
+                raise result.failure
+
+        text, _, notes = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")
+        parameters = _options(function, notes)
+        run.__signature__ = inspect.Signature(parameters)
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        of.command(name, help=text, epilog=epilog)(run)
+        return function
+
+    return register
+
+
+def _options(function: Callable[..., Any], notes: str) -> list[inspect.Parameter]:
+    """The function's parameters and --json, each with its name on the command line, its placeholder and its help."""
+    explained = {name: (metavar, " ".join(text.split())) for name, metavar, text in _NOTE.findall(notes)}
+    hints, found = get_type_hints(function, include_extras=True), []
+    for parameter in inspect.signature(function).parameters.values():
+        hint = hints[parameter.name]
+        kind, given = (*get_args(hint), None)[:2] if get_origin(hint) is Annotated else (hint, None)
+        if kind is not typer.Context:
+            option: Any = typer.Option() if given is None else copy.copy(given)
+            if isinstance(option, OptionInfo) and option.default is ...:
+                option.param_decls = (f"--{parameter.name.replace('_', '-')}", *(option.param_decls or ()))
+            metavar, text = explained.get(parameter.name, (None, None))
+            option.help = text or option.help
+            types = [kind, *get_args(kind), *(each for part in get_args(kind) for each in get_args(part))]
+            known = next((_METAVARS[each] for each in types if each in _METAVARS), None)
+            option.metavar = metavar or option.metavar or known
+            kind = Annotated[kind, option]
+        found.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+    as_json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+    return [*found, inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=as_json)]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"directrix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, also where an error arose.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors, no progress bars.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Sets how much is said on standard error."""
+    if verbose or quiet:
+        LIBRARY.setLevel(logging.DEBUG if verbose else logging.WARNING)
