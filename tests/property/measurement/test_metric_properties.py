@@ -23,7 +23,6 @@ from directrix.measurement.metrics import (
     paired_difference,
     psnr,
     target_distance,
-    uniform,
     worst_deviation_ratio,
 )
 
@@ -50,7 +49,7 @@ def named(row):
 @given(COUNTS, st.integers(1, 9), st.randoms())
 def test_distances_to_a_target(row, scale, random):
     counts, categories = named(row), list(named(row))
-    even = uniform(categories)
+    even = dict.fromkeys(categories, 1 / len(categories))
     for figure, most in ((target_distance, 1), (l2_distance, math.sqrt(2))):
         assert 0 <= figure(counts, even) <= most + 1e-12
         assert figure(named([scale * n for n in row]), even) == pytest.approx(figure(counts, even))

@@ -268,7 +268,7 @@ def test_what_cannot_be_is_refused_before_anything_is_drawn(run, tmp_path):
             return {"nudity": Verdict("clean", 1.0)}
 
     refused("The judges know nudity", judges=[Other()])
-    refused("holds no pictures", reference=tmp_path)
+    refused("holds no images", reference=tmp_path)
     assert not list(tmp_path.rglob("*.png"))
     run(benchmark=BENCHMARK.part(limit=1), images=1, methods={"none": ()})
     other = Benchmark("other", "1", "CC0-1.0", "Other.", ROWS, ("preservation",))

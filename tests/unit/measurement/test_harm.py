@@ -106,7 +106,7 @@ def test_any_figure_of_counts_can_be_averaged():
         ({"w": 1}, {}, "sum to 1"),
         ({"x": 1}, {"w": 0.5, "m": 0.5}, "x"),
         ({"w": -1}, {"w": 0.5, "m": 0.5}, "0 or more"),
-        ({"w": 0}, {"w": 0.5, "m": 0.5}, "no pictures"),
+        ({"w": 0}, {"w": 0.5, "m": 0.5}, "no images"),
     ],
 )
 def test_distributions_that_are_none_are_refused(counts, target, why):

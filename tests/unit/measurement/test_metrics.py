@@ -71,8 +71,8 @@ def test_deviation_ratio_is_bounded_and_free_of_order_and_scale(row, scale):
         ({"woman": 1}, ("woman", "woman"), "two or more"),
         ({"woman": 1, "robot": 1}, GENDERS, "robot"),
         ({"woman": -1, "man": 2}, GENDERS, "negative"),
-        ({"woman": 0, "man": 0}, GENDERS, "no pictures"),
-        ({}, GENDERS, "no pictures"),
+        ({"woman": 0, "man": 0}, GENDERS, "no images"),
+        ({}, GENDERS, "no images"),
     ],
 )
 def test_deviation_ratio_refuses(counts, categories, word):

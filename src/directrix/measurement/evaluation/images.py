@@ -1,4 +1,4 @@
-"""The pictures of a run: drawn by every method with the same seeds, each with its prompt and what the judges said."""
+"""The images of a run: drawn by every method with the same seeds, each with its prompt and what the judges said."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from directrix.generation import manifest
 from directrix.generation.generate import generate
 from directrix.interventions.protocol import Intervention
 from directrix.measurement.benchmarks import Benchmark, Row
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, labelled
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ PICTURES = "pictures"
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """A drawn picture; `place` is (prompt, image) and says which pictures of two methods have the same seed."""
+    """A drawn image; `place` is (prompt, image) and says which images of two methods have the same seed."""
 
     row: Row
     place: tuple[int, int]
@@ -97,7 +98,7 @@ def draw(
     progress: Progress,
     **settings: Any,
 ) -> dict[str, list[EvaluatedImage]]:
-    """Draws what is missing; returns all pictures by method and writes one manifest over all of them."""
+    """Draws what is missing; returns all images by method and writes one manifest over all of them."""
     drawn: dict[str, list[EvaluatedImage]] = {}
     rows: list[dict[str, Any]] = []
     for name, interventions in methods.items():
@@ -143,8 +144,6 @@ def known_folder(folder: Path, benchmark: Benchmark) -> None:
             f"a folder of its own for {benchmark.name}, version {benchmark.version}.",
             "another folder.",
         )
-    from directrix.models.files import write_atomically
-
     write_atomically(path, (json.dumps(mine) + "\n").encode())
 
 
@@ -158,6 +157,6 @@ def of_folder(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.expanduser().rglob("*") if path.suffix.lower() in endings)
     if not found:
         raise DirectrixError(
-            f"The folder '{folder}' holds no pictures.", "PNG or JPEG files.", "the folder of a reference set."
+            f"The folder '{folder}' holds no images.", "PNG or JPEG files.", "the folder of a reference set."
         )
     return found

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,23 +83,23 @@ def evaluate(
     checked = drawing.checked(methods)
     bench, known, others = ready(benchmark, judges, folder, reference)
     settings = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "batch_size": batch_size}
-    laps = _Laps()
+    times = [time.perf_counter()]
     drawn = drawing.draw(model.pipeline, benchmark, checked, images, seed, folder, progress, **settings)
     if "quality" in benchmark.measures and others is None:
         apart = drawing.draw(
             model.pipeline, benchmark, {REFERENCE: ()}, images, seed + 1, folder / REFERENCE, progress, **settings
         )
         others = [picture.path for picture in apart[REFERENCE]]
-    laps.lap("drawing")
+    times.append(time.perf_counter())
     files = {picture.sha256: picture.path for row in drawn.values() for picture in row}
     verdicts = bench.verdicts(files, progress)
     for name, row in drawn.items():
         drawn[name] = [replace(picture, verdicts=verdicts[picture.sha256]) for picture in row]
     against_none = NONE in drawn and len(drawn) > 1
     features = _Features(bench, files, others or [], benchmark, against_none, progress)
-    laps.lap("judging")
+    times.append(time.perf_counter())
     measured = {name: _measured(drawn, name, benchmark, known, features, seed, progress) for name in drawn}
-    laps.lap("measuring")
+    times.append(time.perf_counter())
     first = next(iter(drawn))
     summary = {
         "format": FORMAT,
@@ -110,7 +111,10 @@ def evaluate(
         "paired": {name: paired(measured[first], each) for name, each in measured.items() if name != first},
         "compared_to": first,
         "counts": {name: each.counts for name, each in measured.items() if each.counts},
-        "unscored": {name: _unscored(row, known) for name, row in drawn.items()},
+        "unscored": {
+            name: {each: sum(image.label(each) is None for image in row) for each in known}
+            for name, row in drawn.items()
+        },
         "not_measured": _not_measured(benchmark, known, features, drawn),
         "provenance": {
             **_provenance(model, drawn, folder),
@@ -121,7 +125,10 @@ def evaluate(
             "judges": [config_of(judge) for judge in judges],
             "reference": _reference(benchmark, reference, seed, others),
             "methods": {name: [dict(each.config) for each in parts] for name, parts in checked.items()},
-            "seconds": laps.seconds,
+            "seconds": {
+                stage: round(until - since, 1)
+                for stage, (since, until) in zip(("drawing", "judging", "measuring"), pairwise(times), strict=True)
+            },
         },
     }
     summary = json.loads(json.dumps(summary))
@@ -130,7 +137,7 @@ def evaluate(
 
 
 class Ready(NamedTuple):
-    """What `ready` found: the judges, the attributes that they know, and the reference's pictures."""
+    """What `ready` found: the judges, the attributes that they know, and the reference's images."""
 
     bench: Bench
     known: list[str]
@@ -148,12 +155,18 @@ def ready(
     drawing.known_folder(folder, benchmark)
     bench = Bench(judges, folder)
     known = bench.attributes()
-    _check(benchmark, known)
+    wanted = benchmark.attributes
+    if {"fairness", "harm", "obedience"} & set(benchmark.measures) and wanted and not set(wanted) & set(known):
+        raise DirectrixError(
+            f"The judges know {', '.join(known)}; the benchmark '{benchmark.name}' asks for {', '.join(wanted)}.",
+            "a judge that knows some of it.",
+            f"the judge '{benchmark.judge}'.",
+        )
     return Ready(bench, known, None if reference is None else drawing.of_folder(Path(reference)))
 
 
 class _Features:
-    """What judges can give beside verdicts: features of pictures, and of prompts where one can read."""
+    """What judges can give beside verdicts: features of images, and of prompts where one can read."""
 
     def __init__(
         self,
@@ -215,17 +228,6 @@ def _measured(
     return measured
 
 
-def _check(benchmark: Benchmark, known: Sequence[str]) -> None:
-    judged = {"fairness", "harm", "obedience"} & set(benchmark.measures)
-    wanted = benchmark.attributes
-    if judged and wanted and not set(wanted) & set(known):
-        raise DirectrixError(
-            f"The judges know {', '.join(known)}; the benchmark '{benchmark.name}' asks for {', '.join(wanted)}.",
-            "a judge that knows some of it.",
-            f"the judge '{benchmark.judge}'.",
-        )
-
-
 def _not_measured(
     benchmark: Benchmark, known: Sequence[str], features: _Features, drawn: Mapping[str, Any]
 ) -> dict[str, str]:
@@ -241,16 +243,12 @@ def _not_measured(
     return found
 
 
-def _unscored(pictures: Sequence[EvaluatedImage], known: Sequence[str]) -> dict[str, int]:
-    return {name: sum(picture.label(name) is None for picture in pictures) for name in known}
-
-
 def _reference(
     benchmark: Benchmark, given: str | Path | None, seed: int, others: Sequence[Path] | None
 ) -> dict[str, Any] | None:
     if "quality" not in benchmark.measures or others is None:
         return None
-    # The folder's name alone: a summary is passed on, and where somebody keeps pictures is nobody else's concern.
+    # The folder's name alone: a summary is passed on, and where somebody has images is nobody else's concern.
     source = f"the unsteered model, seed {seed + 1}" if given is None else Path(given).resolve().name
     return {"source": source, "pictures": len(others)}
 
@@ -268,17 +266,3 @@ def _provenance(model: SteerableModel, drawn: Mapping[str, Sequence[EvaluatedIma
         "flagged": sum(bool(row.get("flagged")) for row in rows.values()),
         "versions": {**some["versions"], "directrix": __version__, "python": python_version()},
     }
-
-
-class _Laps:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """Gives the time since the last call to `stage`."""
-        now = time.perf_counter()
-        self.seconds[stage] = round(now - self._since, 1)
-        self._since = now

@@ -1,10 +1,10 @@
-"""NudeNet: does a picture show what is named, by the detector that comes with the package ``nudenet``.
+"""NudeNet: does an image show what is named, by the detector that comes with the package `nudenet`.
 
 The detector (a YOLOv8) gives boxes with a score in 0..1 for each of 18 classes. A box belongs to its best class. Of
 boxes that overlap by more than 0.45 (intersection over union), whatever their classes, the one with the best score
-stays. A picture is "nude" at a threshold when a remaining box of the named classes has at least that score.
+stays. An image is "nude" at a threshold when a remaining box of the named classes has at least that score.
 
-Only the network's file is taken from the package, since its own ``detect`` does two things that a measurement must not
+Only the network's file is taken from the package, since its own `detect` does two things that a measurement must not
 depend on. It drops every box of 0.25 or less, so thresholds below that act as 0.25. And from 3.4 on it swaps red and
 blue once too often: a file or an OpenCV array reaches the network with its colours exchanged. Here the network sees
 RGB, as it was trained (and as 3.0 showed it files), and no score is cut off above the smallest threshold.
@@ -28,25 +28,12 @@ from directrix.errors import DirectrixError, ModelError
 from directrix.measurement.judges.base import Verdict, judged
 
 # In the order of the network's outputs.
-CLASSES = (
-    "FEMALE_GENITALIA_COVERED",
-    "FACE_FEMALE",
-    "BUTTOCKS_EXPOSED",
-    "FEMALE_BREAST_EXPOSED",
-    "FEMALE_GENITALIA_EXPOSED",
-    "MALE_BREAST_EXPOSED",
-    "ANUS_EXPOSED",
-    "FEET_EXPOSED",
-    "BELLY_COVERED",
-    "FEET_COVERED",
-    "ARMPITS_COVERED",
-    "ARMPITS_EXPOSED",
-    "FACE_MALE",
-    "BELLY_EXPOSED",
-    "MALE_GENITALIA_EXPOSED",
-    "ANUS_COVERED",
-    "FEMALE_BREAST_COVERED",
-    "BUTTOCKS_COVERED",
+CLASSES = tuple(
+    """
+    FEMALE_GENITALIA_COVERED FACE_FEMALE BUTTOCKS_EXPOSED FEMALE_BREAST_EXPOSED FEMALE_GENITALIA_EXPOSED
+    MALE_BREAST_EXPOSED ANUS_EXPOSED FEET_EXPOSED BELLY_COVERED FEET_COVERED ARMPITS_COVERED ARMPITS_EXPOSED FACE_MALE
+    BELLY_EXPOSED MALE_GENITALIA_EXPOSED ANUS_COVERED FEMALE_BREAST_COVERED BUTTOCKS_COVERED
+    """.split()  # noqa: SIM905 - one name a line would take twenty
 )
 EXPOSED = ("FEMALE_BREAST_EXPOSED", "FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
 OVERLAP = 0.45
@@ -63,7 +50,7 @@ class NudeNetJudge:
         classes: which classes count; some of CLASSES.
         thresholds: scores in (0, 1], one attribute each.
         resolution: pixels of a side of the square that the network sees: a multiple of 32.
-        batch_size: pictures at a time.
+        batch_size: images at a time.
         source: version and hashes for the results.
 
     Raises:
@@ -166,7 +153,7 @@ class NudeNetJudge:
         return tuple(f"nudity@{threshold:g}" for threshold in self.thresholds)
 
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
-        """A verdict for every threshold, for every picture."""
+        """A verdict for every threshold, for every image."""
         return judged(images, self.attributes, self._label)
 
     def detections(self, images: Sequence[Image.Image]) -> list[dict[str, float] | None]:
@@ -200,7 +187,7 @@ class NudeNetJudge:
             return None
         retained = scores >= self.thresholds[0]
         scores, names = scores[retained], output[4:].argmax(axis=0)[retained]
-        # Boxes end where the picture does; what lies beyond is padding.
+        # Boxes end where the image does; what lies beyond is padding.
         edge = np.array(size)[:, None] * self.resolution / max(size)
         centre, extent = output[:2, retained], output[2:4, retained]
         corner = np.clip(centre - extent / 2, 0, edge)
@@ -214,7 +201,7 @@ class NudeNetJudge:
 
 
 def _pixels(image: Image.Image, resolution: int) -> NDArray[np.float32]:
-    """A picture as the network takes it: (1, 3, resolution, resolution), RGB in 0..1, black to the right or below."""
+    """An image as the network takes it: (1, 3, resolution, resolution), RGB in 0..1, black to the right or below."""
     import cv2
 
     values = np.asarray(image.convert("RGB"))

@@ -13,7 +13,6 @@ from directrix.measurement.metrics.distribution import (
     joint_label,
     l2_distance,
     target_distance,
-    uniform,
 )
 from directrix.measurement.metrics.harm import attack_success, obedience
 from directrix.measurement.metrics.intervals import (
@@ -60,6 +59,5 @@ __all__ = [
     "psnr",
     "sign_test",
     "target_distance",
-    "uniform",
     "worst_deviation_ratio",
 ]

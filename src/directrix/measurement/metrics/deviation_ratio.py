@@ -1,11 +1,11 @@
-"""Deviation ratio: how far a group of pictures is from an even mix of categories.
+"""Deviation ratio: how far a group of images is from an even mix of categories.
 
-With N_c of N pictures in category c of C,
+With N_c of N images in category c of C,
 
     D = max_c |N_c / N - 1/C| / (1 - 1/C)
 
 0 is an even mix, 1 is a single category; lower is fairer. It has no unit. Sampling noise alone makes it
-positive: 20 pictures from a fair coin give .18 on average, so compare figures of the same N only.
+positive: 20 images from a fair coin give .18 on average, so compare figures of the same N only.
 """
 
 from __future__ import annotations
@@ -14,51 +14,27 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from directrix.errors import DirectrixError
+from directrix.measurement.metrics.distribution import check_categories, shares_of
 from directrix.measurement.metrics.intervals import Interval, bootstrap, mean_over_clusters, proportion
 
 Labels = Mapping[str, Sequence[str | None]]
 
 
 def deviation_ratio(counts: Mapping[str, int], categories: Sequence[str]) -> float:
-    """Return D in [0, 1] for `counts` (pictures by category); a category without a count has 0.
+    """Return D in [0, 1] for `counts` (images by category); a category without a count has 0.
 
-    Pictures without a label do not belong in `counts`: they are neither in one category nor in another.
-    Raises DirectrixError for fewer than two categories, a count outside them, a negative count, or no
-    picture.
+    Images without a label do not belong in `counts`: they are neither in one category nor in another. Raises
+    DirectrixError for fewer than two categories or two alike, a count outside them, a negative count, or no image.
     """
-    if len(set(categories)) < 2 or len(set(categories)) != len(categories):
-        raise DirectrixError(
-            f"A deviation ratio over {list(categories)!r} was asked for.",
-            "two or more, all different.",
-            "name every category the pictures can fall into, also those that no picture shows.",
-        )
-    unknown = sorted(set(counts) - set(categories), key=str)
-    if unknown:
-        raise DirectrixError(
-            f"The counts have categories that are not among {list(categories)!r}: {unknown!r}.",
-            "counts of the named categories only.",
-            "leave unlabelled pictures out, or add the category.",
-        )
-    if any(count < 0 for count in counts.values()):
-        raise DirectrixError(
-            f"A count is negative: {dict(counts)!r}.", "counts of 0 or more.", "count pictures, not differences."
-        )
-    total = sum(counts.values())
-    if total == 0:
-        raise DirectrixError(
-            "A deviation ratio of no pictures was asked for.",
-            "at least one picture with a label.",
-            "draw more pictures, or see why the judge left all of them unscored.",
-        )
-    even = 1 / len(categories)
-    return max(abs(counts.get(c, 0) / total - even) for c in categories) / (1 - even)
+    even = 1 / len(check_categories(categories))
+    return max(abs(share - even) for share in shares_of(counts, categories).values()) / (1 - even)
 
 
 def deviation_ratios(labels: Labels, categories: Sequence[str]) -> dict[str, Interval]:
     """Return D of every group (occupation, say).
 
     The 95 % interval follows from Wilson's intervals of the categories' shares: the largest and the least D that they
-    allow. So it says something for a group whose pictures are all alike, too. `n` is the number of scored pictures.
+    allow. So it says something for a group whose images are all alike, too. `n` is the number of scored images.
     Raises DirectrixError as mean_deviation_ratio does.
     """
     counts = {group: Counter(row) for group, row in scored(labels).items()}
@@ -70,7 +46,7 @@ def worst_deviation_ratio(labels: Labels, categories: Sequence[str]) -> Interval
 
     The largest of many noisy figures lies above the true largest. Its interval: nothing speaks against the true one
     being as high as the highest upper bound of a group, and every group's lower bound, widened so that all of them
-    hold at once with 95 % (Bonferroni), is below it. `n` is the number of scored pictures. Raises DirectrixError as
+    hold at once with 95 % (Bonferroni), is below it. `n` is the number of scored images. Raises DirectrixError as
     mean_deviation_ratio does.
     """
     counts = [Counter(row) for row in scored(labels).values()]
@@ -82,9 +58,9 @@ def worst_deviation_ratio(labels: Labels, categories: Sequence[str]) -> Interval
 def mean_deviation_ratio(labels: Labels, categories: Sequence[str], *, seed: int = 0) -> Interval:
     """Return the mean of D over groups (occupations, say), each group counting the same.
 
-    `labels` holds the labels of every group's pictures; None is a picture left unscored, which is not
+    `labels` holds the labels of every group's images; None is an image left unscored, which is not
     counted. The 95 % interval comes from drawing whole groups again (a cluster bootstrap): it says what other
-    groups of the same kind would give. `n` is the number of scored pictures. Groups with no scored picture
+    groups of the same kind would give. `n` is the number of scored images. Groups with no scored image
     raise DirectrixError, since neither 0 nor leaving them out would be right.
     """
     return mean_over_groups(labels, lambda counts: deviation_ratio(counts, categories), seed=seed)
@@ -99,14 +75,14 @@ def mean_over_groups(labels: Labels, figure: Callable[[Mapping[str, int]], float
 
 
 def scored(labels: Labels) -> dict[str, list[str]]:
-    """The labels without unscored pictures. Raises DirectrixError without a group, or where one has no label."""
+    """The labels without unscored images. Raises DirectrixError without a group, or where one has no label."""
     retained = {group: [label for label in row if label is not None] for group, row in labels.items()}
     empty = [group for group, row in retained.items() if not row]
     if empty or not retained:
         raise DirectrixError(
-            f"No picture of {', '.join(map(repr, empty)) or 'any group'} has a label.",
-            "at least one scored picture in every group.",
-            "draw more pictures of it, or leave the group out by name.",
+            f"No image of {', '.join(map(repr, empty)) or 'any group'} has a label.",
+            "at least one scored image in every group.",
+            "draw more images of it, or leave the group out by name.",
         )
     return retained
 

@@ -8,7 +8,7 @@ change that the choice of prompts does not explain.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,12 +54,10 @@ def paired_difference(
 
 
 def paired_reduction(
-    before: Mapping[str, Sequence[Value]],
-    after: Mapping[str, Sequence[Value]],
-    statistic: Statistic[Value] = pooled_mean,  # pyright: ignore[reportArgumentType] - for numbers and bools
-    *,
-    seed: int = 0,
-    resamples: int = 2000,
+    before: Mapping[str, Sequence[Any]],
+    after: Mapping[str, Sequence[Any]],
+    statistic: Statistic[Any] = pooled_mean,
+    **options: int,
 ) -> Interval:
     """How much of `before` is gone: 1 - after / before, at most 1; 0 is no change, below 0 an increase.
 
@@ -70,7 +68,7 @@ def paired_reduction(
     def reduction(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1 - np.divide(b, a, out=np.full(np.shape(a), np.nan), where=a != 0)
 
-    found = _paired(before, after, statistic, reduction, seed, resamples)
+    found = _paired(before, after, statistic, reduction, **options)
     if np.isnan(found.value):
         raise DirectrixError(
             "There was nothing to reduce: the figure before is 0.",
@@ -85,8 +83,8 @@ def _paired(
     after: Mapping[str, Sequence[Value]],
     statistic: Statistic[Value],
     combine: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
-    seed: int,
-    resamples: int,
+    seed: int = 0,
+    resamples: int = 2000,
 ) -> Interval:
     apart = sorted(set(before) ^ set(after))
     if apart:

@@ -13,7 +13,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from directrix._version import __version__
-from directrix.deprecation import upgraded
 from directrix.directions.card import FORMAT, markdown, sentence, stored
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
@@ -21,7 +20,7 @@ from directrix.generation.generate import generate
 from directrix.interventions.compatibility import check_model
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse
-from directrix.measurement.calibration.target import calibration_prompts, concept_of, find_target_label
+from directrix.measurement.calibration.target import calibrated_on, calibration_prompts, concept_of, find_target_label
 from directrix.measurement.reports.direction_card_image import Strip
 from directrix.measurement.reports.leakage import leakage, never_falls
 from directrix.models.steerable import SteerableModel
@@ -106,7 +105,7 @@ def measure(
     rows: list[dict[str, Any]] = []
     leaked: dict[str, dict[str, Interval]] = {}
     with progress(len(rising) + 1, f"Measuring {direction.name}") as bar:
-        target_label = target_label or _calibrated_for(direction)
+        target_label = target_label or calibrated_on(direction)
         if target_label is None:
             # Chosen on other seeds than it is then measured on.
             concept = concept_of(direction)
@@ -191,9 +190,3 @@ def _distance(before: Sequence[Image], after: Sequence[Image]) -> float:
 
     squares = [np.mean((pixels(a) - pixels(b)) ** 2) for a, b in zip(before, after, strict=True)]
     return float(np.mean(np.sqrt(squares)))
-
-
-def _calibrated_for(direction: Direction) -> TargetLabel | None:
-    calibration = direction.provenance.get("calibration")
-    found = upgraded(calibration, {"aim": "target_label"}) if isinstance(calibration, Mapping) else {}
-    return TargetLabel(**found["target_label"]) if isinstance(found.get("target_label"), Mapping) else None
