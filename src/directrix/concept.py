@@ -36,7 +36,7 @@ class PromptPair:
             if not isinstance(prompt, str | None) or (prompt is None and role != "negative"):
                 raise ConceptError(f"The {role} prompt is a {type(prompt).__name__}.", "text.", 'such as "a woman".')
             if prompt is not None and not prompt.strip():
-                raise ConceptError(f"The {role} prompt is empty.", "at least one word.")
+                raise ConceptError(f"The {role} prompt is empty.", "at least one word.", "give it some words.")
         if self.negative is None and self.target.strip() == self.neutral.strip():
             raise ConceptError(
                 f"The target and the neutral prompt are both '{self.target}'.",
@@ -54,7 +54,7 @@ class Concept:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise ConceptError("The concept has no name.", "a short name such as 'woman'.")
+            raise ConceptError("The concept has no name.", "a short name such as 'woman'.", "give it one.")
         object.__setattr__(self, "pairs", tuple(self.pairs))
         if not self.pairs:
             raise ConceptError(
@@ -98,6 +98,7 @@ class Concept:
                 raise ConceptError(
                     f"The concept '{name}' has {len(prompts)} {role} prompts, but {count} of another kind.",
                     f"{count} of each kind, or a single one that goes with all.",
+                    f"give 1 or {count} {role} prompts.",
                 )
         rows = zip(*(prompts * (count if len(prompts) == 1 else 1) for prompts in columns.values()), strict=True)
         return cls(name, tuple(PromptPair(*row) for row in rows))
@@ -132,12 +133,14 @@ class AttributeSet:
             raise ConceptError(
                 f"The attribute set '{self.name}' has {len(self.words)} words for {len(self.concepts)} concepts.",
                 "one for each concept, or none.",
+                "add or remove words.",
             )
         names = [concept.name for concept in self.concepts]
         if len(names) < 2 or len(set(names)) < len(names):
             raise ConceptError(
                 f"The attribute set '{self.name}' has the concepts {names}.",
                 "two or more, each with a name of its own.",
+                "add or rename concepts.",
             )
 
     def among(self, subjects: Sequence[str]) -> AttributeSet:
@@ -174,10 +177,6 @@ ATTRIBUTE_SETS = {each.name: each for each in (GENDER, SKIN_TONE)}
 
 
 def attribute_set(name: str) -> AttributeSet:
-    """The attribute set of that name; "skin tone", "skin-tone" and "SKIN_TONE" are the same.
-
-    Raises:
-        ConceptError: no such set; the message names the nearest one.
-    """
+    """The attribute set of that name, also "skin-tone" and "SKIN_TONE"; ConceptError names the nearest."""
     plain = str(name).strip().lower().replace("-", " ").replace("_", " ")
     return ATTRIBUTE_SETS[one_of("attribute set", plain, ATTRIBUTE_SETS, error=ConceptError)]

@@ -115,7 +115,8 @@ def _state(path: Path) -> Mapping[str, Tensor]:
 
     wanted = "a torch state dict."
     if not path.is_file():
-        raise DirectionFileError(f"There is no file '{path}'.", "the unet.pth of a published direction.")
+        expected = "the unet.pth of a published direction."
+        raise DirectionFileError(f"There is no file '{path}'.", expected, "check the path.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

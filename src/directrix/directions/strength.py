@@ -115,4 +115,4 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: st
 
 def _finite(value: Any) -> float:
     # Steering multiplies in float32, where larger numbers would be infinite.
-    return number("The strength", value, -3e38, 3e38, error=StrengthError)
+    return number("The strength", value, -3e38, 3e38, error=StrengthError, remedy="1.0.")
