@@ -32,12 +32,10 @@ RENAMED = {"kept_prompts": "retained_prompts"}
 
 
 class Checkpoint:
-    """A checkpoint folder, opened for one set of settings; without a folder it saves nothing and holds nothing.
+    """A checkpoint folder, opened for one set of settings; without a folder it saves nothing.
 
-    Raises:
-        OutputError: the folder can't be written.
-        MismatchError: it holds a run of other settings.
-        DirectionFileError: its settings cannot be read.
+    OutputError if the folder can't be written, MismatchError if it is of other settings, DirectionFileError if it does
+    not say which.
     """
 
     def __init__(self, folder: Path | str | None = None, settings: Mapping[str, Any] | None = None) -> None:
@@ -117,6 +115,9 @@ class Checkpoint:
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{name}.safetensors"
+
+
+NOWHERE = Checkpoint()
 
 
 def _differences(found: Any, wanted: Mapping[str, Any]) -> str:

@@ -23,11 +23,8 @@ class Conditioning:
     rows: Mapping[Path, Tensor]
     shared: Mapping[Path, Any] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(next(iter(self.rows.values())))
-
     def __getitem__(self, index: Any) -> Conditioning:
-        """Some of the rows, as a tensor is indexed by a tensor or a slice."""
+        """Some of the rows, by a tensor or a slice."""
         return Conditioning({path: each[index] for path, each in self.rows.items()}, self.shared)
 
     def expand(self, count: int, *_: int) -> Conditioning:

@@ -69,10 +69,7 @@ class FrozenDenoiser:
         self._call = PipelineCall(model, 1.0, 2) if call is None else call
 
     def at(self, site: Site) -> FrozenDenoiser:
-        """The same at another site, with counts of its own; what was captured from the pipeline is shared.
-
-        Raises SiteError where the model has no such site.
-        """
+        """The same at another site, with counts of its own; SiteError where the model has no such site."""
         self._model.module_of(site)
         other = copy(self)
         other.site, other.forward, other.forward_backward = site, 0, 0
@@ -85,15 +82,14 @@ class FrozenDenoiser:
 
     @torch.no_grad()
     def unconditional(self, negatives: Sequence[str | None]) -> Conditioning:
-        """That of the unconditional branch of guidance, under these negative prompts (None: without one).
+        """That of the unconditional branch, under these negative prompts (None: without one).
 
         A model without such a branch gets the negative prompt as a prompt.
         """
         if not self._call.guided:
             return self.encode([each or "" for each in negatives])
-        if len({each is None for each in negatives}) == 2 and not self._pipeline.config.get(
-            "force_zeros_for_empty_prompt"
-        ):
+        zeros = self._pipeline.config.get("force_zeros_for_empty_prompt")
+        if len({each is None for each in negatives}) == 2 and not zeros:
             # No negative prompt is the same as an empty one, and one call pads all alike.
             negatives = [each or "" for each in negatives]
         layout = self._model.guidance_layout
@@ -214,8 +210,7 @@ def check_output(site: Site, outputs: Sequence[Tensor], passes: int) -> None:
     shape = tuple(outputs[0].shape) if outputs else ()
     raise SiteError(
         f"The site '{site.name}' put out {len(outputs)} tensors of shape {shape} in {passes} passes.",
-        "a module that runs once in each pass and puts out (batch, channels, height, width) or (batch, tokens, "
-        "channels).",
+        "a module that puts out (batch, channels, height, width) or (batch, tokens, channels) once in each pass.",
         "the default site.",
     )
 

@@ -130,8 +130,13 @@ def _step(
     denoiser = problem.denoiser
     batch = batch.to(denoiser.device)
     vectors = state.vectors.to(denoiser.device, copy=True).requires_grad_()
-    optimizer = _adam(vectors, state, problem.learning_rate)
-
+    optimizer = torch.optim.Adam([vectors], lr=problem.learning_rate)
+    if state.step:
+        optimizer.state[vectors] = {
+            "step": torch.tensor(float(state.step)),
+            "exp_avg": state.first.to(vectors.device, copy=True),
+            "exp_avg_sq": state.second.to(vectors.device, copy=True),
+        }
     prediction = denoiser.steered(batch.x_t, batch.timesteps, neutral[batch.pair], vectors[batch.concept])
     loss = mse_loss(prediction, target(batch))
     if change is not None:
@@ -148,31 +153,13 @@ def _step(
     optimizer.step()
 
     step = state.step + 1
+    moments = optimizer.state[vectors]
     vectors = vectors.detach()
-    moments = optimizer.state[next(iter(optimizer.state))]
     # Mean of the iterates from the middle of the run on.
     after = step - problem.steps // 2
     average = state.average.to(denoiser.device)
     if after > 0:
         average = average + (vectors - average) / after
-    return replace(
-        state,
-        step=step,
-        vectors=vectors,
-        first=moments["exp_avg"],
-        second=moments["exp_avg_sq"],
-        average=average,
-        losses=torch.cat([state.losses, loss.detach().cpu().double().view(1)]),
-    )
-
-
-def _adam(vectors: Tensor, state: State, learning_rate: float) -> torch.optim.Adam:
-    """torch's Adam, constant rate, as it stood after ``state.step`` steps."""
-    optimizer = torch.optim.Adam([vectors], lr=learning_rate)
-    if state.step:
-        optimizer.state[vectors] = {
-            "step": torch.tensor(float(state.step)),
-            "exp_avg": state.first.to(vectors.device, copy=True),
-            "exp_avg_sq": state.second.to(vectors.device, copy=True),
-        }
-    return optimizer
+    losses = torch.cat([state.losses, loss.detach().cpu().double().view(1)])
+    first, second = moments["exp_avg"], moments["exp_avg_sq"]
+    return replace(state, step=step, vectors=vectors, first=first, second=second, average=average, losses=losses)

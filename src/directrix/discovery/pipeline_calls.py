@@ -21,7 +21,6 @@ from directrix.models import families, hooks
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from directrix.concept import Concept
@@ -99,13 +98,20 @@ class PipelineCall:
             )
 
     def latents(
-        self, prompts: Sequence[str], generators: Sequence[torch.Generator], negatives: Sequence[str] | None = None
+        self, prompts: Sequence[str], numbers: Sequence[int], seed: int, negatives: Sequence[str] | None = None
     ) -> Tensor:
         """The latents of an image a prompt, as the denoiser works on them: (N, c, h, w), or packed (N, tokens, c).
 
-        generators: one a prompt. negatives: one a prompt, or None for no negative prompts.
+        The noise of an image depends on the seed, its prompts and its number only. numbers: one a prompt. negatives:
+        one a prompt, "" for none; None where no prompt has one.
+
+        Raises ModelError if an image isn't finite.
         """
-        return self._called(prompts, negatives, self.guidance_scale, generator=list(generators)).images
+        rows = zip(prompts, negatives or [""] * len(prompts), numbers, strict=True)
+        generators = [generator(seed, "image", *row) for row in rows]
+        latents = self._called(prompts, negatives, self.guidance_scale, generator=generators).images
+        check_finite([latents], prompts[0])
+        return latents
 
     def captured(
         self, prompts: Sequence[str], negatives: Sequence[str] | None = None, guided: bool = False, call: int = 0

@@ -8,10 +8,10 @@ batches of states by ``batch(step, size, seed)``; a method that takes steps need
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.discovery.orthogonalize import orthogonalized
 from directrix.progress import Progress, silent
 
@@ -46,7 +46,7 @@ class Problem(Generic[D]):
     steps: int
     batch_size: int
     seed: int = 0
-    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    checkpoint: Checkpoint = NOWHERE
     checkpoint_every: int = 100
     progress: Progress = silent
     preserved: int = 0

@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.discovery.environment import generator
 from directrix.discovery.frozen_denoiser import Batch, FrozenDenoiser, as_maps
-from directrix.discovery.pipeline_calls import PipelineCall, check_finite, quiet
+from directrix.discovery.pipeline_calls import PipelineCall, quiet
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -119,47 +119,41 @@ def draw_samples(
     neutral_fraction: float = 0.0,
     seed: int = 0,
     batch_size: int = 8,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint = NOWHERE,
     progress: Progress = silent,
 ) -> Samples:
     """Draws the images of ``plan(concepts, images, neutral_fraction)``, ``batch_size`` at a time.
 
-    An image's noise depends on the seed, its prompts and its number only, so a concept gets the same images
-    alone and beside others. Batches found in the checkpoint are not drawn again. Raises InterruptedRun on Ctrl-C, and
-    ModelError if an image isn't finite.
+    A concept gets the same images alone and beside others. Batches found in the checkpoint are not drawn again. Raises
+    InterruptedRun on Ctrl-C, and ModelError if an image isn't finite.
     """
-    checkpoint = checkpoint or Checkpoint()
     draws = plan(concepts, images, neutral_fraction)
-    chunks = [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
-    latents: list[Tensor] = []
-    evaluations, seconds = 0, 0.0
+    saved: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
     with (
-        checkpoint.interruptible(lambda: f"drawing images ({sum(map(len, latents)):,} of {len(draws):,} done)"),
+        checkpoint.interruptible(lambda: f"drawing images ({len(saved) * batch_size:,} of {len(draws):,} done)"),
         quiet(call.model.pipeline),
         progress(len(draws), "Drawing images") as bar,
     ):
-        for index, chunk in enumerate(chunks):
-            name = f"latents-{index:05d}"
-            saved = checkpoint.load(name)
-            if saved is None:
+        for first in range(0, len(draws), batch_size):
+            chunk, name = draws[first : first + batch_size], f"latents-{len(saved):05d}"
+            contents = checkpoint.load(name)
+            if contents is None:
                 started = time.perf_counter()
-                drawn = _draw(call, chunk, seed)
+                latents = _draw(call, chunk, seed)
                 # Some schedulers run one step more than asked for; their timesteps tell.
                 passes = len(call.model.scheduler.timesteps) * (2 if call.guided else 1) * len(chunk)
-                saved = ({"latents": drawn}, {"evaluations": passes, "seconds": time.perf_counter() - started})
-                checkpoint.save(name, saved[0], **saved[1])
-            latents.append(saved[0]["latents"])
-            evaluations += saved[1]["evaluations"]
-            seconds += saved[1]["seconds"]
+                contents = {"latents": latents}, {"evaluations": passes, "seconds": time.perf_counter() - started}
+                checkpoint.save(name, contents[0], **contents[1])
+            saved.append(contents)
             bar.advance(len(chunk))
     return Samples(
-        torch.cat(latents),
+        torch.cat([tensors["latents"] for tensors, _ in saved]),
         torch.tensor([draw.concept for draw in draws]),
         torch.tensor([draw.pair for draw in draws]),
         tuple(pair for concept in concepts for pair in concept.pairs),
         schedule,
-        evaluations,
-        seconds,
+        sum(facts["evaluations"] for _, facts in saved),
+        sum(facts["seconds"] for _, facts in saved),
     )
 
 
@@ -171,10 +165,5 @@ def _draw(call: PipelineCall, draws: Sequence[Draw], seed: int) -> Tensor:
         parts = [_draw(call, [draws[place] for place in places], seed) for places in (negated, others)]
         return torch.cat(parts)[torch.tensor([*negated, *others]).argsort()]
     negatives = [draw.negative or "" for draw in draws]
-    latents = call.latents(
-        [draw.prompt for draw in draws],
-        [generator(seed, "image", d.prompt, d.negative or "", d.number) for d in draws],
-        negatives if any(negatives) else None,
-    )
-    check_finite([latents], draws[0].prompt)
-    return latents.float().cpu()
+    prompts, numbers = [draw.prompt for draw in draws], [draw.number for draw in draws]
+    return call.latents(prompts, numbers, seed, negatives if any(negatives) else None).float().cpu()

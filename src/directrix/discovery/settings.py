@@ -32,7 +32,7 @@ class Sampling:
         call: further arguments of the pipeline's call, as JSON values: height, width, max_sequence_length, ...
 
     Raises:
-        DirectrixError: a number is not a whole number of at least 1.
+        DirectrixError: a number is out of its range.
     """
 
     images: int | None = None
@@ -45,7 +45,7 @@ class Sampling:
         for name in ("images", "num_inference_steps"):
             if getattr(self, name) is not None:
                 whole_number(name, getattr(self, name))
-        whole_number("collection_batch_size", self.batch_size)
+        whole_number("batch_size", self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Optimizer:
     Args:
         steps: for each concept. A run of several concepts has as many times the steps, so that each concept's images
             are gone through as often as alone. None for the method's own number; a closed form takes none.
-        batch_size: states in a step, at least 1; None for the method's own.
+        batch_size: states in a step, or that a closed form looks at together, at least 1; None for the method's own.
         learning_rate: Adam's, above 0; None for the one on the model's card (0.1 on SD 1.4) times the method's factor,
             else the method's multiple of the root mean square of the site's output (see `problem.Defaults`).
         checkpoint_every: steps from one checkpoint to the next, at least 1.
@@ -107,20 +107,11 @@ class Orthogonalization:
     def __post_init__(self) -> None:
         one_of("shape", self.shape, SHAPES)
         preserved, _ = self.preserved()
-        if self.rank is None:
-            return
-        whole_number("rank", self.rank)
-        if preserved:
+        if self.rank is not None and whole_number("rank", self.rank) and (preserved or self.shape == "channel"):
             raise DirectrixError(
-                "A rank was given together with concepts to preserve.",
-                "one of the two: a truncated map is no longer free of what was taken out.",
+                f"A rank was given {'together with concepts to preserve' if preserved else 'for the shape channel'}.",
+                "a rank for a map from which nothing is taken out: truncated, it would not be free of it any longer.",
                 "rank=None.",
-            )
-        if self.shape == "channel":
-            raise DirectrixError(
-                "A rank was given for a direction of shape 'channel'.",
-                "a rank for a map only; a channel direction has rank 1.",
-                "shape='map'.",
             )
 
     def preserved(self) -> tuple[list[Concept], list[str]]:

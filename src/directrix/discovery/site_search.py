@@ -8,7 +8,7 @@ large a push::
     relative   = |s c| / rms(h)                                      sizes per channel, as root mean squares
     effect     = reach / relative
 
-Under a negative prompt p is the prediction that its guidance would give the conditional half (see ``difference``).
+Under a negative prompt p is the prediction that its guidance would give the conditional branch (see ``difference``).
 
 A site of large effect does much with little, and a reach near 1 says that hardly anything but the site matters. Both
 are measured on a few states of the model's own trajectories.
@@ -97,7 +97,7 @@ def search_sites(
     call = PipelineCall.of(model, sampling)
     call.check_negatives([concept], drawn=False)
     places = [model.find_site(name) for name in names]
-    with frozen(model), (progress or silent)(len(names), "Trying sites") as bar:
+    with frozen(model), (progress or silent)(len(names), "Measuring sites") as bar:
         first = FrozenDenoiser(model, places[0], call)
         # What is measured is measured on other trajectories than those that the directions are found on.
         found, measured = (

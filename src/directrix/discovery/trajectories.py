@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.discovery.environment import generator
 from directrix.discovery.frozen_denoiser import Batch, FrozenDenoiser, as_maps, check_output
 from directrix.discovery.pipeline_calls import PipelineCall, check_finite, named, quiet
@@ -59,9 +59,6 @@ class Trajectories:
     size: float = 0.0
     evaluations: int = 0
     seconds: float = 0.0
-
-    def __len__(self) -> int:
-        return self.states.shape[0] * self.states.shape[1]
 
     def flat(self, pair: int) -> tuple[Tensor, Tensor]:
         """A pair's states and their times as rows of one batch: (N * S, c, h, w), (N * S,)."""
@@ -109,7 +106,7 @@ def record_trajectories(
     retain: Sequence[str] = (),
     seed: int = 0,
     batch_size: int = 8,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint = NOWHERE,
     progress: Progress = silent,
 ) -> list[Trajectories]:
     """Draws ``images`` images of each concept's neutral prompts and records the way; a prompt's pairs share it.
@@ -123,7 +120,6 @@ def record_trajectories(
     Returns what was recorded at each site. Raises InterruptedRun on Ctrl-C, ModelError where the model's states are not
     finite, SiteError where the site's output is neither (C, H, W) nor (tokens, C).
     """
-    checkpoint = checkpoint or Checkpoint()
     pairs = tuple(pair for concept in concepts for pair in concept.pairs)
     prompts = list(dict.fromkeys([*(pair.neutral for pair in pairs), *retain]))
     most = max(len({pair.neutral for pair in concept.pairs}) for concept in concepts)
@@ -196,7 +192,7 @@ class _Outputs:
         check_output(self.site, outputs, passes)
         conditional, other = _branches(outputs, rows, conditional_first)
         total = as_maps(conditional).sum(dim=0).cpu()
-        # A step without an unconditional branch has nothing to be told apart from.
+        # A step without an unconditional branch has nothing to be distinguished from.
         empty = total if other is None else as_maps(other).sum(dim=0).cpu()
         self._steps.append((total, empty, conditional.square().mean()))
         return other is not None
@@ -277,7 +273,7 @@ class Recording:
             stack.enter_context(hooks.before_call(model.denoiser, see))
             for each in self.outputs:
                 stack.enter_context(activations.read(model.pipeline, each.site, partial(seen, each)))
-            call.latents([prompt] * rows, [generator(seed, "image", prompt, "", n) for n in numbers])
+            call.latents([prompt] * rows, numbers, seed)
         end_step()
         check_finite(states, prompt)
         drawn = sum(map(len, self.states))

@@ -1,4 +1,4 @@
-"""The directions of an attribute: on several subjects, told apart, and the other attributes left alone."""
+"""The directions of an attribute: on several subjects, opposites opposite, and the other attributes left alone."""
 
 import pytest
 
