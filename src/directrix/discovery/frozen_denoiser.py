@@ -20,7 +20,7 @@ import torch
 from directrix.discovery.conditioning import Conditioning, Path, flat, stitched
 from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.errors import ModelError, SiteError
-from directrix.models import activations, families
+from directrix.models import activations
 from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
 
@@ -59,9 +59,9 @@ class FrozenDenoiser:
         self.site = site
         # Raises now rather than in the middle of a run.
         model.module_of(site)
-        self._pipeline = model.pipeline
+        pipeline = model.pipeline
         # With CPU offload the weights wait on the CPU, and pipeline.device says so; they run elsewhere.
-        self.device: torch.device = getattr(self._pipeline, "_execution_device", self._pipeline.device)
+        self.device: torch.device = getattr(pipeline, "_execution_device", pipeline.device)
         self.dtype: torch.dtype = next(self.network.parameters()).dtype
         self.forward = 0
         self.forward_backward = 0
@@ -88,7 +88,7 @@ class FrozenDenoiser:
         """
         if not self._call.guided:
             return self.encode([each or "" for each in negatives])
-        zeros = self._pipeline.config.get("force_zeros_for_empty_prompt")
+        zeros = self._model.pipeline.config.get("force_zeros_for_empty_prompt")
         if len({each is None for each in negatives}) == 2 and not zeros:
             # No negative prompt is the same as an empty one, and one call pads all alike.
             negatives = [each or "" for each in negatives]
@@ -128,7 +128,7 @@ class FrozenDenoiser:
             moved = addition.to(h.device, h.dtype)
             return h + (moved if h.ndim == 4 else moved.flatten(1)[:, None])
 
-        with activations.edit(self._pipeline, self.site, added):
+        with activations.edit(self._model, self.site, added):
             return self._answer(x_t, timesteps, conditioning)
 
     def site_output(self, x_t: Tensor, timesteps: Tensor, conditioning: Conditioning | Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class FrozenDenoiser:
         """What the site puts out, float32 of shape (N, C, H, W) or (N, tokens, C); SiteError for any other layout."""
         seen: list[Tensor] = []
         self.forward += len(x_t)
-        with activations.read(self._pipeline, self.site, lambda h: seen.append(h.float())):
+        with activations.read(self._model, self.site, lambda h: seen.append(h.float())):
             self._answer(x_t, timesteps, conditioning)
         check_output(self.site, seen, 1)
         return seen[0]
@@ -155,11 +155,11 @@ class FrozenDenoiser:
         if answer.ndim == 4 and answer.shape[1] == 2 * x_t.shape[1]:
             answer = answer.chunk(2, dim=1)[0]
         # Whose clock runs from noise to image predicts image less noise.
-        return -answer if families.reversed_clock(self._pipeline) else answer
+        return -answer if self._model.reversed_clock else answer
 
     def _completed(self, x_t: Tensor) -> Tensor:
         """x_t with the mask's channels behind it, where the network wants them and they are not there."""
-        if not families.masked(self._pipeline) or x_t.shape[1] == self.network.config.in_channels:  # pyright: ignore
+        if not self._model.masked or x_t.shape[1] == self.network.config.in_channels:  # pyright: ignore
             return x_t
         rest = next(iter(self.first_inputs.values()))[:1, x_t.shape[1] :]
         return torch.cat([x_t, rest.to(x_t).expand(len(x_t), *rest.shape[1:])], dim=1)

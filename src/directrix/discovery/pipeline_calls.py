@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from directrix.discovery.environment import generator
 from directrix.discovery.settings import Sampling
 from directrix.errors import ConceptError, ModelError
-from directrix.models import families, hooks
+from directrix.models import activations
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
@@ -49,12 +49,11 @@ class PipelineCall:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        pipeline = self.model.pipeline
-        known = families.parameters(pipeline)
+        known = self.model.parameters
         for name in self.arguments:
             if _OWN.fullmatch(name) or name not in known:
                 raise ModelError(
-                    f"The call of {type(pipeline).__name__} cannot be given '{name}' here.",
+                    f"The call of {self.model.name} cannot be given '{name}' here.",
                     "an argument of its own that a discovery does not decide.",
                     f"one of {', '.join(sorted(each for each in known if not _OWN.fullmatch(each)))}.",
                 )
@@ -62,19 +61,15 @@ class PipelineCall:
     @classmethod
     def of(cls, model: SteerableModel, sampling: Sampling) -> PipelineCall:
         """The call that the settings name, with the model's own where they name none."""
-        scale, steps = sampling.guidance_scale, sampling.num_inference_steps
-        return cls(
-            model,
-            model.facts.guidance_scale if scale is None else float(scale),
-            steps or model.facts.num_inference_steps,
-            sampling.call or {},
-        )
+        facts, scale = model.facts, sampling.guidance_scale
+        scale = facts.guidance_scale if scale is None else float(scale)
+        return cls(model, scale, sampling.num_inference_steps or facts.num_inference_steps, sampling.call or {})
 
     @property
     def guided(self) -> bool:
         """Whether each step has a conditional and an unconditional branch."""
         scale = self.arguments.get("true_cfg_scale")
-        return families.halved(self.model.pipeline, self.guidance_scale) or (scale is not None and scale > 1)
+        return self.model.halved(self.guidance_scale) or (scale is not None and scale > 1)
 
     def check_negatives(self, concepts: Sequence[Concept], drawn: bool) -> None:
         """Raises ConceptError where a concept has a negative prompt that does nothing.
@@ -90,9 +85,8 @@ class PipelineCall:
                 "guidance_scale=7.5, or whatever the model is used with.",
             )
         if drawn and not self.guided:
-            name = type(self.model.pipeline).__name__
             raise ConceptError(
-                f"{name} draws without an unconditional branch: a negative prompt does nothing.",
+                f"{self.model.name} draws without an unconditional branch: a negative prompt does nothing.",
                 "a model with both branches of guidance for images of a negative prompt.",
                 "method='difference', which looks at what the negative prompt itself changes.",
             )
@@ -122,8 +116,8 @@ class PipelineCall:
 
         Raises ModelError where the pipeline calls its denoiser fewer times.
         """
-        network, pipeline = self.model.denoiser, self.model.pipeline
-        scale = self.guidance_scale if guided or families.embeds_guidance(pipeline) else 1.0
+        network = self.model.denoiser
+        scale = self.guidance_scale if guided or self.model.embeds_guidance else 1.0
         captured: list[dict[str, Any]] = []
 
         def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -132,14 +126,14 @@ class PipelineCall:
                 raise _Enough
 
         try:
-            with quiet(pipeline), hooks.before_call(network, see):
+            with quiet(self.model.pipeline), activations.before_call(self.model, see):
                 # Whoever draws by torch's own generator must not notice.
                 noise = generator(0, "question")
                 self._called(prompts, negatives, scale, plain=not guided, generator=noise)
         except _Enough:
             return captured[-1]
         raise ModelError(
-            f"{type(pipeline).__name__} called its denoiser {len(captured)} times for a whole image.",
+            f"{self.model.name} called its denoiser {len(captured)} times for a whole image.",
             f"at least {call + 1} calls.",
             "more inference steps.",
         )
@@ -152,7 +146,6 @@ class PipelineCall:
         plain: bool = False,
         **more: Any,
     ) -> Any:
-        pipeline = self.model.pipeline
         given = dict(self.arguments)
         if "height" in given or "width" in given:
             given |= self.model.image_size(given.get("height"), given.get("width"))
@@ -162,7 +155,7 @@ class PipelineCall:
         if negative is None and (given.get("true_cfg_scale") or 0) > 1:
             # Such a scale does nothing without a negative prompt.
             negative = [""] * len(prompts)
-        default = inspect.signature(type(pipeline).__call__).parameters.get("negative_prompt")
+        default = self.model.parameters.get("negative_prompt")
         # Some pipelines have an empty text as their default, and cannot take None.
         omitted = negative is None and default is not None and default.default is not None
         arguments = self.model.accepted(
@@ -176,7 +169,7 @@ class PipelineCall:
                 **more,
             }
         )
-        return pipeline(list(prompts), **arguments)
+        return self.model.pipeline(list(prompts), **arguments)
 
 
 class _Enough(Exception):
@@ -212,7 +205,7 @@ def quiet(pipeline: Any) -> Iterator[None]:
 
 def _canvas(model: SteerableModel, count: int) -> dict[str, Any]:
     """For an inpainting network: an image of which everything is to be painted, as in text-to-image."""
-    if not families.masked(model.pipeline):
+    if not model.masked:
         return {}
     from PIL import Image
 

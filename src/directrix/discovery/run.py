@@ -22,7 +22,6 @@ from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
 from directrix.discovery.samples import Samples, draw_samples
 from directrix.discovery.trajectories import Trajectories, record_trajectories
-from directrix.models import families
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +64,8 @@ class Run:
 
     def _found(self, checkpoint: Checkpoint, checkpoint_every: int, progress: Progress) -> list[Direction]:
         model, settings, how, form = self.call.model, self.settings, self.method, dict(self.form)
-        site = model.find_site(self.site or model.facts.site)
+        facts = model.facts
+        site = model.find_site(self.site or facts.site)
         if site.layout == "channels-last":
             # Tokens of the image are steered alike, so a map has no meaning there.
             form["shape"] = "channel"
@@ -76,7 +76,7 @@ class Run:
         height, width = (1, 1) if form["shape"] == "channel" else place
         rate = settings["learning_rate"]
         if rate is None:
-            own, card = how.defaults, model.facts.learning_rate
+            own, card = how.defaults, facts.learning_rate
             rate = own.relative_learning_rate * size if card is None else own.learning_rate * card
         names = [concept.name for concept in self.concepts]
         fit = how.fit(
@@ -99,7 +99,7 @@ class Run:
         recipe = {
             **self._described(form),
             "learning_rate": rate,
-            "prediction_type": model.facts.prediction_type,
+            "prediction_type": facts.prediction_type,
             "optimizer": "Adam, constant rate" if settings["steps"] else None,
             "site_rms": size,
             "learned_together": names,
@@ -143,10 +143,11 @@ class Run:
 
     def _schedule(self, denoiser: FrozenDenoiser) -> Schedule:
         model = self.call.model
-        if model.facts.prediction_type != FLOW or not hasattr(model.pipeline, "transformer"):
-            return Schedule.of(model.scheduler, model.facts.prediction_type)
+        prediction_type = model.facts.prediction_type
+        if prediction_type != FLOW or not hasattr(model.pipeline, "transformer"):
+            return Schedule.of(model.scheduler, prediction_type)
         first_time = denoiser.first_inputs["timestep"]
-        return Schedule.of_flow(model.scheduler, first_time, families.reversed_clock(model.pipeline))
+        return Schedule.of_flow(model.scheduler, first_time, model.reversed_clock)
 
     def _described(self, form: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -20,7 +20,7 @@ from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.discovery.environment import generator
 from directrix.discovery.frozen_denoiser import Batch, FrozenDenoiser, as_maps, check_output
 from directrix.discovery.pipeline_calls import PipelineCall, check_finite, named, quiet
-from directrix.models import activations, hooks
+from directrix.models import activations
 from directrix.models.guidance import Guidance
 from directrix.progress import Progress, silent
 
@@ -238,7 +238,7 @@ class Recording:
         model = call.model
         states: list[Tensor] = []
         times: list[Tensor] = []
-        guidance = Guidance(model.pipeline)
+        guidance = Guidance(model)
         rows = len(numbers)
         first = model.guidance_layout == "conditional-unconditional"
         passes = 0
@@ -270,9 +270,9 @@ class Recording:
 
         with ExitStack() as stack:
             stack.enter_context(guidance.watching())
-            stack.enter_context(hooks.before_call(model.denoiser, see))
+            stack.enter_context(activations.before_call(model, see))
             for each in self.outputs:
-                stack.enter_context(activations.read(model.pipeline, each.site, partial(seen, each)))
+                stack.enter_context(activations.read(model, each.site, partial(seen, each)))
             call.latents([prompt] * rows, numbers, seed)
         end_step()
         check_finite(states, prompt)
