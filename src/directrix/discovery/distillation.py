@@ -69,20 +69,20 @@ def distilled(problem: Problem[Any], amplification: float) -> Callable[[Batch], 
     denoiser, pairs = problem.denoiser, problem.data.pairs
     neutral = denoiser.encode([pair.neutral for pair in pairs])
     positive = denoiser.encode([pair.target for pair in pairs])
-    negative = unconditional = None
+    negatives: tuple[Conditioning, ...] = ()
     if any(pair.negative for pair in pairs):
         # For a pair without a negative prompt both are the same, and cancel.
-        negative = denoiser.unconditional([pair.negative for pair in pairs])
-        unconditional = denoiser.unconditional([None] * len(pairs))
+        each = ([pair.negative for pair in pairs], [None] * len(pairs))
+        negatives = tuple(denoiser.unconditional(prompts) for prompts in each)
 
     def target(batch: Batch) -> Tensor:
-        def predict(embeddings: Conditioning) -> Tensor:
-            return denoiser.predict(batch.x_t, batch.timesteps, embeddings[batch.pair])
+        def predict(prompts: Conditioning) -> Tensor:
+            return denoiser.predict(batch.x_t, batch.timesteps, prompts[batch.pair])
 
         answer = predict(positive)
-        if negative is not None and unconditional is not None:
-            folded = 1 - 1 / problem.guidance_scale
-            answer = answer - folded * (predict(negative) - predict(unconditional))
+        if negatives:
+            negative, unconditional = map(predict, negatives)
+            answer = answer - (1 - 1 / problem.guidance_scale) * (negative - unconditional)
         if amplification != 1:
             plain = predict(neutral)
             answer = plain + amplification * (answer - plain)

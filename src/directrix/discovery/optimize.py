@@ -4,9 +4,8 @@ Each step takes a batch of states x_t and lowers the mean over all elements of
 
     || target - denoiser(x_t, t, y-, h + c) ||^2
 
-where c is the vector of the state's concept, y- the neutral prompt of its pair; the methods differ in the target.
-A state is an image x_0 with noise eps at a timestep t ~ U{0, ..., T-1} of its own, and images come in epochs, each in
-an order of its own; or it is one of a trajectory's, and a batch is spread evenly over the trajectory's steps.
+where c is the vector of the state's concept, y- the neutral prompt of its pair; the methods differ in the target, and
+the data say how states are drawn.
 """
 
 from __future__ import annotations
@@ -73,8 +72,7 @@ def minimise(
     """Fits one vector for each concept so that the steered denoiser answers ``target(batch)``.
 
     target: gives float32 (B, c, h, w) for a batch that is on the denoiser's device.
-    initial_scale: vectors start from U(-1, 1) times this and the learning rate.
-    initial: vectors to start from instead, of the problem's shape.
+    initial_scale: vectors start from U(-1, 1) times this and the learning rate; or from ``initial``.
     average: return the mean of the iterates' last half, not the last iterate.
     change: added to the loss; a function of the step and the vectors.
 

@@ -63,7 +63,7 @@ class Samples:
         return len(self.latents)
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """States of images at noise levels of their own. Images come in epochs, each in an order of its own."""
+        """Images at levels t ~ U{0, ..., T-1} of their own. Images come in epochs, each in an order of its own."""
         n = len(self)
         orders: dict[int, Tensor] = {}
         rows = []
