@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, Plan, compose
 from directrix.interventions.steering import Steering
-from directrix.policies.balance import Balance, Window, projects
+from directrix.policies.balance import Balance, projects
 from directrix.policies.quotas import Quotas
 
 if TYPE_CHECKING:
-    from directrix.interventions.probe import Probe
+    pass
 
 
 @dataclass(frozen=True)
@@ -47,37 +46,6 @@ class PerImage(Steering):
         return Steering(retained, self.branch, self.start, self.stop, guided=self.guided)
 
 
-class _Group:
-    """What is balanced in one way, and the category that each image of the run is given."""
-
-    def __init__(self, window: Window, project_and_set: bool | None, total: int) -> None:
-        self._window = window
-        self._project_and_set = project_and_set
-        self._attributes: dict[str, Mapping[str, Effect]] = {}
-        self._probes: dict[str, Probe] = {}
-        self._assigned: list[dict[str, str]] = [{} for _ in range(total)]
-
-    def add(self, image: int, balance: Balance, category: str) -> None:
-        """Notes what an image is given of an attribute."""
-        self._attributes[balance.target.attribute] = balance.effects
-        if balance.probe is not None:
-            self._probes[balance.target.attribute] = balance.probe
-        self._assigned[image][balance.target.attribute] = category
-
-    def intervention(self) -> Intervention:
-        """What gives the images their categories."""
-        if self._probes:
-            return FeedbackSteering(self._attributes, self._assigned, **self._window, probes=self._probes)
-        if projects(self._attributes.values(), self._project_and_set, self._window):
-            return ProjectAndSet(self._attributes, self._assigned, **self._window, insist=bool(self._project_and_set))
-        strengths: dict[Direction, list[float]] = {}
-        for image, given in enumerate(self._assigned):
-            for attribute, category in given.items():
-                for direction, strength in self._attributes[attribute].get(category, {}).items():
-                    strengths.setdefault(direction, [0.0] * len(self._assigned))[image] += strength
-        return PerImage(strengths, **self._window)
-
-
 def realise(
     requests: Sequence[Request],
     prompts: Sequence[str],
@@ -95,24 +63,28 @@ def realise(
         keep_out: the intervention that keeps categories out image by image, such as `Safe.over`.
     """
     quotas = Quotas(images, seed)
+    total = len(requests) * images
     assigned: list[Mapping[str, str]] = []
-    groups: dict[tuple[Any, ...], _Group] = {}
+    # By the way of balancing: the attributes, and the category of each that an image is given.
+    groups: dict[tuple[Any, ...], tuple[dict[str, Balance], list[dict[str, str]]]] = {}
     for index, request in enumerate(requests):
-        given = quotas.assign(index, [each.target for each in request.balances])
-        for categories in given:
-            names = [each.target.attribute for each in request.balances]
-            image = dict(zip(names, categories, strict=True))
-            for balance in request.balances:
+        balances = {each.target.attribute: each for each in request.balances}
+        for categories in quotas.assign(index, [each.target for each in request.balances]):
+            image = dict(zip(balances, categories, strict=True))
+            for attribute, balance in balances.items():
                 key = (*sorted(balance.window.items()), balance.project_and_set)
-                group = groups.setdefault(key, _Group(balance.window, balance.project_and_set, len(requests) * images))
-                group.add(len(assigned), balance, image[balance.target.attribute])
+                if key not in groups:
+                    groups[key] = ({}, [{} for _ in range(total)])
+                attributes, given = groups[key]
+                attributes[attribute] = balance
+                given[len(assigned)][attribute] = image[attribute]
             assigned.append(image)
     parts: list[Intervention] = []
     absent = [request.absent for request in requests for _ in range(images)]
     if keep_out is not None and any(absent):
         # First, so that it sees the activations before anything else is added to them.
         parts.append(keep_out(absent))
-    parts += [group.intervention() for group in groups.values()]
+    parts += [_balanced(*group) for group in groups.values()]
     rewritten = tuple(request.rewritten for request in requests)
     unmet = tuple(request.unmet for request in requests)
     return Plan(
@@ -121,6 +93,23 @@ def realise(
         rewritten if rewritten != tuple(prompts) else (),
         unmet if any(unmet) else (),
     )
+
+
+def _balanced(balances: Mapping[str, Balance], assigned: Sequence[Mapping[str, str]]) -> Intervention:
+    """What gives the images their categories of attributes that are balanced in one way."""
+    one = next(iter(balances.values()))
+    effects = {name: each.effects for name, each in balances.items()}
+    probes = {name: each.probe for name, each in balances.items() if each.probe is not None}
+    if probes:
+        return FeedbackSteering(effects, assigned, **one.window, probes=probes)
+    if projects(effects.values(), one.project_and_set, one.window):
+        return ProjectAndSet(effects, assigned, **one.window, insist=bool(one.project_and_set))
+    strengths: dict[Direction, list[float]] = {}
+    for image, given in enumerate(assigned):
+        for attribute, category in given.items():
+            for direction, strength in effects[attribute].get(category, {}).items():
+                strengths.setdefault(direction, [0.0] * len(assigned))[image] += strength
+    return PerImage(strengths, **one.window)
 
 
 def unplanned(name: str) -> NoReturn:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any, Unpack
 
 from directrix.checks import one_of
@@ -135,12 +136,8 @@ class Safe:
 
     def with_categories(self, more: Mapping[str, Effect]) -> Safe:
         """The same with further categories, which are off until a prompt asks for them."""
-        new = object.__new__(Safe)
-        new.combine = self.combine
+        new = copy(self)
         new.categories = {**self.categories, **more, **self.categories}  # in this order, and these win
-        new.on = self.on
-        new.retain = self.retain
-        new._window = self._window
         new._checked_window()
         return new
 

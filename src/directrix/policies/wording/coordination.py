@@ -9,20 +9,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from directrix.policies.wording.english import ends_noun
+from directrix.policies.wording.lexicon import Lexicon
 from directrix.policies.wording.phrases import Value, Values
 from directrix.policies.wording.sentence import Part, Reading, Rules
 from directrix.policies.wording.words import WORDS
 
-_JOINERS = {
-    ("or",): "or",
-    ("nor",): "",
-    ("and", "/", "or"): "or",
-    ("and",): "and",
-    ("/",): "or",
-    ("as", "well", "as"): "and",
-    ("alongside",): "and",
-    ("to",): "to",
-}
+_JOINERS: Lexicon[str] = Lexicon()
+_JOINERS.add("or", "or", "and / or")
+_JOINERS.add("", "nor")
+_JOINERS.add("and", "and", "/", "as well as", "alongside")
+_JOINERS.add("to", "to")
 
 
 class _Listed(NamedTuple):
@@ -78,7 +74,8 @@ class JoinedValues(Rules):
         while True:
             start = at
             at, article = self._before_value(at)
-            shares += self._share(start, at)
+            # What share of them the next value is of: "half the", "50 %".
+            shares += any(word.text in (*WORDS["shares"], "%", "percent") for word in self.words[start:at])
             hit = values.words.match(self.words, at)
             if hit is None:
                 break
@@ -95,21 +92,13 @@ class JoinedValues(Rules):
                 break
             joiners.add(joiner)
         if shares > 1:
-            joiners.add("or" if "sometimes" in self._texts(stop) else "and")
+            joiners.add("or" if "sometimes" in (word.text for word in self.words[:stop]) else "and")
         if not headed or not listed or joiners <= {","}:
             return None
-        if values.heads and not first_head and not self._headed_at(values, stop):
+        if values.heads and not first_head and not self.sentence.ends(values.heads, stop, 3):
             return None
         joiner = "or" if "or" in joiners else "to" if "to" in joiners else "and"
         return stop, listed, joiner
-
-    def _texts(self, stop: int) -> set[str]:
-        return {word.text for word in self.words[:stop]}
-
-    def _share(self, start: int, at: int) -> bool:
-        """Whether words[start:at] say what share of them the next value is of: "half the", "50 %"."""
-        texts = {word.text for word in self.words[start:at]}
-        return bool(texts & (WORDS["shares"] | {"%", "percent"}))
 
     def _before_value(self, at: int) -> tuple[int, bool]:
         """Past "a", "half of the" and "50 %", and whether an article is among them."""
@@ -126,19 +115,12 @@ class JoinedValues(Rules):
             else:
                 return at, article
 
-    def _headed_at(self, values: Values, stop: int) -> bool:
-        return any(
-            hit.stop == stop
-            for start in range(max(0, stop - 3), stop)
-            if (hit := values.heads.match(self.words, start))
-        )
-
     def _joiner(self, at: int) -> tuple[str, int]:
         comma = self._text(at) == ","
         start = at + comma
-        for texts, joiner in sorted(_JOINERS.items(), key=lambda item: -len(item[0])):
-            if tuple(word.text for word in self.words[start : start + len(texts)]) == texts:
-                return joiner, start + len(texts)
+        hit = _JOINERS.match(self.words, start)
+        if hit:
+            return hit.meanings[0], hit.stop
         return (",", start) if comma else ("", at)
 
     def _of_people(self, at: int, stop: int, listed: Sequence[_Listed]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from directrix.policies.wording.english import ends_noun, person
 from directrix.policies.wording.lexicon import Hit, Lexicon
@@ -112,13 +112,12 @@ class Sentence:
         """Whether what stands at `at` says whom an object is made for: "shoes for men and women"."""
         if self.text(at) == "for":
             at += 1
-        if self.text(at - 1) != "for":
-            return False
-        return any(
-            hit.stop == at - 1
-            for start in range(max(0, at - 4), at - 1)
-            if (hit := self.phrases.others.match(self.words, start))
-        )
+        return self.text(at - 1) == "for" and self.ends(self.phrases.others, at - 1, 3)
+
+    def ends(self, lexicon: Lexicon[Any], stop: int, back: int) -> bool:
+        """Whether a phrase that begins up to `back` words before `stop` ends there."""
+        starts = range(max(0, stop - back), stop)
+        return any((hit := lexicon.match(self.words, start)) and hit.stop == stop for start in starts)
 
     def drawn(self, at: int, names: set[str]) -> bool:
         """Whether "alcohol-free" before `at` is only said of a product: a beer, a perfume."""
