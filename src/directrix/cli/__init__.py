@@ -32,7 +32,7 @@ from directrix.cli import reproduce as reproduce
 from directrix.cli import sites as sites
 from directrix.cli import world as world
 from directrix.cli.app import app
-from directrix.errors import DirectrixError
+from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
     *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
@@ -85,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(path: Sequence[str], error: DirectrixError) -> int:
-    terminal.LOG.error("%s: %s", " ".join(["directrix", *path]), error)
+    command = " ".join(["directrix", *path])
+    advised = error.remedy or isinstance(error, InterruptedRun)
+    terminal.LOG.error("%s: %s", command, error if advised else f"{error} Try: `{command} --help`.")
     terminal.LOG.debug("It arose here.", exc_info=error)
     return error.exit_code
 
@@ -99,11 +101,11 @@ def _check_verb(command: Any, path: Sequence[str]) -> None:
 
 def _explained(error: Any, path: Sequence[str]) -> DirectrixError:
     """What is wrong with a command, in one line."""
-    help_of = f"`{' '.join(['directrix', *path])} --help`"
     if not hasattr(error, "possibilities"):
-        return DirectrixError(" ".join(error.format_message().split()), "", f"{help_of} says what it takes.")
+        return DirectrixError(" ".join(error.format_message().split()))
     name, old = error.option_name, old_spellings.OPTIONS.get(" ".join(path), {})
     known = [option for parameter in error.ctx.command.params for option in parameter.opts]
     near = difflib.get_close_matches(name, [*known, *old], n=1)
-    remedy = f"did you mean '{old.get(near[0], near[0])}'?" if near else f"{help_of} lists them."
-    return DirectrixError(f"There is no option '{name}'.", "", remedy)
+    return DirectrixError(
+        f"There is no option '{name}'.", "", f"did you mean '{old.get(near[0], near[0])}'?" if near else ""
+    )

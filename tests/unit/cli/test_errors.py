@@ -188,7 +188,7 @@ def test_usage_errors_leave_with_2(command, part, capsys, tmp_path, monkeypatch)
         # Today's name is offered, also for what looks like the old one.
         (["generate", "--concpt", "w.safetensors"], "generate", "'--concpt'. Try: did you mean '--direction'?"),
         (["bench", "model", "--konfig", "sd14"], "bench model", "did you mean '--config'?"),
-        (["generate", "--xyzzy"], "generate", "`directrix generate --help` lists them"),
+        (["generate", "--xyzzy"], "generate", "There is no option '--xyzzy'. Try: `directrix generate --help`."),
     ],
 )
 def test_the_nearest_verb_or_option_is_named(command, verb, part, capsys):
