@@ -15,7 +15,7 @@ RUNS ?= out/runs
 
 help:
 	@echo "make install    make $(VENV) and install directrix with its development tools (skipped when up to date)"
-	@echo "make demo       discover directions, draw and judge 240 pictures, write $(OUT)/index.html (minutes)"
+	@echo "make demo       discover directions, draw and judge 240 images, write $(OUT)/index.html (minutes)"
 	@echo "make test       the quick tests"
 	@echo "make test-all   all tests, the slow ones too"
 	@echo "make test-lowest   the quick tests with the oldest versions of everything, in a .venv-lowest"
@@ -83,25 +83,25 @@ results: install
 	$(BIN)/directrix report tables README.md docs/methods.md docs/memory.md src/directrix/experiments/emoji_world/README.md \
 	  src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
-# Directions for policies/: who is drawn, things of three kinds of harm, and harmless ones that are spared. Genders are
-# levelled by tones, then tones by genders. The gauge has seen all occupations.
+# Directions for policies/: who is drawn, objects of three kinds of harm, and harmless ones that are retained. Leakage into
+# tones is compensated for genders, then that into genders for tones. The probe has seen all occupations.
 directions: install
 	$(BIN)/directrix discover --attribute "skin tone" -o $(DIRECTIONS)
-	$(BIN)/directrix discover --attribute gender --level $(DIRECTIONS) -o $(DIRECTIONS)
-	$(BIN)/directrix discover --attribute "skin tone" --level $(DIRECTIONS) --in-place -o $(DIRECTIONS)
-	$(BIN)/directrix gauge --attribute "skin tone" --directions $(DIRECTIONS) --prompts policies/occupations.txt \
+	$(BIN)/directrix discover --attribute gender --compensate $(DIRECTIONS) -o $(DIRECTIONS)
+	$(BIN)/directrix discover --attribute "skin tone" --compensate $(DIRECTIONS) --in-place -o $(DIRECTIONS)
+	$(BIN)/directrix fit-probe --attribute "skin tone" --directions $(DIRECTIONS) --prompts policies/occupations.txt \
 	  -n 60 --rounds 1 -o $(DIRECTIONS)/skin-tone.probe
 	$(BIN)/directrix discover --no-calibration -o $(DIRECTIONS) \
-	  --thing "a knife" --thing "a dagger" --thing "a water pistol" --thing "a bomb" --thing "an axe" \
-	  --thing "a cigarette" --thing "a beer" --thing "a glass of wine" --thing "a cocktail" \
-	  --thing "a flower" --thing "a balloon" --thing "a book" --thing "a cup" --thing "an apple" --thing "a ball" \
-	  --thing "a guitar" --thing "a gift"
+	  --object "a knife" --object "a dagger" --object "a water pistol" --object "a bomb" --object "an axe" \
+	  --object "a cigarette" --object "a beer" --object "a glass of wine" --object "a cocktail" \
+	  --object "a flower" --object "a balloon" --object "a book" --object "a cup" --object "an apple" --object "a ball" \
+	  --object "a guitar" --object "a gift"
 
 # The three policies on their benchmarks; a run that was stopped goes on.
 evaluations: install
 	mkdir -p results
 	$(BIN)/directrix world renders -o $(RUNS)/renders
-	$(BIN)/directrix evaluate emoji-occupations --images 20 --method none --method policies/fair.yaml --reference $(RUNS)/renders \
+	$(BIN)/directrix evaluate emoji-occupations -n 20 --method none --method policies/fair.yaml --reference $(RUNS)/renders \
 	  --measure fairness --measure obedience --measure preservation --measure quality -o $(RUNS)/occupations
 	cp $(RUNS)/occupations/summary.json results/emoji-occupations.json
 	$(BIN)/directrix evaluate emoji-harm --method none --method policies/safe.yaml -o $(RUNS)/harm

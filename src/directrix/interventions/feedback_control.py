@@ -95,7 +95,7 @@ class FeedbackSteering(ProjectAndSet):
                 raise MismatchError(
                     f"The gauge of '{attribute}' belongs to the model '{probe.model.name}'.",
                     "a gauge that was fitted with this very model.",
-                    "fit it anew: directrix gauge.",
+                    "fit it anew: directrix fit-probe.",
                 )
         return super().applied(pipeline)
 

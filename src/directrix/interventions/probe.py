@@ -174,7 +174,7 @@ class Probe:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, DirectrixError) as error:
             raise DirectionFileError(
                 f"'{path}' is no gauge that can be read: {error}.",
-                "a whole file that `directrix gauge` wrote.",
+                "a whole file that `directrix fit-probe` wrote.",
                 "check the path, or fit the gauge anew.",
             ) from error
 
