@@ -38,8 +38,7 @@ class Negations(Rules):
         cue = hit.meanings[0]
         if self._text(hit.stop) in WORDS["adding"]:
             return Reading(hit.stop + 1)
-        second = self._second_negation(hit.stop)
-        if second:
+        if second := self._second_negation(hit.stop):
             return Reading(second)
         if self._denied_already(at, since):
             return Reading(hit.stop)
@@ -48,18 +47,15 @@ class Negations(Rules):
             items = self._denied.listed(said.stop, "verbs", self._text(at)) or items
             rewritten = said.rewritten
         if not any(item.meanings for item in items):
-            return self._not_understood(at, hit.stop, items)
+            silent = not items or hit.meanings == ("orders",) or self._text(hit.stop - 1) in WORDS["nobody"]
+            return Reading(hit.stop, (), () if silent else ((at, items[-1].stop),))
         stop = items[-1].stop
         if items[-1].meanings:
             after = predicate(self.sentence, stop)
             if after and after.denies:
                 return Reading(after.stop)
             stop = max(after.stop if after else 0, trailing(self.words, stop))
-        reading = self._reading(at, stop, items)
-        if rewritten and not reading.unknown:
-            parts = tuple(part._replace(rewritten=rewritten) for part in reading.parts)
-            return reading._replace(parts=parts)
-        return reading
+        return self._reading(at, stop, items, rewritten if all(item.meanings for item in items) else "")
 
     def around(self, at: int, since: int) -> Reading | None:
         """Reads a denial on both sides of a list: "leave the gun out", "swap his sword for"."""
@@ -73,9 +69,7 @@ class Negations(Rules):
             end = closing.after.match(self.words, items[-1].stop)
             if end:
                 stop = trailing(self.words, self._past_of(end.stop))
-                reading = self._reading(at, stop, items)
-                parts = tuple(part._replace(rewritten=closing.rewritten) for part in reading.parts)
-                return reading._replace(parts=parts)
+                return self._reading(at, stop, items, closing.rewritten)
         return None
 
     def after(self, at: int, since: int) -> Reading | None:
@@ -98,8 +92,8 @@ class Negations(Rules):
         for end in (stop, trailing(self.words, stop)):
             said = predicate(self.sentence, end, start - 1)
             known = self.phrases.negation_after.match(self.words, end)
-            if (said and said.denies) or known:
-                last = max(said.stop if said and said.denies else 0, known.stop if known else 0)
+            last = max(said.stop if said and said.denies else 0, known.stop if known else 0)
+            if last:
                 return self._reading(start, trailing(self.words, self._past_of(last)), items)
         return None
 
@@ -182,20 +176,14 @@ class Negations(Rules):
             return "" if words[-1] in ("them", "us", "whom", "these") else " ".join(words[1:])
         return f"people {' '.join(words)}" if words else ""
 
-    def _not_understood(self, at: int, after: int, items: Sequence[Item]) -> Reading:
-        silent = self._text(after - 1) in WORDS["nobody"] or not items
-        ordered = self.phrases.negation.match(self.words, at)
-        silent = silent or (ordered is not None and ordered.meanings == ("orders",))
-        return Reading(after, (), () if silent else ((at, items[-1].stop),))
-
-    def _reading(self, at: int, stop: int, items: Sequence[Item]) -> Reading:
+    def _reading(self, at: int, stop: int, items: Sequence[Item], rewritten: str = "") -> Reading:
         """All of the phrase is cut out if all of it was understood; else only the items that were."""
         whole = all(item.meanings for item in items)
         parts: list[Part] = []
         for item in items:
             span = (at, stop) if whole else (item.start, item.stop)
             for meaning in item.meanings:
-                part = Part(*span, meaning.kind, meaning.name)
+                part = Part(*span, meaning.kind, meaning.name, rewritten)
                 if part not in parts:
                     parts.append(part)
         unknown = tuple((item.start, item.stop) for item in items if not item.meanings)
