@@ -249,8 +249,8 @@ def test_readings_are_those_of_pictures_that_it_has_not_seen():
     fresh, kinds = states(1500)
     read = (fresh - step.centre) @ step.weights.T
     means = torch.stack([read[kinds == kind].mean(0) for kind in range(3)])
-    assert (means - step.readings).abs().max() < 0.1
-    assert (torch.cdist(read, step.readings).argmin(1) == kinds).float().mean() > 0.95
+    assert (means - step.class_means).abs().max() < 0.1
+    assert (torch.cdist(read, step.class_means).argmin(1) == kinds).float().mean() > 0.95
     # Of noise nothing is read.
     noise = torch.randn(150, 1000, generator=random)
     assert abs(_step(noise, torch.arange(150) % 3, torch.arange(150), 3).gap) < 0.1
@@ -274,7 +274,7 @@ def test_pictures_of_one_noise_do_not_speak_against_each_other():
         step = _step(some, labels, apart, 3)
         read = (fresh - step.centre) @ step.weights.T
         means = torch.stack([read[kinds == kind].mean(0) for kind in range(3)])
-        errors[name] = float((means - step.readings).abs().max())
+        errors[name] = float((means - step.class_means).abs().max())
     assert errors["together"] < 0.15 < 0.3 < errors["alone"]
 
 

@@ -195,24 +195,24 @@ def _fitted(
         torch.tensor([times[place] for place in useful]),
         torch.stack([fitted[place].centre for place in useful]),
         torch.stack([fitted[place].weights for place in useful]),
-        torch.stack([fitted[place].readings for place in useful]),
+        torch.stack([fitted[place].class_means for place in useful]),
         {"gaps": {str(time): round(step.gap, 4) for time, step in zip(times, fitted, strict=True)}},
     )
 
 
 class _Step(NamedTuple):
-    """centre: (D,). weights: (K, D). readings: (K, K), means by category. gap: how far a category's own images read
-    above the others', before weights and readings were divided by it.
+    """centre: (D,). weights: (K, D). class_means: (K, K), means by category. gap: how far a category's own images read
+    above the others', before weights and class_means were divided by it.
     """
 
     centre: Tensor
     weights: Tensor
-    readings: Tensor
+    class_means: Tensor
     gap: float
 
 
 def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
-    """Fit one step. Readings are those of images that the fit has not seen: of each, by all of other noise.
+    """Fit one step. Class means are those of images that the fit has not seen: of each, by all of other noise.
 
     With more activations than images a fit knows its own by heart, and what they read says nothing of new ones. Those
     of one noise (`groups`) look much alike whatever they show, and would speak against each other.
@@ -225,11 +225,11 @@ def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
     wanted = wanted - wanted.mean(0)
     weights, left = ridge_regression(centred, wanted, groups)
     read = wanted - left
-    readings = torch.stack([read[labels == kind].mean(0) for kind in range(kinds)])
-    others = (readings.sum(0) - readings.diagonal()) / (kinds - 1)
-    gap = float((readings.diagonal() - others).mean())
+    class_means = torch.stack([read[labels == kind].mean(0) for kind in range(kinds)])
+    others = (class_means.sum(0) - class_means.diagonal()) / (kinds - 1)
+    gap = float((class_means.diagonal() - others).mean())
     unit = max(gap, LEAST)
-    return _Step(centre, weights / unit, readings / unit, gap)
+    return _Step(centre, weights / unit, class_means / unit, gap)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""How far pictures are from the wanted mix: over groups such as occupations, each with all its pictures pooled.
+"""How far images are from the wanted mix: over groups such as occupations, each with all its images pooled.
 
 The deviation ratio is against an even mix, as its definition says; the distances are against the benchmark's targets.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any
@@ -48,19 +49,16 @@ def fairness(pictures: Sequence[EvaluatedImage], benchmark: Benchmark) -> Measur
         name = "_x_".join(each.replace(" ", "_") for each in attributes)
         labels = [(picture, _label(picture, attributes, target)) for picture in pictures]
         measured.counts[name] = _counts(labels, target)
-        for metric, of, worst in _metrics(target):
-            measured.add(_measured(f"{metric}_{name}", labels, of, worst, list(target)))
+        categories = list(target)
+        figures: list[tuple[str, Figure, Callable[..., str]]] = [
+            (RATIO, partial(deviation_ratio, categories=categories), max),
+            ("target_distance", partial(target_distance, target=target), max),
+            ("l2_distance", partial(l2_distance, target=target), max),
+            ("entropy", partial(entropy, categories=categories), min),
+        ]
+        for metric, of, worst in figures:
+            measured.add(_measured(f"{metric}_{name}", labels, of, worst, categories))
     return measured
-
-
-def _metrics(target: Mapping[str, float]) -> list[tuple[str, Figure, Callable[..., str]]]:
-    categories = list(target)
-    return [
-        (RATIO, lambda counts: deviation_ratio(counts, categories), max),
-        ("target_distance", lambda counts: target_distance(counts, target), max),
-        ("l2_distance", lambda counts: l2_distance(counts, target), max),
-        ("entropy", lambda counts: entropy(counts, categories), min),
-    ]
 
 
 def _target(benchmark: Benchmark, attributes: Sequence[str]) -> dict[str, float]:
@@ -115,9 +113,8 @@ def _measured(
         figures[kind]["unscored"] = sum(label is None for _, label in part)
         if len(scored) < len(grouped):
             figures[kind]["left_out"] = sorted(set(grouped) - set(scored))
-    figure = figures.pop("")
-    if figures:
-        figure["by_kind"] = figures
+    whole = figures.pop("")
+    figure = {**whole, **({"by_kind": figures} if figures else {})}
     return Measured({metric: figure}, values={metric: values} if values[""] else {})
 
 
@@ -141,7 +138,7 @@ def _figure(
 
 
 def _of_group(labels: Sequence[str], of: Figure, categories: Sequence[str]) -> Interval:
-    """The figure of one group, its pictures drawn again one by one."""
+    """The figure of one group, its images drawn again one by one."""
     counted: Summary[str] = Summary(
         lambda row: [row.count(category) for category in categories],
         lambda draws: np.array(

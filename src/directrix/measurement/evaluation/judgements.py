@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from directrix.errors import OutputError
 from directrix.measurement.evaluation.images import opened
-from directrix.measurement.judges.base import Verdict
+from directrix.measurement.judges.base import Verdict, batches
 from directrix.measurement.judges.registry import load
 from directrix.models.files import write_atomically
 from directrix.progress import Progress
@@ -66,8 +66,7 @@ class Bench:
         stored = what.read(path) if path is not None and path.is_file() else {}
         todo = [name for name in files if name not in stored]
         with progress(len(todo), f"{what.title} by {judge.name}") as bar:
-            for first in range(0, len(todo), CHUNK):
-                chunk = todo[first : first + CHUNK]
+            for chunk in batches(todo, CHUNK):
                 answers = what.ask(judge, [opened(files[name]) for name in chunk])
                 new = dict(zip(chunk, answers, strict=True))
                 stored |= new

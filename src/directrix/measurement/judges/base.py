@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from directrix.errors import DirectrixError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+Each = TypeVar("Each")
 
 
 class Verdict(NamedTuple):
@@ -71,6 +73,19 @@ def best(chances: Sequence[float], names: Sequence[str], sure: float) -> Verdict
     if confidence < sure:
         return Verdict(None, confidence, f"unsure: {names[index]} at {confidence:.2f}")
     return Verdict(names[index], confidence)
+
+
+def verdicts_of(
+    chances: Mapping[str, Any], labels: Mapping[str, Sequence[str]], sure: float
+) -> list[Mapping[str, Verdict]]:
+    """One mapping an image. chances: tensors (N, labels) by attribute; labels: their names; sure: as for `best`."""
+    rows = zip(*(each.tolist() for each in chances.values()), strict=True)
+    return [{name: best(row, labels[name], sure) for name, row in zip(chances, each, strict=True)} for each in rows]
+
+
+def batches(images: Sequence[Each], size: int) -> list[Sequence[Each]]:
+    """Slices of so many at the most, in order."""
+    return [images[first : first + size] for first in range(0, len(images), size)]
 
 
 def checked_phrases(attributes: Phrases) -> dict[str, dict[str, list[str]]]:

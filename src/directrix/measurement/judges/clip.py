@@ -1,7 +1,7 @@
 """A zero-shot judge: any CLIP checkpoint and words for what to look for, no training.
 
-For a picture with image feature f and a label with text feature t, both of length 1, the label's score is s f·t
-with s the model's own scale (the exponential of ``logit_scale``), and the chances of an attribute's labels are the
+For an image with image feature f and a label with text feature t, both of length 1, the label's score is s f·t
+with s the model's own scale (the exponential of `logit_scale`), and the chances of an attribute's labels are the
 softmax of their scores. A label's text feature is the mean of the normalised features of all its phrases in all
 templates, normalised again: the recipe of Radford et al. (2021), "Learning Transferable Visual Models From Natural
 Language Supervision", section 3.1.4.
@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 
 from directrix.checks import number
 from directrix.errors import DirectrixError
-from directrix.measurement.judges.base import Phrases, Verdict, best, checked_phrases, judged
+from directrix.measurement.judges.base import Phrases, Verdict, checked_phrases, judged, verdicts_of
 from directrix.measurement.judges.clip_encoder import ClipEncoder
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class ClipJudge:
     """Judges any attribute that words can describe. What CLIP believes is a measurement with biases of its own.
 
     Args:
-        model, tokenizer, image_processor, batch_size, checkpoint: as for ClipEncoder, which is then ``encoder``.
+        model, tokenizer, image_processor, batch_size, checkpoint: as for ClipEncoder, which is then `encoder`.
         attributes: attribute -> label -> a phrase or several, such as {"gender": {"female": "a woman", ...}}.
         templates: sentences with "{}" where the phrase goes; ("{}",) for the phrases as they are.
-        sure: in 0..1; a picture whose best label has a smaller chance is unscored. The better of two labels always
-            has 0.5, so an attribute of two labels needs more than that for any picture to be unscored.
+        sure: in 0..1; an image whose best label has a smaller chance is unscored. The better of two labels always
+            has 0.5, so an attribute of two labels needs more than that for any image to be unscored.
 
     Raises:
         DirectrixError: no attribute, fewer than two labels, an empty phrase, a template without "{}", or a number
@@ -87,16 +87,9 @@ class ClipJudge:
         revision: str | None = None,
         **options: Any,
     ) -> ClipJudge:
-        """Load a checkpoint in float32.
+        """Load a checkpoint in float32, as ClipEncoder.load; "emoji" is the embedded model's own CLIP.
 
-        Args:
-            checkpoint, device, revision: as for ClipEncoder.load; "emoji" is the embedded model's own CLIP.
-            attributes: as for the class.
-            options: ``templates``, ``sure`` and ``batch_size``, as for the class.
-
-        Raises:
-            ModelError: as for ClipEncoder.load.
-            DirectrixError: as for the class.
+        `attributes` and the options `templates`, `sure` and `batch_size` are as for the class, and so are the errors.
         """
         loaded = ClipEncoder.load(checkpoint, device=device, revision=revision)
         options = {"checkpoint": loaded.checkpoint, **options}
@@ -104,7 +97,7 @@ class ClipJudge:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The checkpoint with the hash of its weights, all phrases by attribute and label, templates, ``sure``."""
+        """The checkpoint with the hash of its weights, all phrases by attribute and label, templates, `sure`."""
         return {
             "judge": self.name,
             **self.encoder.config,
@@ -114,15 +107,12 @@ class ClipJudge:
         }
 
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
-        """A verdict for every attribute of every picture; ``confidence`` is the best label's chance."""
+        """A verdict for every attribute of every image; `confidence` is the best label's chance."""
         return judged(images, self.labels, self._label)
 
     def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
-        chances = {attribute: values.softmax(dim=1).tolist() for attribute, values in self.scores(images).items()}
-        return [
-            {name: best(values[row], self.labels[name], self.sure) for name, values in chances.items()}
-            for row in range(len(images))
-        ]
+        chances = {attribute: values.softmax(dim=1) for attribute, values in self.scores(images).items()}
+        return verdicts_of(chances, self.labels, self.sure)
 
     def scores(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         """Scores before softmax, float32 (N, labels) by attribute: scaled cosines, in -s..s with s the scale."""
@@ -131,7 +121,7 @@ class ClipJudge:
         return {attribute: scale * features @ texts.T for attribute, texts in self.text_features.items()}
 
     def features(self, images: Sequence[Image.Image]) -> Tensor:
-        """Image features for distances between pictures, float32 (N, D) on the CPU, every row of length 1."""
+        """Image features for distances between images, float32 (N, D) on the CPU, every row of length 1."""
         return self.encoder.images(images)
 
 

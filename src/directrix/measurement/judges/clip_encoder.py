@@ -1,6 +1,6 @@
-"""A CLIP checkpoint as a pair of functions: pictures to features and texts to features, every feature of length 1.
+"""A CLIP checkpoint as a pair of functions: images to features and texts to features, every feature of length 1.
 
-The one place that loads CLIP; zero-shot judging, Q16 and distances between pictures all stand on it.
+The one place that loads CLIP; zero-shot judging, Q16 and distances between images all stand on it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.nn.functional import normalize
 
 from directrix.checks import whole_number
 from directrix.errors import ModelError
+from directrix.measurement.judges.base import batches
 from directrix.measurement.judges.pretrained import loading, tokenizer_of, whole_model
 from directrix.models import EMBEDDED, embedded
 from directrix.models.fingerprint import weights_fingerprint
@@ -35,9 +36,9 @@ class ClipEncoder:
 
     Args:
         model: a CLIPModel; it is put into evaluation mode and stays on its device.
-        tokenizer: its tokenizer. Texts longer than model and tokenizer take are cut, their end mark kept.
-        image_processor: its image processor; pictures of any size and mode go in, without their transparency.
-        batch_size: pictures or texts at a time; a matter of memory and speed only.
+        tokenizer: its tokenizer. Texts longer than model and tokenizer take are cut, but for their end mark.
+        image_processor: its image processor; images of any size and mode go in, without their transparency.
+        batch_size: images or texts at a time; a matter of memory and speed only.
         checkpoint: what to call the model in results; None for where it was loaded from.
 
     Raises:
@@ -111,11 +112,11 @@ class ClipEncoder:
 
     @torch.no_grad()
     def images(self, images: Sequence[Image.Image]) -> Tensor:
-        """Features of pictures, float32 (N, D) on the CPU, every row of length 1."""
+        """Features of images, float32 (N, D) on the CPU, every row of length 1."""
         found = [torch.empty(0, self.dimension)]
-        for start in range(0, len(images), self.batch_size):
-            # The format is said, since a picture three pixels high looks like one with its channels first.
-            batch = [image.convert("RGB") for image in images[start : start + self.batch_size]]
+        for each in batches(images, self.batch_size):
+            # The format is said, since an image three pixels high looks like one with its channels first.
+            batch = [image.convert("RGB") for image in each]
             pixels = self.image_processor(batch, return_tensors="pt", input_data_format="channels_last")
             pixels = pixels["pixel_values"].to(self.model.device, self.model.dtype)
             found.append(_feature(self.model.get_image_features(pixels)))
@@ -126,14 +127,10 @@ class ClipEncoder:
         """Features of texts, float32 (N, D) on the CPU, every row of length 1."""
         length = min(self.tokenizer.model_max_length, self.model.config.text_config.max_position_embeddings)
         found = [torch.empty(0, self.dimension)]
-        for start in range(0, len(texts), self.batch_size):
+        for batch in batches(texts, self.batch_size):
             # Always to the full length, as CLIP was trained, so that a text does not depend on its neighbours.
             tokens = self.tokenizer(
-                list(texts[start : start + self.batch_size]),
-                padding="max_length",
-                truncation=True,
-                max_length=length,
-                return_tensors="pt",
+                list(batch), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
             ).to(self.model.device)
             output = self.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])
             found.append(_feature(output))

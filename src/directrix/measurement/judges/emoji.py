@@ -14,7 +14,7 @@ from torch import Tensor
 
 from directrix.errors import ModelError
 from directrix.measurement.judges import emoji_vocabulary as words
-from directrix.measurement.judges.base import Verdict, best, judged
+from directrix.measurement.judges.base import Verdict, batches, judged, verdicts_of
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.models import embedded
 from directrix.models.fingerprint import weights_fingerprint
@@ -27,9 +27,9 @@ ITEM_CATEGORY = "item category"
 
 
 class EmojiJudge:
-    """Judges subject, gender, tone, item, item category, setting and style of pictures of the emoji world.
+    """Judges subject, gender, tone, item, item category, setting and style of images of the emoji world.
 
-    A picture of any size is reduced to 64 x 64 pixels first. Non-people have gender and tone "none".
+    An image of any size is reduced to 64 x 64 pixels first. Non-people have gender and tone "none".
     """
 
     name = "emoji judge"
@@ -84,28 +84,20 @@ class EmojiJudge:
         }
 
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
-        """A verdict for every attribute of every picture."""
+        """A verdict for every attribute of every image."""
         return judged(images, self._labels, self._label)
 
     def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
         verdicts: list[Mapping[str, Verdict]] = []
-        for start in range(0, len(images), BATCH):
-            chances = {
-                head: values.softmax(dim=1) for head, values in self.scores(images[start : start + BATCH]).items()
-            }
-            categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
-            chances[ITEM_CATEGORY] = torch.stack(
-                [
-                    chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(dim=1)
-                    for category in words.ITEM_CATEGORIES
-                ],
-                dim=1,
-            )
-            rows = {name: values.tolist() for name, values in chances.items()}
-            verdicts += [
-                {name: best(values[row], self._labels[name], SURE) for name, values in rows.items()}
-                for row in range(len(rows[ITEM_CATEGORY]))
+        categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
+        for batch in batches(images, BATCH):
+            chances = {head: values.softmax(dim=1) for head, values in self.scores(batch).items()}
+            of_category = [
+                chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(dim=1)
+                for category in words.ITEM_CATEGORIES
             ]
+            chances[ITEM_CATEGORY] = torch.stack(of_category, dim=1)
+            verdicts += verdicts_of(chances, self._labels, SURE)
         return verdicts
 
     @torch.no_grad()
@@ -115,7 +107,7 @@ class EmojiJudge:
 
     @torch.no_grad()
     def features(self, images: Sequence[Image.Image]) -> Tensor:
-        """Features (N, D) for distances between sets of pictures."""
+        """Features (N, D) for distances between sets of images."""
         return self.network.features(pixels(images))
 
 
@@ -128,7 +120,7 @@ def _no_judge(path: Path, why: str) -> ModelError:
 
 
 def pixels(images: Sequence[Image.Image]) -> Tensor:
-    """Pictures as float32 (N, 3, 64, 64) in -1..1."""
+    """Images as float32 (N, 3, 64, 64) in -1..1."""
     resized = [
         image.convert("RGB") if image.size == (SIZE, SIZE) else image.convert("RGB").resize((SIZE, SIZE))
         for image in images

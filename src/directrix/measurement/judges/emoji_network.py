@@ -18,7 +18,7 @@ HEADS: dict[str, tuple[str, ...]] = {
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut; ``stride`` 2 halves the resolution."""
+    """Two 3 x 3 convolutions with a shortcut; `stride` 2 halves the resolution."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class JudgeNetwork(nn.Module):
             for i in range(len(channels))
         )
         self.norm = nn.GroupNorm(8, channels[-1])
-        # Mean and maximum over space: the maximum keeps small things, such as what is held.
+        # Mean and maximum over space: the maximum retains what is small, such as an item in a hand.
         self.heads = nn.ModuleDict(
             {head.replace(" ", "_"): nn.Linear(2 * channels[-1], len(names)) for head, names in HEADS.items()}
         )

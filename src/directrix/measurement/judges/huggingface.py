@@ -29,7 +29,7 @@ from torch import Tensor
 
 from directrix.checks import number, one_of, validated, whole_number
 from directrix.errors import DirectrixError
-from directrix.measurement.judges.base import Phrases, Verdict, best, checked_phrases, judged
+from directrix.measurement.judges.base import Phrases, Verdict, batches, checked_phrases, judged, verdicts_of
 from directrix.measurement.judges.pretrained import loading, tokenizer_of, whole_model
 from directrix.models.fingerprint import weights_fingerprint
 from directrix.models.loading import best_device
@@ -154,17 +154,9 @@ class HuggingFaceJudge:
         return judged(images, self.attributes, self._label)
 
     def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
-        verdicts: list[Mapping[str, Verdict]] = []
-        for start in range(0, len(images), self.batch_size):
-            chances = self.chances(images[start : start + self.batch_size])
-            verdicts += [
-                {
-                    name: best(row, list(self.attributes[name]), self.threshold)
-                    for name, row in zip(chances, rows, strict=True)
-                }
-                for rows in zip(*(each.tolist() for each in chances.values()), strict=True)
-            ]
-        return verdicts
+        labels = {name: list(each) for name, each in self.attributes.items()}
+        found = [verdicts_of(self.chances(each), labels, self.threshold) for each in batches(images, self.batch_size)]
+        return [verdict for each in found for verdict in each]
 
     @torch.no_grad()
     def chances(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:

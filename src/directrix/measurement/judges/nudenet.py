@@ -25,7 +25,7 @@ from PIL import Image
 
 from directrix.checks import number, one_of, whole_number
 from directrix.errors import DirectrixError, ModelError
-from directrix.measurement.judges.base import Verdict, judged
+from directrix.measurement.judges.base import Verdict, batches, judged
 
 # In the order of the network's outputs.
 CLASSES = tuple(
@@ -106,10 +106,13 @@ class NudeNetJudge:
             ModelError: the package is not installed, or the file is no detector of NudeNet's classes.
             DirectrixError: as for the class.
         """
+        import torch
+
         onnxruntime, package = _packages()
         path = _packaged() if model is None else Path(model).expanduser()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _threads()
+        # One setting holds for both.
+        options.intra_op_num_threads = torch.get_num_threads()
         try:
             content = path.read_bytes()
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -159,8 +162,7 @@ class NudeNetJudge:
     def detections(self, images: Sequence[Image.Image]) -> list[dict[str, float] | None]:
         """The best score of every class that is seen at the smallest threshold or above; None where a score is NaN."""
         found: list[dict[str, float] | None] = []
-        for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
+        for batch in batches(images, self.batch_size):
             pixels = np.concatenate([_pixels(image, self.resolution) for image in batch])
             (output, *_) = self.session.run(None, {self.session.get_inputs()[0].name: pixels})
             found += [self._seen(boxes, image.size) for boxes, image in zip(output, batch, strict=True)]
@@ -235,10 +237,3 @@ def _packaged() -> Path:
     if len(files) != 1:
         raise ModelError(f"The package nudenet holds {len(files)} ONNX files.", "one.", "pip install 'nudenet>=3.4'")
     return files[0]
-
-
-def _threads() -> int:
-    """As many threads as torch has, so that one setting holds for both."""
-    import torch
-
-    return torch.get_num_threads()

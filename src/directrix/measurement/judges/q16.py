@@ -1,6 +1,6 @@
-"""Q16: is a picture inappropriate, by CLIP and two learned embeddings.
+"""Q16: is an image inappropriate, by CLIP and two learned embeddings.
 
-With f a picture's CLIP feature and p_0 (appropriate), p_1 (inappropriate) the learned embeddings, all of length 1, the
+With f an image's CLIP feature and p_0 (appropriate), p_1 (inappropriate) the learned embeddings, all of length 1, the
 chance of being inappropriate is that of p_1 in softmax(100 f·p_0, 100 f·p_1); the label is the likelier one. From
 Schramowski et al. (2022), "Can Machines Help Us Answering Question 16 in Datasheets", whose embeddings (one pair for
 each of three CLIPs; ViT-L/14 by default, ViT-B/16 in the paper) are not part of this package.
@@ -75,7 +75,7 @@ class Q16Judge:
         Args:
             clip: a checkpoint as for ClipEncoder.load, or an encoder.
             prompts_file: .safetensors with one tensor, .npy, or .pt of one tensor; never a pickle.
-            options: ``device``, ``revision`` and ``batch_size``, as for ClipEncoder.load.
+            options: `device`, `revision` and `batch_size`, as for ClipEncoder.load.
 
         Raises:
             ModelError: the file is missing, a pickle or something else, or the CLIP cannot be loaded.
@@ -98,7 +98,7 @@ class Q16Judge:
         }
 
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
-        """One verdict, "q16", for every picture."""
+        """One verdict, "q16", for every image."""
         return judged(images, (ATTRIBUTE,), self._label)
 
     def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
