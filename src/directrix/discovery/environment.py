@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import chain, repeat
 from typing import Any
 
 import torch
@@ -145,15 +146,11 @@ def with_hooks(network: Any) -> Iterator[None]:
 
 def _reopening(checkpoint: Callable[..., Any]) -> Callable[..., Any]:
     def call(part: Callable[..., Any], *args: Any) -> Any:
-        reopened = hooks.retained()
-        runs = 0
+        # The first run is the forward pass, in which they are open anyway.
+        contexts = chain([nullcontext], repeat(hooks.retained()))
 
         def run(*args: Any) -> Any:
-            nonlocal runs
-            runs += 1
-            if runs == 1:
-                return part(*args)
-            with reopened():
+            with next(contexts)():
                 return part(*args)
 
         return checkpoint(run, *args)

@@ -149,87 +149,56 @@ def record_trajectories(
                     checkpoint.save(name, tensors, **facts)
             found.append(recording)
     states = torch.stack([torch.cat(each.states) for each in found])
-    outputs = [[each.outputs[place] for each in found] for place in range(len(sites))]
     return [
         Trajectories(
             states,
             found[0].timesteps,
-            torch.stack([each.neutral / images for each in of_site]),
-            torch.stack([each.empty / images for each in of_site]),
+            torch.stack([each.neutral[place] / images for each in found]),
+            torch.stack([each.empty[place] / images for each in found]),
             pairs,
             tuple(c for c, concept in enumerate(concepts) for _ in concept.pairs),
             tuple(prompts.index(pair.neutral) for pair in pairs),
             tuple(prompts),
             tuple(prompts.index(prompt) for prompt in dict.fromkeys(retain)),
-            (sum(each.square for each in of_site) / len(of_site)) ** 0.5,
+            (sum(each.square[place] for each in found) / len(found)) ** 0.5,
             sum(each.evaluations for each in found),
             sum(each.seconds for each in found),
         )
-        for of_site in outputs
+        for place in range(len(sites))
     ]
 
 
-class _Outputs:
-    """The outputs of one site along one prompt's trajectories.
+class Recording:
+    """What is recorded of one prompt's trajectories, at one site or several.
 
-    neutral, empty: (S, C, H, W), sums over the images; square: mean square in the conditional branch.
+    states: of each batch, (N, S, c, h, w); timesteps: (S,).
+    neutral, empty: of each site (S, C, H, W), sums over the images in either branch; square: of each site the mean
+        square in the conditional branch.
     """
 
-    def __init__(self, site: Site) -> None:
-        self.neutral = self.empty = torch.zeros(0)
-        self.square = 0.0
-        self.site = site
-        self.now: list[Tensor] = []
-        # Of the present batch, for each step: sums over the images in either branch, and mean squares.
-        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def end_step(self, rows: int, passes: int, conditional_first: bool) -> bool:
-        """Sums up a step, so that its outputs can be forgotten; whether it had an unconditional branch.
-
-        rows: images in the batch; passes: calls of the denoiser, one or two.
-        """
-        outputs, self.now = self.now, []
-        check_output(self.site, outputs, passes)
-        conditional, other = _branches(outputs, rows, conditional_first)
-        total = as_maps(conditional).sum(dim=0).cpu()
-        # A step without an unconditional branch has nothing to be distinguished from.
-        empty = total if other is None else as_maps(other).sum(dim=0).cpu()
-        self._steps.append((total, empty, conditional.square().mean()))
-        return other is not None
-
-    def end_batch(self, rows: int, drawn: int) -> None:
-        """Adds a batch of so many images to those drawn before."""
-        neutral, empty, squares = (torch.stack(each) for each in zip(*self._steps, strict=True))
-        self._steps = []
-        self.square = (self.square * drawn + float(squares.mean()) * rows) / (drawn + rows)
-        self.neutral = self.neutral + neutral if drawn else neutral
-        self.empty = self.empty + empty if drawn else empty
-
-
-class Recording:
-    """What is recorded of one prompt's trajectories, at one site or several."""
-
     def __init__(self, sites: Sequence[Site]) -> None:
-        self.outputs = [_Outputs(site) for site in sites]
+        self.sites = sites
         self.states: list[Tensor] = []
         self.timesteps = torch.zeros(0)
+        self.neutral = [torch.zeros(0) for _ in sites]
+        self.empty = [torch.zeros(0) for _ in sites]
+        self.square = [0.0 for _ in sites]
         self.evaluations = 0
         self.seconds = 0.0
 
     def contents(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """As a checkpoint stores it, of one site."""
-        (outputs,) = self.outputs
-        tensors = {"timesteps": self.timesteps, "neutral": outputs.neutral, "empty": outputs.empty}
-        facts = {"square": outputs.square, "evaluations": self.evaluations, "seconds": self.seconds}
-        return {"states": torch.cat(self.states), **tensors}, facts
+        (neutral,), (empty,), (square,) = self.neutral, self.empty, self.square
+        tensors = {"states": torch.cat(self.states), "timesteps": self.timesteps, "neutral": neutral, "empty": empty}
+        return tensors, {"square": square, "evaluations": self.evaluations, "seconds": self.seconds}
 
     @classmethod
     def of(cls, sites: Sequence[Site], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Recording:
         """From its contents."""
         recording = cls(sites)
-        (outputs,) = recording.outputs
         recording.states, recording.timesteps = [tensors["states"]], tensors["timesteps"]
-        outputs.neutral, outputs.empty, outputs.square = tensors["neutral"], tensors["empty"], facts["square"]
+        recording.neutral, recording.empty = [tensors["neutral"]], [tensors["empty"]]
+        recording.square = [facts["square"]]
         recording.evaluations, recording.seconds = facts["evaluations"], facts["seconds"]
         return recording
 
@@ -238,16 +207,28 @@ class Recording:
         model = call.model
         states: list[Tensor] = []
         times: list[Tensor] = []
+        # Of each site: its outputs in the present step; and of each step sums over the images in either branch, and
+        # the mean square, so that the outputs can be forgotten.
+        outputs: list[list[Tensor]] = [[] for _ in self.sites]
+        sums: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in self.sites]
         guidance = Guidance(model)
         rows = len(numbers)
-        first = model.guidance_layout == "conditional-unconditional"
         passes = 0
         # A further call of a step, without some layers (Stable Diffusion 3.5): no state of its own.
         skipping = False
 
         def end_step() -> None:
-            other = [each.end_step(rows, passes, first) for each in self.outputs]
-            self.evaluations += rows * (2 if any(other) else 1)
+            branches = 1
+            for site, now, of_site in zip(self.sites, outputs, sums, strict=True):
+                check_output(site, now, passes)
+                conditional, other = _branches(now, rows, model.guidance_layout == "conditional-unconditional")
+                now.clear()
+                total = as_maps(conditional).sum(dim=0).cpu()
+                # A step without an unconditional branch has nothing to be distinguished from.
+                empty = total if other is None else as_maps(other).sum(dim=0).cpu()
+                of_site.append((total, empty, conditional.square().mean()))
+                branches = branches if other is None else 2
+            self.evaluations += rows * branches
 
         def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             nonlocal passes, skipping
@@ -264,21 +245,24 @@ class Recording:
             states.append(torch.as_tensor(next(iter(inputs.values())))[-rows:].float().cpu())
             times.append(torch.as_tensor(inputs["timestep"]).flatten()[:1].cpu())
 
-        def seen(outputs: _Outputs, h: Tensor) -> None:
+        def seen(now: list[Tensor], h: Tensor) -> None:
             if not skipping:
-                outputs.now.append(h.detach().float())
+                now.append(h.detach().float())
 
         with ExitStack() as stack:
             stack.enter_context(guidance.watching())
             stack.enter_context(activations.before_call(model, see))
-            for each in self.outputs:
-                stack.enter_context(activations.read(model, each.site, partial(seen, each)))
+            for site, now in zip(self.sites, outputs, strict=True):
+                stack.enter_context(activations.read(model, site, partial(seen, now)))
             call.latents([prompt] * rows, numbers, seed)
         end_step()
         check_finite(states, prompt)
         drawn = sum(map(len, self.states))
-        for each in self.outputs:
-            each.end_batch(rows, drawn)
+        for place, of_site in enumerate(sums):
+            neutral, empty, squares = (torch.stack(each) for each in zip(*of_site, strict=True))
+            self.square[place] = (self.square[place] * drawn + float(squares.mean()) * rows) / (drawn + rows)
+            self.neutral[place] = self.neutral[place] + neutral if drawn else neutral
+            self.empty[place] = self.empty[place] + empty if drawn else empty
         self.timesteps = torch.cat(times)
         self.states.append(torch.stack(states, dim=1))
 
