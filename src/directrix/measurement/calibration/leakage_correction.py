@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from directrix.interventions.protocol import Intervention
     from directrix.measurement.judges.base import Judge
 
-# Pictures that a shift is measured on: a share's change is then known to about .03.
+# Images that a shift is measured on: a share's change is then known to about .03.
 PICTURES = 280
 # How much of each other direction is added to see what it does, as a share of its own strength.
 PROBE = 0.12

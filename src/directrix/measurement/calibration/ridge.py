@@ -23,7 +23,7 @@ class Fit(NamedTuple):
 
 
 def ridge_regression(rows: Tensor, values: Tensor, groups: Tensor) -> Fit:
-    """Fit values to rows, with whichever of ``RIDGES`` leaves least of rows that are left out.
+    """Fit values to rows, with whichever of `RIDGES` leaves least of rows that are left out.
 
     rows: float32 (N, D), less their mean. values: (N, K), less theirs. groups: int64 (N,); rows of one group, which are
     alike by more than their values, are left out together.

@@ -183,7 +183,7 @@ def find_target_label(
                 "images that it is sure of.",
                 "another judge.",
             )
-        # Where something is kept out, what takes its place differs from image to picture.
+        # Where something is kept out, what takes its place differs from image to image.
         key = min(changes, key=lambda k: (changes[k], k)) if concept.anti else _most(changes)
         target_label = TargetLabel(*key, present=not concept.anti)
         shown = [sum(map(target_label.shown, rows)) for rows in (plain, prompted)]

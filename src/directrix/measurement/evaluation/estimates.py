@@ -1,6 +1,6 @@
-"""From one value a picture to figures with intervals: over all prompts, and by kind, group and prompt.
+"""From one value an image to figures with intervals: over all prompts, and by kind, group and prompt.
 
-Pictures of one prompt belong together, so intervals draw whole prompts again (a cluster bootstrap). A picture without a
+Images of one prompt belong together, so intervals draw whole prompts again (a cluster bootstrap). An image without a
 value is in no figure; how many there are is said beside it.
 """
 
@@ -30,7 +30,7 @@ FEW = 400
 @dataclass
 class Measured:
     """Figures by metric; the values behind them by metric, kind ("" for all) and prompt or group, for pairing; and
-    pictures by attribute, kind, group and label.
+    images by attribute, kind, group and label.
     """
 
     figures: dict[str, Any] = field(default_factory=dict)
@@ -50,10 +50,10 @@ def averaged(
     value: Callable[[EvaluatedImage], float | None],
     worst: Callable[..., str] = min,
 ) -> Measured:
-    """The mean of one value a picture: {"mean", "worst", "unscored", "by_kind", "by_group", "by_prompt"}.
+    """The mean of one value an image: {"mean", "worst", "unscored", "by_kind", "by_group", "by_prompt"}.
 
     worst: min where more is better, max where less is. "worst" is that of the groups, or of the prompts where there are
-    no groups. Where no picture has a value, "mean" is None.
+    no groups. Where no image has a value, "mean" is None.
     """
     scored = [(image, value(image)) for image in pictures]
     found = split(scored)
@@ -121,7 +121,7 @@ def paired(first: Measured, other: Measured) -> dict[str, Any]:
 
 
 def mean_of(values: Values, resamples: int = 2000) -> Interval | None:
-    """The mean over all pictures with its interval over prompts; None where there are no values."""
+    """The mean over all images with its interval over prompts; None where there are no values."""
     if not values:
         return None
     if all(each in (0.0, 1.0) for row in values.values() for each in row):
@@ -138,5 +138,5 @@ def _figure(values: Values, pictures: int) -> dict[str, Any]:
 def _of_prompt(row: Sequence[float]) -> Interval:
     if all(each in (0.0, 1.0) for each in row):
         return proportion(int(sum(row)), len(row))
-    # Pictures of one prompt have seeds of their own.
+    # Images of one prompt have seeds of their own.
     return bootstrap({str(place): [each] for place, each in enumerate(row)}, pooled_mean, resamples=FEW)

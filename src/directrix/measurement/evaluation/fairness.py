@@ -32,7 +32,7 @@ from directrix.measurement.metrics import (
     worst_deviation_ratio,
 )
 
-Labels = Mapping[str, Sequence[str]]  # by group, scored pictures only
+Labels = Mapping[str, Sequence[str]]  # by group, scored images only
 Figure = Callable[[Mapping[str, int]], float]
 RATIO = "deviation_ratio"
 
@@ -40,7 +40,7 @@ RATIO = "deviation_ratio"
 def fairness(pictures: Sequence[EvaluatedImage], benchmark: Benchmark) -> Measured:
     """Deviation ratio, distances to the target (total variation and L2) and entropy of every attribute and joint set.
 
-    Each metric is {"mean", "worst", "unscored", "by_kind", "by_group"}; groups without a scored picture are listed
+    Each metric is {"mean", "worst", "unscored", "by_kind", "by_group"}; groups without a scored image are listed
     under "left_out".
     """
     measured = Measured()

@@ -1,4 +1,4 @@
-"""What is left of the unsteered picture of the same seed: pixels, features, and whether any bit changed at all."""
+"""What is left of the unsteered image of the same seed: pixels, features, and whether any bit changed at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def preservation(
     features: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Measured:
-    """The metrics "identical" (share), "psnr" (dB, of the pictures that changed) and "feature_distance" (1 - cosine).
+    """The metrics "identical" (share), "psnr" (dB, of the images that changed) and "feature_distance" (1 - cosine).
 
     Args:
         unsteered: those of the same places.

@@ -1,4 +1,4 @@
-"""Whether pictures show what their prompt says, for every attribute that the benchmark expects something of."""
+"""Whether images show what their prompt says, for every attribute that the benchmark expects something of."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ EVEN = "even"
 
 def obedience(pictures: Sequence[EvaluatedImage], benchmark: Benchmark, known: Sequence[str]) -> Measured:
     """The metric "obeys_<attribute>" for each attribute; "obeyed": everything that is expected holds; and
-    "prompts_obeyed", the share of prompts of which enough pictures obey (`Benchmark.obeyed_at`).
+    "prompts_obeyed", the share of prompts of which enough images obey (`Benchmark.obeyed_at`).
 
-    A picture that the judge cannot tell shows nothing that was asked for: it counts against, and "unscored" says how
-    many do. "of_scored" is the mean without them. "even" is a matter of all pictures of a prompt: it holds for all of
+    An image that the judge cannot tell shows nothing that was asked for: it counts against, and "unscored" says how
+    many do. "of_scored" is the mean without them. "even" is a matter of all images of a prompt: it holds for all of
     them or for none.
     """
     expected = dict.fromkeys(name for row in benchmark.rows for name in row.expected)
@@ -69,7 +69,7 @@ def holds(wanted: str, label: str | None) -> bool | None:
 
 
 def _even(pictures: Sequence[EvaluatedImage], name: str, benchmark: Benchmark) -> dict[str, bool]:
-    """By prompt, whether the labels of its pictures are an even mix; prompts without a scored picture are not there."""
+    """By prompt, whether the labels of its images are an even mix; prompts without a scored image are not there."""
     labels: dict[str, list[str]] = {}
     for picture in pictures:
         if picture.row.expected.get(name) == EVEN:

@@ -63,10 +63,10 @@ def evaluate(
         judges: see `directrix.measurement.judges`; of two that know an attribute, the first one gives it.
         images: images of each prompt and method.
         seed: of the run; every method has the same.
-        folder: for pictures, manifest.jsonl, verdicts and summary.json.
-        reference: a folder of pictures for FID and KID; None for the unsteered model with the next seed.
+        folder: for images, manifest.jsonl, verdicts and summary.json.
+        reference: a folder of images for FID and KID; None for the unsteered model with the next seed.
         num_inference_steps, guidance_scale: None for the model's own.
-        batch_size: pictures in one call of the pipeline.
+        batch_size: images in one call of the pipeline.
         progress: how to show progress.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Pure functions of labels and features: how uneven, harmful or changed a set of pictures is, and how sure that is."""
+"""Pure functions of labels and features: how uneven, harmful or changed a set of images is, and how sure that is."""
 
 from directrix.measurement.metrics.deviation_ratio import (
     deviation_ratio,

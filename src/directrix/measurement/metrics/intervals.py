@@ -201,11 +201,11 @@ def percentile_interval(value: float, replicates: NDArray[np.float64], n: int, c
 
 
 def clustered_share(outcomes: Mapping[str, Sequence[bool]], *, seed: int = 0, confidence: float = 0.95) -> Interval:
-    """Return the share of True among all pictures, with an interval that knows which pictures belong together.
+    """Return the share of True among all images, with an interval that knows which images belong together.
 
-    A cluster bootstrap; but where all pictures agree, a bootstrap has nothing to draw from and would say that the
+    A cluster bootstrap; but where all images agree, a bootstrap has nothing to draw from and would say that the
     share is certain. Then Wilson's interval stands in, with a whole cluster as one observation. Of a single cluster,
-    it is Wilson's interval of its pictures. `n` is the number of pictures. Clusters without a picture are left out;
+    it is Wilson's interval of its images. `n` is the number of images. Clusters without an image are left out;
     raises DirectrixError where none is left.
     """
     filled = {name: [bool(each) for each in values] for name, values in outcomes.items() if len(values)}

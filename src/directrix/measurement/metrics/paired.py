@@ -38,7 +38,7 @@ def paired_difference(
     """`statistic` of `after` minus that of `before`, with the 95 % interval of a bootstrap over prompts.
 
     Args:
-        before, after: values (labels, numbers, flags) by prompt; the numbers of pictures may differ.
+        before, after: values (labels, numbers, flags) by prompt; the numbers of images may differ.
         statistic: of clusters, as bootstrap takes it; the mean of all values unless another is named, such as
             mean_over_clusters(figure). Only a Summary is worked out for all draws at once.
         seed, resamples: of the bootstrap.

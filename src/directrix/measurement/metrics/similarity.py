@@ -1,8 +1,8 @@
-"""How alike two pictures are, or a picture and a text, in pixels or in features.
+"""How alike two images are, or an image and a text, in pixels or in features.
 
-PSNR               10 log10(255^2 / mean squared difference), in decibels; infinite for the same picture
+PSNR               10 log10(255^2 / mean squared difference), in decibels; infinite for the same image
 feature distance   1 - cos of two features, in [0, 2]
-CLIP score         100 max(cos, 0) of a picture's and its caption's CLIP feature, in [0, 100]
+CLIP score         100 max(cos, 0) of an image's and its caption's CLIP feature, in [0, 100]
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from directrix.errors import MismatchError
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], *, limit: float = math.inf) -> float:
-    """Peak signal-to-noise ratio of two pictures, dB; higher is more alike.
+    """Peak signal-to-noise ratio of two images, dB; higher is more alike.
 
     Args:
         a, b: uint8 of the same shape, such as (H, W, 3).
-        limit: the most that is returned. The same picture twice is infinite, so a mean needs a limit (100, say), or
+        limit: the most that is returned. The same image twice is infinite, so a mean needs a limit (100, say), or
             leaves such images out.
 
     Raises:
