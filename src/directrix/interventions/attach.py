@@ -7,7 +7,7 @@
     pipeline.unload_directions()
 
 What is loaded is steered as `steer` does it, with one steering for all of it that stays open. New strengths open it
-anew, which a compiled model does not notice; strength 0 keeps the hooks and every bit of the pictures.
+anew, which a compiled model does not notice; strength 0 keeps the hooks and every bit of the images.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from directrix.directions.strength import Strength, checked, images_of
 from directrix.errors import DirectrixError, MismatchError, StrengthError, suggestion
 from directrix.interventions.compatibility import check_model
 from directrix.interventions.steering import Steering
-from directrix.models import sites
 from directrix.models.guidance import tells_guidance
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class DirectionsMixin:
-    """Methods that a pipeline gains; see `attach` and `with_directions`. Directions act on the conditional half."""
+    """Methods that a pipeline gains; see `attach` and `with_directions`. Directions act on the conditional branch."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if not tells_guidance(cls):
             raise DirectrixError(
-                f"{cls.__name__} does not say whether its batch holds both halves of guidance.",
+                f"{cls.__name__} does not say whether its batch holds both branches of guidance.",
                 "a pipeline with `do_classifier_free_guidance` or `encode_prompt`, such as Stable Diffusion's.",
                 "directrix.steer(pipeline, {direction: 1.0}, guided=True).",
             )
@@ -82,7 +82,7 @@ class DirectionsMixin:
                 f"name=..., or pipeline.delete_directions('{name}') first.",
             )
         strength = checked(direction.strengths.default if strength is None else strength)
-        check_model(self, [direction])
+        check_model(SteerableModel.of(self), [direction])
         # By its name here: a direction may be loaded twice, and errors call it what the user does.
         entry = _Entry(direction.with_(name=name), strength)
         loaded.steer(self, {**loaded.entries, name: entry}, loaded.enabled)
@@ -139,7 +139,7 @@ class DirectionsMixin:
         return list(_loaded(self).entries)
 
     def disable_directions(self) -> None:
-        """Switches all off without forgetting their strengths; pictures have the bits of no steering."""
+        """Switches all off without forgetting their strengths; images have the bits of no steering."""
         loaded = _loaded(self)
         loaded.steer(self, loaded.entries, False)
 
@@ -179,7 +179,7 @@ def with_directions(pipeline_class: type) -> type:
     It keeps its name, so a pipeline is saved as what it was. A class that has the methods is returned as it is.
 
     Raises:
-        DirectrixError: the pipeline does not say whether its batch holds both halves of guidance.
+        DirectrixError: the pipeline does not say whether its batch holds both branches of guidance.
     """
     if issubclass(pipeline_class, DirectionsMixin):
         return pipeline_class
@@ -189,11 +189,12 @@ def with_directions(pipeline_class: type) -> type:
 
 
 def attach(pipeline: Any) -> Any:
-    """Gives a pipeline the methods of `DirectionsMixin`, and returns it. Twice is as good as once.
+    """Gives a pipeline (or that of a `SteerableModel`) the methods of `DirectionsMixin`, and returns it.
 
     Raises:
-        DirectrixError: the pipeline does not say whether its batch holds both halves of guidance.
+        DirectrixError: the pipeline does not say whether its batch holds both branches of guidance.
     """
+    pipeline = SteerableModel.of(pipeline).pipeline
     pipeline.__class__ = with_directions(type(pipeline))
     return pipeline
 
@@ -244,6 +245,7 @@ class _Loaded:
         self.enabled = True
         self._open = ExitStack()
         self._network: Any = None
+        self._compiled = False
 
     def entry(self, name: str) -> _Entry:
         if name not in self.entries:
@@ -259,25 +261,33 @@ class _Loaded:
         before = self.entries, self.enabled
         self._open.close()
         try:
-            self._steer(pipeline, entries, enabled)
+            self._steer(SteerableModel.of(pipeline), entries, enabled)
         except Exception:
-            self._steer(pipeline, *before)
+            self._steer(SteerableModel.of(pipeline), *before)
             raise
 
-    def _steer(self, pipeline: Any, entries: Mapping[str, _Entry], enabled: bool) -> None:
+    def _steer(self, model: SteerableModel, entries: Mapping[str, _Entry], enabled: bool) -> None:
         if entries:
-            self._network = sites.denoiser(pipeline)
-            self._open.enter_context(_Standing(entries, enabled).opened(pipeline))
+            self._network, self._compiled = model.denoiser, model.compiled
+            self._open.enter_context(_Standing(entries, enabled).opened(model))
         self.entries, self.enabled = entries, enabled
 
     def check(self, pipeline: Any, images: int | None = None) -> None:
-        """Raises where the denoiser is another than the one with the hooks, or strengths do not count the images."""
-        if self.entries and sites.denoiser(pipeline) is not self._network:
+        """Raises where the denoiser is another than the one with the hooks, or strengths do not count the images.
+
+        Where it was compiled since the hooks were opened, they are opened anew, as compiled models need them.
+        """
+        if not self.entries:
+            return
+        model = SteerableModel.of(pipeline)
+        if model.denoiser is not self._network:
             raise MismatchError(
                 "The pipeline has another denoiser than when its directions were loaded.",
                 "the one that they were loaded for.",
                 "unload_directions(), then load_direction(...) again.",
             )
+        if images is not None and model.compiled != self._compiled:
+            self.steer(pipeline, self.entries, self.enabled)
         if images is not None and self.enabled:
             for entry in self.entries.values():
                 entry.check(images)
@@ -285,7 +295,4 @@ class _Loaded:
 
 def _loaded(pipeline: Any) -> _Loaded:
     # Not in __init__: a pipeline that was made before it was attached never runs ours.
-    retained = vars(pipeline)
-    if "_directions" not in retained:
-        retained["_directions"] = _Loaded()
-    return retained["_directions"]
+    return vars(pipeline).setdefault("_directions", _Loaded())

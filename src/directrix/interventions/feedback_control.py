@@ -1,13 +1,12 @@
-"""Categories put in the place of what prompts say, and held there: a picture that drifts is brought back.
+"""Feedback steering: project-and-set in a closed loop, so that an image that leaves its category is brought back.
 
-What is added is decided before the picture is there, and the same for every image of a category; what becomes of it is
-not. Some pictures of "brown-skinned" turn out light, others dark. A gauge reads at each step where each picture is
-(`directrix.interventions.probe`). With its drift e, one number a category k, and v_k what the categories add,
+What project-and-set adds is decided before the image is there, and the same for every image of a category; what becomes
+of it is not. Some images of "brown-skinned" turn out light, others dark. A linear probe reads at each step where each
+image is (`directrix.interventions.probe`). With its error e, one number a category k, and v_k what the categories add,
 
     h' = h_c - P_A(h_c - h_u) + v_j - sum_k e_k v_k
 
-so that a picture that reads too light gets less of light and more of what it lacks: proportional feedback, where
-`Replaced` alone is open loop.
+so that an image that reads too light gets less of light and more of what it lacks: proportional feedback.
 """
 
 from __future__ import annotations
@@ -20,32 +19,32 @@ from directrix.errors import MismatchError
 from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.prompt_conditioned import StepState
-from directrix.models import sites
 from directrix.models.fingerprint import fits
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# No reading counts for more than this: one of a picture unlike all that the gauge has seen can be anything.
+# No error counts for more than this: that of an image unlike all that the probe was fitted to can be anything.
 MOST = 1.5
 
 
 class FeedbackSteering(ProjectAndSet):
-    """`Replaced`, with pictures held where a gauge reads them to be right.
+    """`ProjectAndSet`, with images kept where a probe reads them to be right.
 
     Args:
-        attributes, assigned, branch, start, stop: as in `Replaced`.
-        gauges: by attribute; attributes without one are only replaced.
+        attributes, assigned, branch, start, stop: as in `ProjectAndSet`.
+        probes: by attribute; attributes without one get no feedback.
 
-    It always insists on both halves of guidance in one batch: without them there is nothing to read.
+    It always insists on both branches of guidance in one batch: without them there is nothing to read.
 
     Raises:
-        MismatchError: a gauge of another site, or of categories that the attribute lacks.
-        MismatchError, StrengthError: as in `Replaced`.
+        MismatchError: a probe of another site, or of categories that the attribute lacks.
+        MismatchError, StrengthError: as in `ProjectAndSet`.
     """
 
     combine = "feedback"
-    instead = "no gauge (in a policy, no `feedback`)"
+    instead = "no probe (in a policy, no `feedback`)"
     remembers = True
 
     def __init__(
@@ -64,43 +63,46 @@ class FeedbackSteering(ProjectAndSet):
             lacking = [name for name in probe.categories if name not in attributes.get(attribute, ())]
             if lacking:
                 raise MismatchError(
-                    f"The gauge of '{attribute}' reads {', '.join(lacking)}, which no direction draws.",
-                    "a direction for each category of the gauge.",
-                    "add its directions, or leave the gauge out.",
+                    f"The probe of '{attribute}' reads {', '.join(lacking)}, which no direction draws.",
+                    "a direction for each category of the probe.",
+                    "add its directions, or leave the probe out.",
                 )
             if self._site is not None and probe.site != self._site:
                 raise MismatchError(
-                    f"The gauge of '{attribute}' reads at '{probe.site.name}', the directions are at "
+                    f"The probe of '{attribute}' reads at '{probe.site.name}', the directions are at "
                     f"'{self._site.name}'.",
                     "one site.",
-                    "fit the gauge with these directions.",
+                    "fit the probe with these directions.",
                 )
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """As of `Replaced`, with the gauges."""
+        """As of `ProjectAndSet`, with the probes."""
         return {
             **super().config,
-            "feedback": {name: probe.digest() for name, probe in self._probes.items() if name in self._replaced()},
+            "feedback": {
+                name: probe.digest() for name, probe in self._probes.items() if name in self._attributes_given()
+            },
         }
 
     def over(self, on: Sequence[frozenset[str]]) -> FeedbackSteering:
         """The same, for images with these categories."""
-        return FeedbackSteering(self._attributes, self._given(on), *self._window(), probes=self._probes)
+        return FeedbackSteering(self._attributes, self._by_attribute(on), **self._settings, probes=self._probes)
 
     def applied(self, pipeline: Any) -> Any:
-        """As of `Replaced`; MismatchError also for a gauge of another model."""
+        """As of `ProjectAndSet`; MismatchError also for a probe of another model."""
+        network = SteerableModel.of(pipeline).denoiser
         for attribute, probe in self._probes.items():
-            if not fits(probe.model.fingerprint, sites.denoiser(pipeline)):
+            if not fits(probe.model.fingerprint, network):
                 raise MismatchError(
-                    f"The gauge of '{attribute}' belongs to the model '{probe.model.name}'.",
-                    "a gauge that was fitted with this very model.",
+                    f"The probe of '{attribute}' belongs to the model '{probe.model.name}'.",
+                    "a probe that was fitted with this very model.",
                     "fit it anew: directrix fit-probe.",
                 )
         return super().applied(pipeline)
 
     def weights(self, about: Tensor, candidates: Tensor, on: Tensor, state: StepState) -> Tensor:
-        """Those of `Replaced`, less each picture's drift."""
+        """Those of `ProjectAndSet`, less each image's error."""
         weights = super().weights(about, candidates, on, state)
         listed = [self._choices[key] for key, _ in self.candidates()]
         if state.without is None or state.timestep is None:
@@ -111,8 +113,8 @@ class FeedbackSteering(ProjectAndSet):
             images = given[:, column].nonzero().flatten()
             if probe is None or category not in probe.categories or not len(images):
                 continue
-            drift = probe.drift(state.without[images], category, state.timestep)
-            if drift is not None:
+            error = probe.error(state.without[images], category, state.timestep)
+            if error is not None:
                 columns = [listed.index((attribute, name)) for name in probe.categories]
-                weights[images[:, None], columns] -= drift.clamp(-MOST, MOST)
+                weights[images[:, None], columns] -= error.clamp(-MOST, MOST)
         return weights

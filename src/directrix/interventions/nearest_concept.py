@@ -1,11 +1,11 @@
-"""Several safety directions, but only one at a time: at each step each image gets the best aligned one.
+"""Nearest concept: of several safety directions each image gets one at each step, the best aligned one.
 
-With h_c - h_u what the prompt is about (see `watching`): safety category j adds c_j to keep something out, so -c_j is
-what it keeps out, and
+With h_c - h_u what the prompt is about (see `prompt_conditioned`): safety category j adds c_j to keep something out, so
+-c_j is what it keeps out, and
 
     j* = argmax_j cos(h_c - h_u, -c_j)        over the categories that are on for this image
 
-is the category that the picture is nearest to. Only c_j* is added.
+is the category that the image is nearest to. Only c_j* is added.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 
 
 class NearestConcept(PromptConditioned):
-    """The best aligned of several categories, by step and image; arguments as of `Watching`."""
+    """The best aligned of several categories, by step and image; arguments as of `PromptConditioned`."""
 
     combine = "nearest"
 
     def over(self, on: Sequence[frozenset[str]]) -> NearestConcept:
         """The same, for images with these categories on."""
-        steering = self._steering
-        return NearestConcept(self._categories, on, steering.branch, steering.start, steering.stop)
+        return NearestConcept(self._categories, on, **self._settings)
 
     def candidates(self) -> list[tuple[str, Effect]]:
         """The categories that are on in any image."""

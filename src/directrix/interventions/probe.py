@@ -1,13 +1,14 @@
-"""Where a picture is on its way to one of an attribute's categories, read off the half of guidance without a prompt.
+"""A linear probe: where an image is on its way to one of an attribute's categories, by the unconditional branch.
 
-The activations of that half, h_u, know nothing of the prompt: what they tell is told by the picture itself, as far as
-it is drawn. At each timestep t a linear reading gives a number a category,
+The activations of that branch, h_u, know nothing of the prompt: what they say comes from the image itself, as far as it
+is drawn. At each timestep t a linear map gives a number a category,
 
     r = W_t (h_u - m_t)
 
-and new pictures that come out as category j read `readings[t, j]` in the mean. How far a picture is from there says
-where it drifts (`interventions.feedback_control`). A probe is fitted by `measurement.calibration.fit_probe`, without a
-negative prompt: one that is given while drawing is in h_u, and what it says is read as the picture's.
+and new images that come out as category j have the class means `class_means[t, j]`. How far an image is from there is
+its error, by which it is brought back (`interventions.feedback_control`). A probe is fitted by
+`measurement.calibration.fit_probe`, without a negative prompt: one that is given while drawing is in h_u, and what it
+says is read as the image's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix._version import __version__
+from directrix.deprecation import upgraded, warn
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError
 from directrix.models.activations import by_image
 from directrix.models.files import write_atomically
@@ -32,15 +34,17 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-SUFFIX = ".gauge"
+SUFFIX = ".probe"
 FORMAT_VERSION = 1
-METADATA_KEY = "directrix-gauge"
-_TENSORS = ("timesteps", "centres", "weights", "readings")
+METADATA_KEY = "directrix-probe"
+_TENSORS = ("timesteps", "centres", "weights", "class_means")
+# What version 0.1 called them.
+_OLD_KEY, _OLD_TENSORS = "directrix-gauge", {"readings": "class_means"}
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Readings of one attribute, for one model and size of images.
+    """What reads one attribute, for one model and size of images.
 
     Args:
         attribute: such as "skin tone".
@@ -48,7 +52,7 @@ class Probe:
         site, model: where and of what is read. shape: of one image's activations there, D in all.
         timesteps: (T,), falling, in the scheduler's units; far from all of them nothing can be read.
         centres: m_t, (T, D). weights: W_t, (T, K, D).
-        readings: (T, K, K): what pictures of each category (rows) read in the mean.
+        class_means: (T, K, K): what images of each category (rows) read in the mean.
         provenance: how it was fitted.
 
     Raises:
@@ -63,48 +67,55 @@ class Probe:
     timesteps: Tensor
     centres: Tensor
     weights: Tensor
-    readings: Tensor
+    class_means: Tensor
     provenance: Mapping[str, Any] = field(default_factory=dict)
     _placed: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         steps, kinds = len(self.timesteps), len(self.categories)
         size = math.prod(self.shape)
-        shapes = {"centres": (steps, size), "weights": (steps, kinds, size), "readings": (steps, kinds, kinds)}
+        shapes = {"centres": (steps, size), "weights": (steps, kinds, size), "class_means": (steps, kinds, kinds)}
         found = {name: tuple(getattr(self, name).shape) for name in shapes}
         if not steps or found != shapes:
             raise DirectrixError(
-                f"The tensors of the gauge of '{self.attribute}' have the shapes {found}.", f"{shapes}."
+                f"The tensors of the probe of '{self.attribute}' have the shapes {found}.", f"{shapes}."
             )
         if not all(bool(getattr(self, name).isfinite().all()) for name in _TENSORS):
             raise DirectrixError(
-                f"The gauge of '{self.attribute}' holds numbers that are not finite.", "finite activations."
+                f"The probe of '{self.attribute}' holds numbers that are not finite.", "finite activations."
             )
 
-    def drift(self, states: Tensor, category: str, timestep: float) -> Tensor | None:
-        """What is read of pictures, less what pictures of the category read: float32 (N, K).
+    def error(self, states: Tensor, category: str, timestep: float) -> Tensor | None:
+        """What is read of images, less the class means of the category: float32 (N, K).
 
         None where the timestep is none that anything can be read at.
 
         Args:
-            states: h_u of N images, each of the gauge's shape.
+            states: h_u of N images, each of the probe's shape.
 
         Raises:
             MismatchError: activations of another shape.
         """
         if tuple(states.shape[1:]) != self.shape:
             raise MismatchError(
-                f"The gauge of '{self.attribute}' reads activations of shape {self.shape}; those of these images have "
+                f"The probe of '{self.attribute}' reads activations of shape {self.shape}; those of these images have "
                 f"{tuple(states.shape[1:])} at '{self.site.name}'.",
                 "images of the size that it was fitted with.",
-                "that height and width, or a gauge fitted at this size.",
+                "that height and width, or a probe fitted at this size.",
             )
         at = self._nearest(timestep)
         if at is None:
             return None
-        weights, centre, readings = (each[at] for each in self._on(states.device))
+        weights, centre, means = (each[at] for each in self._on(states.device))
         read = by_image(lambda rows: (rows - centre) @ weights.T, states.flatten(1).float())
-        return read - readings[self.categories.index(category)]
+        return read - means[self.categories.index(category)]
+
+    def __getattr__(self, name: str) -> Any:
+        new = {"readings": "class_means", "drift": "error"}.get(name)
+        if new is None:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        warn(f"Probe.{name}", f"Probe.{new}")
+        return getattr(self, new)
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that stand for all that it reads by; names are not among it."""
@@ -151,8 +162,10 @@ class Probe:
         path = Path(path)
         try:
             with safe_open(str(path), framework="pt", device="cpu") as file:
-                text = (file.metadata() or {})[METADATA_KEY]
-                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+                metadata = file.metadata() or {}
+                text = metadata[METADATA_KEY if METADATA_KEY in metadata else _OLD_KEY]
+                stored = upgraded({key: file.get_tensor(key) for key in file.keys()}, _OLD_TENSORS)  # noqa: SIM118
+                tensors = {name: stored[name] for name in _TENSORS}
             described = json.loads(text)
             if described["format"] > FORMAT_VERSION:
                 raise DirectionFileError(
@@ -173,15 +186,15 @@ class Probe:
             raise
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, DirectrixError) as error:
             raise DirectionFileError(
-                f"'{path}' is no gauge that can be read: {error}.",
+                f"'{path}' is no probe that can be read: {error}.",
                 "a whole file that `directrix fit-probe` wrote.",
-                "check the path, or fit the gauge anew.",
+                "check the path, or fit the probe anew.",
             ) from error
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights, centres and readings on the device, moved there once."""
+        """Weights, centres and class means on the device, moved there once."""
         if device not in self._placed:
-            self._placed[device] = (self.weights.to(device), self.centres.to(device), self.readings.to(device))
+            self._placed[device] = (self.weights.to(device), self.centres.to(device), self.class_means.to(device))
         return self._placed[device]
 
     def _nearest(self, timestep: float) -> int | None:

@@ -1,13 +1,13 @@
-"""What a prompt itself says of an attribute is taken out, and an image's category is put in its place.
+"""Project-and-set: the prompt's component in an attribute's span is taken out, and an image's category is added.
 
 Many a word says more than it seems to: of a detective the model thinks light skin, and brown that is added to that
-comes out lighter than brown. With h_c - h_u what the prompt is about at this step (see `watching`) and P_A the
-orthogonal projection onto the span of what all categories of the attribute add,
+comes out lighter than brown. With h_c - h_u what the prompt is about at this step (see `prompt_conditioned`) and P_A
+the orthogonal projection onto the span of what all categories of the attribute add,
 
     h' = h_c - P_A(h_c - h_u) + v_j
 
 where j is the category that the image was given. Attributes that are balanced together are taken out together, so that
-neither takes what belongs to the other.
+neither takes what is the other's.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.directions.collection import Effect
 from directrix.errors import StrengthError
-from directrix.interventions.prompt_conditioned import PromptConditioned, StepState, as_json
+from directrix.interventions.prompt_conditioned import PromptConditioned, StepState
+from directrix.interventions.steering import as_json
 from directrix.models.activations import by_image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # What directions of unit length share with no other but for so much is not the attribute: two opposites that were
-# levelled by other attributes' directions differ from exact ones by a little of these.
+# corrected by other attributes' directions differ from exact ones by a little of these.
 _TOLERANCE = 0.1
 
 
@@ -33,13 +34,12 @@ class ProjectAndSet(PromptConditioned):
     """Categories put in the place of what the prompts say of their attributes.
 
     Args:
-        attributes: for each attribute what each category adds; all at one site. Categories that no image is given
-            belong to it too.
+        attributes: for each attribute what each category adds, also those that no image is given; all at one site.
         assigned: for each image of the run, the category that it is given of each attribute; one that adds nothing
             leaves the attribute alone.
-        branch: "conditional", the half that guidance multiplies what the prompt says in.
+        branch: "conditional", the branch in which guidance multiplies what the prompt says.
         start, stop: as in `steer`.
-        insist: whether an error says so where guidance's halves cannot be compared; otherwise the category is added
+        insist: whether an error says so where guidance's branches cannot be compared; otherwise the category is added
             there, and nothing is taken out.
 
     Raises:
@@ -62,7 +62,7 @@ class ProjectAndSet(PromptConditioned):
     ) -> None:
         if branch != "conditional":
             raise StrengthError(
-                f"What a prompt says can't be taken out of the half '{branch}'.",
+                f"What a prompt says can't be taken out of the branch '{branch}'.",
                 "branch='conditional'.",
                 f"{self.instead}.",
             )
@@ -82,42 +82,35 @@ class ProjectAndSet(PromptConditioned):
 
     @property
     def name(self) -> str:
-        """Such as "replaced woman, dark-skinned"."""
+        """Such as "project-and-set woman, dark-skinned"."""
         return f"{self.combine} " + ", ".join(self._choices[key][1] for key in self._used())
 
     @property
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values; where all images are given the same, its directions as `Steering` names them."""
-        steering = self._steering
-        config: dict[str, Any] = {
-            "method": self.combine,
-            "branch": steering.branch,
-            "start": steering.start,
-            "stop": steering.stop,
-            "insist": self._insist,
-        }
+        config: dict[str, Any] = {"method": self.combine, **self._settings, "insist": self._insist}
         on = self._on or ()
         if len(set(on)) > 1:
             config["assigned"] = [dict(self._choices[key] for key in sorted(image)) for image in on]
         else:
             effects = [as_json(self._categories[key]) for key in self._used()]
             config["directions"] = [each for effect in effects for each in effect]
-        replaced = self._replaced()
+        given = self._attributes_given()
         config["attributes"] = {
             name: {category: as_json(effect) for category, effect in categories.items()}
             for name, categories in self._attributes.items()
-            if name in replaced
+            if name in given
         }
         return config
 
     def over(self, on: Sequence[frozenset[str]]) -> ProjectAndSet:
         """The same, for images with these categories."""
-        return ProjectAndSet(self._attributes, self._given(on), *self._window(), insist=self._insist)
+        return ProjectAndSet(self._attributes, self._by_attribute(on), **self._settings, insist=self._insist)
 
     def candidates(self) -> list[tuple[str, Effect]]:
         """Every category of the attributes that any image is given."""
-        replaced = self._replaced()
-        return [(key, self._categories[key]) for key, (attribute, _) in self._choices.items() if attribute in replaced]
+        given = self._attributes_given()
+        return [(key, self._categories[key]) for key, (attribute, _) in self._choices.items() if attribute in given]
 
     def weights(self, about: Tensor, candidates: Tensor, on: Tensor, state: StepState) -> Tensor:
         """1 for what an image is given, less what its prompt says of the same attributes."""
@@ -155,18 +148,15 @@ class ProjectAndSet(PromptConditioned):
             self._inverses[key] = inverse.float().to(basis.device)
         return self._inverses[key]
 
-    def _given(self, on: Sequence[frozenset[str]]) -> list[dict[str, str]]:
+    def _by_attribute(self, on: Sequence[frozenset[str]]) -> list[dict[str, str]]:
         return [dict(self._choices[key] for key in sorted(image)) for image in on]
 
-    def _window(self) -> tuple[str, float, float]:
-        return self._steering.branch, self._steering.start, self._steering.stop
-
-    def _replaced(self) -> set[str]:
+    def _attributes_given(self) -> set[str]:
         return {self._choices[key][0] for key in self._used()}
 
 
 def _projected(candidates: Tensor, inverse: Tensor, rows: Tensor) -> Tensor:
-    """Rows (images, D) projected to the candidates' span, as weights of these: (images, n)."""
+    """Rows (images, D) projected onto the candidates' span, as weights of these: (images, n)."""
     return rows @ candidates.T @ inverse.T
 
 

@@ -1,10 +1,11 @@
 """Interventions that look before they add: at each step, what is this image's prompt about?
 
-Let h_c and h_u be the activations at the site under the prompt and without it (or under the negative prompt). Their
-difference is what the prompt is about at this step; whatever was added before counts as the prompt's. Both halves of
-guidance are in one batch, so looking costs no further pass; where they are not, there is nothing to compare, and an
-error says so unless the subclass can do without. What is added is h + sum_j w_j c_j, of candidates c_j that all have
-one site, with weights w that a subclass decides for each image (`aligned`, `removed`, `replaced`).
+Let h_c and h_u be the activations at the site in the conditional and the unconditional branch of guidance (or under the
+negative prompt). Their difference is what the prompt is about at this step; whatever was added before counts as the
+prompt's. Both branches are in one batch, so looking costs no further pass; where they are not, there is nothing to
+compare, and an error says so unless the subclass can do without. What is added is h + sum_j w_j c_j, of candidates c_j
+that all have one site, with weights w that a subclass decides for each image (`NearestConcept`, `ConceptErasure`,
+`ProjectAndSet`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from directrix.directions.collection import Effect
 from directrix.directions.strength import expand
 from directrix.errors import MismatchError, StrengthError
-from directrix.interventions.compatibility import check_fit, check_model
-from directrix.interventions.steering import Steering, Window
+from directrix.interventions.compatibility import check_model, fitted
+from directrix.interventions.steering import Steering, as_json
+from directrix.interventions.step_window import StepWindow
 from directrix.models import activations
 from directrix.models.guidance import Guidance
 from directrix.models.identity import Site
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +37,10 @@ RETAINED = ""
 
 @dataclass
 class StepState:
-    """Where the drawing of a batch is.
+    """How far a batch of images is.
 
     fraction: of the steps, in [0, 1). timestep: in the scheduler's units, where an intervention asked to know the
-    step. without: h_u, the half without the prompt, float32 (images, ...). kept: whatever is to outlast a step.
+    step. without: h_u, the unconditional branch, float32 (images, ...). retained: whatever is to outlast a step.
     """
 
     fraction: float = 0.0
@@ -46,7 +49,7 @@ class StepState:
     retained: dict[str, Tensor] = field(default_factory=dict)
 
     def move(self, fraction: float) -> None:
-        """To the next step, or to the first one of other pictures, for which nothing is kept."""
+        """To the next step, or to the first one of other images, for which nothing is retained."""
         if fraction <= self.fraction:
             self.retained.clear()
         self.fraction = fraction
@@ -78,7 +81,8 @@ class PromptConditioned(ABC):
         start: float = 0.0,
         stop: float = 1.0,
     ) -> None:
-        self._steering = Steering({}, branch, start, stop)
+        checked = Steering({}, branch, start, stop)
+        self._settings: dict[str, Any] = {"branch": checked.branch, "start": checked.start, "stop": checked.stop}
         self._categories = dict(categories)
         self._on = None if on is None else tuple(on)
         found = {each.site for effect in self._categories.values() for each in effect}
@@ -92,19 +96,16 @@ class PromptConditioned(ABC):
 
     @property
     def name(self) -> str:
-        """Such as "aligned weapon, alcohol"."""
+        """Such as "nearest weapon, alcohol"."""
         return f"{self.combine} " + ", ".join(self._used())
 
     @property
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values."""
-        steering = self._steering
         config: dict[str, Any] = {
             "method": "safe",
             "combine": self.combine,
-            "branch": steering.branch,
-            "start": steering.start,
-            "stop": steering.stop,
+            **self._settings,
             "categories": {name: as_json(self._categories[name]) for name in self._used()},
         }
         if self._on is not None and len(set(self._on)) > 1:
@@ -129,18 +130,19 @@ class PromptConditioned(ABC):
             MismatchError: a direction of another model.
             StrengthError: (while drawing) images without guidance, or of another number than was planned.
         """
+        model = SteerableModel.of(pipeline)
         candidates = self.candidates() if self._used() else []
-        check_model(pipeline, (each for _, effect in candidates for each in effect))
-        window = Window(pipeline, self._steering.start, self._steering.stop)
+        check_model(model, (each for _, effect in candidates for each in effect))
+        window = StepWindow(model, self._settings["start"], self._settings["stop"])
         with ExitStack() as stack:
             if candidates and self._site is not None:
                 if self.remembers or not window.whole:
-                    stack.enter_context(activations.before_call(pipeline, window.see))
-                guidance = Guidance(pipeline)
+                    stack.enter_context(activations.before_call(model, window.see))
+                guidance = Guidance(model)
                 stack.enter_context(guidance.watching())
-                added = _Added(self, candidates, guidance, self._on, self._steering.branch, window)
-                stack.enter_context(activations.edit(pipeline, self._site, added))
-            yield pipeline
+                added = _Added(self, candidates, guidance, self._on, self._settings["branch"], window)
+                stack.enter_context(activations.edit(model, self._site, added))
+            yield model.pipeline
 
     @abstractmethod
     def over(self, on: Sequence[frozenset[str]]) -> PromptConditioned:
@@ -159,17 +161,12 @@ class PromptConditioned(ABC):
         """
 
     def unseen(self, on: Tensor) -> Tensor | None:
-        """The same where the halves cannot be compared; None where that is an error."""
+        """The same where the branches cannot be compared; None where that is an error."""
         return None
 
     def _used(self) -> list[str]:
         on = set(self._categories) if self._on is None else {name for each in self._on for name in each}
         return [name for name in self._categories if name in on]
-
-
-def as_json(effect: Effect) -> Any:
-    """An effect's directions and strengths, as JSON values."""
-    return dict(Steering(effect).config)["directions"]
 
 
 class _Added:
@@ -182,7 +179,7 @@ class _Added:
         guidance: Guidance,
         on: Sequence[frozenset[str]] | None,
         branch: str,
-        window: Window,
+        window: StepWindow,
     ) -> None:
         self._decides = decides
         self._candidates = candidates
@@ -192,7 +189,7 @@ class _Added:
         self._window = window
         self._vectors: Tensor | None = None
         self._state = StepState()
-        # Of the last call that both halves were in.
+        # Of the last call that both branches were in.
         self._weights: Tensor | None = None
 
     def __call__(self, h: Tensor) -> Tensor | None:
@@ -201,7 +198,7 @@ class _Added:
         if not self._window.open:
             return None
         guided, layout = self._guidance.now()
-        # Each half then is in the batch, and they can be compared.
+        # Each branch then is in the batch, and they can be compared.
         both = guided and "-" in layout
         images = h.shape[0] // 2 if both else h.shape[0]
         if self._on is not None and len(self._on) != images:
@@ -221,7 +218,7 @@ class _Added:
             weights = self._decides.weights(about.flatten(1), vectors, allowed, self._state)
             self._weights = weights
         elif guided and layout == "conditional" and self._weights is not None:
-            # A further call of the same step, about the conditional half alone (Stable Diffusion 3.5).
+            # A further call of the same step, about the conditional branch alone (Stable Diffusion 3.5).
             weights = self._weights
         if weights is None:
             weights = self._decides.unseen(allowed)
@@ -246,8 +243,8 @@ class _Added:
                 f"{self._decides.instead}.",
             )
         return StrengthError(
-            "This pipeline asks about the halves of guidance one after the other, so they cannot be compared.",
-            "a pipeline with both halves in one batch.",
+            "This pipeline asks about the branches of guidance one after the other, so they cannot be compared.",
+            "a pipeline with both branches in one batch.",
             f"{self._decides.instead}.",
         )
 
@@ -265,10 +262,7 @@ class _Added:
             for _, effect in self._candidates:
                 row: torch.Tensor = torch.zeros(h.shape[1:])
                 for direction, strength in effect.items():
-                    check_fit(direction, h)
-                    tensor = direction.tensor
-                    channels = tensor.ndim == 1 and direction.site.layout == "channels-first"
-                    row = row + strength * (tensor[:, None, None] if channels else tensor)
+                    row = row + strength * fitted(direction, h)
                 rows.append(row.flatten())
             self._vectors = torch.stack(rows).to(h.device)
         return self._vectors

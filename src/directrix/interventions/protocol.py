@@ -1,7 +1,6 @@
-"""Interventions: whatever changes a pipeline's pictures for a while and leaves no trace.
+"""Interventions: whatever changes a pipeline's images for a while and leaves no trace.
 
-Steering and every rival method are interventions, so that code that draws or measures need not know which is
-which.
+Steering and every rival method are interventions, so that code that draws or measures need not know which is which.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ class Intervention(Protocol):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """All settings, as JSON values: two interventions with equal settings draw equal pictures."""
+        """All settings, as JSON values: two interventions with equal settings draw equal images."""
         ...
 
     def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
-        """A context within which the pipeline's pictures are changed."""
+        """A context within which the pipeline's images are changed; it takes a pipeline or a `SteerableModel`."""
         ...
 
 
@@ -54,7 +53,7 @@ class Plan:
     Args:
         intervention: does it; strengths per image count all images of the run, those of the first prompt first.
         assigned: for each image, the category that it was given of each attribute; empty for none at all.
-        told: for each prompt, the one that the model is told; empty where all are told as they are.
+        rewritten: for each prompt, the one that the model is given; empty where all are given as they are.
         unmet: for each prompt, what it asks for and no direction can do; empty for nothing.
     """
 
@@ -78,7 +77,7 @@ def planned(
 ) -> tuple[tuple[Intervention, ...], Plan]:
     """The interventions with each planner replaced by what it decided, and the plan of all together.
 
-    A planner reads the prompts as the ones before it would have them told to the model.
+    A planner reads the prompts as the ones before it rewrote them.
 
     Raises:
         DirectrixError: two planners assign the same attribute of an image.

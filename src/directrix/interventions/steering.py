@@ -2,24 +2,27 @@
 
     h' = h + sum_i strength_i * direction_i
 
-at each direction's site, in the steered half of guidance, during a window of the steps. Rows of strength 0
-are not touched, so strength 0 gives the very bits of an unsteered run.
+at each direction's site, in the steered branch of guidance, during a window of the steps. Rows of strength 0 are not
+touched, so strength 0 gives the very bits of an unsteered run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from directrix.checks import one_of
+from directrix import checks
+from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.directions.strength import BRANCHES, Strength, checked, expand
 from directrix.errors import DirectrixError, StrengthError
-from directrix.interventions.compatibility import check_fit, check_model
-from directrix.models import activations, families
+from directrix.interventions.compatibility import check_model, fitted
+from directrix.interventions.step_window import StepWindow
+from directrix.models import activations
 from directrix.models.guidance import Guidance
 from directrix.models.identity import Site
+from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     import torch
@@ -35,20 +38,20 @@ def steer(
     *,
     guided: bool | None = None,
 ) -> AbstractContextManager[Any]:
-    """Steers every picture that the pipeline draws inside the `with` block.
+    """Steers every image that the pipeline draws inside the `with` block.
 
         with steer(pipeline, {woman: 1.0, dark_skin: [0.0, 1.0]}):
             pipeline(["a judge", "a pilot"])
 
     Args:
-        pipeline: the diffusers pipeline that will be called.
+        pipeline: the diffusers pipeline that will be called, or its `SteerableModel`.
         directions: a strength for each direction, a number or one per image (prompts times images per prompt,
             in the pipeline's order); or a single direction, which then has its default strength.
         branch: "conditional" (the guidance scale then multiplies the effect), "unconditional" or "both";
             without guidance there is one branch only, and it is steered.
         start, stop: window of the steps as fractions of the scheduler's timesteps; step i of n is steered if
             start <= i / n < stop.
-        guided: whether there are two halves of guidance; None to ask the pipeline.
+        guided: whether there are two branches of guidance; None to ask the pipeline.
 
     Raises:
         StrengthError: a strength, branch or window that is not usable, or not one strength per image.
@@ -85,18 +88,11 @@ class Steering:
                     "a Direction.",
                     'Direction.load("woman.safetensors").',
                 )
-        window = (start, stop)
-        numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in window)
-        if not numbers or not 0 <= start <= stop <= 1:
-            raise StrengthError(
-                f"The window of steps is {start!r} to {stop!r}.", "0 <= start <= stop <= 1.", "start=0.0, stop=1.0."
-            )
         self.strengths: Mapping[Direction, float | tuple[float, ...]] = {
             each: checked(strength) for each, strength in directions.items()
         }
-        self.branch = one_of("branch", branch, BRANCHES, error=StrengthError)
-        self.start = float(start)
-        self.stop = float(stop)
+        self.branch = checks.one_of("branch", branch, BRANCHES, error=StrengthError)
+        self.start, self.stop = checks.window(start, stop)
         self.guided = guided
 
     @property
@@ -150,26 +146,27 @@ class Steering:
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
         """Steers the pipeline within the context; the hooks are gone afterwards, also after an exception."""
-        check_model(pipeline, self.strengths)
-        with self.opened(pipeline):
-            yield pipeline
+        model = SteerableModel.of(pipeline)
+        check_model(model, self.strengths)
+        with self.opened(model):
+            yield model.pipeline
 
     @contextmanager
-    def opened(self, pipeline: Any) -> Iterator[None]:
-        """As `applied`, for directions that are known to belong to the pipeline's model."""
+    def opened(self, model: SteerableModel) -> Iterator[None]:
+        """As `applied`, for directions that are known to belong to the model."""
         by_site: dict[Site, list[Direction]] = {}
         for each in self.strengths:
             by_site.setdefault(each.site, []).append(each)
-        window = Window(pipeline, self.start, self.stop)
-        guidance = Guidance(pipeline, self.guided)
+        window = StepWindow(model, self.start, self.stop)
+        guidance = Guidance(model, self.guided)
         with ExitStack() as stack:
             if not window.whole:
-                stack.enter_context(activations.before_call(pipeline, window.see))
+                stack.enter_context(activations.before_call(model, window.see))
             if by_site:
                 stack.enter_context(guidance.watching())
             for site, directions in by_site.items():
                 added = _Added(self, guidance, directions, window)
-                stack.enter_context(activations.edit(pipeline, site, added))
+                stack.enter_context(activations.edit(model, site, added))
             yield
 
     def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
@@ -177,52 +174,35 @@ class Steering:
         return expand(self.strengths[direction], batch, guided, self.branch, layout)
 
 
-class Window:
-    """Follows the denoiser's calls and knows whether the present step is steered."""
+class PerImage(Steering):
+    """Steering whose settings for one image name the directions that this image gets, and no others."""
 
-    def __init__(self, pipeline: Any, start: float, stop: float) -> None:
-        self.whole = start == 0 and stop == 1
-        self.open = self.whole
-        self.fraction = 0.0
-        # In the scheduler's units; None before the first call that was seen.
-        self.timestep: float | None = None
-        self._pipeline = pipeline
-        self._start = start
-        self._stop = stop
+    def select(self, images: Sequence[int], total: int) -> Steering:
+        """The steering of some images; see `Steering.select`."""
+        whole = super().select(images, total)
+        acting = {each: strength for each, strength in whole.strengths.items() if strength != 0}
+        return Steering(acting, self.branch, self.start, self.stop, guided=self.guided)
 
-    def see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        timestep = kwargs.get("timestep", args[1] if len(args) > 1 else None)
-        self.fraction = self._fraction(timestep)
-        self.open = self._start <= self.fraction < self._stop
 
-    def _fraction(self, timestep: Any) -> float:
-        import torch
+class Settings(TypedDict, total=False):
+    """The branch of guidance and the window of steps that are steered, as `Steering` takes them."""
 
-        scheduler = getattr(self._pipeline, "scheduler", None)
-        steps = getattr(scheduler, "timesteps", None)
-        if timestep is None or steps is None or not len(steps):
-            raise StrengthError(
-                "The present step is not known, so the window of steps cannot be kept.",
-                "a pipeline with a scheduler whose timesteps are set.",
-                "start=0.0, stop=1.0.",
-            )
-        now = float(torch.as_tensor(timestep).flatten()[0])
-        # Heun's method and its like ask twice within a step; both times are listed.
-        steps = torch.unique_consecutive(torch.as_tensor(steps).detach().float().cpu())
-        known = bool((steps == now).any())
-        if not known and now <= 1 < float(steps.max()) and hasattr(self._pipeline, "transformer"):
-            # Flow transformers are told the time in [0, 1].
-            now *= float(getattr(scheduler.config, "num_train_timesteps", 1000))  # pyright: ignore
-            if families.reversed_clock(self._pipeline):
-                now = float(getattr(scheduler.config, "num_train_timesteps", 1000)) - now  # pyright: ignore
-        self.timestep = now
-        return int((steps - now).abs().argmin()) / len(steps)
+    branch: str
+    start: float
+    stop: float
+
+
+def as_json(effect: Effect) -> Any:
+    """An effect's directions and strengths, as JSON values."""
+    return dict(Steering(effect).config)["directions"]
 
 
 class _Added:
     """Adds the directions of one site to its output."""
 
-    def __init__(self, steering: Steering, guidance: Guidance, directions: Sequence[Direction], window: Window) -> None:
+    def __init__(
+        self, steering: Steering, guidance: Guidance, directions: Sequence[Direction], window: StepWindow
+    ) -> None:
         self._steering = steering
         self._guidance = guidance
         self._directions = directions
@@ -254,14 +234,14 @@ class _Added:
                 rows = self._steering.rows(each, h.shape[0], guided, layout)
                 if rows is None:
                     continue
-                check_fit(each, h)
+                tensor = fitted(each, h)
                 steered = rows.nonzero().flatten()
                 if not len(steered):
                     # So small a strength that it is 0 in float32.
                     continue
                 factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
                 # The product is rounded once, to the model's own precision.
-                addition = (factors * _broadcast(each, h.device)).to(h.dtype)
+                addition = (factors * tensor.to(h.device)).to(h.dtype)
                 found.append((_places(steered, h.device), addition))
             self._cached[key] = found
         return self._cached[key]
@@ -271,10 +251,3 @@ def _places(rows: Tensor, device: torch.device) -> Tensor | slice:
     """The rows to index by; as a slice, which needs no copies of what it picks, where they follow one another."""
     first, last = int(rows[0]), int(rows[-1])
     return slice(first, last + 1) if last - first + 1 == len(rows) else rows.to(device)
-
-
-def _broadcast(direction: Direction, device: torch.device) -> Tensor:
-    tensor = direction.tensor.to(device)
-    if tensor.ndim == 1 and direction.site.layout == "channels-first":
-        return tensor[:, None, None]
-    return tensor

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from directrix import checks
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
@@ -16,7 +16,7 @@ from directrix.directions.names import find, matches, plain
 from directrix.errors import PolicyError
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
-from directrix.interventions.steering import Steering
+from directrix.interventions.steering import Settings, Steering
 from directrix.policies.quotas import Target
 
 UNIFORM = "uniform"
@@ -31,15 +31,7 @@ Categories = AttributeSet | Sequence[str] | Mapping[str, Any]
 ProbeFiles = Probe | str | Path | Sequence[Probe | str | Path]
 
 
-class Window(TypedDict, total=False):
-    """The branch of guidance and the steps that are steered, as `Steering` takes them."""
-
-    branch: str
-    start: float
-    stop: float
-
-
-WHOLE: Window = {"branch": "conditional", "start": 0.0, "stop": 1.0}
+WHOLE: Settings = {"branch": "conditional", "start": 0.0, "stop": 1.0}
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Balance:
 
     target: Target
     effects: Mapping[str, Effect]
-    window: Window = field(default_factory=Window)
+    window: Settings = field(default_factory=Settings)
     project_and_set: bool | None = None
     probe: Probe | None = None
 
@@ -68,7 +60,7 @@ class Balance:
         shares: str | Mapping[str | None, float],
         sets: Mapping[str, Categories],
         catalogue: Catalogue,
-        window: Window,
+        window: Settings,
         project_and_set: bool | None = None,
         probes: Sequence[Probe] = (),
     ) -> Balance:
@@ -114,7 +106,7 @@ class Balance:
         }
 
 
-def projects(attributes: Iterable[Mapping[str, Effect]], project_and_set: bool | None, window: Window) -> bool:
+def projects(attributes: Iterable[Mapping[str, Effect]], project_and_set: bool | None, window: Settings) -> bool:
     """Whether what prompts say of these attributes is taken out: as asked for, or by itself where that can be done."""
     if project_and_set is not None:
         return project_and_set

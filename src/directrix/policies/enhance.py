@@ -18,7 +18,8 @@ from directrix.directions.collection import Catalogue, Directions, keeps_out
 from directrix.directions.names import matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Plan
-from directrix.policies.balance import UNIFORM, WHOLE, Balance, Categories, ProbeFiles, Window, load_probes, sets_of
+from directrix.interventions.steering import Settings
+from directrix.policies.balance import UNIFORM, WHOLE, Balance, Categories, ProbeFiles, load_probes, sets_of
 from directrix.policies.plan import Request, realise, unplanned
 from directrix.policies.safe import DEFAULT, Safe, category_of
 
@@ -54,11 +55,11 @@ class Enhance:
         understand: Callable[..., Any] | None = None,
         project_and_set: bool | None = None,
         feedback: ProbeFiles = (),
-        **steered: Unpack[Window],
+        **steered: Unpack[Settings],
     ) -> None:
         self.catalogue = Catalogue.of(directions, strengths)
         self.rewrite = bool(rewrite)
-        self._window: Window = {**WHOLE, **steered}
+        self._window: Settings = {**WHOLE, **steered}
         self.project_and_set = project_and_set
         self._sets = sets_of(sets)
         self._probes = load_probes(feedback, self._sets, project_and_set)

@@ -16,8 +16,8 @@ from directrix.directions.collection import Catalogue, Directions
 from directrix.errors import PolicyError
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Plan
-from directrix.interventions.steering import Steering
-from directrix.policies.balance import WHOLE, Balance, Categories, ProbeFiles, Window, load_probes, sets_of
+from directrix.interventions.steering import Settings, Steering
+from directrix.policies.balance import WHOLE, Balance, Categories, ProbeFiles, load_probes, sets_of
 from directrix.policies.plan import Request, realise, unplanned
 
 
@@ -54,10 +54,10 @@ class Fair:
         strengths: Mapping[str, float] | None = None,
         project_and_set: bool | None = None,
         feedback: ProbeFiles = (),
-        **steered: Unpack[Window],
+        **steered: Unpack[Settings],
     ) -> None:
         catalogue = Catalogue.of(directions, strengths)
-        window: Window = {**WHOLE, **steered}
+        window: Settings = {**WHOLE, **steered}
         Steering({}, **window)  # raises where the window makes no sense
         if not isinstance(attributes, Mapping) or not attributes:
             raise PolicyError(

@@ -11,7 +11,7 @@ from directrix.errors import DirectrixError
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, Plan, compose
-from directrix.interventions.steering import Steering
+from directrix.interventions.steering import PerImage
 from directrix.policies.balance import Balance, projects
 from directrix.policies.quotas import Quotas
 
@@ -34,16 +34,6 @@ class Request:
     balances: tuple[Balance, ...] = ()
     absent: frozenset[str] = frozenset()
     unmet: tuple[str, ...] = ()
-
-
-class PerImage(Steering):
-    """Steering whose settings for one image name the directions that this image gets, and no others."""
-
-    def select(self, images: Sequence[int], total: int) -> Steering:
-        """The steering of some images; see `Steering.select`."""
-        whole = super().select(images, total)
-        retained = {each: strength for each, strength in whole.strengths.items() if strength != 0}
-        return Steering(retained, self.branch, self.start, self.stop, guided=self.guided)
 
 
 def realise(

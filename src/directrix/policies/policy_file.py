@@ -14,7 +14,8 @@ from directrix.deprecation import upgraded
 from directrix.directions.collection import Catalogue
 from directrix.directions.names import matches
 from directrix.errors import DirectrixError, PolicyError
-from directrix.policies.balance import Window, load_probes, sets_of
+from directrix.interventions.steering import Settings
+from directrix.policies.balance import load_probes, sets_of
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
 from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Safe
@@ -138,7 +139,7 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
         catalogue = Catalogue(_below(folder, file.directions))
     with placed(source, "strengths"):
         catalogue = Catalogue.of(catalogue, file.strengths)
-    window = Window() if file.steer is None else Window(**file.steer.model_dump())
+    window = Settings() if file.steer is None else Settings(**file.steer.model_dump())
     with placed(source, "steer"):
         Safe([], categories={}, **window)
     sets = dict(file.attributes or {})
@@ -187,7 +188,7 @@ def _below(folder: Path, given: Any) -> Any:
     return [_below(folder, each) for each in given] if isinstance(given, list | tuple) else given
 
 
-def _safe(part: SafePart, source: str, catalogue: Catalogue, window: Window) -> Safe:
+def _safe(part: SafePart, source: str, catalogue: Catalogue, window: Settings) -> Safe:
     categories = part.categories
     if categories is None and part.always is None:
         raise PolicyError(

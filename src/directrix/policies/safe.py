@@ -27,9 +27,8 @@ from directrix.interventions.concept_erasure import ConceptErasure
 from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.prompt_conditioned import PromptConditioned
 from directrix.interventions.protocol import Intervention
-from directrix.interventions.steering import Steering
-from directrix.policies.balance import WHOLE, Window
-from directrix.policies.plan import PerImage
+from directrix.interventions.steering import PerImage, Settings, Steering
+from directrix.policies.balance import WHOLE
 
 COMBINATIONS = ("sum", "nearest", "erase")
 # What they were called in version 0.1.
@@ -67,7 +66,7 @@ class Safe:
         on: Iterable[str] | None = None,
         strengths: Mapping[str, float] | None = None,
         retain: Iterable[str] = (),
-        **steered: Unpack[Window],
+        **steered: Unpack[Settings],
     ) -> None:
         combine = OLD_COMBINATIONS.get(combine, combine)
         self.combine = one_of("way", combine, COMBINATIONS, error=PolicyError)
@@ -77,7 +76,7 @@ class Safe:
             name: _checked(name, catalogue.effect(what), combine) for name, what in groups.items()
         }
         self.retain = _retain_set(catalogue, retain, combine)
-        self._window: Window = {**WHOLE, **steered}
+        self._window: Settings = {**WHOLE, **steered}
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
         self._checked_window()

@@ -1,4 +1,4 @@
-"""Gauges, and categories that are held by them."""
+"""Probes, and feedback steering by them."""
 
 from __future__ import annotations
 
@@ -59,54 +59,70 @@ def probe(pipeline: Any, people: list[Direction]) -> Probe:
     )
 
 
-def test_drift_is_what_is_read_less_what_the_category_reads(probe: Probe):
+def test_the_error_is_what_is_read_less_the_class_means(probe: Probe):
     state = torch.randn(probe.shape, generator=torch.Generator().manual_seed(1))
-    drift = probe.drift(state[None], "brown-skinned", 401.0)
+    error = probe.error(state[None], "brown-skinned", 401.0)
     expected = [
-        float((probe.weights[2, kind] * (state.flatten() - probe.centres[2])).sum() - probe.readings[2, 1, kind])
+        float((probe.weights[2, kind] * (state.flatten() - probe.centres[2])).sum() - probe.class_means[2, 1, kind])
         for kind in range(3)
     ]
-    assert drift is not None and drift[0].tolist() == pytest.approx(expected, abs=1e-4)
+    assert error is not None and error[0].tolist() == pytest.approx(expected, abs=1e-4)
     # Each of several pictures as alone, to the bit.
-    several = probe.drift(torch.stack([state, 2 * state, -state]), "brown-skinned", 401.0)
-    assert several is not None and several.shape == (3, 3) and torch.equal(several[:1], drift)
+    several = probe.error(torch.stack([state, 2 * state, -state]), "brown-skinned", 401.0)
+    assert several is not None and several.shape == (3, 3) and torch.equal(several[:1], error)
     # Other schedules have other timesteps: the nearest is meant, and before the first nothing is known.
-    near = probe.drift(state[None], "brown-skinned", 455.0)
-    assert near is not None and torch.equal(near, drift)
+    near = probe.error(state[None], "brown-skinned", 455.0)
+    assert near is not None and torch.equal(near, error)
     for time, known in ((950.0, False), (899.0, True), (-90.0, True), (-120.0, False)):
-        assert (probe.drift(state[None], "brown-skinned", time) is not None) == known
+        assert (probe.error(state[None], "brown-skinned", time) is not None) == known
     # As many, but of a picture that lies on its side.
     with pytest.raises(MismatchError, match=r"of shape \(32, 4, 4\); those of these images have \(32, 2, 8\)"):
-        probe.drift(state.reshape(1, 32, 2, 8), "brown-skinned", 401.0)
+        probe.error(state.reshape(1, 32, 2, 8), "brown-skinned", 401.0)
 
 
 def test_a_file_holds_it(probe: Probe, tmp_path: Path):
-    file = tmp_path / "tone.gauge"
+    file = tmp_path / "tone.probe"
     probe.save(file)
     read = Probe.load(file)
     state = torch.randn(probe.shape, generator=torch.Generator().manual_seed(1))
-    one, other = (each.drift(state[None], "light-skinned", 1.0) for each in (probe, read))
+    one, other = (each.error(state[None], "light-skinned", 1.0) for each in (probe, read))
     assert one is not None and other is not None and torch.equal(one, other)
     assert (read.attribute, read.categories, read.site) == (probe.attribute, TONES, probe.site)
-    again = tmp_path / "again.gauge"
+    again = tmp_path / "again.probe"
     read.save(again)
     assert Probe.load(again).digest() == read.digest() == probe.digest()
-    assert probe.digest() != dataclasses.replace(probe, readings=probe.readings + 1).digest()
+    assert probe.digest() != dataclasses.replace(probe, class_means=probe.class_means + 1).digest()
     with pytest.raises(DirectrixError, match="not finite"):
-        dataclasses.replace(probe, readings=probe.readings / 0)
+        dataclasses.replace(probe, class_means=probe.class_means / 0)
+
+
+def test_a_file_of_version_0_1_is_read(probe: Probe, tmp_path: Path):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    probe.save(tmp_path / "new.probe")
+    with safe_open(str(tmp_path / "new.probe"), framework="pt") as file:
+        tensors = {{"class_means": "readings"}.get(name, name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, tmp_path / "old.gauge", metadata={"directrix-gauge": file.metadata()["directrix-probe"]})
+    read = Probe.load(tmp_path / "old.gauge")
+    assert read.digest() == probe.digest() and torch.equal(read.class_means, probe.class_means)
+    with pytest.warns(FutureWarning, match=r"Probe\.readings is now Probe\.class_means"):
+        assert read.readings is read.class_means
+    with pytest.raises(AttributeError, match="no attribute 'gauge'"):
+        read.gauge  # noqa: B018
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors", None])
 def test_files_that_are_none(people: list[Direction], tmp_path: Path, content: bytes | None):
-    file = tmp_path / "other.gauge"
+    file = tmp_path / "other.probe"
     if content is None:
         people[0].save(file)
     else:
         file.write_bytes(content)
-    with pytest.raises(DirectionFileError, match="no gauge that can be read"):
+    with pytest.raises(DirectionFileError, match="no probe that can be read"):
         Probe.load(file)
-    with pytest.raises(DirectionFileError, match="no gauge that can be read"):
-        Probe.load(tmp_path / "missing.gauge")
+    with pytest.raises(DirectionFileError, match="no probe that can be read"):
+        Probe.load(tmp_path / "missing.probe")
 
 
 def test_shapes_that_do_not_go_together(probe: Probe):
@@ -129,31 +145,31 @@ def three_images(
     return attributes, assigned, (about, candidates, on), without.reshape(3, *probe.shape)
 
 
-def test_a_picture_that_drifts_is_pushed_back_by_as_much(probe: Probe, people: list[Direction]):
+def test_an_image_that_leaves_its_category_is_pushed_back_by_as_much(probe: Probe, people: list[Direction]):
     attributes, assigned, (about, candidates, on), without = three_images(people, probe)
-    held = FeedbackSteering(attributes, assigned, probes={"skin tone": probe})
+    feedback = FeedbackSteering(attributes, assigned, probes={"skin tone": probe})
     state = StepState(timestep=201.0, without=without)
     plain = ProjectAndSet(attributes, assigned).weights(about, candidates, on, state)
-    weights = held.weights(about, candidates, on, state)
-    drift = probe.drift(without[:1], "dark-skinned", 201.0)
-    assert drift is not None and drift.abs().max() > 0.1
-    assert torch.allclose(weights[0, 2:], plain[0, 2:] - drift[0].clamp(-MOST, MOST))
-    # The attribute without a gauge, the image without a tone, and the one that is given nothing are as they were.
+    weights = feedback.weights(about, candidates, on, state)
+    error = probe.error(without[:1], "dark-skinned", 201.0)
+    assert error is not None and error.abs().max() > 0.1
+    assert torch.allclose(weights[0, 2:], plain[0, 2:] - error[0].clamp(-MOST, MOST))
+    # The attribute without a probe, the image without a tone, and the one that is given nothing are as they were.
     assert torch.equal(weights[0, :2], plain[0, :2]) and torch.equal(weights[1:], plain[1:])
     # Before anything can be read.
-    early = held.weights(about, candidates, on, StepState(timestep=990.0, without=without))
+    early = feedback.weights(about, candidates, on, StepState(timestep=990.0, without=without))
     assert torch.equal(early, plain)
     # However far it seems to be.
-    far = held.weights(about, candidates, on, StepState(timestep=201.0, without=1e3 * without))
+    far = feedback.weights(about, candidates, on, StepState(timestep=201.0, without=1e3 * without))
     assert (far[0, 2:] - plain[0, 2:]).abs().max() == pytest.approx(MOST)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator: products of a whole batch there")
 def test_an_accelerator_weighs_all_images_at_once_as_the_cpu_each(probe: Probe, people: list[Direction]):
     attributes, assigned, given, without = three_images(people, probe)
-    held = FeedbackSteering(attributes, assigned, probes={"skin tone": probe})
-    here = held.weights(*given, StepState(timestep=201.0, without=without))
-    there = held.weights(*(each.cuda() for each in given), StepState(timestep=201.0, without=without.cuda()))
+    feedback = FeedbackSteering(attributes, assigned, probes={"skin tone": probe})
+    here = feedback.weights(*given, StepState(timestep=201.0, without=without))
+    there = feedback.weights(*(each.cuda() for each in given), StepState(timestep=201.0, without=without.cuda()))
     assert there.is_cuda and torch.allclose(there.cpu(), here, atol=1e-4)
 
 
@@ -195,39 +211,39 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(PolicyError, match="only added get no feedback"):
         Fair({"skin tone": "uniform"}, people, project_and_set=False, feedback=probe)
     stranger = dataclasses.replace(probe, model=models.identity(other_pipeline))
-    with pytest.raises(MismatchError, match="a gauge that was fitted with this very model"):
+    with pytest.raises(MismatchError, match="a probe that was fitted with this very model"):
         fair = Fair({"skin tone": "uniform"}, people, feedback=stranger)
         generate(pipeline, ["a judge"], 3, interventions=fair, **QUICK)
 
 
 def test_a_policy_names_its_file(people: list[Direction], probe: Probe, tmp_path: Path):
-    probe.save(tmp_path / "tone.gauge")
+    probe.save(tmp_path / "tone.probe")
     for each in people:
         each.save(tmp_path / "directions" / f"{each.name}.safetensors")
     file = tmp_path / "policy.yaml"
-    file.write_text("directions: [directions]\nfair: {skin tone: uniform}\nhold: tone.gauge\nenhance: true\n")
+    file.write_text("directions: [directions]\nfair: {skin tone: uniform}\nhold: tone.probe\nenhance: true\n")
     policy = Policy.load(file)
     assert isinstance(policy.plan(["a judge"], 3, 0).intervention, FeedbackSteering)
     assert "What a prompt itself says of what is balanced is taken out first." in policy.lines()
     assert "Images that leave their category are brought back, by a probe of skin tone." in policy.lines()
-    file.write_text("directions: [directions]\nenhance: true\nhold: [tone.gauge]\n")
+    file.write_text("directions: [directions]\nenhance: true\nhold: [tone.probe]\n")
     assert isinstance(Policy.load(file).plan(["a judge of any skin tone"], 3, 0).intervention, FeedbackSteering)
     only_safe = "safe: {categories: {women: {woman: -1.0}}, always: [women]}"
-    file.write_text(f"directions: [directions]\nhold: [tone.gauge]\n{only_safe}\n")
+    file.write_text(f"directions: [directions]\nhold: [tone.probe]\n{only_safe}\n")
     with pytest.raises(PolicyError, match="feedback is given, but nothing is balanced"):
         Policy.load(file)
-    for given in ("{skin tone: tone.gauge}", "5", "false"):
+    for given in ("{skin tone: tone.probe}", "5", "false"):
         file.write_text(f"directions: [directions]\nfair: {{skin tone: uniform}}\nhold: {given}\n")
         with pytest.raises(PolicyError, match="a probe, or the name of its file"):
             Policy.load(file)
     own = "attributes: {complexion: {pale: light-skinned, brown: brown-skinned, dark: dark-skinned}}"
-    file.write_text(f"directions: [directions]\n{own}\nfair: {{complexion: uniform}}\nhold: complexion.gauge\n")
+    file.write_text(f"directions: [directions]\n{own}\nfair: {{complexion: uniform}}\nhold: complexion.probe\n")
     dataclasses.replace(probe, attribute="complexion", categories=("pale", "brown-skinned", "dark")).save(
-        tmp_path / "complexion.gauge"
+        tmp_path / "complexion.probe"
     )
     assert isinstance(Policy.load(file).plan(["a judge"], 3, 0).intervention, FeedbackSteering)
-    file.write_text("directions: [directions]\nfair: {skin tone: uniform}\nhold: [none.gauge]\n")
-    with pytest.raises(DirectrixError, match=r"none\.gauge"):
+    file.write_text("directions: [directions]\nfair: {skin tone: uniform}\nhold: [none.probe]\n")
+    with pytest.raises(DirectrixError, match=r"none\.probe"):
         Policy.load(file)
 
 
@@ -257,7 +273,7 @@ def test_readings_are_those_of_pictures_that_it_has_not_seen():
 
 
 def test_pictures_of_one_noise_do_not_speak_against_each_other():
-    """Each noise has a picture of every category, which are alike but for a little: so gauges are fitted."""
+    """Each noise has a picture of every category, which are alike but for a little: so probes are fitted."""
     random = torch.Generator().manual_seed(0)
     axis = torch.randn(3, 600, generator=random) * 0.1
 
@@ -306,7 +322,7 @@ class Likeness:
         return [{"tone": Verdict("dark" if dark else "light", 1.0)} for dark in found]
 
 
-def test_a_gauge_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Direction]):
+def test_a_probe_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Direction]):
     directions = {
         each.with_(tensor=60 * each.tensor): TargetLabel("tone", each.name.split("-")[0])
         for each in people[2:]
@@ -334,7 +350,7 @@ def test_a_gauge_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Di
     assert probe.timesteps.tolist() == sorted(probe.timesteps.tolist(), reverse=True)
     assert len(probe.provenance["gaps"]) == 3
     other = fitted(rounds=2, batch_size=5)
-    assert torch.allclose(other.readings, probe.readings, atol=0.05) and other.shape == probe.shape
+    assert torch.allclose(other.class_means, probe.class_means, atol=0.05) and other.shape == probe.shape
     assert fitted(rounds=2).digest() == probe.digest() != fitted(rounds=1).digest()
     with pytest.raises(DirectrixError, match="of one nothing can be read"):
         fit_probe(pipeline, "skin tone", directions, judge, ["a judge"], num_inference_steps=1)
@@ -404,8 +420,8 @@ def test_each_image_s_own_half_is_read(pipeline: Any, people: list[Direction], m
     monkeypatch.setattr(FeedbackSteering, "weights", weights)
     seen.clear()
     attributes = {"skin tone": {each.name: {each: 1.0} for each in people[2:]}}
-    held = FeedbackSteering(attributes, [{"skin tone": "dark-skinned"}] * 3, probes={})
-    generate(pipeline, ["a judge", "a cook", "a pilot"], interventions=[Looking(), held], **QUICK)
+    feedback = FeedbackSteering(attributes, [{"skin tone": "dark-skinned"}] * 3, probes={})
+    generate(pipeline, ["a judge", "a cook", "a pilot"], interventions=[Looking(), feedback], **QUICK)
     assert len(moments) == len(seen) == 4
     for without, h in zip(moments, seen, strict=True):
         assert without is not None and torch.equal(without, h[:3])

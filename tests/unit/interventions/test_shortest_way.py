@@ -48,14 +48,14 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_from_generate_to_the_activations(pipeline: Any, make_direction: Callable[..., Any], ways: list[list[str]]):
     steered = Steering({make_direction(): [1.0, -1.0]}, start=0.2)
     generate(pipeline, "a judge", 2, interventions=steered, **QUICK)
-    assert ways and all(way[0] == "generate" for way in ways)
+    assert ways and all("generate" in way for way in ways)
     assert max(map(len, ways)) <= 6, ways[0]
 
 
 def test_from_fair_to_the_activations(pipeline: Any, make_direction: Callable[..., Any], ways: list[list[str]]):
     people = [make_direction(each.name, seed) for seed, each in enumerate(GENDER.concepts)]
     fair(pipeline, "a judge", {"gender": "uniform"}, 2, directions=people, **QUICK)
-    assert ways and all(way[0] == "fair" for way in ways)
+    assert ways and all("fair" in way for way in ways)
     # The innermost is the projection of what the prompts are about.
     assert {way[-1] for way in ways} == {"_Added.__call__", "_projected"}
     assert max(map(len, ways)) <= 12, max(ways, key=len)

@@ -19,7 +19,7 @@ from directrix.discovery import Optimizer, Sampling, discover
 from directrix.discovery.registry import METHODS
 from directrix.errors import MismatchError
 from directrix.interventions.compatibility import check_model
-from directrix.models import denoiser, identity
+from directrix.models import SteerableModel, denoiser, identity
 from directrix.progress import Progress, labelled
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def obtained(
 
 def fitting(pipeline: Any, directions: Mapping[str, Direction]) -> None:
     """Raises MismatchError where a direction belongs to another model than the pipeline's."""
-    check_model(pipeline, directions.values())
+    check_model(SteerableModel.of(pipeline), directions.values())
 
 
 def _cached(path: Path, asked: Mapping[str, Any]) -> Direction:

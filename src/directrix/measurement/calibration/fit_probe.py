@@ -23,7 +23,7 @@ from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, select
-from directrix.interventions.steering import Window
+from directrix.interventions.step_window import StepWindow
 from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
 from directrix.models import activations
@@ -281,7 +281,7 @@ class _Recorded:
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
-        window, guidance = Window(pipeline, BEGIN, 1.0), Guidance(pipeline)
+        window, guidance = StepWindow(pipeline, BEGIN, 1.0), Guidance(pipeline)
         steps: dict[float, Tensor] = {}
 
         def see(h: Tensor) -> None:

@@ -96,7 +96,7 @@ def measure(
         DirectrixError: the judge does not know the target label's attribute.
     """
     model = SteerableModel.of(pipeline)
-    check_model(pipeline, [direction])
+    check_model(model, [direction])
     steps = num_inference_steps or model.facts.num_inference_steps
     rising = sorted({0.0, 1.0, *map(float, strengths)})
     prompts = list(prompts or calibration_prompts(pipeline, concept_of(direction)))

@@ -1,4 +1,4 @@
-"""A gauge of the embedded model's skin tones."""
+"""A probe of the embedded model's skin tones."""
 
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ def test_what_drifts_is_brought_back(emoji: Any, emoji_judge: Any, tmp_path: Pat
     prompts = ["a construction worker", "a technologist", "a factory worker"]
     directions = discover_attribute(emoji, SKIN_TONE)
     target_labels = {each: TargetLabel("tone", each.name.split("-")[0]) for each in directions}
-    fit_probe(emoji, "skin tone", target_labels, emoji_judge, prompts, images_per_prompt=12).save(tmp_path / "a.gauge")
-    probe = Probe.load(tmp_path / "a.gauge")
+    fit_probe(emoji, "skin tone", target_labels, emoji_judge, prompts, images_per_prompt=12).save(tmp_path / "a.probe")
+    probe = Probe.load(tmp_path / "a.probe")
     dose_response = DoseResponse(emoji, emoji_judge, [f"a photo of {each}" for each in prompts], 16, seed=77)
     attributes = {"skin tone": {each.name: {each: each.strengths.default} for each in directions}}
     assigned = [{"skin tone": "brown-skinned"}] * 48
