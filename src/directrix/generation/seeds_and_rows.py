@@ -97,5 +97,5 @@ def same(folder: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any]) ->
     """Whether the image of an old row is there, whole, and the one that the new row asks for."""
     if old is None or any(old.get(key) != new.get(key) for key in (*new, *_PLANNED) if key not in _NOT_SETTINGS):
         return False
-    # A image that was changed or cut off since is drawn again.
+    # An image that was changed or cut off since is drawn again.
     return old.get("sha256") == manifest.sha256((folder / new["file"]).read_bytes())

@@ -174,7 +174,7 @@ def test_damaged_pictures_are_drawn_again_and_batch_size_does_not_matter(pipelin
     assert records[0].image.size == (16, 16)
 
 
-def test_rows_of_other_pictures_in_the_folder_are_kept(pipeline: Any, tmp_path: Path):
+def test_rows_of_other_pictures_in_the_folder_stay(pipeline: Any, tmp_path: Path):
     generate(pipeline, PROMPTS, 2, output=tmp_path, **QUICK)
     records = generate(pipeline, PROMPTS, 1, output=tmp_path, **QUICK)
     assert len(records) == 2

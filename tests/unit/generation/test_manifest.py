@@ -55,9 +55,9 @@ def test_rows_of_version_0_1_are_read_under_the_names_of_today(tmp_path: Path):
     replaced["in the place of"] = {"gender": {"held": effect}}
     kept_out = {"method": "safe", "combine": "removed", **window, "categories": {"told": effect}, "spare": []}
     together = {"method": "composed", "parts": [kept_out, {"method": "safe", "combine": "aligned"}]}
-    held = {"method": "held", **window, "held": {"gender": "0123"}}
+    feedback = {"method": "held", **window, "held": {"gender": "0123"}}
     row = {"file": "a", "prompt": "a judge of any gender", "told": "a judge"}
-    manifest.append(tmp_path, row | {"interventions": [replaced, together, held]})
+    manifest.append(tmp_path, row | {"interventions": [replaced, together, feedback]})
     projected, composed, feedback = manifest.read(tmp_path)["a"]["interventions"]
     assert manifest.read(tmp_path)["a"]["rewritten_prompt"] == "a judge"
     assert projected["method"] == "project-and-set" and projected["attributes"] == {"gender": {"held": effect}}

@@ -104,12 +104,12 @@ def test_what_a_prompt_asks_for_is_done(pipeline: Any, directions: list[Directio
     assert [names(each) for each in records[4:]] == [[]] * 4 + [["unarmed"]] * 4
     same = [np.array_equal(pixels(a), pixels(b)) for a, b in zip(records, plain, strict=True)]
     assert same == [False] * 4 + [True] * 4 + [False] * 4
-    # The last prompt's pictures are those of what the model was told.
+    # The last prompt's pictures are those of what the model was given.
     unarmed = Steering({directions[3]: 1.0})
     rewritten = generate(pipeline, ["a judge", "a cook", "a cook"], 4, interventions=unarmed, **QUICK)[8:]
     for a, b in zip(records[8:], rewritten, strict=True):
         assert np.abs(pixels(a) - pixels(b)).max() <= 1
-    # The model being told another prompt makes another picture, even where nothing else differs.
+    # The model being given another prompt makes another picture, even where nothing else differs.
     rewritten = generate(
         pipeline,
         prompts,
@@ -137,7 +137,7 @@ def test_the_parts_of_a_policy(pipeline: Any, directions: list[Direction]):
     )
     prompts = ["a judge of any gender", "a cook without a weapon"]
     records = generate(pipeline, prompts, 4, interventions=policy, **QUICK)
-    # The target of `fair` wins over the words of a prompt, which the model is not told all the same.
+    # The target of `fair` wins over the words of a prompt, which the model is not given all the same.
     for prompt in prompts:
         given = Counter(each.row["assigned"]["gender"] for each in records if each.prompt == prompt)
         assert given == {"woman": 3, "man": 1}
