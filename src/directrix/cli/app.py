@@ -1,8 +1,8 @@
 """The application `directrix`: how a typed function becomes a verb, and the options that stand before the verb.
 
 A verb's docstring is its help. Its section "Args:" has the help of each option, `name (METAVAR): text`, where the type
-of the parameter does not bring it along (see `options`). What a verb returns is printed as text or, with --json, as one
-JSON object.
+of the parameter does not bring it along (see `options`). A parameter that is a data class stands for its fields. What a
+verb returns is printed as text or, with --json, as one JSON object.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import inspect
 import json as json_module
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -55,7 +56,12 @@ def verb(
     """Makes a function a verb. After Ctrl-C, `after_interrupt` says what became of the work and what to type."""
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
+        hints = get_type_hints(function, include_extras=True)
+        bundles = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+
         def run(*, json: bool, **given: Any) -> None:
+            for name, kind in bundles.items():
+                given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
             try:
                 result = function(**given)
             except InterruptedRun as error:
@@ -68,7 +74,7 @@ def verb(
                 raise result.failure
 
         text, _, notes = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")
-        parameters = _options(function, notes)
+        parameters = _options(function, hints, notes)
         run.__signature__ = inspect.Signature(parameters)
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         of.command(name, help=text, epilog=epilog)(run)
@@ -77,12 +83,11 @@ def verb(
     return register
 
 
-def _options(function: Callable[..., Any], notes: str) -> list[inspect.Parameter]:
+def _options(function: Callable[..., Any], hints: Mapping[str, Any], notes: str) -> list[inspect.Parameter]:
     """The function's parameters and --json, each with its name on the command line, its placeholder and its help."""
     explained = {name: (metavar, " ".join(text.split())) for name, metavar, text in _NOTE.findall(notes)}
-    hints, found = get_type_hints(function, include_extras=True), []
-    for parameter in inspect.signature(function).parameters.values():
-        hint = hints[parameter.name]
+    found = []
+    for parameter, hint in _spread(function, hints):
         kind, given = (*get_args(hint), None)[:2] if get_origin(hint) is Annotated else (hint, None)
         if kind is not typer.Context:
             option: Any = typer.Option() if given is None else copy.copy(given)
@@ -97,6 +102,19 @@ def _options(function: Callable[..., Any], notes: str) -> list[inspect.Parameter
         found.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
     as_json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
     return [*found, inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=as_json)]
+
+
+def _spread(function: Callable[..., Any], hints: Mapping[str, Any]) -> Iterator[tuple[inspect.Parameter, Any]]:
+    """Each parameter with its type; a data class stands for its fields, with the values of the default instance."""
+    for parameter in inspect.signature(function).parameters.values():
+        kind = hints[parameter.name]
+        if not is_dataclass(kind):
+            yield parameter, kind
+            continue
+        of_fields = get_type_hints(kind, include_extras=True)
+        for field in fields(kind):
+            default = getattr(parameter.default, field.name)
+            yield parameter.replace(name=field.name, default=default), of_fields[field.name]
 
 
 def _version(wanted: bool) -> None:

@@ -31,9 +31,7 @@ def card(
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     again: bool = False,
     judge: options.Judge = None,
-    model: options.OptionalModel = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    model: options.Model = options.UNNAMED,
 ) -> Result:
     """Measure how good a direction is, and write its card.
 
@@ -63,7 +61,7 @@ def card(
         _tell_if_other(figures, {"images_per_prompt": images_per_prompt, "seed": seed})
     pipeline = None
     if figures is None or not image.exists():
-        pipeline = options.load_model(model or direction.model.name, device, dtype)
+        pipeline = model.load(direction.model.name)
     if figures is None:
         seeing, target_label = judge_for(pipeline, concept_of(direction), *others_of(direction), judge=judge)
         figures = cards.measure(

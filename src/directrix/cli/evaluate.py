@@ -28,12 +28,8 @@ def evaluate(
     measure: list[str] | None = None,
     limit: options.Limit = None,
     reference: str | None = None,
-    num_inference_steps: options.Steps = None,
-    guidance_scale: options.GuidanceScale = None,
-    batch_size: options.BatchSize = 8,
-    model: options.Model = "emoji",
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    drawing: options.Drawing = options.DRAWING,
+    model: options.Model = options.EMOJI,
 ) -> Result:
     """Draw a benchmark's prompts by several methods, judge and measure.
 
@@ -60,7 +56,7 @@ def evaluate(
     from directrix.measurement.evaluation import evaluate, named_judges
 
     summary = evaluate(
-        options.load_model(model, device, dtype),
+        model.load(),
         chosen,
         methods,
         named_judges(judge or [chosen.judge], chosen),
@@ -68,9 +64,7 @@ def evaluate(
         seed,
         output,
         reference=reference,
-        num_inference_steps=num_inference_steps,
-        guidance_scale=guidance_scale,
-        batch_size=batch_size,
+        **vars(drawing),
         progress=terminal.progress(),
     )
     terminal.say_what_is_missing(summary)

@@ -32,9 +32,7 @@ def fit_probe(
     width: options.Side = None,
     seed: options.Seed = 5000,
     judge: options.Judge = None,
-    model: options.Model = "emoji",
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    model: options.Model = options.EMOJI,
 ) -> Result:
     """Fit a linear probe for feedback steering: which category an image is going to show.
 
@@ -62,7 +60,7 @@ def fit_probe(
     from directrix.measurement.calibration.fit_probe import fit_probe
     from directrix.measurement.calibration.target import judge_of_values
 
-    pipeline = options.load_model(model, device, dtype)
+    pipeline = model.load()
     seeing, target_labels = judge_of_values(pipeline, wanted, judge)
     if target_labels is not None:
         found = dict(zip(found, target_labels, strict=True))

@@ -33,12 +33,8 @@ def generate(
     stop: options.Fraction = 1.0,
     negative_prompt: str | None = None,
     seed: options.Seed = 0,
-    num_inference_steps: options.Steps = None,
-    guidance_scale: options.GuidanceScale = None,
-    batch_size: options.BatchSize = 8,
-    model: options.Model = "emoji",
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    drawing: options.Drawing = options.DRAWING,
+    model: options.Model = options.EMOJI,
 ) -> Result:
     """Draw images, steered by directions.
 
@@ -74,16 +70,14 @@ def generate(
 
         interventions.insert(0, Policy.load(policy))
     records = generate(
-        options.load_model(model, device, dtype),
+        model.load(),
         prompt,
         images_per_prompt,
         seed=seed,
         interventions=interventions,
-        num_inference_steps=num_inference_steps,
-        guidance_scale=guidance_scale,
         negative_prompt=negative_prompt,
-        batch_size=batch_size,
         output=output,
+        **vars(drawing),
         progress=terminal.progress(),
     )
     sheet = output / "contact-sheet.png"

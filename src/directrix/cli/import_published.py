@@ -20,9 +20,7 @@ def import_published(
     file: Annotated[Path, typer.Argument()],
     output: options.Output,
     concepts: Path | None = None,
-    model: options.OptionalModel = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    model: options.Model = options.UNNAMED,
 ) -> Result:
     """Turn the paper's unet.pth and concept_dict.json into direction files.
 
@@ -33,13 +31,14 @@ def import_published(
     Args:
         file: unet.pth.
         output (DIR): Where the files go.
+        model (NAME): The model that they are for. Default: any of the structure.
         concepts: Names of the columns. Default: concept_dict.json beside the file.
     """
     options.writable_folder(output)
 
     from directrix.directions import published
 
-    pipeline = None if model is None else options.load_model(model, device, dtype)
+    pipeline = None if model.model is None else model.load()
     directions = published.import_published(file, concepts, pipeline)
     rows = [(each, output / published.file_name(each.name)) for each in directions]
     for direction, path in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -47,15 +48,11 @@ _MODEL = "'emoji' (in the package), a diffusers folder, or a hub name such as Co
 DirectionFile = Annotated[
     str, typer.Argument(metavar="FILE", help="A file that `directrix discover` wrote, or OWNER/NAME[@REVISION].")
 ]
-Model = Annotated[str, _option(_MODEL, metavar="NAME")]
-OptionalModel = Annotated[str | None, _option(_MODEL, metavar="NAME")]
 Device = Annotated[str | None, _option("As PyTorch names it. Default: the fastest here.", metavar="NAME")]
-Dtype = Annotated[Precision | None, _option("Precision of the weights. Default: float32.")]
 ImagesPerPrompt = Annotated[int, _option("Images of each prompt.", *_N, least=1)]
 OptionalImagesPerPrompt = Annotated[int | None, _option("Images of each prompt. Default: the run's own.", *_N, least=1)]
 Seed = Annotated[int, _option("The same seed gives the same result; each image has its own from it.", least=0)]
 Steps = Annotated[int | None, _option("Denoising steps. Default: the model's.", least=1)]
-GuidanceScale = Annotated[float | None, _option("Of classifier-free guidance. Default: the model's.")]
 BatchSize = Annotated[int, _option("Images drawn at a time.", least=1)]
 Side = Annotated[int | None, _option("Of the images, in pixels. Default: the model's.", least=1)]
 TrainingImages = Annotated[int | None, _option("Images to learn from. Default: the method's.", least=1)]
@@ -76,13 +73,33 @@ Data = Annotated[
 Limit = Annotated[int | None, _option("At most so many prompts, at even distances.", least=1)]
 
 
-def load_model(model: str, device: str | None, dtype: str | None) -> Any:
-    """Loads the pipeline that --model, --device and --dtype name."""
-    import torch
+@dataclass(frozen=True)
+class Model:
+    """A pipeline to load; `model` None stands for what the verb makes of it."""
 
-    from directrix import models
+    model: Annotated[str | None, _option(_MODEL, metavar="NAME")] = "emoji"
+    device: Device = None
+    dtype: Annotated[Precision | None, _option("Precision of the weights. Default: float32.")] = None
 
-    return models.load(model, device, getattr(torch, dtype) if dtype else None)
+    def load(self, otherwise: str = "") -> Any:
+        """The pipeline, or the one called `otherwise` where none is named."""
+        import torch
+
+        from directrix import models
+
+        return models.load(self.model or otherwise, self.device, getattr(torch, self.dtype) if self.dtype else None)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How images are drawn, as arguments of the library's functions."""
+
+    num_inference_steps: Steps = None
+    guidance_scale: Annotated[float | None, _option("Of classifier-free guidance. Default: the model's.")] = None
+    batch_size: BatchSize = 8
+
+
+EMOJI, UNNAMED, DRAWING = Model(), Model(None), Drawing()
 
 
 def direction_file(text: str | Path) -> Path:

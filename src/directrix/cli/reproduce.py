@@ -5,6 +5,8 @@ from __future__ import annotations
 from directrix.cli import options, terminal
 from directrix.cli.app import Result, verb
 
+PAPER = options.Model("CompVis/stable-diffusion-v1-4")
+
 
 @verb(
     "reproduce",
@@ -27,12 +29,8 @@ def reproduce(
     images_per_prompt: options.OptionalImagesPerPrompt = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
-    num_inference_steps: options.Steps = None,
-    guidance_scale: options.GuidanceScale = None,
-    batch_size: options.BatchSize = 8,
-    model: options.Model = "CompVis/stable-diffusion-v1-4",
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    drawing: options.Drawing = options.DRAWING,
+    model: options.Model = PAPER,
 ) -> Result:
     """Run an experiment of the paper end to end, beside its published figures.
 
@@ -74,10 +72,8 @@ def reproduce(
         steps_of_discovery=optimizer_steps,
         learning_rate=learning_rate,
         seed=seed,
-        num_inference_steps=num_inference_steps,
-        guidance_scale=guidance_scale,
-        batch_size=batch_size,
+        **vars(drawing),
     )
-    found = ready.run(options.load_model(model, device, dtype), terminal.progress())
+    found = ready.run(model.load(), terminal.progress())
     terminal.say_what_is_missing(found)
     return Result("\n".join([*table(found), "", str(output / REPRODUCTION)]), found)

@@ -24,9 +24,7 @@ def sites(
     height: options.Side = None,
     width: options.Side = None,
     seed: options.Seed = 0,
-    model: options.Model = "emoji",
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    model: options.Model = options.EMOJI,
 ) -> Result:
     """List where a model can be steered.
 
@@ -46,7 +44,7 @@ def sites(
         )
     if not rank and (target or neutral or site):
         raise ConceptError("A concept or site was given, but nothing to do with it.", "--rank.", "--rank.")
-    pipeline = options.load_model(model, device, dtype)
+    pipeline = model.load()
 
     from directrix import models
     from directrix.models import sites

@@ -162,18 +162,8 @@ def test_what_stands_behind_two_hyphens_is_no_option(capsys):
 
 
 def test_quiet_says_only_what_is_wrong(model, woman, tmp_path, capsys):
-    command = [
-        "generate",
-        "--model",
-        str(model),
-        "--prompt",
-        "a pilot",
-        "--num-inference-steps",
-        "2",
-        "-o",
-        str(tmp_path),
-    ]
-    assert main(["-q", *command]) == 0
+    drawing = ["generate", "--model", str(model), "--prompt", "a pilot", "--num-inference-steps", "2"]
+    assert main(["-q", *drawing, "-o", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert "Drawing" not in said.err and "drawn now" not in said.err and "1 images in" in said.out
     assert main(["-q", "inspect", str(tmp_path / "absent")]) == 2
@@ -362,18 +352,8 @@ def test_generate_draws_pictures_sheet_and_manifest(model, woman, tmp_path, caps
 
 
 def test_generate_takes_the_files_own_strength(model, woman, tmp_path, capsys):
-    command = [
-        "generate",
-        "--model",
-        str(model),
-        "--prompt",
-        "a pilot",
-        "--num-inference-steps",
-        "2",
-        "--direction",
-        str(woman),
-    ]
-    assert main([*command, "-o", str(tmp_path), "--json"]) == 0
+    command = ["generate", "--model", str(model), "--prompt", "a pilot", "--direction", str(woman)]
+    assert main([*command, "--num-inference-steps", "2", "-o", str(tmp_path), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["images"][0]
     assert row["interventions"][0]["directions"][0]["strength"] == Direction.load(woman).strengths.default
 

@@ -52,9 +52,7 @@ def discover(
     rank: options.OptionalCount = None,
     judge: options.Judge = None,
     no_calibration: bool = False,
-    model: options.Model = "emoji",
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    model: options.Model = options.EMOJI,
 ) -> Result:
     """Find what a concept means inside a model.
 
@@ -136,7 +134,7 @@ def discover(
         "call": size or None,
     }
     return search.run(
-        partial(options.load_model, model, device, dtype),
+        model.load,
         method,
         settings,
         command=_command(context.command.params, context.params),
