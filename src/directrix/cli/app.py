@@ -57,7 +57,7 @@ def verb(
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         hints = get_type_hints(function, include_extras=True)
-        bundles = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+        bundles: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
 
         def run(*, json: bool, **given: Any) -> None:
             for name, kind in bundles.items():
