@@ -17,7 +17,7 @@ from directrix.errors import ConceptError, DirectrixError
 from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.manifest import Record, Records
-from directrix.generation.seeds_and_rows import common, image_generator, image_seed, same
+from directrix.generation.seeds_and_rows import image_generator, image_seed, same
 from directrix.generation.seeds_and_rows import rows as rows_of
 from directrix.interventions.protocol import Intervention, planned, select
 from directrix.models import SteerableModel
@@ -119,7 +119,8 @@ def iterate(
         known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
     given = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     parts, plan = planned(given, listed, images_per_prompt, seed)
-    rows = rows_of(listed, images_per_prompt, parts, plan, common(model, seed, negative_prompt, call))
+    settings = {"seed": seed, "negative_prompt": negative_prompt, **call}
+    rows = rows_of(model, listed, images_per_prompt, parts, plan, settings)
     todo = [place for place, row in enumerate(rows) if folder is None or not same(folder, known.get(row["file"]), row)]
     if negative_prompt is not None:
         call["negative_prompt"] = negative_prompt

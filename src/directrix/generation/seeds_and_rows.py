@@ -1,4 +1,4 @@
-"""The row of a image: all that decides it, known before it is drawn.
+"""The row of an image: all that decides it, known before it is drawn.
 
 A row of the manifest and the image's own random generator both follow from the run's settings and the
 image's place, never from the batch that it happens to be drawn in.
@@ -43,33 +43,28 @@ def image_generator(
     return torch.Generator(device).manual_seed(image_seed(seed, prompt_index, image_index))
 
 
-def common(model: SteerableModel, seed: int, negative_prompt: str | None, call: Mapping[str, Any]) -> dict[str, Any]:
-    """What the rows of all images of a run share.
-
-    Args:
-        call: the settings that the pipeline is called with: steps, guidance scale, height and width.
-    """
-    return {
-        "seed": seed,
-        "negative_prompt": negative_prompt,
-        **call,
-        "scheduler": type(model.scheduler).__name__,
-        "dtype": str(model.denoiser.dtype).removeprefix("torch."),
-        "model": asdict(model.identity),
-        "versions": {"directrix": __version__, **{name: version(name) for name in ("diffusers", "torch")}},
-    }
-
-
 def rows(
-    prompts: Sequence[str], images_per_prompt: int, parts: Sequence[Intervention], plan: Plan, shared: Mapping[str, Any]
+    model: SteerableModel,
+    prompts: Sequence[str],
+    images_per_prompt: int,
+    parts: Sequence[Intervention],
+    plan: Plan,
+    settings: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """The rows of a run, all images of the first prompt first.
 
     Args:
         parts: the interventions as they are applied, planned already.
         plan: what was assigned and how prompts were rewritten.
-        shared: see `common`.
+        settings: seed, negative prompt, steps, guidance scale, height and width.
     """
+    shared = {
+        **settings,
+        "scheduler": type(model.scheduler).__name__,
+        "dtype": str(model.denoiser.dtype).removeprefix("torch."),
+        "model": asdict(model.identity),
+        "versions": {"directrix": __version__, **{name: version(name) for name in ("diffusers", "torch")}},
+    }
     total = len(prompts) * images_per_prompt
     made = []
     for position in range(total):
@@ -79,7 +74,7 @@ def rows(
             "prompt": prompts[prompt_index],
             "prompt_index": prompt_index,
             "image_index": image_index,
-            "image_seed": image_seed(shared["seed"], prompt_index, image_index),
+            "image_seed": image_seed(settings["seed"], prompt_index, image_index),
             "interventions": [dict(select(part, [position], total).config) for part in parts],
             **shared,
         }
