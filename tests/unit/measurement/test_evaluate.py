@@ -1,4 +1,4 @@
-"""Evaluation end to end on a tiny random pipeline: what is drawn, judged once, measured, kept and resumed."""
+"""Evaluation end to end on a tiny random pipeline: what is drawn, judged once, measured, stored and resumed."""
 
 import json
 from collections import Counter

@@ -82,13 +82,13 @@ def test_groups_all_alike_are_not_certain_and_the_worst_is_the_worst():
 def test_worst_interval_holds_the_true_worst():
     """Twenty fair groups: the true worst is 0, whatever the noise shows."""
     rng = np.random.default_rng(0)
-    held = 0
+    covered = 0
     for _ in range(200):
         labels = {str(i): rng.choice(["w", "m"], 50).tolist() for i in range(20)}
         figure = worst_deviation_ratio(labels, ("w", "m"))
-        held += figure.low == 0
+        covered += figure.low == 0
         assert figure.value > 0
-    assert held >= 180
+    assert covered >= 180
 
 
 def test_any_figure_of_counts_can_be_averaged():

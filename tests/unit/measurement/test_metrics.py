@@ -204,8 +204,8 @@ def test_a_median_s_interval_covers_it_as_often_as_it_says():
     assert [median(range(n))[1:3] for n in (6, 10, 20, 40)] == [(0, 5), (1, 8), (5, 14), (13, 26)]
     random = np.random.default_rng(0)
     draws = random.exponential(size=(2000, 15))
-    held = [found.low <= math.log(2) <= found.high for found in map(median, draws.tolist())]
-    assert 0.94 <= np.mean(held) <= 0.99
+    covered = [found.low <= math.log(2) <= found.high for found in map(median, draws.tolist())]
+    assert 0.94 <= np.mean(covered) <= 0.99
 
 
 def test_a_median_of_nothing():

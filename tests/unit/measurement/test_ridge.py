@@ -69,7 +69,7 @@ def test_of_noise_less_is_never_left_than_there_is(count: int, size: int, ridge:
 
 
 def test_the_penalty_follows_what_can_be_told():
-    # Values that are told by the rows and nothing else: the least penalty leaves least.
+    # values that follow from the rows and nothing else: the least penalty leaves least.
     clear = centred(400, 20, 0.0)
     assert torch.equal(ridge_regression(*clear, torch.arange(400)).left, fit(*clear, RIDGES[0]).left)
     # Few rows of noise: the largest one.
