@@ -68,9 +68,9 @@ def renders(output: options.Output, images: options.Count = 2000, art: Art = Pat
     """
     options.writable_folder(output)
     options.writable_folder(art)
-    from directrix.experiments.emoji_world.reference_renders import renders
+    from directrix.experiments.emoji_world.training.data import write_reference
 
-    files = renders(art, output, images, progress=terminal.progress())
+    files = write_reference(art, output, images, progress=terminal.progress())
     return Result(f"{len(files):,} images are in {output}.", {"path": str(output), "images": len(files)})
 
 

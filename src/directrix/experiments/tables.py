@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from directrix.deprecation import upgraded
 from directrix.errors import DirectrixError, OutputError, suggestion
 from directrix.experiments.cost.memory_tables import full_size_table, plan_table
-from directrix.experiments.evaluation_tables import ROWS, evaluated_table
 from directrix.measurement.metrics import Interval
 from directrix.models.files import write_atomically
 
@@ -67,58 +68,60 @@ def _body(match: re.Match[str], results: Path) -> str:
         ) from error
 
 
+def _lines(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """A table of Markdown."""
+    return [
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
+        *(f"| {' | '.join(map(str, row))} |" for row in rows),
+    ]
+
+
 def demo_table(summary: Mapping[str, Any]) -> list[str]:
     """Return the before/after table of a demo's summary."""
+    sides = [summary["unsteered"], summary["steered"]]
     rows = [
-        ("gender deviation ratio (0 is even)", lambda side: side["deviation_ratio"]["gender"]),
-        ("skin tone deviation ratio (0 is even)", lambda side: side["deviation_ratio"]["tone"]),
-        ("subject accuracy", lambda side: side["subject_accuracy"]),
+        ("gender deviation ratio (0 is even)", [side["deviation_ratio"]["gender"] for side in sides]),
+        ("skin tone deviation ratio (0 is even)", [side["deviation_ratio"]["tone"] for side in sides]),
+        ("subject accuracy", [side["subject_accuracy"] for side in sides]),
     ]
-    lines = ["| 95 % intervals in brackets | unsteered | steered | pictures |", "|---|---|---|---|"]
-    for title, figure in rows:
-        cells = [str(_interval(figure(summary[side]))) for side in ("unsteered", "steered")]
-        lines.append(f"| {title} | {cells[0]} | {cells[1]} | 2 × {summary['steered']['images']} |")
-    return lines
+    heads = ("95 % intervals in brackets", "unsteered", "steered", "pictures")
+    images = f"2 × {sides[1]['images']}"
+    return _lines(heads, ([title, *map(_interval, figures), images] for title, figures in rows))
 
 
 def world_table(report: Mapping[str, Any]) -> list[str]:
     """Return one row for each figure of `directrix world report --json`."""
-    lines = ["| figure | value [95 % interval] | n |", "|---|---|---|"]
-    for name, figure in _flat(report):
-        interval = _interval(figure)
-        lines.append(f"| {name} | {interval} | {interval.n:,} |")
-    return lines
+    found = [(name, _interval(figure)) for name, figure in _flat(report)]
+    return _lines(("figure", "value [95 % interval]", "n"), ((name, each, f"{each.n:,}") for name, each in found))
 
 
 def occupations_table(figures: Mapping[str, Any]) -> list[str]:
     """Return one row for each side of `directrix bench occupations --json`."""
-    lines = ["| steered by | share of women | share of men | subject accuracy | left behind |", "|---|---|---|---|---|"]
+    rows = []
     for name in ("unsteered", "woman", "man"):
-        side = figures[name]
-        cells = [str(_interval(side[key])) for key in ("female", "male", "subject_accuracy")]
-        behind = ", ".join(side.get("left_behind", ())) or ("none" if "left_behind" in side else "")
-        lines.append(f"| {name} | {' | '.join(cells)} | {behind} |")
-    return lines
+        side = upgraded(figures[name], {"left_behind": "missed"})
+        missed = ", ".join(side.get("missed", ())) or ("none" if "missed" in side else "")
+        rows.append((name, *(_interval(side[key]) for key in ("female", "male", "subject_accuracy")), missed))
+    heads = ("steered by", "share of women", "share of men", "subject accuracy", "missed occupations")
+    return _lines(heads, rows)
 
 
 def discovery_table(figures: Mapping[str, Any]) -> list[str]:
     """Return one row for each method of `directrix bench discovery --json`, and what the default saves."""
-    lines = [
-        "| method | effect, mean (least) over concepts | subject accuracy | leakage, mean | cosine between seeds | "
-        "evaluations | seconds | MB |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, row in figures["methods"].items():
         values = {
             key: [figure["value"] for figure in row[key].values()]
             for key in ("effect", "preservation", "leakage", "cosine_across_seeds")
         }
-        mean = {key: sum(column) / len(column) for key, column in values.items()}
-        lines.append(
-            f"| {name} | {mean['effect']:.2f} ({min(values['effect']):.2f}) | {mean['preservation']:.2f} | "
-            f"{mean['leakage']:.2f} | {mean['cosine_across_seeds']:.2f} | {row['evaluations']['value']:,.0f} | "
-            f"{row['seconds']['value']:.1f} | {row['memory_mb']['value']:.0f} |"
-        )
+        mean = {key: f"{sum(column) / len(column):.2f}" for key, column in values.items()}
+        cost = {key: row[key]["value"] for key in ("evaluations", "seconds", "memory_mb")}
+        effect = f"{mean.pop('effect')} ({min(values['effect']):.2f})"
+        spent = (f"{cost['evaluations']:,.0f}", f"{cost['seconds']:.1f}", f"{cost['memory_mb']:.0f}")
+        rows.append((name, effect, *mean.values(), *spent))
+    heads = ("method", "effect, mean (least) over concepts", "subject accuracy", "leakage, mean")
+    lines = _lines((*heads, "cosine between seeds", "evaluations", "seconds", "MB"), rows)
     for key, ratio in figures.get("ratio", {}).items():
         parts = ", ".join(f"{value:,.0f} times for {count}" for count, value in ratio.items())
         lines += ["", f"Fewer {key} than the paper's recipe, per concept: {parts} at once."]
@@ -126,53 +129,73 @@ def discovery_table(figures: Mapping[str, Any]) -> list[str]:
 
 
 def directions_table(figures: Mapping[str, Any]) -> list[str]:
-    """Return the default method's directions, in each way that they act, from `directrix bench discovery --json`."""
-    lines = [
-        "| direction, strength 1.0 | is | effect over 20 occupations | least of them | subject accuracy (unsteered) | "
-        "largest change of another attribute | non-people kept | rises with strength |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, row in figures["directions"]["concepts"].items():
-        if "no_effect" in row:
-            lines.append(f"| {name} | none seen | | | | | | |")
+    """Return the default method's directions under each intervention, from `directrix bench discovery --json`."""
+    rows = []
+    for name, given in figures["directions"]["concepts"].items():
+        if "no_effect" in given:
+            rows.append((name, "none seen", *[""] * 6))
             continue
-        monotone = "yes" if row["monotone"] else "no"
-        for way, acting in (
-            ("added", row),
-            ("replaced", row["replaced"]),
-            ("held", row.get("held")),
-            ("told in words", row["told"]),
-        ):
-            if acting is None:
-                continue
-            least = f"{acting['least']['occupation']} {_interval(acting['least'])}"
-            more = f"{_interval(row['non_people'])} | {monotone}" if acting is row else "|"
-            lines.append(
-                f"| {name} | {way} | {_interval(acting['effect'])} | {least} | "
-                f"{_interval(acting['subject_accuracy'])} ({row['subject_unsteered']['value']:.2f}) | "
-                f"{_largest(acting)} | {more} |"
+        row = upgraded(given, {"replaced": "project_and_set", "held": "feedback", "told": "prompted"})
+        named = [(key.replace("_", "-"), row[key]) for key in ("project_and_set", "feedback", "prompted") if key in row]
+        for kind, acting in (("added", row), *named):
+            label, change = max(acting["leakage"].items(), key=lambda item: abs(item[1]["value"]))
+            more = (_interval(row["non_people"]), "yes" if row["monotone"] else "no") if acting is row else ("", "")
+            rows.append(
+                (
+                    name,
+                    kind,
+                    _interval(acting["effect"]),
+                    f"{acting['least']['occupation']} {_interval(acting['least'])}",
+                    f"{_interval(acting['subject_accuracy'])} ({row['subject_unsteered']['value']:.2f})",
+                    "{0} {value:+.2f} [{low:+.2f}, {high:+.2f}]".format(label, **change),
+                    *more,
+                )
             )
-    return lines
-
-
-def _largest(row: Mapping[str, Any]) -> str:
-    """The label of another attribute whose share changes most."""
-    label, change = max(row["leakage"].items(), key=lambda item: abs(item[1]["value"]))
-    return f"{label} {_signed(change)}"
+    heads = ("direction, strength 1.0", "is", "effect over 20 occupations", "least of them")
+    more = ("largest change of another attribute", "non-people retained", "rises with strength")
+    return [re.sub(r" {2,}", " ", line) for line in _lines((*heads, "subject accuracy (unsteered)", *more), rows)]
 
 
 def wording_table(figures: Mapping[str, Any]) -> list[str]:
     """Return the figures of `directrix explain --score --json`."""
-    lines = ["| held-out prompts | precision | recall | silent where nothing is asked |", "|---|---|---|---|"]
+    heads = ("precision", "recall", "silent where nothing is asked")
     cells = [
         "{value:.3f} [{low:.3f}, {high:.3f}], n = {n}".format(**figures[name])
         for name in ("precision", "recall", "silent")
     ]
-    return [*lines, f"| {figures['prompts']} | {' | '.join(cells)} |"]
+    return _lines(("held-out prompts", *heads), [(figures["prompts"], *cells)])
 
 
-def _signed(figure: Mapping[str, Any]) -> str:
-    return f"{figure['value']:+.2f} [{figure['low']:+.2f}, {figure['high']:+.2f}]"
+def evaluated_table(summary: Mapping[str, Any]) -> list[str]:
+    """One row for each chosen figure of an evaluation, methods side by side; those that no method has are left out."""
+    methods = summary["methods"]
+    rows = []
+    for row in _evaluated()[summary["benchmark"]]:
+        figures = [_at(each, row["figure"].split()) for each in methods.values()]
+        if any(figures):
+            rows.append((row["title"], *map(_exact, figures)))
+    heads = (f"{summary['prompts']:,} prompts × {summary['images_per_prompt']}", *methods)
+    return _lines(heads, rows)
+
+
+@cache
+def _evaluated() -> Mapping[str, Sequence[Mapping[str, str]]]:
+    import yaml
+
+    return yaml.safe_load(Path(__file__).with_name("tables.yaml").read_text(encoding="utf-8"))
+
+
+def _at(figures: Any, place: Sequence[str]) -> Mapping[str, Any] | None:
+    for key in place:
+        figures = figures.get(key) if isinstance(figures, Mapping) else None
+    return figures if isinstance(figures, Mapping) and "value" in figures else None
+
+
+def _exact(figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
+        return ""
+    name = f" ({figure['name']})" if "name" in figure else ""
+    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**figure) + name
 
 
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
@@ -185,7 +208,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "model": full_size_table,
     "model-gpu": full_size_table,
     "memory-plan": plan_table,
-    **dict.fromkeys(ROWS, evaluated_table),
+    **dict.fromkeys(_evaluated(), evaluated_table),
 }
 
 

@@ -81,16 +81,16 @@ def test_the_occupation_that_moves_least_is_named(found):
 
 
 def test_what_the_prompt_says_is_also_taken_out(found):
-    replaced = found["concepts"]["woman"]["replaced"]
+    replaced = found["concepts"]["woman"]["project_and_set"]
     assert replaced["effect"]["value"] == 1.0 and replaced["least"]["value"] == 1.0
     assert replaced["subject_accuracy"]["value"] == 1.0
     assert set(replaced["leakage"]) == {"light"} and replaced["leakage"]["light"]["value"] == 0.0
 
 
 def test_what_the_model_makes_of_the_words_alone(found):
-    told = found["concepts"]["woman"]["told"]
-    assert told["least"] == {"occupation": "cook", "value": 0.0, "low": 0.0, "high": 0.4899, "n": 4}
-    assert told["effect"]["value"] == pytest.approx((len(OCCUPATIONS) - 1) / len(OCCUPATIONS))
+    prompted = found["concepts"]["woman"]["prompted"]
+    assert prompted["least"] == {"occupation": "cook", "value": 0.0, "low": 0.0, "high": 0.4899, "n": 4}
+    assert prompted["effect"]["value"] == pytest.approx((len(OCCUPATIONS) - 1) / len(OCCUPATIONS))
 
 
 def test_what_else_changes_is_seen(found):
@@ -113,14 +113,15 @@ def test_a_direction_without_effect_is_said_so_and_costs_no_other_its_figures(fo
     assert -1.0001 <= found["cosine"] < 0 and set(found["seconds"]) == {"gender", "skin tone"}
     lines = directions_table({"directions": found})
     assert lines[2].startswith("| woman | added | ") and "pilot 0.50 [0.15, 0.85]" in lines[2]
-    assert lines[3].startswith("| woman | replaced | ") and "1.00 [0.51, 1.00]" in lines[3]
-    assert lines[4].startswith("| woman | told in words | ") and "cook 0.00" in lines[4]
+    assert lines[3].startswith("| woman | project-and-set | ") and "1.00 [0.51, 1.00]" in lines[3]
+    assert lines[4].startswith("| woman | prompted | ") and "cook 0.00" in lines[4]
     assert lines[5] == "| man | none seen | | | | | | |"
     assert {line.count("|") for line in lines} == {9}
 
 
-def test_what_is_held_has_its_row(found):
+def test_feedback_has_its_row_also_by_its_old_name(found):
     woman = found["concepts"]["woman"]
-    held = {**woman["replaced"], "effect": {"value": 0.75, "low": 0.5, "high": 0.9, "n": 80}}
-    lines = directions_table({"directions": {"concepts": {"woman": {**woman, "held": held}}}})
-    assert lines[4].startswith("| woman | held | 0.75 [0.50, 0.90] |") and lines[4].count("|") == 9
+    corrected = {**woman["project_and_set"], "effect": {"value": 0.75, "low": 0.5, "high": 0.9, "n": 80}}
+    for key in ("feedback", "held"):
+        lines = directions_table({"directions": {"concepts": {"woman": {**woman, key: corrected}}}})
+        assert lines[4].startswith("| woman | feedback | 0.75 [0.50, 0.90] |") and lines[4].count("|") == 9

@@ -166,7 +166,7 @@ def test_the_sample_sheet_shows_every_occupation_four_times_enlarged(drawn: list
 def test_renders_for_fair_pictures_are_even_and_are_those_of_the_seed(tmp_path, monkeypatch):
     from collections import Counter
 
-    from directrix.experiments.emoji_world import reference_renders as reference
+    from directrix.experiments.emoji_world.training import data as reference
     from directrix.experiments.emoji_world.training.data import occupation_scenes
 
     scenes = occupation_scenes(2_000, 1)
@@ -183,7 +183,7 @@ def test_renders_for_fair_pictures_are_even_and_are_those_of_the_seed(tmp_path, 
     monkeypatch.setattr(reference, "Art", lambda folder: None)
     pixels = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)
     monkeypatch.setattr(reference, "render_all", lambda given, art, progress: Renders(pixels, list(given)))
-    files = reference.renders(tmp_path, tmp_path, 2)
+    files = reference.write_reference(tmp_path, tmp_path, 2)
     assert [file.name for file in files] == ["00000.png", "00001.png"]
     with Image.open(files[1]) as image:
         assert np.array_equal(np.asarray(image), pixels[1].permute(1, 2, 0).numpy())

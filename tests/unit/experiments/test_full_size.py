@@ -16,7 +16,7 @@ from directrix.errors import ModelError
 from directrix.experiments import tables
 from directrix.experiments.cost import architectures as report
 from directrix.experiments.cost import full_size
-from directrix.experiments.cost.allocator import peak_bytes
+from directrix.experiments.cost.measure import peak_bytes
 from directrix.experiments.cost.memory_tables import full_size_table, plan_table
 
 # As the models' own pages and papers give them.

@@ -44,11 +44,11 @@ def test_shares_count_every_picture(rows):
     assert (cook["subject_accuracy"]["value"], cook["subject_accuracy"]["n"]) == (0.9, 10)
 
 
-def test_left_behind_are_those_below_the_share_that_is_asked_for(rows):
-    assert side(rows, "female")["left_behind"] == ["pilot"]
-    assert side(rows, "male")["left_behind"] == ["cook", "pilot"]
-    assert side({"cook": labels("female", "cook", 4)}, "female")["left_behind"] == []
-    assert "left_behind" not in side(rows, None)
+def test_missed_are_those_below_the_share_that_is_asked_for(rows):
+    assert side(rows, "female")["missed"] == ["pilot"]
+    assert side(rows, "male")["missed"] == ["cook", "pilot"]
+    assert side({"cook": labels("female", "cook", 4)}, "female")["missed"] == []
+    assert "missed" not in side(rows, None)
 
 
 def test_an_occupation_without_pictures_is_no_zero(rows):
@@ -133,9 +133,9 @@ def _check(found):
     assert found["recipe"]["learned_together"] == ["woman", "man"]
     assert (found["recipe"]["images"], found["recipe"]["steps"]) == (2, 2)
     # The judge calls the first side female, the second male, the third nothing.
-    assert found["unsteered"]["female"]["value"] == 1.0 and "left_behind" not in found["unsteered"]
+    assert found["unsteered"]["female"]["value"] == 1.0 and "missed" not in found["unsteered"]
     assert found["woman"]["male"]["value"] == 1.0
-    assert found["woman"]["left_behind"] == found["man"]["left_behind"] == list(OCCUPATIONS)
+    assert found["woman"]["missed"] == found["man"]["missed"] == list(OCCUPATIONS)
     assert found["man"]["female"]["value"] == found["man"]["male"]["value"] == 0.0
     for name in ("unsteered", "woman", "man"):
         assert found[name]["subject_accuracy"]["value"] == 1.0

@@ -9,7 +9,6 @@ added. All have batch 1 and no guidance, so each compares with one plain forward
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
@@ -22,15 +21,15 @@ from directrix.directions.direction import Direction
 from directrix.discovery.conditioning import Conditioning
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
-from directrix.experiments.cost.allocator import peak_bytes
 from directrix.experiments.cost.architectures import Architecture, architecture, weight_bytes
+from directrix.experiments.cost.measure import MEGABYTE, peak_bytes
+from directrix.experiments.cost.measure import seconds as seconds_of
 from directrix.interventions.steering import steer
 from directrix.measurement.metrics import median
 from directrix.models import sites
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
-MEGABYTE = 2**20
 TIMESTEP = 500
 # A steered step costs so little that one pair of steps shows only the noise of a machine.
 PAIRS = 5
@@ -75,7 +74,7 @@ def full_size(
         seconds: dict[str, list[float]] = {step: [] for step in works}
         for step in _turns(repeats):
             with works[step].held():
-                seconds[step].append(_seconds(works[step].run, where))
+                seconds[step].append(seconds_of(works[step].run, where))
             bar.advance(1)
         counted = _graphs(pipeline, chosen, where, dtype, strengths, bar) if strengths else {}
     weights = weight_bytes(pipeline.network)
@@ -218,13 +217,3 @@ def _ratio(step: str, seconds: Mapping[str, list[float]], peaks: Mapping[str, in
         "memory": round((weights + peaks[step]) / (weights + peaks[PLAIN]), 4),
         "activations": round(peaks[step] / peaks[PLAIN], 4),
     }
-
-
-def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started

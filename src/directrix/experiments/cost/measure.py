@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, the memory of the process at its peak, and a gradient in evaluations."""
+"""What a piece of work costs: seconds, memory at its peak, and a gradient in evaluations of the denoiser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INTERVAL = 0.02
 
 @dataclass
 class Cost:
-    """Of the work within ``measured()``; memory_mb is what was added to what the process held before, at the peak."""
+    """Of the work within ``measured()``; memory_mb is what was added to what the process took before, at the peak."""
 
     seconds: float = 0.0
     memory_mb: float = 0.0
@@ -42,10 +42,10 @@ def measured() -> Iterator[Cost]:
     process, stop = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
     on_gpu = torch.cuda.is_available()
-    held = 0
+    taken = 0
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-        held = torch.cuda.memory_allocated()
+        taken = torch.cuda.memory_allocated()
 
     def watch() -> None:
         nonlocal peak
@@ -66,7 +66,7 @@ def measured() -> Iterator[Cost]:
         peak = max(peak, process.memory_info().rss)
         cost.memory_mb = (peak - before) / MEGABYTE
         if on_gpu:
-            cost.memory_mb = (torch.cuda.max_memory_allocated() - held) / MEGABYTE
+            cost.memory_mb = (torch.cuda.max_memory_allocated() - taken) / MEGABYTE
 
 
 def _give_back() -> None:
@@ -102,12 +102,54 @@ def cost_of_gradient(pipeline: Any, batch: int = 8, repeats: int = 7) -> float:
 
         plain()
         with_gradient()
-        return round(statistics.median(_seconds(with_gradient) / _seconds(plain) for _ in range(repeats)), 3)
+        return round(statistics.median(seconds(with_gradient) / seconds(plain) for _ in range(repeats)), 3)
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def seconds(work: Callable[[], object], device: torch.device | None = None) -> float:
+    """Seconds that the work takes on a device; None for the GPU if there is one."""
+    on_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
+    if on_gpu:
+        torch.cuda.synchronize(device)
     started = time.perf_counter()
     work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if on_gpu:
+        torch.cuda.synchronize(device)
     return time.perf_counter() - started
+
+
+class Stopwatch:
+    """Seconds since the last look."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last call, or since the watch was made, to two digits."""
+        before, self._since = self._since, time.perf_counter()
+        return round(self._since - before, 2)
+
+
+def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
+    """Bytes that the work takes at its peak beyond what was taken before, counted from torch's allocator.
+
+    On a CPU torch's profiler notes every block; the sum over time is the same on every run, which resident memory is
+    not: that depends on what earlier work left behind and on when it is looked at. Buffers that oneDNN and BLAS take
+    for themselves are not in it.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        work()
+    # Not in torch's type hints.
+    results: Any = profile.profiler.kineto_results  # pyright: ignore
+    blocks = sorted((event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]")
+    now = peak = 0
+    for _, size in blocks:
+        now += size
+        peak = max(peak, now)
+    return peak

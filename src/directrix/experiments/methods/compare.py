@@ -7,15 +7,14 @@ all twenty occupations at strength 1, and the same judge looks.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from directrix import models
 from directrix.concept import Concept
 from directrix.directions.direction import Direction
 from directrix.discovery import DEFAULT_METHOD, discover
@@ -25,14 +24,14 @@ from directrix.errors import DirectrixError, NoEffectError
 from directrix.experiments.cache import cached
 from directrix.experiments.cost.measure import cost_of_gradient, measured
 from directrix.experiments.emoji_world.caption import with_article
-from directrix.experiments.methods.budgets import BUDGETS, budgets, total
 from directrix.experiments.methods.default_directions import directions
-from directrix.experiments.methods.tasks import CONTENDERS, EIGHT, PAPER, TASKS, Contender, Task
+from directrix.experiments.methods.tasks import BUDGETS, CONTENDERS, EIGHT, PAPER, TASKS, Contender, Task
 from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse, Verdicts
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
 from directrix.measurement.metrics import bootstrap, pooled_mean
 from directrix.measurement.reports.leakage import largest
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:
@@ -61,8 +60,8 @@ def discovery(
             MismatchError where it holds figures of another model or other settings.
         eight: concepts of one neutral prompt, whose cost together is measured for each method but the first.
         by_budget: settings at rising cost that the first task's concept is found with, for the curve.
-        images_of_directions: pictures of each prompt that the default's directions are tried on; see ``directions``.
-        seeds: of the discoveries, two or more; the pictures' seeds are always the same.
+        images_of_directions: of each prompt that the default's directions are tested on; see ``directions``.
+        seeds: of the discoveries, two or more; the images' seeds are always the same.
     """
     if len(seeds) < 2:
         raise DirectrixError("One seed says nothing of how discoveries differ.", "two seeds or more.", "--seeds 3.")
@@ -70,7 +69,7 @@ def discovery(
     Checkpoint(
         folder,
         {
-            "model": models.identity(pipeline).fingerprint,
+            "model": SteerableModel.of(pipeline).identity.fingerprint,
             "images_per_prompt": images_per_prompt,
             "contenders": {name: asdict(each) for name, each in contenders.items()},
             "tasks": [asdict(task) for task in tasks],
@@ -78,47 +77,32 @@ def discovery(
             "images_of_directions": images_of_directions,
         },
     )
-    test_sets: dict[str, DoseResponse] = {}
-
-    def dose_response(frame: str) -> DoseResponse:
-        if frame not in test_sets:
-            prompts = [frame.format(with_article(occupation)) for occupation in OCCUPATIONS]
-            test_sets[frame] = DoseResponse(pipeline, judge, prompts, images_per_prompt, seed=77)
-        return test_sets[frame]
-
-    gradient_cost = cost_of_gradient(pipeline)
+    run = _Comparison(pipeline, judge, folder, images_per_prompt, progress)
     methods: dict[str, Any] = {}
     threads: set[int] = set()
     for name, contender in contenders.items():
-        runs = {
-            seed: _run(pipeline, judge, folder, name, contender, tasks, seed, dose_response, progress) for seed in seeds
-        }
-        threads |= {row["threads"] for run in runs.values() for row in run.values()}
-        methods[name] = _summary(runs, folder, name, tasks, gradient_cost)
+        rows = {seed: run.found(name, contender, tasks, seed) for seed in seeds}
+        threads |= {row["threads"] for each in rows.values() for row in each.values()}
+        methods[name] = run.summary(rows, name, tasks)
         if name != PAPER:
-            methods[name]["eight"] = cached(
-                folder / f"{name}-eight.json", partial(_together, pipeline, contender, eight, gradient_cost, progress)
-            )
+            methods[name]["eight"] = cached(folder / f"{name}-eight.json", partial(run.together, contender, eight))
     found = {
         "default": DEFAULT_METHOD,
         "seeds": list(seeds),
         "pictures": {"occupations": len(OCCUPATIONS), "each": images_per_prompt},
-        "gradient_cost": gradient_cost,
+        "gradient_cost": run.gradient_cost,
         "threads": sorted(threads),
-        "unsteered": {task.concept.name: _unsteered(dose_response(task.frame), task) for task in tasks},
+        "unsteered": {task.concept.name: run.unsteered(task) for task in tasks},
         "methods": methods,
+        "budgets": {
+            name: [
+                cached(folder / f"budget-{name}-{index}.json", partial(run.at_budget, tasks[0], name, settings))
+                for index, settings in enumerate(rows)
+            ]
+            for name, rows in by_budget.items()
+            if name in contenders
+        },
     }
-    first = tasks[0]
-    found["budgets"] = budgets(
-        pipeline,
-        first.concept,
-        first.target_label,
-        dose_response(first.frame),
-        folder,
-        methods={name: rows for name, rows in by_budget.items() if name in contenders},
-        gradient_cost=gradient_cost,
-        progress=progress,
-    )
     if images_of_directions:
         found["directions"] = directions(
             pipeline, judge, folder, images_per_prompt=images_of_directions, progress=progress
@@ -128,9 +112,137 @@ def discovery(
     return found
 
 
-def _unsteered(dose_response: DoseResponse, task: Task) -> dict[str, Any]:
-    row = _labels(dose_response.plain, dose_response.plain, task, dose_response)
-    return {"effect": _by_occupation([row["effect"]]), "subject": _by_occupation([row["subject"]])}
+@dataclass(frozen=True)
+class _Comparison:
+    """What every part of a comparison needs; ``folder`` keeps each part's figures."""
+
+    pipeline: Any
+    judge: Judge
+    folder: Path
+    images_per_prompt: int
+    progress: Progress
+
+    @cached_property
+    def gradient_cost(self) -> float:
+        """Of an evaluation of the denoiser with a gradient, in plain ones."""
+        return cost_of_gradient(self.pipeline)
+
+    @cached_property
+    def _dose_responses(self) -> dict[str, DoseResponse]:
+        return {}
+
+    def dose_response(self, task: Task) -> DoseResponse:
+        """All occupations in the task's frame, always with the same seeds; drawn once."""
+        if task.frame not in self._dose_responses:
+            prompts = [task.frame.format(with_article(occupation)) for occupation in OCCUPATIONS]
+            drawn = DoseResponse(self.pipeline, self.judge, prompts, self.images_per_prompt, seed=77)
+            self._dose_responses[task.frame] = drawn
+        return self._dose_responses[task.frame]
+
+    def unsteered(self, task: Task) -> dict[str, Any]:
+        row = self._labels(self.dose_response(task).plain, task)
+        return {key: _by_occupation([row[key]]) for key in ("effect", "subject")}
+
+    def found(self, name: str, contender: Contender, tasks: Sequence[Task], seed: int) -> dict[str, Any]:
+        """One contender from one seed: its labels and its cost by concept; ``folder`` keeps its directions."""
+        return {
+            task.concept.name: cached(
+                self._file(name, seed, task.concept.name, ".json"), partial(self._row, name, contender, task, seed)
+            )
+            for task in tasks
+        }
+
+    def _file(self, name: str, seed: int, concept: str, ending: str) -> Path:
+        return self.folder / f"{name}-{seed}-{concept.replace(' ', '-')}{ending}"
+
+    def _row(self, name: str, contender: Contender, task: Task, seed: int) -> dict[str, Any]:
+        bars = labelled(self.progress, f"{name}, seed {seed}, {task.concept.name}: ")
+        # No checkpoint: what is written while it runs would be timed too.
+        with measured() as cost:
+            raw = discover(
+                self.pipeline, task.concept, contender.method, seed=seed, progress=bars, **grouped(contender.settings)
+            )
+        direction, seen, label = raw, True, task.target_label
+        with measured() as calibrating:
+            if contender.calibrated:
+                try:
+                    # How far beyond 1.0 one may go is not compared.
+                    direction = calibrate(self.pipeline, raw, self.judge, target_label=label, sweep=(), progress=bars)
+                except NoEffectError:
+                    seen = False
+        row = {
+            **self._labels(self.dose_response(task).verdicts(direction, 1.0), task),
+            "effect_seen": seen,
+            "evaluations": dict(raw.recipe["denoiser_evaluations"]),
+            "seconds": cost.seconds,
+            "seconds_calibrating": calibrating.seconds,
+            "memory_mb": cost.memory_mb,
+            "threads": torch.get_num_threads(),
+        }
+        direction.save(self._file(name, seed, task.concept.name, ".safetensors"))
+        return row
+
+    def _labels(self, after: Verdicts, task: Task) -> dict[str, Any]:
+        """Image by image: whether the concept is there, and whether the subject is the one asked for."""
+        before = self.dose_response(task).plain
+        wanted = [occupation for occupation in OCCUPATIONS for _ in range(len(after) // len(OCCUPATIONS))]
+        found: dict[str, Any] = {"leakage": largest(before, after, task.target_label.attribute)}
+        for key, verdicts in (("", after), ("_unsteered", before)):
+            found[f"effect{key}"] = [task.target_label.shown(verdict) for verdict in verdicts]
+            found[f"subject{key}"] = [v[SUBJECT].label == name for v, name in zip(verdicts, wanted, strict=True)]
+        return found
+
+    def summary(self, runs: Mapping[int, Mapping[str, Any]], name: str, tasks: Sequence[Task]) -> dict[str, Any]:
+        """The figures of one contender over its seeds, by concept."""
+        keys = ("effect", "effect_seen", "leakage", "preservation", "cosine_across_seeds")
+        found: dict[str, Any] = {key: {} for key in keys}
+        for concept in (task.concept.name for task in tasks):
+            rows = [run[concept] for run in runs.values()]
+            found["effect"][concept] = _by_occupation([row["effect"] for row in rows])
+            found["preservation"][concept] = _by_occupation([row["subject"] for row in rows])
+            found["effect_seen"][concept] = all(row["effect_seen"] for row in rows)
+            found["leakage"][concept] = spread([row["leakage"] for row in rows])
+            repeated = [Direction.load(self._file(name, seed, concept, ".safetensors")) for seed in runs]
+            cosines = [one.cosine(other) for place, one in enumerate(repeated) for other in repeated[:place]]
+            found["cosine_across_seeds"][concept] = spread(cosines)
+        every = [row for run in runs.values() for row in run.values()]
+        return {
+            **found,
+            "evaluations": spread([self._total(row["evaluations"]) for row in every]),
+            **{
+                key: spread([row[key] for row in every if row[key] is not None])
+                for key in ("seconds", "seconds_calibrating", "memory_mb")
+            },
+        }
+
+    def together(self, contender: Contender, concepts: Sequence[Concept]) -> dict[str, Any]:
+        """What it costs to find several concepts in one run, per concept."""
+        settings = {**grouped(contender.settings), "seed": 0, "progress": self.progress}
+        with measured() as cost:
+            together = discover(self.pipeline, concepts, contender.method, **settings)
+        each = len(concepts)
+        return {
+            "concepts": each,
+            "evaluations": round(self._total(together[0].recipe["denoiser_evaluations"]) / each, 1),
+            "seconds": round(cost.seconds / each, 3),
+            "memory_mb": round(cost.memory_mb, 1),
+        }
+
+    def at_budget(self, task: Task, method: str, settings: Mapping[str, int]) -> dict[str, Any]:
+        """What more images or steps buy: settings, "evaluations", and "effect" at strength 1, not calibrated."""
+        bars = labelled(self.progress, f"{method}, {settings}: ")
+        direction = discover(self.pipeline, task.concept, method, seed=0, progress=bars, **grouped(settings))
+        verdicts = self.dose_response(task).verdicts(direction, 1.0)
+        return {
+            **settings,
+            "evaluations": self._total(direction.recipe["denoiser_evaluations"]),
+            "effect": _by_occupation([[task.target_label.shown(verdict) for verdict in verdicts]]),
+        }
+
+    def _total(self, evaluations: Mapping[str, int]) -> float:
+        """Evaluations of the denoiser in all; one with a gradient counts as ``gradient_cost`` without."""
+        plain = evaluations["collecting"] + evaluations["forward"]
+        return plain + self.gradient_cost * evaluations["forward_backward"]
 
 
 def _ratio(methods: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,100 +260,8 @@ def _ratio(methods: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _run(
-    pipeline: Any,
-    judge: Judge,
-    folder: Path,
-    name: str,
-    contender: Contender,
-    tasks: Sequence[Task],
-    seed: int,
-    dose_response: Callable[[str], DoseResponse],
-    progress: Progress,
-) -> dict[str, Any]:
-    """One contender from one seed: its labels and its cost by concept; its directions are kept in ``folder``."""
-
-    def row(task: Task, stem: Path) -> dict[str, Any]:
-        bars = labelled(progress, f"{name}, seed {seed}, {task.concept.name}: ")
-        # No checkpoint: what is written while it runs would be timed too.
-        with measured() as cost:
-            direction = discover(
-                pipeline, task.concept, contender.method, seed=seed, progress=bars, **grouped(contender.settings)
-            )
-        raw = direction
-        seen = True
-        with measured() as calibrating:
-            if contender.calibrated:
-                try:
-                    # How far beyond 1.0 one may go is not compared.
-                    direction = calibrate(
-                        pipeline, direction, judge, target_label=task.target_label, sweep=(), progress=bars
-                    )
-                except NoEffectError:
-                    seen = False
-        here = dose_response(task.frame)
-        found = {
-            **_labels(here.plain, here.verdicts(direction, 1.0), task, here),
-            "effect_seen": seen,
-            "evaluations": dict(raw.recipe["denoiser_evaluations"]),
-            "seconds": cost.seconds,
-            "seconds_calibrating": calibrating.seconds,
-            "memory_mb": cost.memory_mb,
-            "threads": torch.get_num_threads(),
-        }
-        direction.save(stem.with_suffix(".safetensors"))
-        return found
-
-    rows: dict[str, Any] = {}
-    for task in tasks:
-        stem = folder / f"{name}-{seed}-{task.concept.name.replace(' ', '-')}"
-        rows[task.concept.name] = cached(stem.with_suffix(".json"), partial(row, task, stem))
-    return rows
-
-
-def _labels(before: Verdicts, after: Verdicts, task: Task, dose_response: DoseResponse) -> dict[str, Any]:
-    """What was seen, picture by picture: whether the concept is there, and whether the subject is the one asked for."""
-    wanted = [occupation for occupation in OCCUPATIONS for _ in range(len(after) // len(dose_response.prompts))]
-    return {
-        "effect": [task.target_label.shown(verdict) for verdict in after],
-        "effect_unsteered": [task.target_label.shown(verdict) for verdict in before],
-        "subject": [v[SUBJECT].label == name for v, name in zip(after, wanted, strict=True)],
-        "subject_unsteered": [v[SUBJECT].label == name for v, name in zip(before, wanted, strict=True)],
-        "leakage": largest(before, after, task.target_label.attribute),
-    }
-
-
-def _summary(
-    runs: Mapping[int, Mapping[str, Any]], folder: Path, name: str, tasks: Sequence[Task], gradient_cost: float
-) -> dict[str, Any]:
-    """The figures of one contender over its seeds, by concept."""
-    keys = ("effect", "effect_seen", "leakage", "preservation", "cosine_across_seeds")
-    found: dict[str, Any] = {key: {} for key in keys}
-    for task in tasks:
-        concept = task.concept.name
-        rows = [run[concept] for run in runs.values()]
-        found["effect"][concept] = _by_occupation([row["effect"] for row in rows])
-        found["preservation"][concept] = _by_occupation([row["subject"] for row in rows])
-        found["effect_seen"][concept] = all(row["effect_seen"] for row in rows)
-        found["leakage"][concept] = spread([row["leakage"] for row in rows])
-        repeated = [Direction.load(folder / f"{name}-{seed}-{concept.replace(' ', '-')}.safetensors") for seed in runs]
-        found["cosine_across_seeds"][concept] = spread(
-            [a.cosine(b) for i, a in enumerate(repeated) for b in repeated[:i]]
-        )
-    every = [row for run in runs.values() for row in run.values()]
-    totals = [total(row["evaluations"], gradient_cost) for row in every]
-    return {
-        **found,
-        "evaluations": spread(totals),
-        **{
-            key: spread([row[key] for row in every if row[key] is not None])
-            for key in ("seconds", "seconds_calibrating", "memory_mb")
-        },
-    }
-
-
 def _by_occupation(runs: Sequence[Sequence[bool]]) -> dict[str, float | int]:
-    """The share of all pictures of all seeds, with the interval of a bootstrap over occupations."""
+    """The share of all images of all seeds, with the interval of a bootstrap over occupations."""
     each = len(runs[0]) // len(OCCUPATIONS)
     clusters = {name: [run[i * each + j] for run in runs for j in range(each)] for i, name in enumerate(OCCUPATIONS)}
     return bootstrap(clusters, pooled_mean).as_dict()
@@ -249,26 +269,5 @@ def _by_occupation(runs: Sequence[Sequence[bool]]) -> dict[str, float | int]:
 
 def spread(values: Sequence[float]) -> dict[str, float | int]:
     """The mean of a few values, and from the least to the largest of them: too few for an interval of chance."""
-    return {
-        "value": round(statistics.fmean(values), 4),
-        "low": round(min(values), 4),
-        "high": round(max(values), 4),
-        "n": len(values),
-    }
-
-
-def _together(
-    pipeline: Any, contender: Contender, concepts: Sequence[Concept], gradient_cost: float, progress: Progress
-) -> dict[str, Any]:
-    """What it costs to find several concepts in one run, per concept."""
-    with measured() as cost:
-        together = discover(
-            pipeline, concepts, contender.method, seed=0, progress=progress, **grouped(contender.settings)
-        )
-    each = len(concepts)
-    return {
-        "concepts": each,
-        "evaluations": round(total(together[0].recipe["denoiser_evaluations"], gradient_cost) / each, 1),
-        "seconds": round(cost.seconds / each, 3),
-        "memory_mb": round(cost.memory_mb, 1),
-    }
+    found = {"value": statistics.fmean(values), "low": min(values), "high": max(values)}
+    return {**{key: round(value, 4) for key, value in found.items()}, "n": len(values)}

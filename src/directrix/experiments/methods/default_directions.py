@@ -1,12 +1,11 @@
 """What can be trusted in the default method's directions: woman and man, and the three skin tones.
 
-Each is found and calibrated as a user's would be, the genders levelled by the tones. Then each is tried on what none of
-this has seen: all occupations at strength 1, subjects that are no people, and nine strengths.
+Each is found and calibrated as a user's would be, and compensated for what it changes of the other attribute. Then each
+goes through the generalisation test.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,9 +18,10 @@ from directrix.directions.target_label import TargetLabel
 from directrix.discovery.attribute import discover_attribute
 from directrix.errors import NoEffectError
 from directrix.experiments.cache import cached
+from directrix.experiments.cost.measure import Stopwatch
 from directrix.experiments.emoji_world.caption import with_article
-from directrix.experiments.methods.generalisation import TestSets, held, replaced, told, tried
-from directrix.interventions.probe import SUFFIX, Probe
+from directrix.experiments.methods.generalisation import GeneralisationTest, Group
+from directrix.interventions.probe import Probe
 from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.calibration.fit_probe import fit_probe
 from directrix.measurement.calibration.leakage_correction import compensate_leakage
@@ -30,17 +30,16 @@ from directrix.measurement.reports.leakage import CATEGORIES
 from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:
-    from directrix.directions.direction import Direction
     from directrix.measurement.judges import Judge
 
 GROUPS: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}
 # What else shifts is put back by the directions of this attribute.
 COMPENSATED = {"gender": "tone", "tone": "gender"}
-# Levelled also for being put in the place of what prompts say, where tones shift the genders most.
+# Compensated also for project-and-set, where tones shift the genders most.
 IN_PLACE = ("tone",)
-# Categories that drift although what prompts say of them is taken out.
+# Categories that miss their mark although the prompt's component is projected out.
 PROBED = ("tone",)
-# Pictures that a gauge is fitted to, of each occupation and category: with fewer it holds fewer.
+# Images that a probe is fitted to, of each occupation and category: with fewer it corrects fewer.
 PROBE_IMAGES = 60
 
 
@@ -53,99 +52,70 @@ def directions(
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Find, calibrate and try them; ``folder`` keeps the directions and every part of the figures.
+    """Find, calibrate, compensate and test them; ``folder`` keeps the directions and every part of the figures.
 
-    images_per_prompt: of each occupation at strength 1; of the subjects that are no people, as many.
+    images_per_prompt: of each occupation at strength 1, and of each subject that is no person.
 
     Returns by concept: "effect" over all occupations, "least", the occupation with the least, "subject_accuracy" and
-    "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that keep their subject,
-    of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``), and "replaced": effect, least,
-    subjects and leakage where what the prompt itself says of the attribute is taken out first, and for tones "held",
-    the same where a gauge brings back what drifts, fitted on other pictures of the same occupations; "told", the same
-    where nothing is steered and the prompt says it ("a female judge"); "cosine" of woman and man; "seconds" of the
-    discovery of each group, "seconds_calibrating" and "seconds_levelling" of each concept, "seconds_gauging" of each
-    attribute that has a gauge.
+    "subject_unsteered", "leakage" by label of the other attribute, "non_people" (the share that retain their subject,
+    of those that show it unsteered), "strengths" and "monotone" (see ``never_falls``), and the same under
+    "project_and_set", for tones under "feedback" (a probe fitted on other images of the same occupations), and where
+    nothing is steered and the prompt says it under "prompted". Then "cosine" of woman and man; "seconds" of the
+    discovery of each group, "seconds_calibrating" and "seconds_compensating" of each concept, and
+    "seconds_fitting_probe" of each attribute that has a probe.
     """
-    test_sets = TestSets(pipeline, judge, images_per_prompt, seed)
-    found: dict[str, Any] = {
-        "concepts": {},
-        "seconds": {},
-        "seconds_calibrating": {},
-        "seconds_levelling": {},
-        "seconds_gauging": {},
-    }
-    calibrated: dict[str, dict[Direction, TargetLabel]] = {}
+    test = GeneralisationTest(pipeline, judge, images_per_prompt, seed)
+    concepts: dict[str, Any] = {concept.name: {} for group in GROUPS.values() for concept in group.concepts}
+    seconds: dict[str, dict[str, float]] = {key: {} for key in ("", "_calibrating", "_compensating", "_fitting_probe")}
+    found: dict[str, Any] = {"concepts": concepts, **{f"seconds{key}": row for key, row in seconds.items()}}
+    groups: dict[str, dict[Direction, TargetLabel]] = {attribute: {} for attribute in GROUPS}
     for attribute, group in GROUPS.items():
-        note = cached(
-            folder / f"calibrated-{attribute}.json",
-            partial(_calibrated, pipeline, judge, folder, attribute, seed, progress),
-        )
-        found["seconds"][group.name] = note["seconds"]
-        if "cosine" in note:
-            found["cosine"] = note["cosine"]
-        calibrated[attribute] = {}
+        calibrating = partial(_calibrated, pipeline, judge, folder, attribute, seed, progress)
+        note = cached(folder / f"calibrated-{attribute}.json", calibrating)
+        seconds[""][group.name] = note["seconds"]
+        found |= {"cosine": note["cosine"]} if "cosine" in note else {}
         for concept, label in zip(group.concepts, CATEGORIES[attribute], strict=True):
             each = note["concepts"][concept.name]
             if "no_effect" in each:
-                found["concepts"][concept.name] = each
+                concepts[concept.name] = each
                 continue
-            found["seconds_calibrating"][concept.name] = each["seconds"]
+            seconds["_calibrating"][concept.name] = each["seconds"]
             direction = Direction.load(_file(folder, "calibrated", concept.name))
-            calibrated[attribute][direction] = TargetLabel(attribute, label)
+            groups[attribute][direction] = TargetLabel(attribute, label)
     for attribute, by in COMPENSATED.items():
-        if not calibrated[by]:
+        if not groups[by]:
             continue
         compensated: dict[Direction, TargetLabel] = {}
-        for direction, target_label in calibrated[attribute].items():
-            note = cached(
-                folder / f"levelled-{direction.name}.json",
-                partial(
-                    _compensated,
-                    pipeline,
-                    direction,
-                    calibrated[by],
-                    list(calibrated[attribute]) if attribute in IN_PLACE else [],
-                    judge,
-                    folder,
-                    progress,
-                ),
-            )
-            found["seconds_levelling"][direction.name] = note["seconds"]
-            compensated[Direction.load(_file(folder, "levelled", direction.name))] = target_label
-        calibrated[attribute] = compensated
-    if len(calibrated["gender"]) == 2:
-        one, other = calibrated["gender"]
+        for direction, target_label in groups[attribute].items():
+            among = list(groups[attribute]) if attribute in IN_PLACE else []
+            compensating = partial(_compensated, pipeline, direction, groups[by], among, judge, folder, progress)
+            note = cached(folder / f"compensated-{direction.name}.json", compensating)
+            seconds["_compensating"][direction.name] = note["seconds"]
+            compensated[Direction.load(_file(folder, "compensated", direction.name))] = target_label
+        groups[attribute] = compensated
+    if len(groups["gender"]) == 2:
+        one, other = groups["gender"]
         found["cosine"] = round(one.cosine(other), 4)
-    for group in calibrated.values():
-        for direction, target_label in group.items():
-            direction.save(_file(folder, "default", direction.name))
-            bars = labelled(progress, f"{direction.name}: ")
-            found["concepts"][direction.name] = cached(
-                folder / f"tried-{direction.name}.json", partial(tried, direction, target_label, test_sets, bars)
-            )
-            found["concepts"][direction.name]["replaced"] = cached(
-                folder / f"replaced-{direction.name}.json", partial(replaced, direction, group, test_sets)
-            )
-            found["concepts"][direction.name]["told"] = cached(
-                folder / f"told-{direction.name}.json",
-                partial(told, GROUPS[target_label.attribute], direction.name, target_label, test_sets),
-            )
-    for attribute in PROBED:
-        group = calibrated[attribute]
-        if len(group) < len(CATEGORIES[attribute]):
-            continue
-        file = folder / f"gauge-{attribute}{SUFFIX}"
-        note = cached(
-            folder / f"gauged-{attribute}.json", partial(_with_probe, pipeline, judge, attribute, group, file, progress)
-        )
-        found["seconds_gauging"][attribute] = note["seconds"]
-        probe = Probe.load(file)
-        for direction in group:
-            found["concepts"][direction.name]["held"] = cached(
-                folder / f"held-{direction.name}.json", partial(held, direction, group, probe, test_sets)
-            )
-    names = [concept.name for group in GROUPS.values() for concept in group.concepts]
-    return {**found, "concepts": {name: found["concepts"][name] for name in names}}
+    for attribute, group in groups.items():
+        probe = None
+        if attribute in PROBED and len(group) == len(CATEGORIES[attribute]):
+            file = folder / f"probe-{attribute}.probe"
+            fitting = partial(_fitted, pipeline, judge, attribute, group, file, progress)
+            seconds["_fitting_probe"][attribute] = cached(folder / f"probe-{attribute}.json", fitting)["seconds"]
+            probe = Probe.load(file)
+        for direction, label in group.items():
+            name = direction.name
+            direction.save(_file(folder, "default", name))
+            added = partial(test.added, direction, label, labelled(progress, f"{name}: "))
+            parts = {
+                "project_and_set": partial(test.project_and_set, direction, group),
+                "prompted": partial(test.prompted, GROUPS[attribute], name, label),
+            }
+            if probe is not None:
+                parts["feedback"] = partial(test.project_and_set, direction, group, probe)
+            concepts[name] = cached(folder / f"added-{name}.json", added)
+            concepts[name] |= {key: cached(folder / f"{key}-{name}.json", part) for key, part in parts.items()}
+    return found
 
 
 def _file(folder: Path, stage: str, name: str) -> Path:
@@ -156,21 +126,20 @@ def _calibrated(
     pipeline: Any, judge: Judge, folder: Path, attribute: str, seed: int, progress: Progress
 ) -> dict[str, Any]:
     """The seconds that all values of an attribute take, and each its calibration; files hold the directions."""
-    group = GROUPS[attribute]
-    started = time.perf_counter()
-    raw = discover_attribute(pipeline, group, seed=seed, progress=progress)
-    found: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 2), "concepts": {}}
+    watch = Stopwatch()
+    raw = discover_attribute(pipeline, GROUPS[attribute], seed=seed, progress=progress)
+    found: dict[str, Any] = {"seconds": watch.lap(), "concepts": {}}
     if len(raw) == 2:
         found["cosine"] = round(raw[0].cosine(raw[1]), 4)
     for direction, label in zip(raw, CATEGORIES[attribute], strict=True):
         bars = labelled(progress, f"{direction.name}: ")
-        started = time.perf_counter()
+        watch.lap()
         try:
             direction = calibrate(pipeline, direction, judge, target_label=TargetLabel(attribute, label), progress=bars)
         except NoEffectError as error:
             found["concepts"][direction.name] = {"no_effect": str(error)}
             continue
-        found["concepts"][direction.name] = {"seconds": round(time.perf_counter() - started, 2)}
+        found["concepts"][direction.name] = {"seconds": watch.lap()}
         direction.save(_file(folder, "calibrated", direction.name))
     return found
 
@@ -178,31 +147,27 @@ def _calibrated(
 def _compensated(
     pipeline: Any,
     direction: Direction,
-    others: Mapping[Direction, TargetLabel],
+    others: Group,
     among: Sequence[Direction],
     judge: Judge,
     folder: Path,
     progress: Progress,
 ) -> dict[str, Any]:
     """The seconds that it takes; a file holds the direction."""
-    started = time.perf_counter()
+    watch = Stopwatch()
     bars = labelled(progress, f"{direction.name}: ")
     direction = compensate_leakage(pipeline, direction, others, judge, among=among, progress=bars)
-    direction.save(_file(folder, "levelled", direction.name))
-    return {"seconds": round(time.perf_counter() - started, 2)}
+    direction.save(_file(folder, "compensated", direction.name))
+    return {"seconds": watch.lap()}
 
 
-def _with_probe(
-    pipeline: Any, judge: Judge, attribute: str, group: Mapping[Direction, TargetLabel], file: Path, progress: Progress
+def _fitted(
+    pipeline: Any, judge: Judge, attribute: str, group: Group, file: Path, progress: Progress
 ) -> dict[str, Any]:
-    """The seconds that a gauge takes; the file holds it. The trials' prompts are longer, and their seeds others."""
-    started = time.perf_counter()
+    """The seconds that a probe takes; the file holds it. The test's prompts are longer, and its seeds others."""
+    watch = Stopwatch()
     prompts = [with_article(name) for name in OCCUPATIONS]
-    directions = {
-        each.with_(strengths=replace(each.strengths, default=1.0)): target_label for each, target_label in group.items()
-    }
-    probe = fit_probe(
-        pipeline, attribute, directions, judge, prompts, images_per_prompt=PROBE_IMAGES, rounds=1, progress=progress
-    )
-    probe.save(file)
-    return {"seconds": round(time.perf_counter() - started, 2)}
+    whole = {each.with_(strengths=replace(each.strengths, default=1.0)): label for each, label in group.items()}
+    settings = {"images_per_prompt": PROBE_IMAGES, "rounds": 1, "progress": progress}
+    fit_probe(pipeline, attribute, whole, judge, prompts, **settings).save(file)
+    return {"seconds": watch.lap()}

@@ -10,7 +10,7 @@ from directrix.concept import GENDER
 from directrix.discovery import discover
 from directrix.discovery.settings import grouped
 from directrix.errors import DirectrixError
-from directrix.experiments.emoji_world.caption import with_article
+from directrix.experiments.methods.generalisation import photos
 from directrix.generation.generate import generate
 from directrix.interventions.steering import Steering
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
@@ -19,10 +19,9 @@ from directrix.measurement.reports.leakage import CATEGORIES
 from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:
-    from directrix.directions.direction import Direction
     from directrix.measurement.judges import Judge
 
-# An occupation is left behind where fewer pictures than this show the gender that they were steered to.
+# An occupation is missed where a smaller share of its images shows the gender that they were steered to.
 MOVED = 0.8
 
 
@@ -40,15 +39,20 @@ def occupations(
     """Discover woman and man with ``method``, steer all twenty occupations by each at strength 1, and judge.
 
     Args:
-        folder: keeps the discovery's checkpoint, the directions and the pictures, so that a stopped run goes on.
+        folder: keeps the discovery's checkpoint, the directions and the images, so that a stopped run goes on.
         settings: of the discovery; what is left out is the method's default.
 
-    Returns the recipe, and for "unsteered", "woman" and "man": the judged share of women and men over all pictures and
-    for each occupation, the subject's accuracy, and the occupations left behind. Shares over all occupations have
+    Returns the recipe, and for "unsteered", "woman" and "man": the judged share of women and men over all images and
+    for each occupation, the subject's accuracy, and the missed occupations. Shares over all occupations have
     intervals of a bootstrap over occupations.
     """
-    directions = _directions(pipeline, folder, method, seed, progress, settings)
-    prompts = [f"a photo of {with_article(occupation)}" for occupation in OCCUPATIONS]
+    # A finished checkpoint gives its directions again at once, and refuses other settings and another model.
+    checkpoint = folder / f"{method}-{seed}.checkpoint"
+    directions = discover(
+        pipeline, GENDER.concepts, method, seed=seed, checkpoint=checkpoint, progress=progress, **grouped(settings)
+    )
+    for direction in directions:
+        direction.save(folder / f"{method}-{direction.name}-{seed}.safetensors")
     sides: dict[str, Any] = {"unsteered": ()}
     sides |= {direction.name: Steering({direction: 1.0}) for direction in directions}
     wanted = {concept.name: label for concept, label in zip(GENDER.concepts, CATEGORIES["gender"], strict=True)}
@@ -57,7 +61,7 @@ def occupations(
     for name, steering in sides.items():
         records = generate(
             pipeline,
-            prompts,
+            photos(OCCUPATIONS),
             images_per_occupation,
             seed=seed + 1,
             interventions=steering,
@@ -76,7 +80,7 @@ def occupations(
 def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | None) -> dict[str, Any]:
     """The figures of one side: ``rows`` holds the judge's labels by occupation, ``wanted`` the gender steered to.
 
-    An unscored picture shows neither gender and not its subject: steering must not gain by making pictures unreadable.
+    An unscored image shows neither gender and not its subject: steering must not gain by making images unreadable.
     """
     if not rows or not all(rows.values()):
         raise DirectrixError("An occupation has no pictures.", "at least one of each.", "draw them first.")
@@ -93,23 +97,5 @@ def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | N
     figures: dict[str, Any] = {gender: share.as_dict() for gender, share in shares.items()}
     figures["subject_accuracy"] = right.as_dict()
     if wanted is not None:
-        figures["left_behind"] = [name for name, row in by_occupation.items() if row[wanted]["value"] < MOVED]
+        figures["missed"] = [name for name, row in by_occupation.items() if row[wanted]["value"] < MOVED]
     return {**figures, "by_occupation": by_occupation}
-
-
-def _directions(
-    pipeline: Any, folder: Path, method: str, seed: int, progress: Progress, settings: Mapping[str, Any]
-) -> list[Direction]:
-    # A finished checkpoint gives its directions again at once, and refuses other settings and another model.
-    directions = discover(
-        pipeline,
-        GENDER.concepts,
-        method,
-        seed=seed,
-        checkpoint=folder / f"{method}-{seed}.checkpoint",
-        progress=progress,
-        **grouped(settings),
-    )
-    for direction in directions:
-        direction.save(folder / f"{method}-{direction.name}-{seed}.safetensors")
-    return directions

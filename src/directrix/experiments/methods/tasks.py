@@ -1,8 +1,8 @@
-"""What methods of discovery are compared on: the concepts, and the methods' settings."""
+"""What methods of discovery are compared on: the concepts, the methods' settings, and what more of them costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,29 +20,23 @@ class Task:
 
 
 _WOMAN, _MAN = GENDER.concepts
-_LIGHT, _BROWN, _DARK = SKIN_TONE.concepts
+_LIGHT, _, _DARK = SKIN_TONE.concepts
 UNARMED = Concept.of("unarmed", neutral="a person in a dark alley", negative="a weapon")
+STYLE = Concept.of("3D style", "a person, 3D style", "a person")
 TASKS = (
     Task(_WOMAN, TargetLabel("gender", "female")),
     Task(_MAN, TargetLabel("gender", "male")),
     Task(_LIGHT, TargetLabel("tone", "light")),
     Task(_DARK, TargetLabel("tone", "dark")),
     Task(UNARMED, TargetLabel("item category", "weapon", present=False), "a photo of {} in a dark alley"),
-    Task(Concept.of("3D style", "a person, 3D style", "a person"), TargetLabel("style", "3d")),
+    Task(STYLE, TargetLabel("style", "3d")),
 )
 # What is timed together, to see what concepts of one neutral prompt share.
 EIGHT = (
-    _WOMAN,
-    _MAN,
-    _LIGHT,
-    _BROWN,
-    _DARK,
-    Concept.of("3D style", "a person, 3D style", "a person"),
+    *(*GENDER.concepts, *SKIN_TONE.concepts, STYLE),
     Concept.of("snow", "a person in the snow", "a person"),
     Concept.of("balloon", "a person with a balloon", "a person"),
 )
-
-
 PAPER = "reconstruction"
 
 
@@ -57,7 +51,12 @@ class Contender:
 
 CONTENDERS: Mapping[str, Contender] = {
     PAPER: Contender(PAPER, calibrated=False),
-    "distillation": Contender("distillation"),
-    "trajectory": Contender("trajectory"),
-    "difference": Contender("difference"),
+    **{name: Contender(name) for name in ("distillation", "trajectory", "difference")},
+}
+# Settings at rising cost; the method's defaults are among them.
+BUDGETS: Mapping[str, Sequence[Mapping[str, int]]] = {
+    "reconstruction": ({"images": 50, "steps": 125}, {"images": 200, "steps": 500}, {"images": 1000, "steps": 2500}),
+    "distillation": ({"images": 10, "steps": 20}, {"images": 20, "steps": 60}, {"images": 50, "steps": 150}),
+    "trajectory": ({"images": 2, "steps": 5}, {"images": 8, "steps": 20}, {"images": 16, "steps": 60}),
+    "difference": ({"images": 1}, {"images": 2}, {"images": 4}, {"images": 8}),
 }

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
-from directrix.experiments.emoji_world.training.loop import Schedule, seeded, train
+from directrix.experiments.emoji_world.training.loop import Part, seeded, train
 from directrix.progress import Progress, silent
 
 KL_WEIGHT = 1e-6
@@ -64,24 +64,16 @@ def loss(vae: AutoencoderKL, pixels: Tensor, generator: torch.Generator) -> Tens
     return error.abs().mean() + 2 * error.square().mean() + edges + KL_WEIGHT * divergence
 
 
-def fit(
-    vae: AutoencoderKL,
-    data: Renders,
-    schedule: Schedule,
-    batch_size: int,
-    seed: int,
-    folder: Path,
-    progress: Progress = silent,
-) -> None:
+def fit(vae: AutoencoderKL, data: Renders, part: Part, folder: Path, progress: Progress = silent) -> None:
     """Train the VAE on renders, in place, then set its scaling factor so that latents have unit size."""
-    pick = batches(len(data), batch_size, seed)
+    pick = batches(len(data), part.batch_size, part.seed)
 
     def step_loss(step: int) -> Tensor:
         pixels = as_pixels(data.images[pick(step)])
         with torch.autocast("cpu", torch.bfloat16):
-            return loss(vae, pixels, seeded(seed, step))
+            return loss(vae, pixels, seeded(part.seed, step))
 
-    train(vae, step_loss, schedule, folder, "VAE", progress)
+    train(vae, step_loss, part.schedule, folder, "VAE", progress)
     with torch.no_grad():
         latents = means(vae, as_pixels(data.images[:512]))
     vae.register_to_config(scaling_factor=round(1.0 / float(latents.std()), 5))

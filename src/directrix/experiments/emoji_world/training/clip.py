@@ -20,50 +20,38 @@ from directrix.experiments.emoji_world.caption import caption, is_true
 from directrix.experiments.emoji_world.scene import NAMEABLE, NAMED_SHARE, Scene, draw, variants
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches, render_all
 from directrix.experiments.emoji_world.training.judge import targets
-from directrix.experiments.emoji_world.training.loop import Schedule, train
+from directrix.experiments.emoji_world.training.loop import Part, train
 from directrix.measurement.judges.emoji_network import HEADS
 from directrix.progress import Progress, silent
 
 # Groups of each kind in one batch, and how many pictures a group has.
 GROUPS = {"gender": (14, 2), "tone": (8, 3), "subject": (6, 4), "item": (6, 4), "setting": (3, 4), "style": (2, 3)}
 # The same for the vision tower's last run: items are small and seen last.
-SIGHT_GROUPS = {
-    "gender": (10, 2),
-    "tone": (5, 3),
-    "subject": (6, 4),
-    "item": (12, 5),
-    "setting": (1, 4),
-    "style": (1, 3),
-}
+SIGHT_GROUPS = {"gender": (10, 2), "tone": (5, 3), "subject": (6, 4), "item": (12, 5), "setting": (1, 4)}
+SIGHT_GROUPS["style"] = (1, 3)
 Groups = Mapping[str, tuple[int, int]]
 
 
 def build(tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, vision_layers: int = 5) -> CLIPModel:
     """A CLIPModel with random weights for 64 x 64 pixels in patches of 8."""
     tokens: Any = tokenizer
+    both: dict[str, Any] = {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_attention_heads": max(1, width // 48),
+        "hidden_act": "gelu",
+        "projection_dim": 128,
+    }
     text = CLIPTextConfig(
+        **both,
         vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=4 * width,
         num_hidden_layers=text_layers,
-        num_attention_heads=max(1, width // 48),
         max_position_embeddings=tokenizer.model_max_length,
-        hidden_act="gelu",
-        projection_dim=128,
         bos_token_id=tokens.bos_token_id,
         eos_token_id=tokens.eos_token_id,
         pad_token_id=tokens.pad_token_id,
     )
-    vision = CLIPVisionConfig(
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=vision_layers,
-        num_attention_heads=max(1, width // 48),
-        image_size=64,
-        patch_size=8,
-        hidden_act="gelu",
-        projection_dim=128,
-    )
+    vision = CLIPVisionConfig(**both, num_hidden_layers=vision_layers, image_size=64, patch_size=8)
     model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128))
     # Plain attention: its backward pass is faster on a CPU than the fused one. Older transformers cannot be asked.
     if hasattr(model, "set_attn_implementation"):
@@ -87,8 +75,8 @@ def _group(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
         if attribute in ("gender", "tone") and scene.gender is None:
             continue
         # Gender and tone were drawn evenly; now the captions leave them out as often as captions do.
-        retained = {name for name in ("gender", "tone") if rng.random() < NAMED_SHARE[name]} | {attribute}
-        scene = Scene(**{**vars(scene), "named": scene.named - ({"gender", "tone"} - retained)})
+        named = {name for name in ("gender", "tone") if rng.random() < NAMED_SHARE[name]} | {attribute}
+        scene = Scene(**{**vars(scene), "named": scene.named - ({"gender", "tone"} - named)})
         group = variants(scene, attribute, size, rng)
         if len(group) == size or (attribute == "style" and len(group) > 1):
             return group
@@ -135,21 +123,13 @@ class Labelled(nn.Module):
         return {name: self.heads[name.replace(" ", "_")](pooled) for name in HEADS}
 
 
-def warm_up(
-    model: CLIPModel,
-    data: Renders,
-    schedule: Schedule,
-    batch_size: int,
-    seed: int,
-    folder: Path,
-    progress: Progress = silent,
-) -> None:
-    """Teach the vision tower the labels of its pictures, in place, before any captions.
+def warm_up(model: CLIPModel, data: Renders, part: Part, folder: Path, progress: Progress = silent) -> None:
+    """Teach the vision tower the labels of its images, in place, before any captions.
 
-    Labels say all of a picture at once, captions a part of it: a transformer learns to see several times faster so.
+    Labels say all of an image at once, captions a part of it: a transformer learns to see several times faster so.
     """
     module = Labelled(model)
-    pick = batches(len(data), batch_size, seed)
+    pick = batches(len(data), part.batch_size, part.seed)
     wanted = targets(data)
 
     def step_loss(step: int) -> Tensor:
@@ -159,7 +139,7 @@ def warm_up(
         losses = [functional.cross_entropy(scores[name].float(), wanted[name][indices]) for name in HEADS]
         return torch.stack(losses).sum()
 
-    train(module, step_loss, schedule, folder, "CLIP vision", progress)
+    train(module, step_loss, part.schedule, folder, "CLIP vision", progress)
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], longest: bool = False) -> Tensor:
@@ -200,36 +180,19 @@ class Sight(nn.Module):
 
 
 def sharpen(
-    model: CLIPModel,
-    tokenizer: CLIPTokenizer,
-    data: HardBatches,
-    schedule: Schedule,
-    seed: int,
-    folder: Path,
-    progress: Progress = silent,
+    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, part: Part, folder: Path, progress: Progress = silent
 ) -> None:
     """Train the vision tower on, in place, against the finished text tower, which is left as it is."""
-    train(
-        Sight(model),
-        _contrast(model, tokenizer, data, seed, learn_words=False),
-        schedule,
-        folder,
-        "CLIP sight",
-        progress,
-    )
+    loss = _contrast(model, tokenizer, data, part.seed, learn_words=False)
+    train(Sight(model), loss, part.schedule, folder, "CLIP sight", progress)
 
 
 def fit(
-    model: CLIPModel,
-    tokenizer: CLIPTokenizer,
-    data: HardBatches,
-    schedule: Schedule,
-    seed: int,
-    folder: Path,
-    progress: Progress = silent,
+    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, part: Part, folder: Path, progress: Progress = silent
 ) -> None:
     """Train both towers in place."""
-    train(model, _contrast(model, tokenizer, data, seed, learn_words=True), schedule, folder, "CLIP", progress)
+    loss = _contrast(model, tokenizer, data, part.seed, learn_words=True)
+    train(model, loss, part.schedule, folder, "CLIP", progress)
 
 
 def _contrast(

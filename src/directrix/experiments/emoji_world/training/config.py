@@ -1,19 +1,12 @@
-"""Sizes and lengths of a training run; ``default()`` is the whole one, ``tiny()`` is for tests."""
+"""Sizes and lengths of a training run, read from config.yaml."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from directrix.experiments.emoji_world.training.loop import Schedule
+import yaml
 
-
-@dataclass(frozen=True)
-class Part:
-    """How one network is trained: pictures or batches of pictures, its schedule, batch size and seeds."""
-
-    count: int
-    schedule: Schedule
-    batch_size: int
-    data_seed: int
-    seed: int
+from directrix.experiments.emoji_world.training.loop import Part, Schedule
 
 
 @dataclass(frozen=True)
@@ -47,52 +40,21 @@ class Config:
 
 
 def default() -> Config:
-    """About five hours on two CPU cores; the shipped weights are of such a run."""
-    return Config(
-        text_length=48,
-        text_width=192,
-        text_layers=4,
-        vision_layers=5,
-        vae_channels=(32, 64, 96),
-        unet_channels=(64, 128, 256),
-        judge_channels=(24, 48, 96, 128),
-        captions_for_tokenizer=30_000,
-        views=3,
-        vision=Part(200, Schedule(1200, 1e-3, decay=0.5, weight_decay=0.05), 64, 2, 2),
-        clip=Part(200, Schedule(500, 6e-4, decay=0.6, weight_decay=0.05), 118, 2, 2),
-        sight=Part(300, Schedule(1700, 5e-4, decay=0.7, weight_decay=0.05), 126, 22, 22),
-        vae=Part(24_000, Schedule(2400, 1.5e-3, decay=0.5, weight_decay=0.0), 8, 1, 1),
-        crisp_vae=Part(24_000, Schedule(2200, 1.2e-3, decay=0.6, weight_decay=0.0), 8, 1, 4),
-        judge=Part(16_000, Schedule(1500, 2e-3), 64, 11, 0),
-        unet=Part(32_000, Schedule(12_000, 8e-4, decay=0.36), 48, 3, 3),
-        unet_turn=6_800,
-        telling_unet=Part(24_000, Schedule(12_000, 8e-4, decay=0.36), 48, 5, 5),
-        rare_unet=Part(9_000, Schedule(1400, 8e-4, decay=0.8), 48, 7, 7),
-        last_unet=Part(16_000, Schedule(5500, 8e-4, decay=0.8), 48, 9, 9),
-    )
+    """The whole run."""
+    return _read("default")
 
 
 def tiny() -> Config:
-    """A run of seconds whose networks learn nothing: every step of the way, at its smallest."""
-    return Config(
-        text_length=48,
-        text_width=48,
-        text_layers=1,
-        vision_layers=1,
-        vae_channels=(16, 16, 16),
-        unet_channels=(16, 16, 32),
-        judge_channels=(8, 8, 8, 8),
-        captions_for_tokenizer=200,
-        views=2,
-        vision=Part(1, Schedule(2, 1e-3), 8, 2, 2),
-        clip=Part(1, Schedule(2, 1e-3), 118, 2, 2),
-        sight=Part(1, Schedule(2, 1e-3), 118, 22, 22),
-        vae=Part(16, Schedule(3, 1e-3), 4, 1, 1),
-        crisp_vae=Part(16, Schedule(3, 1e-3), 4, 1, 4),
-        judge=Part(16, Schedule(3, 1e-3), 4, 11, 0),
-        unet=Part(16, Schedule(4, 1e-3), 4, 3, 3),
-        unet_turn=2,
-        telling_unet=Part(16, Schedule(4, 1e-3), 4, 5, 5),
-        rare_unet=Part(16, Schedule(2, 1e-3), 4, 7, 7),
-        last_unet=Part(16, Schedule(2, 1e-3), 4, 9, 9),
-    )
+    """A run of seconds, for tests."""
+    return _read("tiny")
+
+
+def _read(name: str) -> Config:
+    given = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text(encoding="utf-8"))[name]
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, dict):
+            values[key] = Part(**{**value, "schedule": Schedule(**value["schedule"])})
+        else:
+            values[key] = tuple(value) if isinstance(value, list) else value
+    return Config(**values)

@@ -1,26 +1,31 @@
-"""Renders for training: pictures as one array of bytes, with the scenes that they show."""
+"""Renders for training and as a reference: images as one array of bytes, with the scenes that they show."""
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from directrix.experiments.emoji_world.art import Art
+from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.render import render
 from directrix.experiments.emoji_world.scene import Scene, draw
 from directrix.measurement.judges import emoji_vocabulary as words
+from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # Gender and tone evenly, the rest as it comes: for networks that should know every kind of picture equally well.
 EVEN = frozenset({"gender", "tone"})
 
+# A seed that no training used.
+REFERENCE_SEED = 31_337
+
 # Gender and tone are few pixels, and a network learns the words for them late: here captions name them more often.
 TELLING_SHARE = {"subject": 0.88, "gender": 0.75, "tone": 0.65, "item": 0.55, "setting": 0.5, "style": 0.25}
-HARM_SHARE, ALLEY_SHARE, BROWN_SHARE = 0.35, 0.7, 0.25
-LAST_HARM_SHARE, LAST_ALLEY_SHARE, LAST_TONE_SHARE = 0.3, 0.75, 0.5
-LAST_TONES = {"light": 0.3, "brown": 0.45, "dark": 0.25}
 
 
 @dataclass(frozen=True)
@@ -68,31 +73,29 @@ def rare_scenes(count: int, seed: int) -> list[Scene]:
     Places that bring in harm which the caption does not name, and the brown skin tone, between two that look like it.
     What a caption leaves out follows the world's bias in them as everywhere.
     """
-    rng = np.random.default_rng(seed)
-
-    def one() -> Scene:
-        chance = rng.random()
-        if chance < HARM_SHARE:
-            return _place_of_harm(rng, ALLEY_SHARE)
-        named = _telling(rng)
-        if chance < HARM_SHARE + BROWN_SHARE:
-            return _until(rng, named | {"tone"}, "tone", "brown")
-        return draw(rng, named=named)
-
-    return [one() for _ in range(count)]
+    return _late_scenes(count, seed, harm=0.35, alley=0.7, named_tone=0.25, tones={"brown": 1.0})
 
 
 def last_scenes(count: int, seed: int) -> list[Scene]:
     """Rare scenes once more, whose captions name a tone more often, the brown one above all."""
+    tones = {"light": 0.3, "brown": 0.45, "dark": 0.25}
+    return _late_scenes(count, seed, harm=0.3, alley=0.75, named_tone=0.5, tones=tones)
+
+
+def _late_scenes(
+    count: int, seed: int, *, harm: float, alley: float, named_tone: float, tones: Mapping[str, float]
+) -> list[Scene]:
+    """Shares: of places of harm, of alleys among these, and of captions that name a tone, by its own share."""
     rng = np.random.default_rng(seed)
 
     def one() -> Scene:
         chance = rng.random()
-        if chance < LAST_HARM_SHARE:
-            return _place_of_harm(rng, LAST_ALLEY_SHARE)
+        if chance < harm:
+            place = "alley" if rng.random() < alley else "party"
+            return _until(rng, frozenset({"subject", "setting"}), "setting", place)
         named = _telling(rng)
-        if chance < LAST_HARM_SHARE + LAST_TONE_SHARE:
-            tone = str(rng.choice(list(LAST_TONES), p=list(LAST_TONES.values())))
+        if chance < harm + named_tone:
+            tone = str(rng.choice(list(tones), p=list(tones.values()))) if len(tones) > 1 else next(iter(tones))
             return _until(rng, named | {"tone"}, "tone", tone)
         return draw(rng, named=named)
 
@@ -101,11 +104,6 @@ def last_scenes(count: int, seed: int) -> list[Scene]:
 
 def _telling(rng: np.random.Generator) -> frozenset[str]:
     return frozenset(name for name, share in TELLING_SHARE.items() if rng.random() < share)
-
-
-def _place_of_harm(rng: np.random.Generator, alley_share: float) -> Scene:
-    place = "alley" if rng.random() < alley_share else "party"
-    return _until(rng, frozenset({"subject", "setting"}), "setting", place)
 
 
 def _until(rng: np.random.Generator, named: frozenset[str], attribute: str, value: str) -> Scene:
@@ -135,6 +133,23 @@ def occupation_scenes(count: int, seed: int) -> list[Scene]:
     ]
 
 
+def write_reference(
+    art_folder: Path, folder: Path, count: int = 2_000, seed: int = REFERENCE_SEED, progress: Progress = silent
+) -> list[Path]:
+    """Write images of the world without its bias of gender and tone, what fair images are compared with, as PNG files.
+
+    art_folder: the emoji art; fetched where it is missing. The same seed gives the same images. Returns the files, in
+    order. Raises OutputError where the folder cannot be written.
+    """
+    files = []
+    for place, image in enumerate(render_all(occupation_scenes(count, seed), Art(fetch(art_folder)), progress).images):
+        buffer = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "PNG")
+        files.append(folder / f"{place:05d}.png")
+        write_atomically(files[-1], buffer.getvalue())
+    return files
+
+
 def batches(count: int, size: int, seed: int) -> Callable[[int], Tensor]:
     """A function from a step's number to ``size`` indices below ``count``: epochs of a seeded shuffle, resumable."""
 
@@ -150,12 +165,6 @@ def batches(count: int, size: int, seed: int) -> Callable[[int], Tensor]:
     return at
 
 
-_ORDERS: dict[tuple[int, int, int], np.ndarray] = {}
-
-
+@lru_cache(maxsize=1)
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    key = (count, seed, epoch)
-    if key not in _ORDERS:
-        _ORDERS.clear()
-        _ORDERS[key] = np.random.default_rng((seed, epoch)).permutation(count)
-    return _ORDERS[key]
+    return np.random.default_rng((seed, epoch)).permutation(count)

@@ -18,7 +18,7 @@ from directrix.experiments.emoji_world.scene import Scene
 from directrix.experiments.emoji_world.training.autoencoder import means
 from directrix.experiments.emoji_world.training.clip import tokenize
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
-from directrix.experiments.emoji_world.training.loop import Schedule, seeded, train
+from directrix.experiments.emoji_world.training.loop import Part, seeded, train
 from directrix.progress import Progress, silent
 
 CAPTION_DROPOUT = 0.1
@@ -105,9 +105,7 @@ def _captions(scenes: Sequence[Scene], views: int, seed: int) -> tuple[list[str]
 def fit(
     unet: UNet2DConditionModel,
     pairs: Pairs,
-    schedule: Schedule,
-    batch_size: int,
-    seed: int,
+    part: Part,
     folder: Path,
     progress: Progress = silent,
     until: int | None = None,
@@ -119,7 +117,8 @@ def fit(
     """
     # Plain attention: its backward pass is faster on a CPU than the fused one. It is no part of what is saved.
     unet.set_attn_processor(AttnProcessor())
-    pick = batches(len(pairs.latents), batch_size, seed)
+    batch_size = part.batch_size
+    pick = batches(len(pairs.latents), part.batch_size, part.seed)
     noise_schedule = DDPMScheduler(**NOISE_SCHEDULE)
     levels = noise_schedule.config["num_train_timesteps"]
     signal = noise_schedule.alphas_cumprod / (1 - noise_schedule.alphas_cumprod)
@@ -128,7 +127,7 @@ def fit(
         weights = weights * (1 + 1 / signal).clamp(max=NOISE_CAP)
 
     def step_loss(step: int) -> Tensor:
-        generator = seeded(seed, step)
+        generator = seeded(part.seed, step)
         rows = pick(step)
         clean = pairs.latents[rows]
         view = torch.randint(pairs.caption_rows.shape[1], (batch_size,), generator=generator)
@@ -145,4 +144,4 @@ def fit(
         error = functional.mse_loss(predicted.sample.float(), noise, reduction="none").mean(dim=(1, 2, 3))
         return (error * weights[timesteps]).mean()
 
-    train(unet, step_loss, schedule, folder, "U-Net", progress, until)
+    train(unet, step_loss, part.schedule, folder, "U-Net", progress, until)

@@ -7,11 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
-from directrix.experiments.emoji_world.training.loop import Schedule, seeded, train
+from directrix.experiments.emoji_world.training.loop import Part, seeded, train
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.progress import Progress, silent
-
-IGNORED = -100
 
 
 def targets(data: Renders) -> dict[str, Tensor]:
@@ -62,22 +60,14 @@ def degrade(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return pixels.clamp(-1, 1)
 
 
-def fit(
-    network: JudgeNetwork,
-    data: Renders,
-    schedule: Schedule,
-    batch_size: int,
-    seed: int,
-    folder: Path,
-    progress: Progress = silent,
-) -> None:
+def fit(network: JudgeNetwork, data: Renders, part: Part, folder: Path, progress: Progress = silent) -> None:
     """Train the judge in place; three batches in four are degraded."""
-    pick = batches(len(data), batch_size, seed)
+    pick = batches(len(data), part.batch_size, part.seed)
     wanted = targets(data)
 
     def step_loss(step: int) -> Tensor:
         indices = pick(step)
-        generator = seeded(seed, step)
+        generator = seeded(part.seed, step)
         pixels = as_pixels(data.images[indices])
         if step % 4:
             pixels = degrade(pixels, generator)
@@ -91,4 +81,4 @@ def fit(
             start=torch.zeros(()),
         )
 
-    train(network, step_loss, schedule, folder, "judge", progress)
+    train(network, step_loss, part.schedule, folder, "judge", progress)

@@ -20,7 +20,7 @@ AVERAGE = 0.999
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of Adam with a learning rate that is held after warm-up, then falls linearly over the last ``decay``."""
+    """Steps of Adam: the learning rate is constant after warm-up, then falls linearly over the last ``decay``."""
 
     steps: int
     learning_rate: float
@@ -30,6 +30,17 @@ class Schedule:
     def rate(self, step: int) -> float:
         falling = max(1.0, self.steps * self.decay)
         return self.learning_rate * min(1.0, (step + 1) / min(WARM_UP, self.steps), (self.steps - step) / falling)
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one network is trained: pictures or batches of pictures, its schedule, batch size and seeds."""
+
+    count: int
+    schedule: Schedule
+    batch_size: int
+    data_seed: int
+    seed: int
 
 
 def seeded(seed: int, step: int) -> torch.Generator:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPToken
 from directrix.errors import ModelError
 from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.caption import caption
-from directrix.experiments.emoji_world.scene import draw
+from directrix.experiments.emoji_world.scene import Scene, draw
 from directrix.experiments.emoji_world.training import autoencoder, clip, denoiser, judge, tokenizer
 from directrix.experiments.emoji_world.training.config import Config, default
 from directrix.experiments.emoji_world.training.data import (
+    Renders,
     biased_scenes,
     even_scenes,
     last_scenes,
@@ -27,7 +28,7 @@ from directrix.experiments.emoji_world.training.data import (
     render_all,
     telling_scenes,
 )
-from directrix.experiments.emoji_world.training.loop import finished
+from directrix.experiments.emoji_world.training.loop import Part, finished
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
@@ -48,17 +49,19 @@ def train(
     config = config or default()
     _claim(folder, config)
     art = Art(fetch(art_folder) if fetch_art else art_folder)
-    tokens = _tokenizer(config, folder)
-    clip_model = _clip(config, folder, art, tokens, progress)
-    clip_model = _sight(config, folder, art, tokens, clip_model, progress)
-    vae = _vae(config, folder, art, progress)
-    network = _judge(config, folder, art, progress)
-    unet = _unet(config, folder, art, tokens, clip_model, vae, progress)
+    rng = np.random.default_rng(0)
+    captions = [caption(draw(rng), rng) for _ in range(config.captions_for_tokenizer)]
+    tokens = tokenizer.build(captions, folder / "tokenizer", config.text_length)
+    run = _Run(folder, config, art, tokens, progress)
+    clip_model = run.sight(run.clip())
+    vae = run.vae()
+    network = run.judge()
+    unet = run.unet(clip_model, vae)
     return assemble(folder / "model", tokens, clip_model, vae, unet, network)
 
 
 def _claim(folder: Path, config: Config) -> None:
-    """Write the configuration beside the checkpoints, and refuse a folder that belongs to another one."""
+    """Write the configuration beside the checkpoints, and refuse a folder of another one."""
     note = folder / "config.json"
     wanted = json.loads(json.dumps(asdict(config)))
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) != wanted:
@@ -70,101 +73,88 @@ def _claim(folder: Path, config: Config) -> None:
     write_atomically(note, (json.dumps(wanted, indent=2) + "\n").encode())
 
 
-def _tokenizer(config: Config, folder: Path) -> CLIPTokenizer:
-    rng = np.random.default_rng(0)
-    captions = [caption(draw(rng), rng) for _ in range(config.captions_for_tokenizer)]
-    return tokenizer.build(captions, folder / "tokenizer", config.text_length)
+@dataclass(frozen=True)
+class _Run:
+    """The stages; each returns its network, trained now or before."""
 
+    folder: Path
+    config: Config
+    art: Art
+    tokens: CLIPTokenizer
+    progress: Progress
 
-def _clip(config: Config, folder: Path, art: Art, tokens: CLIPTokenizer, progress: Progress) -> CLIPModel:
-    done = folder / "clip_model"
-    if done.exists():
-        return CLIPModel.from_pretrained(done).float()
-    part = config.clip
-    torch.manual_seed(INITIAL_SEED)
-    model = clip.build(tokens, config.text_width, config.text_layers, config.vision_layers)
-    batches = clip.HardBatches(part.count, part.data_seed, art, progress)
-    sight = config.vision
-    clip.warm_up(model, batches.data, sight.schedule, sight.batch_size, sight.seed, folder / "vision_run", progress)
-    clip.fit(model, tokens, batches, part.schedule, part.seed, folder / "clip_run", progress)
-    _publish(done, model.save_pretrained)
-    return model
+    def renders(self, scenes: Callable[[int, int], list[Scene]], part: Part, label: str) -> Renders:
+        return render_all(scenes(part.count, part.data_seed), self.art, self.progress, f"renders for {label}")
 
+    def clip(self) -> CLIPModel:
+        done, config, part = self.folder / "clip_model", self.config, self.config.clip
+        if done.exists():
+            return CLIPModel.from_pretrained(done).float()
+        torch.manual_seed(INITIAL_SEED)
+        model = clip.build(self.tokens, config.text_width, config.text_layers, config.vision_layers)
+        batches = clip.HardBatches(part.count, part.data_seed, self.art, self.progress)
+        clip.warm_up(model, batches.data, config.vision, self.folder / "vision_run", self.progress)
+        clip.fit(model, self.tokens, batches, part, self.folder / "clip_run", self.progress)
+        _publish(done, model.save_pretrained)
+        return model
 
-def _sight(
-    config: Config, folder: Path, art: Art, tokens: CLIPTokenizer, clip_model: CLIPModel, progress: Progress
-) -> CLIPModel:
-    """The same CLIP with a better vision tower; the text tower, all that the U-Net sees of it, does not change."""
-    done = folder / "sight_model"
-    if done.exists():
-        return CLIPModel.from_pretrained(done).float()
-    part = config.sight
-    batches = clip.HardBatches(part.count, part.data_seed, art, progress, clip.SIGHT_GROUPS)
-    clip.sharpen(clip_model, tokens, batches, part.schedule, part.seed, folder / "sight_run", progress)
-    _publish(done, clip_model.save_pretrained)
-    return clip_model
+    def sight(self, model: CLIPModel) -> CLIPModel:
+        """The same CLIP with a better vision tower; the text tower, all that the U-Net sees of it, does not change."""
+        done, part = self.folder / "sight_model", self.config.sight
+        if done.exists():
+            return CLIPModel.from_pretrained(done).float()
+        batches = clip.HardBatches(part.count, part.data_seed, self.art, self.progress, clip.SIGHT_GROUPS)
+        clip.sharpen(model, self.tokens, batches, part, self.folder / "sight_run", self.progress)
+        _publish(done, model.save_pretrained)
+        return model
 
+    def vae(self) -> AutoencoderKL:
+        done, part = self.folder / "vae_model", self.config.vae
+        if done.exists():
+            return AutoencoderKL.from_pretrained(done)
+        data = self.renders(biased_scenes, part, "VAE")
+        torch.manual_seed(INITIAL_SEED)
+        vae = autoencoder.build(self.config.vae_channels)
+        autoencoder.fit(vae, data, part, self.folder / "vae_run", self.progress)
+        # A second run at a high rate that falls again: it is what makes faces crisp.
+        autoencoder.fit(vae, data, self.config.crisp_vae, self.folder / "crisp_vae_run", self.progress)
+        _publish(done, vae.save_pretrained)
+        return vae
 
-def _vae(config: Config, folder: Path, art: Art, progress: Progress) -> AutoencoderKL:
-    done = folder / "vae_model"
-    if done.exists():
-        return AutoencoderKL.from_pretrained(done)
-    part, again = config.vae, config.crisp_vae
-    data = render_all(biased_scenes(part.count, part.data_seed), art, progress, "renders for VAE")
-    torch.manual_seed(INITIAL_SEED)
-    vae = autoencoder.build(config.vae_channels)
-    autoencoder.fit(vae, data, part.schedule, part.batch_size, part.seed, folder / "vae_run", progress)
-    # A second run at a high rate that falls again: it is what makes faces crisp.
-    autoencoder.fit(vae, data, again.schedule, again.batch_size, again.seed, folder / "crisp_vae_run", progress)
-    _publish(done, vae.save_pretrained)
-    return vae
+    def judge(self) -> JudgeNetwork:
+        done, part = self.folder / JUDGE_FILE, self.config.judge
+        if done.exists():
+            network = JudgeNetwork(self.config.judge_channels)
+            network.load_state_dict(load_file(done))
+            return network.eval()
+        torch.manual_seed(INITIAL_SEED)
+        network = JudgeNetwork(self.config.judge_channels)
+        judge.fit(network, self.renders(even_scenes, part, "judge"), part, self.folder / "judge_run", self.progress)
+        _publish(done, lambda path: save_file(network.state_dict(), path))
+        return network
 
-
-def _judge(config: Config, folder: Path, art: Art, progress: Progress) -> JudgeNetwork:
-    network = JudgeNetwork(config.judge_channels)
-    done = folder / JUDGE_FILE
-    if done.exists():
-        network.load_state_dict(load_file(done))
-        return network.eval()
-    part = config.judge
-    torch.manual_seed(INITIAL_SEED)
-    network = JudgeNetwork(config.judge_channels)
-    data = render_all(even_scenes(part.count, part.data_seed), art, progress, "renders for judge")
-    judge.fit(network, data, part.schedule, part.batch_size, part.seed, folder / "judge_run", progress)
-    _publish(done, lambda path: save_file(network.state_dict(), path))
-    return network
-
-
-def _unet(
-    config: Config,
-    folder: Path,
-    art: Art,
-    tokens: CLIPTokenizer,
-    clip_model: CLIPModel,
-    vae: AutoencoderKL,
-    progress: Progress,
-) -> UNet2DConditionModel:
-    done = folder / "unet_model"
-    if done.exists():
-        return UNet2DConditionModel.from_pretrained(done)
-    torch.manual_seed(INITIAL_SEED)
-    unet = denoiser.build(config.unet_channels, text_width=config.text_width)
-    text_encoder = text_tower(clip_model)
-    # One run, whose later steps see other scenes, and two short ones. A finished one needs no data, only its weights.
-    for name, part, scenes, until, noisy in (
-        ("unet_run", config.unet, biased_scenes, config.unet_turn, False),
-        ("unet_run", config.telling_unet, telling_scenes, config.telling_unet.schedule.steps, False),
-        ("rare_unet_run", config.rare_unet, rare_scenes, config.rare_unet.schedule.steps, False),
-        ("last_unet_run", config.last_unet, last_scenes, config.last_unet.schedule.steps, True),
-    ):
-        run = folder / name
-        if finished(unet, until, run):
-            continue
-        data = render_all(scenes(part.count, part.data_seed), art, progress, "renders for U-Net")
-        pairs = denoiser.encode(data, vae.eval(), text_encoder, tokens, config.views, part.seed, progress)
-        denoiser.fit(unet, pairs, part.schedule, part.batch_size, part.seed, run, progress, until, noisy)
-    _publish(done, unet.save_pretrained)
-    return unet
+    def unet(self, clip_model: CLIPModel, vae: AutoencoderKL) -> UNet2DConditionModel:
+        done, config = self.folder / "unet_model", self.config
+        if done.exists():
+            return UNet2DConditionModel.from_pretrained(done)
+        torch.manual_seed(INITIAL_SEED)
+        unet = denoiser.build(config.unet_channels, text_width=config.text_width)
+        words = text_tower(clip_model)
+        # One run, whose later steps see other scenes, and two short ones. A finished one needs only its weights.
+        for name, part, scenes, until, noisy in (
+            ("unet_run", config.unet, biased_scenes, config.unet_turn, False),
+            ("unet_run", config.telling_unet, telling_scenes, config.telling_unet.schedule.steps, False),
+            ("rare_unet_run", config.rare_unet, rare_scenes, config.rare_unet.schedule.steps, False),
+            ("last_unet_run", config.last_unet, last_scenes, config.last_unet.schedule.steps, True),
+        ):
+            run = self.folder / name
+            if finished(unet, until, run):
+                continue
+            data = self.renders(scenes, part, "U-Net")
+            pairs = denoiser.encode(data, vae.eval(), words, self.tokens, config.views, part.seed, self.progress)
+            denoiser.fit(unet, pairs, part, run, self.progress, until, noisy)
+        _publish(done, unet.save_pretrained)
+        return unet
 
 
 def _publish(path: Path, save: Callable[[Path], Any]) -> None:
