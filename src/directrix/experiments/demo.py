@@ -13,7 +13,7 @@ import directrix
 from directrix.checks import whole_number
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
 from directrix.directions.target_label import TargetLabel
-from directrix.discovery.settings import grouped
+from directrix.discovery.settings import Sampling
 from directrix.errors import DirectrixError
 from directrix.experiments.cache import store, stored
 from directrix.generation import manifest
@@ -23,7 +23,6 @@ from directrix.measurement.evaluation import SUMMARY
 from directrix.measurement.reports.direction_card_image import sheet
 from directrix.measurement.reports.leakage import CATEGORIES
 from directrix.models.files import write_atomically
-from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:
@@ -71,28 +70,29 @@ def demo(
     manifest.writable(folder)
     pipeline = directrix.load() if pipeline is None else pipeline
     judge = judge or judges.load("emoji")
-    sampling = {"batch_size": batch_size, "num_inference_steps": num_inference_steps}
-    settings = {**sampling, "seed": seed, "images": images_per_concept}
+    drawing = {"batch_size": batch_size, "num_inference_steps": num_inference_steps}
+    sampling = Sampling(images_per_concept, **drawing)
+    asked = {"method": METHOD, **drawing, "images": images_per_concept, "seed": seed, "calibrated": calibrated}
 
     directions: list[Direction] = []
     for attribute, group in ATTRIBUTES.items():
-        found = _cached(folder, pipeline, group, settings, calibrated)
+        found = _cached(folder, pipeline, group, asked)
         if not found:
             bars = labelled(progress, f"{group.name}: ")
-            found = directrix.discover_attribute(pipeline, group, METHOD, **grouped(settings), progress=bars)
+            found = directrix.discover_attribute(pipeline, group, METHOD, seed=seed, sampling=sampling, progress=bars)
             if calibrated:
                 labels = [TargetLabel(attribute, label) for label in CATEGORIES[attribute]]
                 found = [
                     directrix.calibrate(pipeline, each, judge, target_label=label, sweep=(), progress=progress)
                     for each, label in zip(found, labels, strict=True)
                 ]
-            found = [store(each, _file(folder, each.name), _asked(settings, calibrated)) for each in found]
+            found = [store(each, _file(folder, each.name), asked) for each in found]
         directions += found
 
     fair = directrix.Fair({group.name: "uniform" for group in ATTRIBUTES.values()}, directions)
     methods = {"unsteered": (), "steered": fair}
     summary = directrix.evaluate(
-        pipeline, benchmark, methods, [judge], images_per_prompt, seed, folder, **sampling, progress=progress
+        pipeline, benchmark, methods, [judge], images_per_prompt, seed, folder, **drawing, progress=progress
     )
     recipe = {"method": METHOD, "images": directions[0].recipe["images"], "calibrated": calibrated}
     summary["demo"] = {"directions": [each.name for each in directions], "discovery": recipe}
@@ -130,20 +130,12 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def _asked(settings: Mapping[str, Any], calibrated: bool) -> dict[str, Any]:
-    return {"method": METHOD, **settings, "calibrated": calibrated}
-
-
-def _cached(
-    folder: Path, pipeline: Any, group: AttributeSet, settings: Mapping[str, Any], calibrated: bool
-) -> list[Direction]:
+def _cached(folder: Path, pipeline: Any, group: AttributeSet, asked: Mapping[str, Any]) -> list[Direction]:
     """The directions that an earlier run of the same model and settings left; none where one is missing."""
     files = [_file(folder, concept.name) for concept in group.concepts]
-    if not all(file.exists() for file in files):
-        return []
-    found = [stored(file) for file in files]
-    model = SteerableModel.of(pipeline).identity
-    same = all(asked == _asked(settings, calibrated) and each.model == model for each, asked in found)
+    found = [stored(file) for file in files if file.exists()]
+    model = directrix.SteerableModel.of(pipeline).identity
+    same = len(found) == len(files) and all(said == asked and each.model == model for each, said in found)
     return [each for each, _ in found] if same else []
 
 
