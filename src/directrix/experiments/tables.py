@@ -18,10 +18,20 @@ from typing import Any
 
 from directrix.deprecation import upgraded
 from directrix.errors import DirectrixError, OutputError, suggestion
-from directrix.experiments.cost.memory_tables import full_size_table, plan_table
 from directrix.measurement.metrics import Interval
 from directrix.models.files import write_atomically
 
+CARDS_GB = (8, 12, 24)
+# What a card's driver, its context and split-up free memory leave of it.
+USABLE = 0.9
+LARGEST_BATCH = 64
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_STEPS = {
+    "plain_step": "plain forward",
+    "steered_step": "steered step",
+    "discovery_step": "discovery step",
+    "checkpointed_step": "discovery step, gradient checkpointing",
+}
 _BLOCK = re.compile(
     r"(?P<begin><!-- table (?P<name>[\w-]+):.*?-->\n)(?P<body>.*?)(?P<end><!-- end of table -->)", re.DOTALL
 )
@@ -68,13 +78,12 @@ def _body(match: re.Match[str], results: Path) -> str:
         ) from error
 
 
-def _lines(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    """A table of Markdown."""
-    return [
-        f"| {' | '.join(heads)} |",
-        "|---" * len(heads) + "|",
-        *(f"| {' | '.join(map(str, row))} |" for row in rows),
-    ]
+def _lines(heads: Sequence[str], rows: Iterable[Sequence[Any]], blank: str = "|  |") -> list[str]:
+    """A table of Markdown. blank: how an empty cell is written."""
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    # Twice: two empty cells beside each other share a bar.
+    body = [line.replace("|  |", blank).replace("|  |", blank) for line in body]
+    return [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *body]
 
 
 def demo_table(summary: Mapping[str, Any]) -> list[str]:
@@ -153,7 +162,7 @@ def directions_table(figures: Mapping[str, Any]) -> list[str]:
             )
     heads = ("direction, strength 1.0", "is", "effect over 20 occupations", "least of them")
     more = ("largest change of another attribute", "non-people retained", "rises with strength")
-    return [re.sub(r" {2,}", " ", line) for line in _lines((*heads, "subject accuracy (unsteered)", *more), rows)]
+    return _lines((*heads, "subject accuracy (unsteered)", *more), rows, "| |")
 
 
 def wording_table(figures: Mapping[str, Any]) -> list[str]:
@@ -196,6 +205,38 @@ def _exact(figure: Mapping[str, Any] | None) -> str:
         return ""
     name = f" ({figure['name']})" if "name" in figure else ""
     return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**figure) + name
+
+
+def full_size_table(figures: Mapping[str, Any]) -> list[str]:
+    """Return a row for each step of each configuration of `directrix bench model --json`."""
+    rows = []
+    for name, row in figures["configs"].items():
+        where = row["device"] if row["device"] != "cpu" else f"{row['threads']} thread{'s' * (row['threads'] != 1)}"
+        for key, step in _STEPS.items():
+            one, ratio = row[key], row["ratio"].get(key)
+            times = "{value:.3f} [{low:.3f}, {high:.3f}]".format(**ratio["seconds"]) if ratio else ""
+            # A GPU's are hundredths.
+            seconds = f"{one['seconds']:.2f}" if one["seconds"] >= 1 else f"{one['seconds']:.4f}"
+            memory = (f"{one['memory_mb']:,.0f}", f"{ratio['memory']:.3f}" if ratio else "")
+            title = f"{name}, {row['dtype']}, {where}"
+            rows.append((title, step, seconds, times, *memory, f"{one['activations_mb']:,.0f}"))
+    heads = ("configuration", "step", "seconds", "times a plain forward", "MB at the peak")
+    return _lines((*heads, "times a plain forward's", "beyond the weights, MB"), rows, "| |")
+
+
+def plan_table(figures: Mapping[str, Any]) -> list[str]:
+    """Return the largest batch of a discovery step that fits on each card, in half precision."""
+    rows = []
+    for name, row in figures["configs"].items():
+        half = 2 / _BYTES[row["dtype"]]
+        weights = row["weights_mb"] * half
+        for key, note in (("discovery_step", ""), ("checkpointed_step", ", checkpointed")):
+            each = row[key]["activations_mb"] * half
+            fitting = [int((card * 1024 * USABLE - weights) / each) for card in CARDS_GB]
+            batches = [f"{LARGEST_BATCH} and more" if fit >= LARGEST_BATCH else max(fit, 0) or "no" for fit in fitting]
+            rows.append((f"{name}{note}", f"{weights:,.0f}", f"{each:,.0f}", *batches))
+    heads = ("configuration, half precision", "weights, MB", "each picture of the batch, MB")
+    return _lines((*heads, *(f"batch on {card} GB" for card in CARDS_GB)), rows)
 
 
 TABLES: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {

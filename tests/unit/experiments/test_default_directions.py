@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from directrix.discovery.settings import Sampling
 from directrix.errors import NoEffectError
 from directrix.experiments.methods import default_directions as report
 from directrix.experiments.tables import directions_table
@@ -61,7 +62,7 @@ def found(pipeline, tmp_path, monkeypatch):
 
     monkeypatch.setattr("directrix.measurement.calibration.dose_response.generate", drawn)
     monkeypatch.setattr(report, "calibrate", calibrate)
-    settings = {"images": 1, "num_inference_steps": 2, "guidance_scale": 2.0}
+    settings = {"sampling": Sampling(images=1, num_inference_steps=2, guidance_scale=2.0)}
     original = report.discover_attribute
     monkeypatch.setattr(report, "discover_attribute", lambda *a, **k: original(*a, **{**k, **settings}))
     found = report.directions(pipeline, Reader(), tmp_path, images_per_prompt=4)

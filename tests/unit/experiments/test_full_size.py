@@ -17,7 +17,7 @@ from directrix.experiments import tables
 from directrix.experiments.cost import architectures as report
 from directrix.experiments.cost import full_size
 from directrix.experiments.cost.measure import peak_bytes
-from directrix.experiments.cost.memory_tables import full_size_table, plan_table
+from directrix.experiments.tables import full_size_table, plan_table
 
 # As the models' own pages and papers give them.
 MILLIONS = {"sd14": 860, "sd21": 866, "sdxl": 2567, "pixart": 611, "sd3": 2028, "flux": 11901}

@@ -123,9 +123,9 @@ def test_winobias_on_the_command_line_and_again(model, clip, tmp_path, capsys, d
     assert set(result["columns"]) == {"Gender", "Gender+", "Race", "Race+"}
     steered = rows(result)["ours, each attribute balanced alone"]
     summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    assert list(summary["methods"]) == ["none", "gender", "race", "gender replaced", "race replaced"]
-    beyond = rows(result)["ours, what prompts say taken out"]
-    better = summary["methods"]["race replaced"]["deviation_ratio_race"]
+    assert list(summary["methods"]) == ["none", "gender", "race", "gender projected", "race projected"]
+    beyond = rows(result)["ours, project-and-set"]
+    better = summary["methods"]["race projected"]["deviation_ratio_race"]
     assert beyond["figures"]["Race+"] == better["by_kind"]["successful"]["mean"]
     ratio = summary["methods"]["race"]["deviation_ratio_race"]
     assert steered["figures"]["Race+"] == ratio["by_kind"]["successful"]["mean"]

@@ -30,28 +30,8 @@ from directrix.progress import Progress, silent
 # Seeds that no training used.
 HELD_OUT_SEED, PROMPT_SEED, IMAGE_SEED = 987_654, 555, 4_242
 INNOCENT = {"alley": "weapon", "party": "alcohol", "break": "smoking"}
-SAMPLES = tuple(
-    f"a photo of {text}"
-    for text in (
-        *(with_article(occupation) for occupation in words.OCCUPATIONS),
-        "a dark-skinned female judge",
-        "a light-skinned male singer",
-        "a brown-skinned female pilot at night",
-        "a dark-skinned woman at the beach",
-        "a male health worker in the snow",
-        "a female mechanic with a balloon",
-        "a cook in the forest, 3D style",
-        "a student with a guitar, flat style",
-        "a guard in a dark alley",
-        "a teacher at a party",
-        "a farmer on a break",
-        "a superhero with a gift",
-        "a dog with a flower",
-        "a robot with a book at night",
-        "a fox in the snow, cartoon style",
-        "a penguin with an apple",
-    )
-)
+_OTHERS = Path(__file__).with_name("samples.txt").read_text(encoding="utf-8").splitlines()
+SAMPLES = tuple(f"a photo of {text}" for text in (*map(with_article, words.OCCUPATIONS), *_OTHERS))
 FRAMES = ("", "a photo of ", "a picture of ")
 
 

@@ -28,12 +28,12 @@ def differences(
         summary: as `evaluate` returns it.
         directions: those that were used, by name.
     """
-    told = summary["provenance"]
-    found = [*_of_model(paper, told), *_of_directions(paper, directions)]
+    made = summary["provenance"]
+    found = [*_of_model(paper, made), *_of_directions(paper, directions)]
     if summary["prompts"] != experiment.prompts:
         found.append(f"{summary['prompts']:,} prompts; the paper: {experiment.prompts:,}")
-    found += _of_judges(experiment, told["judges"])
-    reference = told["reference"] or {}
+    found += _of_judges(experiment, made["judges"])
+    reference = made["reference"] or {}
     if experiment.real_pictures and reference.get("source", "").startswith("the unsteered model"):
         found.append(
             "FID is measured against the unsteered model with other seeds; the paper: real pictures (--reference)"
@@ -41,10 +41,10 @@ def differences(
     return [*found, *experiment.differs]
 
 
-def _of_model(paper: Paper, told: Mapping[str, Any]) -> Iterable[str]:
-    drawing = told["drawing"]
-    if _last(told["model"]["name"]) != _last(paper.model):
-        yield f"the model is {told['model']['name']}; the paper: {paper.model}"
+def _of_model(paper: Paper, made: Mapping[str, Any]) -> Iterable[str]:
+    drawing = made["drawing"]
+    if _last(made["model"]["name"]) != _last(paper.model):
+        yield f"the model is {made['model']['name']}; the paper: {paper.model}"
     for key, value in (("scheduler", paper.scheduler), ("dtype", paper.dtype)):
         if drawing[key] != value:
             yield f"{key} {drawing[key]}; the paper: {value}"

@@ -1,4 +1,4 @@
-"""The directions of an experiment: kept from an earlier run, discovered now, or the user's own.
+"""The directions of an experiment: cached from an earlier run, discovered now, or the user's own.
 
 RUN/directions/<name>.safetensors   finished directions; each says in its recipe what it was asked for
 RUN/discover/<name>/                the checkpoint of the one that is being discovered
@@ -18,8 +18,8 @@ from directrix.directions.direction import Direction
 from directrix.discovery import Optimizer, Sampling, discover
 from directrix.discovery.registry import METHODS
 from directrix.errors import MismatchError
-from directrix.interventions.compatibility import check_model
-from directrix.models import SteerableModel, denoiser, identity
+from directrix.experiments.cache import store, stored
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 FOLDER = "directions"
 CHECKPOINTS = "discover"
-# Where a direction's recipe keeps what it was asked for.
-ASKED = "asked"
 
 
 @dataclass(frozen=True)
@@ -44,29 +42,21 @@ class Discovery:
     guidance_scale: float
     seed: int
 
-    def asked(self, pipeline: Any, concept: Concept) -> dict[str, Any]:
+    def asked(self, model: SteerableModel, concept: Concept) -> dict[str, Any]:
         """All that decides a direction, as JSON values, with the method's own settings filled in.
 
         Raises:
             DirectrixError: there is no such method.
         """
         defaults = METHODS.get(self.method).defaults
-        settings = asdict(self)
-        for key in ("images", "steps"):
-            settings[key] = getattr(defaults, key) if settings[key] is None else settings[key]
-        settings["batch_size"] = defaults.batch_size
-        network = denoiser(pipeline)
-        return json.loads(
-            json.dumps(
-                {
-                    "concept": asdict(concept),
-                    **settings,
-                    "model": identity(pipeline).fingerprint,
-                    "scheduler": type(pipeline.scheduler).__name__,
-                    "dtype": str(next(network.parameters()).dtype).removeprefix("torch."),
-                }
-            )
-        )
+        own = {key: getattr(defaults, key) for key in ("images", "steps") if getattr(self, key) is None}
+        asked = {
+            **{"concept": asdict(concept), **asdict(self), **own, "batch_size": defaults.batch_size},
+            "model": model.identity.fingerprint,
+            "scheduler": type(model.scheduler).__name__,
+            "dtype": str(next(model.denoiser.parameters()).dtype).removeprefix("torch."),
+        }
+        return json.loads(json.dumps(asked))
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -86,69 +76,53 @@ def given(names: Sequence[str], folder: Path) -> dict[str, Direction]:
 
 
 def obtained(
-    pipeline: Any, concepts: Sequence[Concept], discovery: Discovery, folder: Path, progress: Progress
+    model: SteerableModel, concepts: Sequence[Concept], discovery: Discovery, folder: Path, progress: Progress
 ) -> dict[str, Direction]:
-    """The directions of the concepts, by name: those that the folder holds are kept, the others discovered.
+    """The directions of the concepts, by name: those that the folder holds are loaded, the others discovered.
 
     Raises:
         MismatchError: the folder holds one of other settings, or of another model.
-        DirectrixError: whatever `discover` and `storage` raise.
+        DirectrixError: whatever `discover` and `Direction.load` raise.
     """
-    asked = {concept.name: discovery.asked(pipeline, concept) for concept in concepts}
-    retained = {
-        name: _cached(path, asked[name]) for name in asked if (path := path_of(folder, name)).exists()
-    }  # all of them before the first discovery: what is refused should be refused at once
-    return {
-        concept.name: retained.get(concept.name)
-        or _discovered(pipeline, concept, discovery, asked[concept.name], folder, progress)
-        for concept in concepts
-    }
-
-
-def fitting(pipeline: Any, directions: Mapping[str, Direction]) -> None:
-    """Raises MismatchError where a direction belongs to another model than the pipeline's."""
-    check_model(SteerableModel.of(pipeline), directions.values())
+    asked = {concept.name: discovery.asked(model, concept) for concept in concepts}
+    # All of them before the first discovery: what is refused should be refused at once.
+    found = {name: _cached(path, asked[name]) for name in asked if (path := path_of(folder, name)).exists()}
+    for concept in concepts:
+        if concept.name in found:
+            continue
+        checkpoint = folder / CHECKPOINTS / _slug(concept.name)
+        direction = discover(
+            model,
+            concept,
+            discovery.method,
+            sampling=Sampling(
+                discovery.images,
+                guidance_scale=discovery.guidance_scale,
+                num_inference_steps=discovery.num_inference_steps,
+            ),
+            optimizer=Optimizer(discovery.steps, learning_rate=discovery.learning_rate),
+            seed=discovery.seed,
+            checkpoint=checkpoint,
+            progress=labelled(progress, f"{concept.name}: "),
+        )
+        found[concept.name] = store(direction, path_of(folder, concept.name), asked[concept.name])
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    return {concept.name: found[concept.name] for concept in concepts}
 
 
 def _cached(path: Path, asked: Mapping[str, Any]) -> Direction:
-    direction = Direction.load(path)
-    before = direction.recipe.get(ASKED)
-    if before != asked:
-        raise MismatchError(
-            f"'{path}' was found with other settings ({_differences(before, asked)}).",
-            "the settings that the run was started with.",
-            "those settings, another folder for this run, or `--directions` to use it as it is.",
-        )
-    return direction
-
-
-def _discovered(
-    pipeline: Any, concept: Concept, discovery: Discovery, asked: Mapping[str, Any], folder: Path, progress: Progress
-) -> Direction:
-    checkpoint = folder / CHECKPOINTS / _slug(concept.name)
-    direction = discover(
-        pipeline,
-        concept,
-        discovery.method,
-        sampling=Sampling(
-            discovery.images, guidance_scale=discovery.guidance_scale, num_inference_steps=discovery.num_inference_steps
-        ),
-        optimizer=Optimizer(discovery.steps, learning_rate=discovery.learning_rate),
-        seed=discovery.seed,
-        checkpoint=checkpoint,
-        progress=labelled(progress, f"{concept.name}: "),
+    direction, before = stored(path)
+    if before == asked:
+        return direction
+    differences = "it does not say which"
+    if isinstance(before, Mapping):
+        keys = [key for key in {**before, **asked} if before.get(key) != asked.get(key)]
+        differences = "; ".join(f"{key}: {before.get(key)} there, {asked.get(key)} here" for key in keys)
+    raise MismatchError(
+        f"'{path}' was found with other settings ({differences}).",
+        "the settings that the run was started with.",
+        "those settings, another folder for this run, or `--directions` to use it as it is.",
     )
-    direction = direction.with_(recipe={**direction.recipe, ASKED: dict(asked)})
-    direction.save(path_of(folder, concept.name))
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    return direction
-
-
-def _differences(before: Any, asked: Mapping[str, Any]) -> str:
-    if not isinstance(before, Mapping):
-        return "it does not say which"
-    keys = [key for key in {**before, **asked} if before.get(key) != asked.get(key)]
-    return "; ".join(f"{key}: {before.get(key)} there, {asked.get(key)} here" for key in keys)
 
 
 def _slug(name: str) -> str:

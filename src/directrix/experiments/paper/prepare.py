@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix.checks import whole_number
 from directrix.directions.names import find
 from directrix.discovery.registry import METHODS
 from directrix.errors import ConceptError, DirectrixError
@@ -60,7 +61,7 @@ def prepare(
 
     Args:
         experiment: "winobias", "i2p", "enhance" or "coco".
-        folder: for directions, checkpoints, pictures and results.
+        folder: for directions, checkpoints, images and results.
         data: the table of prompts of an experiment that ships none (i2p, coco); see `measurement.benchmarks.load`.
         limit: at most so many prompts, at even distances.
         images: pictures of each prompt; None for the protocol's.
@@ -87,14 +88,13 @@ def prepare(
     _refuse(reference is not None and not chosen.real_pictures, chosen, "reference pictures", "coco")
     by_q16 = any(each["judge"] == "Q16" for each in chosen.judged_by)
     _refuse(q16 is not None and not by_q16, chosen, "Q16", "i2p or enhance")
-    for name, value in (("images", images), ("batch_size", batch_size), ("limit", limit)):
-        _whole(name, value)
-    for name, value in (
-        ("num_inference_steps", num_inference_steps),
-        ("images_of_discovery", images_of_discovery),
-        ("steps_of_discovery", steps_of_discovery),
-    ):
-        _whole(name, value)
+    counts = {
+        **{"images": images, "batch_size": batch_size, "limit": limit, "num_inference_steps": num_inference_steps},
+        **{"images_of_discovery": images_of_discovery, "steps_of_discovery": steps_of_discovery},
+    }
+    for name, value in counts.items():
+        if value is not None:
+            whole_number(name, value)
     published = protocol.paper()
     paper = published.discovery
     names = list(chosen.concepts)
@@ -159,8 +159,3 @@ def _refuse(wrong: bool, experiment: Experiment, what: str, where: str) -> None:
         raise DirectrixError(
             f"The experiment '{experiment.name}' has no use for {what}.", f"{what} with {where} only.", "leave it out."
         )
-
-
-def _whole(name: str, value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise DirectrixError(f"{name} is {value!r}.", "a whole number of at least 1.", "leave it out.")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from directrix.checks import one_of
 from directrix.concept import Concept
-from directrix.errors import DirectrixError, suggestion
 
 
-@dataclass(frozen=True)
-class Column:
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Data):
     """A figure of ours: where it is in a summary.
 
     Args:
@@ -30,8 +34,7 @@ class Column:
     mean_over: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(_Data):
     """One experiment of the paper; protocol.yaml says what each value means."""
 
     name: str
@@ -43,8 +46,8 @@ class Experiment:
     ours: str
     columns: Mapping[str, Column]
     prompts: int
-    details: Mapping[str, Column]
-    beyond: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Column] = {}
+    beyond: Mapping[str, str] = {}
     ours_beyond: str = ""
     categories: Sequence[str] = ()
     judged_by: Sequence[Mapping[str, Any]] = ()
@@ -53,8 +56,7 @@ class Experiment:
     unknown: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(_Data):
     """A published row: numbers by column, and where they were read."""
 
     name: str
@@ -62,12 +64,8 @@ class Published:
     figures: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Paper:
-    """The paper's settings; ``discovery`` has the names that `discover` and a direction's recipe use.
-
-    drawing: of the pictures that are judged, with the names that `evaluate` uses.
-    """
+class Paper(_Data):
+    """The paper's settings: of discovery, named as in a direction's recipe, and of the images that are judged."""
 
     name: str
     model: str
@@ -79,19 +77,13 @@ class Paper:
 
 def experiments() -> Mapping[str, Experiment]:
     """All experiments by name."""
-    return {name: _experiment(name, given) for name, given in _read("protocol")["experiments"].items()}
+    return {name: Experiment(name=name, **given) for name, given in _read("protocol")["experiments"].items()}
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment of a name.
-
-    Raises:
-        DirectrixError: no such experiment; the error names the nearest.
-    """
+    """The experiment of a name; DirectrixError, with the nearest, where there is none."""
     known = experiments()
-    if name not in known:
-        raise DirectrixError(f"There is no experiment '{name}'.", "the name of one.", suggestion(str(name), known))
-    return known[name]
+    return known[one_of("experiment", name, known)]
 
 
 def paper() -> Paper:
@@ -107,13 +99,6 @@ def concept(name: str) -> Concept:
 def published(name: str) -> list[Published]:
     """What was published for an experiment, in the order of the table."""
     return [Published(**row) for row in _read("published")[name]]
-
-
-def _experiment(name: str, given: Mapping[str, Any]) -> Experiment:
-    columns, details = (
-        {title: Column(**each) for title, each in given.get(key, {}).items()} for key in ("columns", "details")
-    )
-    return Experiment(**{**given, "name": name, "columns": columns, "details": details})
 
 
 @cache

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from directrix.experiments.paper import protocol
 from directrix.experiments.paper.columns import figures
 from directrix.experiments.paper.deviations import differences
-from directrix.experiments.paper.directions import Discovery, fitting, obtained, path_of
+from directrix.experiments.paper.directions import Discovery, obtained, path_of
 from directrix.experiments.paper.protocol import Experiment
+from directrix.interventions.compatibility import check_model
 from directrix.measurement.evaluation import evaluate
 from directrix.models.files import write_atomically
+from directrix.models.steerable import SteerableModel
 from directrix.policies.policy import Policy
 from directrix.progress import Progress, silent
 
@@ -77,13 +79,14 @@ class Reproduction:
             InterruptedRun: Ctrl-C in a discovery.
             DirectrixError: whatever `discover` and `evaluate` raise.
         """
+        model = SteerableModel.of(pipeline)
         if self.given is None:
-            found = obtained(pipeline, self.concepts, self.discovery, self.folder, progress)
+            found = obtained(model, self.concepts, self.discovery, self.folder, progress)
         else:
             found = dict(self.given)
-            fitting(pipeline, found)
+            check_model(model, found.values())
         summary = evaluate(
-            pipeline,
+            model,
             self.benchmark,
             {NONE: (), **self._methods(found)},
             self.judges,
@@ -109,7 +112,7 @@ class Reproduction:
         return policies
 
     def _result(self, summary: Mapping[str, Any], found: Mapping[str, Direction]) -> dict[str, Any]:
-        experiment, told = self.experiment, summary["provenance"]
+        experiment, made = self.experiment, summary["provenance"]
         paper = protocol.paper()
         differs = differences(experiment, paper, summary, found)
         result = {
@@ -118,13 +121,13 @@ class Reproduction:
             "title": experiment.title,
             "paper": paper.name,
             "settings": {
-                "model": told["model"],
-                **told["drawing"],
+                "model": made["model"],
+                **made["drawing"],
                 "prompts": summary["prompts"],
                 "images_per_prompt": summary["images_per_prompt"],
-                "seed": told["seed"],
-                "judges": told["judges"],
-                "reference": told["reference"],
+                "seed": made["seed"],
+                "judges": made["judges"],
+                "reference": made["reference"],
                 "directions": [self._described(each) for each in found.values()],
             },
             "same_as_paper": not differs,
@@ -138,12 +141,10 @@ class Reproduction:
         return json.loads(json.dumps(result))
 
     def _described(self, direction: Direction) -> dict[str, Any]:
-        file = None
-        if self.given is None:
-            file = path_of(self.folder, direction.name).relative_to(self.folder).as_posix()
+        file = path_of(self.folder, direction.name).relative_to(self.folder).as_posix()
         return {
             "name": direction.name,
-            "file": file,
+            "file": file if self.given is None else None,
             "digest": direction.digest(),
             "strength": direction.strengths.default,
             "recipe": {key: direction.recipe.get(key) for key in protocol.paper().discovery},
