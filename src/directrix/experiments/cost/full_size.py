@@ -66,14 +66,14 @@ def full_size(
     with progress(2 * len(works) + repeats * (2 * PAIRS + len(works) - 2) + strengths, "Measuring") as bar:
         peaks: dict[str, int] = {}
         for step, work in works.items():
-            with work.held():
+            with work.around():
                 work.run()
                 bar.advance(1)
                 peaks[step] = peak_bytes(work.run, where)
                 bar.advance(1)
         seconds: dict[str, list[float]] = {step: [] for step in works}
         for step in _turns(repeats):
-            with works[step].held():
+            with works[step].around():
                 seconds[step].append(seconds_of(works[step].run, where))
             bar.advance(1)
         counted = _graphs(pipeline, chosen, where, dtype, strengths, bar) if strengths else {}
@@ -102,7 +102,7 @@ class _Work(NamedTuple):
     """One step's work, and what a run of many such steps holds open around them."""
 
     run: Callable[[], None]
-    held: Callable[[], AbstractContextManager[Any]] = nullcontext
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 class _Pipeline:
@@ -130,17 +130,17 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
     """The steps, in the order in which they take turns."""
     site = sites.find(pipeline)
     denoiser = FrozenDenoiser(SteerableModel.of(pipeline), site)
-    state, told = chosen.state(device), chosen.conditioning(device, dtype)
+    state, prompt = chosen.state(device), chosen.conditioning(device, dtype)
     times = torch.full((1,), TIMESTEP, device=device)
     shape = (1, *_vector_shape(pipeline, chosen, site))
     vector = torch.full(shape, 1e-3, device=device)
     direction = Direction("any", vector[0].flatten(1)[:, 0], site, models.identity(pipeline))
 
     def plain() -> None:
-        denoiser.predict(state, times, told)
+        denoiser.predict(state, times, prompt)
 
     def discovery() -> None:
-        _step(denoiser, state, times, told, vector)
+        _step(denoiser, state, times, prompt, vector)
 
     @contextmanager
     def recomputing() -> Iterator[None]:
@@ -159,9 +159,9 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
     }
 
 
-def _step(denoiser: FrozenDenoiser, state: Tensor, times: Tensor, told: Conditioning, vector: Tensor) -> None:
+def _step(denoiser: FrozenDenoiser, state: Tensor, times: Tensor, prompt: Conditioning, vector: Tensor) -> None:
     asked = vector.clone().requires_grad_()
-    loss = denoiser.steered(state, times, told, asked).square().mean()
+    loss = denoiser.steered(state, times, prompt, asked).square().mean()
     torch.autograd.grad(loss, asked)
 
 
@@ -180,8 +180,8 @@ def _graphs(
     Their number does not depend on the size of the latents, so these are small.
     """
     small = chosen.smaller()
-    state, told = small.state(device).to(dtype), small.conditioning(device, dtype)
-    arguments = {**told.arguments(), "timestep": torch.full((1,), TIMESTEP, device=device)}
+    state, prompt = small.state(device).to(dtype), small.conditioning(device, dtype)
+    arguments = {**prompt.arguments(), "timestep": torch.full((1,), TIMESTEP, device=device)}
     site = sites.find(pipeline)
     direction = Direction("any", torch.full((site.channels,), 1e-3), site, models.identity(pipeline))
     counts = [0]
@@ -197,8 +197,8 @@ def _graphs(
         for place, strength in enumerate(steps):
             if place in (1, 2):
                 counts.append(0)
-            held = steer(pipeline, {direction: strength}, guided=False) if place else nullcontext()
-            with torch.no_grad(), held:
+            steering = steer(pipeline, {direction: strength}, guided=False) if place else nullcontext()
+            with torch.no_grad(), steering:
                 network(state, **arguments, return_dict=False)
             bar.advance(1 if place else 0)
     finally:

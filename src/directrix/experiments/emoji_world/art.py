@@ -1,9 +1,11 @@
-"""The emoji art: fetched from npm packages for training only, cut to its outline, kept in a folder of PNG files.
+"""The emoji art: fetched from npm packages for training only, cut to its outline, in a folder of PNG files.
 
 Licences of the drawings: Noto Emoji, Apache-2.0 (the "cartoon" style); Twemoji, CC BY 4.0 (the "flat" style);
 Fluent Emoji, MIT (the "3d" style).
 """
 
+import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ from PIL import Image
 
 from directrix.errors import ModelError
 from directrix.measurement.judges import emoji_vocabulary as words
+from directrix.models.files import write_atomically
 
 SPRITE_SIZE = 64
 NAMES_FILE = "names.json"
@@ -49,15 +52,18 @@ def needed_codes() -> Iterator[tuple[str, str]]:
         for subject in words.SUBJECTS:
             if (style, subject) in words.HIDDEN_FACES:
                 continue
-            if subject in words.NON_PEOPLE:
-                yield style, words.subject_codes(subject, None, None)
-                continue
-            for gender in words.GENDERS:
-                for tone_codes in words.TONE_CODES.values():
-                    for tone_code in tone_codes:
-                        yield style, words.subject_codes(subject, gender, tone_code)
-        for noun in words.ITEM_OBJECTS.values():
-            yield style, noun.code
+            yield from ((style, code) for code, *_ in _codes(subject))
+        yield from ((style, noun.code) for noun in words.ITEM_OBJECTS.values())
+
+
+def _codes(subject: str) -> Iterator[tuple[str, str | None, str | None]]:
+    """The code points of a subject with every gender and tone, and which ones; None for what is no person."""
+    if subject in words.NON_PEOPLE:
+        yield words.subject_codes(subject, None, None), None, None
+        return
+    for gender in words.GENDERS:
+        for tone in itertools.chain(*words.TONE_CODES.values()):
+            yield words.subject_codes(subject, gender, tone), gender, tone
 
 
 def fetch(folder: Path) -> Path:
@@ -66,29 +72,22 @@ def fetch(folder: Path) -> Path:
     Raises:
         ModelError: npm is missing or a package could not be had.
     """
-    if not (folder / NAMES_FILE).exists():
-        with tempfile.TemporaryDirectory() as scratch:
-            _keep_names(_pack(NAMES_PACKAGE, Path(scratch)), folder)
-    check_names(json.loads((folder / NAMES_FILE).read_text(encoding="utf-8")))
-    wanted = set(needed_codes())
-    missing = {(style, code) for style, code in wanted if not (folder / style / f"{code}.png").exists()}
+    names = folder / NAMES_FILE
+    if not names.exists():
+        with tempfile.TemporaryDirectory() as scratch, tarfile.open(_pack(NAMES_PACKAGE, Path(scratch))) as tar:
+            stream = tar.extractfile(NAMES_PACKAGE.pattern)
+            entries = json.load(stream) if stream else []
+        entries = [variant for entry in entries for variant in (entry, *entry.get("skins", ()))]
+        found = {entry["hexcode"].lower(): entry["label"] for entry in entries}
+        write_atomically(names, json.dumps(found, indent=0).encode())
+    check_names(json.loads(names.read_text(encoding="utf-8")))
+    missing = {(style, code) for style, code in needed_codes() if not (folder / style / f"{code}.png").exists()}
     for style in sorted({style for style, _ in missing}):
         package = PACKAGES[style]
         with tempfile.TemporaryDirectory() as scratch:
             archive = _pack(package, Path(scratch))
             _extract(archive, package, folder / style, {code for s, code in missing if s == style})
     return folder
-
-
-def _keep_names(archive: Path, folder: Path) -> None:
-    with tarfile.open(archive) as tar:
-        stream = tar.extractfile(NAMES_PACKAGE.pattern)
-        entries = json.load(stream) if stream else []
-    entries = [variant for entry in entries for variant in (entry, *entry.get("skins", ()))]
-    names = {entry["hexcode"].lower(): entry["label"] for entry in entries}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{NAMES_FILE}.partial").write_text(json.dumps(names, indent=0), encoding="utf-8")
-    (folder / f"{NAMES_FILE}.partial").rename(folder / NAMES_FILE)
 
 
 def check_names(names: Mapping[str, str]) -> None:
@@ -101,24 +100,19 @@ def check_names(names: Mapping[str, str]) -> None:
         ModelError: a subject's code point means something else.
     """
     for subject in words.SUBJECTS:
-        if subject in words.NON_PEOPLE:
-            _check_name(names, words.subject_codes(subject, None, None), (subject,))
-            continue
-        noun = () if subject == words.PERSON else (subject,)
-        for gender, human in (("female", "woman"), ("male", "man")):
-            for tone_codes in words.TONE_CODES.values():
-                for code in tone_codes:
-                    wanted = (f"{' '.join((human, *noun))}:", TONE_NAMES[code])
-                    _check_name(names, words.subject_codes(subject, gender, code), wanted)
-
-
-def _check_name(names: Mapping[str, str], code: str, wanted: tuple[str, ...]) -> None:
-    name = names.get(code, "")
-    right = wanted[0] in name if len(wanted) == 1 else name == f"{wanted[0]} {wanted[1]} skin tone"
-    if not right:
-        raise ModelError(
-            f"The code points {code} are named {name!r}.", " ".join(wanted) + ".", "mend the table in vocabulary.py."
-        )
+        for code, gender, tone in _codes(subject):
+            name = names.get(code, "")
+            if gender is None or tone is None:
+                wanted, right = subject, subject in name
+            else:
+                human = "woman" if gender == "female" else "man"
+                noun = "" if subject == words.PERSON else f" {subject}"
+                wanted = f"{human}{noun}: {TONE_NAMES[tone]} skin tone"
+                right = name == wanted
+            if not right:
+                raise ModelError(
+                    f"The code points {code} are named {name!r}.", f"{wanted}.", "mend the table in emoji_vocabulary."
+                )
 
 
 def _pack(package: Package, scratch: Path) -> Path:
@@ -142,7 +136,6 @@ def _pack(package: Package, scratch: Path) -> Path:
 
 
 def _extract(archive: Path, package: Package, folder: Path, codes: set[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     members = {package.pattern.format(code): code for code in codes}
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -151,9 +144,9 @@ def _extract(archive: Path, package: Package, folder: Path, codes: set[str]) -> 
             if code is None or stream is None:
                 continue
             sprite = outline(Image.open(stream).convert("RGBA"))
-            partial = folder / f".{code}.partial"
-            sprite.save(partial, format="PNG")
-            partial.rename(folder / f"{code}.png")
+            buffer = io.BytesIO()
+            sprite.save(buffer, format="PNG")
+            write_atomically(folder / f"{code}.png", buffer.getvalue())
     if members:
         raise ModelError(
             f"{package.name} {package.version} lacks {len(members)} drawings, such as {sorted(members)[0]}.",
@@ -176,7 +169,7 @@ def outline(sprite: Image.Image) -> Image.Image:
 
 
 class Art:
-    """Drawings by style and code point sequence, read once and kept.
+    """Drawings by style and code point sequence, read once.
 
     Raises:
         ModelError: a drawing is missing in the folder.

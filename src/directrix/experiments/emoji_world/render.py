@@ -42,10 +42,10 @@ def render(scene: Scene, art: Art, resolution: int = RESOLUTION) -> Image.Image:
     if holds:
         low, high = ITEM_HEIGHT
         noun = art.sprite(scene.style, words.ITEM_OBJECTS[scene.item].code)
-        held = _scaled(noun, resolution * (low + (high - low) * item_height))
-        x = resolution * (0.5 + side * (0.28 + 0.05 * item_across)) - held.width / 2
-        y = resolution * (0.97 - 0.1 * item_lift) - held.height
-        canvas.alpha_composite(_on(held, round(x), round(y), resolution))
+        item = _scaled(noun, resolution * (low + (high - low) * item_height))
+        x = resolution * (0.5 + side * (0.28 + 0.05 * item_across)) - item.width / 2
+        y = resolution * (0.97 - 0.1 * item_lift) - item.height
+        canvas.alpha_composite(_on(item, round(x), round(y), resolution))
     return canvas.convert("RGB")
 
 

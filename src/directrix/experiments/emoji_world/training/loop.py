@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,22 +48,13 @@ def seeded(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % (2**63))
 
 
-class Average:
-    """Exponential moving average of a module's parameters, shorter at the start of a run."""
+Weights = dict[str, Tensor]
 
-    def __init__(self, module: nn.Module) -> None:
-        self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
 
-    def update(self, module: nn.Module, step: int) -> None:
-        keep = min(AVERAGE, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, value in module.named_parameters():
-                self.values[name].lerp_(value, 1 - keep)
-
-    def copy_to(self, module: nn.Module) -> None:
-        with torch.no_grad():
-            for name, value in module.named_parameters():
-                value.copy_(self.values[name])
+def _set(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            value.copy_(values[name])
 
 
 def train(
@@ -77,14 +68,15 @@ def train(
 ) -> None:
     """Train ``module`` in place on ``loss(step)`` and leave the averaged weights in it.
 
-    State is kept in ``folder``; a run that was killed goes on from its last checkpoint. ``until`` stops it at a step of
+    State is in ``folder``; a run that was killed goes on from its last checkpoint. ``until`` stops it at a step of
     its schedule, to go on with other data.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.99)
     )
-    average = Average(module)
+    # An exponential moving average of the parameters, shorter at the start of a run.
+    average = {name: value.detach().clone() for name, value in module.named_parameters()}
     step = _restore(folder, module, average, optimizer)
     stop = schedule.steps if until is None else until
     saved = time.monotonic()
@@ -100,14 +92,18 @@ def train(
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             step += 1
-            average.update(module, step)
+            with torch.no_grad():
+                for name, parameter in module.named_parameters():
+                    average[name].lerp_(parameter, 1 - min(AVERAGE, (1 + step) / (10 + step)))
             if step % 50 == 0 or step == stop:
-                _log(folder, step, float(value.detach()), schedule.rate(step))
+                row = {"step": step, "loss": round(float(value.detach()), 6), "rate": schedule.rate(step)}
+                with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps({**row, "time": time.time()}) + "\n")
             if time.monotonic() - saved > CHECKPOINT_SECONDS or step == stop:
                 _save(folder, step, module, average, optimizer)
                 saved = time.monotonic()
             bar.advance(1)
-    average.copy_to(module)
+    _set(module, average)
     module.eval()
 
 
@@ -119,20 +115,13 @@ def finished(module: nn.Module, steps: int, folder: Path) -> bool:
     with safe_open(path, framework="pt") as file:
         if int((file.metadata() or {}).get("step", 0)) < steps:
             return False
-        with torch.no_grad():
-            for name, value in module.named_parameters():
-                value.copy_(file.get_tensor(f"average.{name}"))
+        _set(module, {name: file.get_tensor(f"average.{name}") for name, _ in module.named_parameters()})
     return True
 
 
-def _log(folder: Path, step: int, value: float, rate: float) -> None:
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"step": step, "loss": round(value, 6), "rate": rate, "time": time.time()}) + "\n")
-
-
-def _save(folder: Path, step: int, module: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> None:
+def _save(folder: Path, step: int, module: nn.Module, average: Weights, optimizer: torch.optim.Optimizer) -> None:
     tensors = {f"module.{name}": value.detach() for name, value in module.named_parameters()}
-    tensors |= {f"average.{name}": value for name, value in average.values.items()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
     state = optimizer.state_dict()["state"]
     for index, entry in state.items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in entry.items()}
@@ -141,15 +130,13 @@ def _save(folder: Path, step: int, module: nn.Module, average: Average, optimize
     partial.rename(folder / "checkpoint.safetensors")
 
 
-def _restore(folder: Path, module: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> int:
+def _restore(folder: Path, module: nn.Module, average: Weights, optimizer: torch.optim.Optimizer) -> int:
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return 0
     tensors = load_file(path)
-    with torch.no_grad():
-        for name, value in module.named_parameters():
-            value.copy_(tensors[f"module.{name}"])
-    average.values = {name: tensors[f"average.{name}"] for name in average.values}
+    _set(module, {name: tensors[f"module.{name}"] for name in average})
+    average |= {name: tensors[f"average.{name}"] for name in average}
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
