@@ -173,7 +173,7 @@ def test_the_card_is_json_and_says_where_it_comes_from(card, direction):
     assert json.loads(json.dumps(card, allow_nan=False)) == card
     assert (card["name"], card["judge"], card["prompts"]) == ("woman", "pixel_judge", PROMPTS)
     assert (card["images_per_prompt"], card["num_inference_steps"], card["seed"]) == (EACH, STEPS, SEED)
-    assert card["aim"] == {"attribute": "light", "label": "bright", "present": True}
+    assert card["target_label"] == {"attribute": "light", "label": "bright", "present": True}
     assert card["cost"]["seconds"] == {"collecting": 3.25, "fitting": 0.5}
     assert card["cost"]["denoiser_evaluations"]["collecting"] == 1920
     assert card["cost"]["memory_mb"] is None

@@ -145,7 +145,7 @@ def measure(
         "shape": list(direction.tensor.shape),
         "sensible": asdict(direction.strengths),
         "judge": judge.name,
-        "aim": asdict(target_label),
+        "target_label": asdict(target_label),
         "prompts": prompts,
         "images_per_prompt": images_per_prompt,
         "num_inference_steps": steps,
