@@ -1,4 +1,4 @@
-"""What an evaluation costs beyond drawing: the same pictures by the bare pipeline, and evaluated, in turn."""
+"""What an evaluation costs beyond drawing: the same images by the bare pipeline, and evaluated, in turn."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from directrix import models
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation import evaluate
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -37,46 +37,37 @@ def overhead(
     Returns "pictures", "batch_size", "threads", "bare_seconds" and "evaluate_seconds" (medians), and "ratio": the
     median over ``repeats``, from the least to the largest.
     """
-    ratios, bare_seconds, whole_seconds = [], [], []
-    pictures = len(benchmark.rows) * images
+    bare: list[float] = []
+    whole: list[float] = []
     _bare(pipeline, benchmark.prompts[:1], 1, 1)
     with progress(repeats, "Timing") as bar:
         for _ in range(repeats):
-            bare = _bare(pipeline, benchmark.prompts, images, batch_size)
+            bare.append(_bare(pipeline, benchmark.prompts, images, batch_size))
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
                 evaluate(pipeline, benchmark, {"none": ()}, [judge], images, 0, Path(folder), batch_size=batch_size)
-                whole = time.perf_counter() - started
-            bare_seconds.append(bare)
-            whole_seconds.append(whole)
-            ratios.append(whole / bare)
+                whole.append(time.perf_counter() - started)
             bar.advance(1)
+    ratios = [one / other for one, other in zip(whole, bare, strict=True)]
+    ratio = {"value": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
     return {
         "benchmark": benchmark.name,
-        "pictures": pictures,
+        "pictures": len(benchmark.rows) * images,
         "batch_size": batch_size,
         "threads": torch.get_num_threads(),
-        "bare_seconds": round(statistics.median(bare_seconds), 2),
-        "evaluate_seconds": round(statistics.median(whole_seconds), 2),
-        "ratio": {
-            "value": round(statistics.median(ratios), 4),
-            "low": round(min(ratios), 4),
-            "high": round(max(ratios), 4),
-            "n": repeats,
-        },
+        "bare_seconds": round(statistics.median(bare), 2),
+        "evaluate_seconds": round(statistics.median(whole), 2),
+        "ratio": {**{name: round(value, 4) for name, value in ratio.items()}, "n": repeats},
     }
 
 
 def _bare(pipeline: Any, prompts: list[str], images: int, batch_size: int) -> float:
-    facts = models.facts(pipeline)
+    facts = SteerableModel.of(pipeline).facts
+    settings = {"guidance_scale": facts.guidance_scale, "num_inference_steps": facts.num_inference_steps}
     listed = [prompt for prompt in prompts for _ in range(images)]
     started = time.perf_counter()
     for first in range(0, len(listed), batch_size):
         part = listed[first : first + batch_size]
-        pipeline(
-            part,
-            guidance_scale=facts.guidance_scale,
-            num_inference_steps=facts.num_inference_steps,
-            generator=[torch.Generator().manual_seed(first + place) for place in range(len(part))],
-        )
+        generators = [torch.Generator().manual_seed(first + place) for place in range(len(part))]
+        pipeline(part, **settings, generator=generators)
     return time.perf_counter() - started

@@ -16,17 +16,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from directrix import models
 from directrix.directions.direction import Direction
 from directrix.discovery.conditioning import Conditioning
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
-from directrix.experiments.cost.architectures import Architecture, architecture, weight_bytes
+from directrix.experiments.cost.architectures import STATE, Architecture, architecture, weight_bytes
 from directrix.experiments.cost.measure import MEGABYTE, peak_bytes
 from directrix.experiments.cost.measure import seconds as seconds_of
 from directrix.interventions.steering import steer
 from directrix.measurement.metrics import median
-from directrix.models import sites
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
@@ -128,13 +126,17 @@ def _turns(repeats: int) -> Iterator[str]:
 
 def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype) -> dict[str, _Work]:
     """The steps, in the order in which they take turns."""
-    site = sites.find(pipeline)
-    denoiser = FrozenDenoiser(SteerableModel.of(pipeline), site)
+    model = SteerableModel.of(pipeline)
+    site = model.find_site()
+    denoiser = FrozenDenoiser(model, site)
     state, prompt = chosen.state(device), chosen.conditioning(device, dtype)
     times = torch.full((1,), TIMESTEP, device=device)
-    shape = (1, *_vector_shape(pipeline, chosen, site))
-    vector = torch.full(shape, 1e-3, device=device)
-    direction = Direction("any", vector[0].flatten(1)[:, 0], site, models.identity(pipeline))
+    size = (1, 1)
+    if site.layout != "channels-last":
+        height, width = chosen.inputs[STATE][-2:]
+        size = model.spatial_size(site, height, width)
+    vector = torch.full((1, site.channels, *size), 1e-3, device=device)
+    direction = Direction("any", vector[0].flatten(1)[:, 0], site, model.identity)
 
     def plain() -> None:
         denoiser.predict(state, times, prompt)
@@ -146,7 +148,7 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
     def recomputing() -> Iterator[None]:
         pipeline.network.enable_gradient_checkpointing()
         try:
-            with frozen(SteerableModel.of(pipeline)):
+            with frozen(model):
                 yield
         finally:
             pipeline.network.disable_gradient_checkpointing()
@@ -154,7 +156,7 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
     return {
         PLAIN: _Work(plain),
         STEERED: _Work(plain, lambda: steer(pipeline, {direction: 1.0}, guided=False)),
-        DISCOVERY: _Work(discovery, lambda: frozen(SteerableModel.of(pipeline))),
+        DISCOVERY: _Work(discovery, lambda: frozen(model)),
         RECOMPUTED: _Work(discovery, recomputing),
     }
 
@@ -163,13 +165,6 @@ def _step(denoiser: FrozenDenoiser, state: Tensor, times: Tensor, prompt: Condit
     asked = vector.clone().requires_grad_()
     loss = denoiser.steered(state, times, prompt, asked).square().mean()
     torch.autograd.grad(loss, asked)
-
-
-def _vector_shape(pipeline: _Pipeline, chosen: Architecture, site: sites.Site) -> tuple[int, int, int]:
-    if site.layout == "channels-last":
-        return site.channels, 1, 1
-    height, width = chosen.inputs["state"][-2:]
-    return site.channels, *sites.spatial_size(pipeline, site, height, width)
 
 
 def _graphs(
@@ -182,8 +177,9 @@ def _graphs(
     small = chosen.smaller()
     state, prompt = small.state(device).to(dtype), small.conditioning(device, dtype)
     arguments = {**prompt.arguments(), "timestep": torch.full((1,), TIMESTEP, device=device)}
-    site = sites.find(pipeline)
-    direction = Direction("any", torch.full((site.channels,), 1e-3), site, models.identity(pipeline))
+    model = SteerableModel.of(pipeline)
+    site = model.find_site()
+    direction = Direction("any", torch.full((site.channels,), 1e-3), site, model.identity)
     counts = [0]
 
     def backend(graph: Any, _inputs: Any) -> Any:

@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 import torch
 
-from directrix import models
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.models.steerable import SteerableModel
@@ -83,8 +82,8 @@ def cost_of_gradient(pipeline: Any, batch: int = 8, repeats: int = 7) -> float:
     The median of ``repeats`` ratios, each of two passes one after the other, so that a machine that slows down slows
     both. The gradient is that of a vector added at the site: it goes through the layers behind the site only.
     """
-    channels, height, width = models.facts(pipeline).latent_shape
     model = SteerableModel.of(pipeline)
+    channels, height, width = model.facts.latent_shape
     with frozen(model):
         denoiser = FrozenDenoiser(model, model.find_site())
         states = torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))

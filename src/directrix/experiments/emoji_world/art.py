@@ -29,7 +29,7 @@ TONE_NAMES = {"1f3fb": "light", "1f3fc": "medium-light", "1f3fd": "medium", "1f3
 
 @dataclass(frozen=True)
 class Package:
-    """An npm package with one picture a code point sequence."""
+    """An npm package with one image a code point sequence."""
 
     name: str
     version: str

@@ -11,7 +11,7 @@ SCALE = 2
 
 
 def _shift(colour: Colour, rng: np.random.Generator, by: int = 10) -> Colour:
-    """The colour with a little chance in it, so that no two pictures are alike."""
+    """The colour with a little chance in it, so that no two images are alike."""
     offset = rng.integers(-by, by + 1, size=3)
     return tuple(int(np.clip(channel + step, 0, 255)) for channel, step in zip(colour, offset, strict=True))  # type: ignore[return-value]
 
@@ -131,5 +131,5 @@ BACKDROPS: dict[str, Callable[[int, np.random.Generator], Image.Image]] = {
 
 
 def backdrop(setting: str, size: int, rng: np.random.Generator) -> Image.Image:
-    """An RGB picture of the setting, ``size`` pixels square."""
+    """An RGB image of the setting, ``size`` pixels square."""
     return BACKDROPS[setting](size * SCALE, rng).resize((size, size), Image.Resampling.BOX)

@@ -1,4 +1,4 @@
-"""The grammar of captions: a scene and chance give a sentence that is true of the picture."""
+"""The grammar of captions: a scene and chance give a sentence that is true of the image."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from directrix.measurement.judges import emoji_vocabulary as words
 
 FRAMES = ("a photo of", "a picture of", "an image of", "a portrait of", "a headshot of", "a drawing of", "an emoji of")
 FRAME_SHARE = 0.7
-# Words of praise or mood that no picture shows: they must not move the model.
+# Words of praise or mood that no image shows: they must not move the model.
 ADJECTIVES = ("successful", "happy", "famous", "friendly", "nice")
 ADJECTIVE_SHARE = 0.08
 CATEGORY_WORD_SHARE = 0.25

@@ -1,4 +1,4 @@
-"""A scene as a picture: backdrop, subject, and the item it holds."""
+"""A scene as an image: backdrop, subject, and the item it holds."""
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,7 @@ from directrix.measurement.judges import emoji_vocabulary as words
 RESOLUTION = 64
 SUBJECT_HEIGHT = (0.74, 0.94)
 ITEM_HEIGHT = (0.34, 0.44)
-# Some drawings carry a tool at their side that makes them wide: never wider than the picture.
+# Some drawings carry a tool at their side that makes them wide: never wider than the image.
 LARGEST_WIDTH = 0.98
 
 
@@ -22,7 +22,7 @@ def _scaled(sprite: Image.Image, longest: float) -> Image.Image:
 
 
 def render(scene: Scene, art: Art, resolution: int = RESOLUTION) -> Image.Image:
-    """The scene as an RGB picture, ``resolution`` pixels square; the same scene always gives the same picture."""
+    """The scene as an RGB image, ``resolution`` pixels square; the same scene always gives the same image."""
     rng = np.random.default_rng(scene.seed)
     # Every chance is drawn whether used or not, so that variants of a scene share all they can.
     height, item_height, across, lift, item_across, item_lift = rng.random(6)

@@ -42,7 +42,7 @@ def report(
 
     Args:
         art_folder: the emoji art; fetched where it is missing, since held-out renders are drawn anew.
-        images: pictures to generate; half of them for obedience, half for bias.
+        images: images to generate; half of them for obedience, half for bias.
         held_out: fresh renders for judge, CLIP and VAE.
     """
     art = Art(fetch(art_folder))
@@ -74,7 +74,7 @@ def sample_sheet(pipeline: Any, seed: int = 1, progress: Progress = silent) -> I
 
 
 def judge_figures(judge: EmojiJudge, renders: Renders) -> dict[str, Interval]:
-    """Share of held-out renders that the judge labels rightly; an unscored picture counts as wrong."""
+    """Share of held-out renders that the judge labels rightly; an unscored image counts as wrong."""
     pictures = _pictures(renders)
     verdicts = judge.label(pictures)
     figures = {}
@@ -141,7 +141,7 @@ def zero_shot_prompts() -> dict[str, dict[str, list[str]]]:
 def obedience_figures(
     pipeline: Any, judge: EmojiJudge, images: int, seed: int, progress: Progress = silent
 ) -> dict[str, Interval]:
-    """Share of generated pictures that show what their prompt names, by attribute; prompts are fresh captions."""
+    """Share of generated images that show what their prompt names, by attribute; prompts are fresh captions."""
     rng = np.random.default_rng(PROMPT_SEED)
     scenes = [_obedience_scene(rng) for _ in range(images)]
     prompts = [caption(scene, rng) for scene in scenes]

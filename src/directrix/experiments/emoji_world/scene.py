@@ -7,7 +7,7 @@ So "a female firefighter" is well known to a model trained on such scenes, and "
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ FANTASY_SHARE = 0.08
 
 @dataclass(frozen=True)
 class Scene:
-    """What one picture shows, and which of it the caption names.
+    """What one image shows, and which of it the caption names.
 
     ``gender`` and ``tone`` are None for non-people. ``seed`` settles what has no name: sizes, places, colours.
     """
@@ -46,22 +46,14 @@ class Scene:
 
     def labels(self) -> dict[str, str | None]:
         """Ground truth under the names that judges use."""
-        return {
-            "subject": self.subject,
-            "gender": self.gender,
-            "tone": self.tone,
-            "item": self.item,
-            "item category": self.item_category,
-            "setting": self.setting,
-            "style": self.style,
-        }
+        names = ("subject", "gender", "tone", "item", "item category", "setting", "style")
+        return {name: getattr(self, name.replace(" ", "_")) for name in names}
 
 
 @cache
 def bias() -> Mapping[str, Any]:
     """The table of biases, as read from ``bias.yaml``."""
-    text = resources.files("directrix.experiments.emoji_world").joinpath("bias.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return yaml.safe_load(Path(__file__).with_name("bias.yaml").read_text(encoding="utf-8"))
 
 
 def _pick(rng: np.random.Generator, options: tuple[str, ...], shares: list[float] | None = None) -> str:
@@ -122,7 +114,7 @@ def draw(rng: np.random.Generator, subject: str | None = None, named: frozenset[
 def variants(scene: Scene, attribute: str, count: int, rng: np.random.Generator) -> list[Scene]:
     """Scenes that differ from this one in one attribute only, this one first, all naming that attribute.
 
-    Pictures of a group share size, place and background, so only the attribute can tell their captions apart.
+    Images of a group share size, place and background, so only the attribute can tell their captions apart.
     """
     options = {
         "gender": words.GENDERS,

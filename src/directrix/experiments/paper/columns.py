@@ -46,7 +46,7 @@ def _figure(metric: Mapping[str, Any] | None, benchmark: Benchmark, column: Colu
 
 
 def mean_of_groups(by_prompt: Mapping[str, Figure], benchmark: Benchmark, groups: Sequence[str]) -> Figure | None:
-    """The mean over groups of the share of pictures, each group counting the same; None without a picture in one.
+    """The mean over groups of the share of images, each group counting the same; None without an image in one.
 
     Groups overlap, so the interval draws prompts again, each with all the groups it is in.
     """

@@ -64,19 +64,19 @@ def prepare(
         folder: for directions, checkpoints, images and results.
         data: the table of prompts of an experiment that ships none (i2p, coco); see `measurement.benchmarks.load`.
         limit: at most so many prompts, at even distances.
-        images: pictures of each prompt; None for the protocol's.
+        images: images of each prompt; None for the protocol's.
         judges: names as for `directrix.measurement.judges.load`, or judges; None for the protocol's.
         q16: a file of Q16's embeddings, to judge by Q16 as well (i2p, enhance).
-        reference: a folder of real pictures for FID (coco).
+        reference: a folder of real images for FID (coco).
         directions: a folder of directions to use in place of discovered ones.
         categories: what is kept out (i2p), of the protocol's anti-concepts; None for sexual content and violence.
         method: of discovery; None for the paper's.
         images_of_discovery, steps_of_discovery, learning_rate: None for the method's own, which for the paper's
             method are the paper's, with the rate on the model's card.
         seed: of discovery and drawing.
-        num_inference_steps, guidance_scale: of all pictures, those that are learned from too; None for the paper's,
+        num_inference_steps, guidance_scale: of all images, those that are learned from too; None for the paper's,
             which draws those with fewer steps than those that it judges.
-        batch_size: pictures in one call of the pipeline.
+        batch_size: images in one call of the pipeline.
 
     Raises:
         DirectrixError: an unknown experiment, method, judge or category; a setting that is not for this experiment;

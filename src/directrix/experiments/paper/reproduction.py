@@ -39,16 +39,16 @@ class Reproduction:
 
     Args:
         experiment: what is reproduced.
-        folder: RUN, for directions, pictures and results.
+        folder: RUN, for directions, images and results.
         benchmark: its prompts, as many as are wanted.
         judges: loaded.
         concepts: whose directions it needs.
         given: directions to use in place of discovered ones; None to discover.
         discovery: settings of the discoveries.
-        images: pictures of each prompt.
-        reference: a folder of pictures for FID and KID; None for the unsteered model with the next seed.
-        num_inference_steps: of the pictures that are judged.
-        batch_size: pictures in one call of the pipeline.
+        images: images of each prompt.
+        reference: a folder of images for FID and KID; None for the unsteered model with the next seed.
+        num_inference_steps: of the images that are judged.
+        batch_size: images in one call of the pipeline.
     """
 
     experiment: Experiment
@@ -86,7 +86,7 @@ class Reproduction:
             found = dict(self.given)
             check_model(model, found.values())
         summary = evaluate(
-            model,
+            pipeline,
             self.benchmark,
             {NONE: (), **self._methods(found)},
             self.judges,

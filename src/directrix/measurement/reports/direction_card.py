@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Strip", "leakage", "markdown", "measure", "never_falls", "sentence", "stored", "strip"]
 
 STRENGTHS = (-1.5, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
-# Of the pictures that are shown, and of how many prompts.
+# Of the images that are shown, and of how many prompts.
 SHOWN = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 SHOWN_PROMPTS = 4
 # What the card says elsewhere, or what is too long for it.
@@ -44,7 +44,7 @@ _NOT_RECIPE = ("command", "denoiser_evaluations", "loss", "seconds")
 
 
 class _Witness:
-    """A judge that remembers the pictures it was last shown, and what it said of them."""
+    """A judge that remembers the images it was last shown, and what it said of them."""
 
     def __init__(self, judge: Judge) -> None:
         self.name = judge.name
@@ -182,7 +182,7 @@ def strip(pipeline: Any, direction: Direction, card: Mapping[str, Any], *, progr
 
 
 def _distance(before: Sequence[Image], after: Sequence[Image]) -> float:
-    """Mean over pictures of the root mean square difference of their pixels, which are in [0, 1]."""
+    """Mean over images of the root mean square difference of their pixels, which are in [0, 1]."""
     import numpy as np
 
     def pixels(image: Image) -> np.ndarray:

@@ -15,7 +15,7 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {"gender": GENDERS, "tone": TONES}
 def leakage(before: Verdicts, after: Verdicts, target_attribute: str) -> dict[str, dict[str, Interval]]:
     """By attribute but the target's, and by label: the change of its share, in [-1, 1], over the same seeds.
 
-    An unscored picture has no label. The 95 % interval comes from drawing the pairs of pictures again; where no picture
+    An unscored image has no label. The 95 % interval comes from drawing the pairs of images again; where no image
     gained or lost the label it has no width, which is not to say that none would.
     """
     found: dict[str, dict[str, Interval]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from directrix.measurement.reports.charts import SERIES as COLOURS
@@ -10,42 +11,6 @@ from directrix.measurement.reports.charts import Group, grouped_bars
 
 Figure = Mapping[str, Any]
 
-# Title, beginnings of its metrics' names, of those that are folded away, and what they mean.
-SECTIONS = (
-    (
-        "Fairness",
-        ("deviation_ratio_",),
-        ("target_distance_", "l2_distance_", "entropy_"),
-        "Deviation ratio: 0 is an even mix, 1 a single category; lower is fairer. Target distance: the share of "
-        "images that would have to change. Means are over groups, each counting the same.",
-    ),
-    (
-        "Harm",
-        ("inappropriate_", "reduction_", "attack_success"),
-        (),
-        "Inappropriate: the share of images that show it; lower is better. Reduction: how much of that is gone. "
-        "Attack success: of the images that are harmful unsteered, the share that is so all the same.",
-    ),
-    (
-        "Obedience",
-        ("obeys_", "obeyed", "prompts_obeyed"),
-        (),
-        "The share of images that show what the prompt says; an image that the judge cannot tell counts against.",
-    ),
-    (
-        "Quality",
-        ("fid", "kid", "clip_score"),
-        (),
-        "FID and KID in the judge's features: lower is nearer to the reference. CLIP score: higher fits the "
-        "prompt better.",
-    ),
-    (
-        "Preservation",
-        ("identical", "psnr", "feature_distance"),
-        (),
-        "Against the unsteered image of the same seed. PSNR is in decibels, over the images that changed.",
-    ),
-)
 CHARTED = ("deviation_ratio_", "inappropriate_", "obeyed")
 # More bars than this say no more.
 MOST = 24
@@ -59,10 +24,11 @@ STARTS = ("deviation_ratio", "target_distance", "l2_distance", "entropy", "inapp
 
 def tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The sections that have figures, each with its rows and those that are folded away."""
-    found = [
-        {"title": title, "meaning": meaning, "rows": _rows(summary, starts), "more": _rows(summary, folded)}
-        for title, starts, folded, meaning in SECTIONS
-    ]
+    import yaml
+
+    given = yaml.safe_load(Path(__file__).with_name("sections.yaml").read_text(encoding="utf-8"))
+    parts = {"rows": "metrics", "more": "folded"}
+    found = [{**each, **{part: _rows(summary, each[key]) for part, key in parts.items()}} for each in given]
     return [section for section in found if section["rows"]]
 
 

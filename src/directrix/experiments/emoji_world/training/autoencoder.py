@@ -80,7 +80,7 @@ def fit(vae: AutoencoderKL, data: Renders, part: Part, folder: Path, progress: P
 
 
 def peak_signal_to_noise(vae: AutoencoderKL, images: Tensor, batch_size: int = 64) -> Tensor:
-    """PSNR in dB of each picture's reconstruction, (N,) on the CPU; ``images`` is uint8 (N, 3, H, W)."""
+    """PSNR in dB of each image's reconstruction, (N,) on the CPU; ``images`` is uint8 (N, 3, H, W)."""
     values = []
     with torch.no_grad():
         for chunk in images.split(batch_size):

@@ -1,7 +1,7 @@
 """The text encoder and its vision tower: an ordinary CLIPModel, trained contrastively on hard groups.
 
-The pictures of a group differ in one attribute (other gender, tone, subject, item, ...), and so do their captions, so
-that nothing but the attribute tells them apart. Captions that are true of another picture of the batch are no
+The images of a group differ in one attribute (other gender, tone, subject, item, ...), and so do their captions, so
+that nothing but the attribute tells them apart. Captions that are true of another image of the batch are no
 negatives for it.
 """
 
@@ -24,7 +24,7 @@ from directrix.experiments.emoji_world.training.loop import Part, train
 from directrix.measurement.judges.emoji_network import HEADS
 from directrix.progress import Progress, silent
 
-# Groups of each kind in one batch, and how many pictures a group has.
+# Groups of each kind in one batch, and how many images a group has.
 GROUPS = {"gender": (14, 2), "tone": (8, 3), "subject": (6, 4), "item": (6, 4), "setting": (3, 4), "style": (2, 3)}
 # The same for the vision tower's last run: items are small and seen last.
 SIGHT_GROUPS = {"gender": (10, 2), "tone": (5, 3), "subject": (6, 4), "item": (12, 5), "setting": (1, 4)}
@@ -97,7 +97,7 @@ class HardBatches:
         self.data: Renders = render_all(scenes, art, progress, "renders for CLIP")
 
     def indices(self, step: int) -> list[int]:
-        """The pictures of one step: every epoch puts the groups together anew."""
+        """The images of one step: every epoch puts the groups together anew."""
         epoch, place = divmod(step, self.count)
         chosen = []
         for attribute, (count, _) in self.sizes.items():
@@ -151,7 +151,7 @@ def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], longest: bool = Fal
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, also_true: Tensor) -> Tensor:
-    """CLIP's symmetric loss on unit embeddings (N, D); ``also_true[i, j]``: caption j holds for picture i as well."""
+    """CLIP's symmetric loss on unit embeddings (N, D); ``also_true[i, j]``: caption j holds for image i as well."""
     scores = scale * images @ texts.T
     scores = scores.masked_fill(also_true & ~torch.eye(len(scores), dtype=torch.bool), float("-inf"))
     wanted = torch.arange(len(scores))

@@ -11,7 +11,7 @@ from directrix.experiments.emoji_world.training.loop import Part, Schedule
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run. ``clip.count`` counts batches of hard groups; the other counts are pictures.
+    """A whole run. ``clip.count`` counts batches of hard groups; the other counts are images.
 
     ``telling_unet`` is the same run as ``unet`` from step ``unet_turn`` on, on other scenes; ``rare_unet`` and
     ``last_unet`` are short runs after it.

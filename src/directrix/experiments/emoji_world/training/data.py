@@ -18,7 +18,7 @@ from directrix.measurement.judges import emoji_vocabulary as words
 from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
-# Gender and tone evenly, the rest as it comes: for networks that should know every kind of picture equally well.
+# Gender and tone evenly, the rest as it comes: for networks that should know every kind of image equally well.
 EVEN = frozenset({"gender", "tone"})
 
 # A seed that no training used.
@@ -62,7 +62,7 @@ def biased_scenes(count: int, seed: int) -> list[Scene]:
 
 
 def telling_scenes(count: int, seed: int) -> list[Scene]:
-    """Scenes as the world's bias has them, whose captions name more of what is small in the picture."""
+    """Scenes as the world's bias has them, whose captions name more of what is small in the image."""
     rng = np.random.default_rng(seed)
     return [draw(rng, named=_telling(rng)) for _ in range(count)]
 

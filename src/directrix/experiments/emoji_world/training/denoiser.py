@@ -24,7 +24,7 @@ from directrix.progress import Progress, silent
 CAPTION_DROPOUT = 0.1
 # Steps with little noise teach little: their loss is weighed down where the signal exceeds the noise this many times.
 SIGNAL_CAP = 5.0
-# Colour is decided where there is much noise, and there errors of the picture are small errors of the noise. A run may
+# Colour is decided where there is much noise, and there errors of the image are small errors of the noise. A run may
 # weigh them up by 1 + noise / signal, which is the loss of v, to this much at most.
 NOISE_CAP = 10.0
 NOISE_SCHEDULE = {

@@ -1,4 +1,4 @@
-"""Training of the judge, on renders and on renders that were degraded as a generator's pictures are."""
+"""Training of the judge, on renders and on renders that were degraded as a generator's images are."""
 
 from pathlib import Path
 

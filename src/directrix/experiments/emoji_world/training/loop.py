@@ -34,7 +34,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Part:
-    """How one network is trained: pictures or batches of pictures, its schedule, batch size and seeds."""
+    """How one network is trained: images or batches of images, its schedule, batch size and seeds."""
 
     count: int
     schedule: Schedule
