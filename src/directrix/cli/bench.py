@@ -154,7 +154,7 @@ def model(
     import torch
 
     from directrix.experiments.cost.full_size import full_size
-    from directrix.experiments.cost.memory_tables import full_size_table
+    from directrix.experiments.tables import full_size_table
 
     precision = getattr(torch, dtype)
     measured = full_size(config, device, precision, repeats=repeats, strengths=strengths, progress=terminal.progress())
