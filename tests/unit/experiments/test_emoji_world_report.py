@@ -23,8 +23,8 @@ FIGURE = {"value", "low", "high", "n"}
 
 def verdict(scene: Scene, **seen: str | None) -> dict[str, Verdict]:
     """What a perfect judge says of a scene, but for what it is told to see instead."""
-    told = {**scene.labels(), **{name.replace("_", " "): label for name, label in seen.items()}}
-    return {name: Verdict(label, 1.0) for name, label in told.items()}
+    labels = {**scene.labels(), **{name.replace("_", " "): label for name, label in seen.items()}}
+    return {name: Verdict(label, 1.0) for name, label in labels.items()}
 
 
 class Judge:

@@ -146,7 +146,7 @@ def test_what_many_steps_share_is_not_timed(tiny: Callable[..., None], monkeypat
     tiny("sd14")
     timing: list[bool] = [False]
     opened: dict[str, list[bool]] = {"steer": [], "frozen": []}
-    seconds = full_size._seconds
+    seconds = full_size.seconds_of
 
     def watched(name: str) -> None:
         original = getattr(full_size, name)
@@ -166,7 +166,7 @@ def test_what_many_steps_share_is_not_timed(tiny: Callable[..., None], monkeypat
 
     watched("steer")
     watched("frozen")
-    monkeypatch.setattr(full_size, "_seconds", timed)
+    monkeypatch.setattr(full_size, "seconds_of", timed)
     found = full_size.full_size("sd14", "cpu", repeats=2, strengths=0)
     # Once to count memory, then before each of the steps that are timed.
     assert opened == {"steer": [False] * (1 + 2 * full_size.PAIRS), "frozen": [False] * 6}

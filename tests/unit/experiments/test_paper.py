@@ -279,7 +279,7 @@ def test_enhance(pipeline, make_clip, tmp_path, discoveries):
     for kind, direction in (("violence", "no violence"), ("sexual content", "no sexual content")):
         (composed,) = by_kind[kind]["interventions"]
         assert [each["name"] for part in composed["parts"] for each in part["directions"]] == [direction]
-        assert by_kind[kind]["prompt"] != by_kind[kind]["told"]
+        assert by_kind[kind]["prompt"] != by_kind[kind]["rewritten_prompt"]
 
 
 def test_the_prompts_of_enhance_are_balanced_and_read():
@@ -343,21 +343,21 @@ def test_the_papers_own_settings_have_no_differences(make_direction):
     woman = make_direction("woman").with_(recipe=dict(paper.discovery))
     judge = {"name": "CLIP zero-shot", "judge": "CLIP zero-shot", "checkpoint": "openai/clip-vit-base-patch32"}
     drawing = {"scheduler": "PNDMScheduler", "dtype": "float32", "num_inference_steps": 50}
-    told = {
+    made = {
         "model": {"name": "stable-diffusion-v1-4"},
         "drawing": {**drawing, "guidance_scale": 7.5},
         "judges": [judge],
         "reference": None,
     }
-    summary = {"prompts": 360, "provenance": told}
+    summary = {"prompts": 360, "provenance": made}
     assert differences(experiment, paper, summary, {"woman": woman}) == []
-    told["drawing"]["num_inference_steps"] = 30
+    made["drawing"]["num_inference_steps"] = 30
     (said,) = differences(experiment, paper, summary, {"woman": woman})
     assert said == "denoising steps of the pictures 30; the paper: 50"
-    told["drawing"]["num_inference_steps"] = 50
+    made["drawing"]["num_inference_steps"] = 50
     slow = woman.with_(recipe={**woman.recipe, "learning_rate": 0.01})
-    told["judges"] = [{**judge, "checkpoint": "elsewhere"}]
-    told["model"] = {"name": "other"}
+    made["judges"] = [{**judge, "checkpoint": "elsewhere"}]
+    made["model"] = {"name": "other"}
     assert differences(experiment, paper, summary, {"woman": woman, "man": slow}) == [
         "the model is other; the paper: CompVis/stable-diffusion-v1-4",
         "learning rate of the discovery of man: 0.01; the paper: 0.1",
