@@ -70,10 +70,6 @@ class ConceptErasure(PromptConditioned):
         """Settings as JSON values."""
         return {**super().config, "retain": as_json(self._retain), "times": self._times}
 
-    def over(self, on: Sequence[frozenset[str]]) -> ConceptErasure:
-        """The same, for images with these categories on."""
-        return ConceptErasure(self._categories, on, **self._settings, retain=self._retain, times=self._times)
-
     def candidates(self) -> list[tuple[str, Effect]]:
         """Every direction of every category, and the retain set."""
         objects = [

@@ -85,10 +85,6 @@ class FeedbackSteering(ProjectAndSet):
             },
         }
 
-    def over(self, on: Sequence[frozenset[str]]) -> FeedbackSteering:
-        """The same, for images with these categories."""
-        return FeedbackSteering(self._attributes, self._by_attribute(on), **self._settings, probes=self._probes)
-
     def applied(self, pipeline: Any) -> Any:
         """As of `ProjectAndSet`; MismatchError also for a probe of another model."""
         network = SteerableModel.of(pipeline).denoiser

@@ -10,7 +10,6 @@ is the category that the image is nearest to. Only c_j* is added.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from directrix.directions.collection import Effect
@@ -25,10 +24,6 @@ class NearestConcept(PromptConditioned):
     """The best aligned of several categories, by step and image; arguments as of `PromptConditioned`."""
 
     combine = "nearest"
-
-    def over(self, on: Sequence[frozenset[str]]) -> NearestConcept:
-        """The same, for images with these categories on."""
-        return NearestConcept(self._categories, on, **self._settings)
 
     def candidates(self) -> list[tuple[str, Effect]]:
         """The categories that are on in any image."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from directrix.directions.collection import Effect
@@ -77,7 +78,7 @@ class ProjectAndSet(PromptConditioned):
         on = [frozenset(_key(*each) for each in image.items()) & acting for image in assigned]
         super().__init__(effects, on, branch, start, stop)
         self._insist = insist
-        # By the attributes that are balanced together: what turns products with their categories into weights.
+        # By the categories of what is balanced together: what turns products with them into weights.
         self._inverses: dict[tuple[Any, ...], Tensor] = {}
 
     @property
@@ -103,10 +104,6 @@ class ProjectAndSet(PromptConditioned):
         }
         return config
 
-    def over(self, on: Sequence[frozenset[str]]) -> ProjectAndSet:
-        """The same, for images with these categories."""
-        return ProjectAndSet(self._attributes, self._by_attribute(on), **self._settings, insist=self._insist)
-
     def candidates(self) -> list[tuple[str, Effect]]:
         """Every category of the attributes that any image is given."""
         given = self._attributes_given()
@@ -116,7 +113,8 @@ class ProjectAndSet(PromptConditioned):
         """1 for what an image is given, less what its prompt says of the same attributes."""
         import torch
 
-        listed = [self._choices[key][0] for key, _ in self.candidates()]
+        keys = [key for key, _ in self.candidates()]
+        listed = [self._choices[key][0] for key in keys]
         same = torch.tensor([[one == other for other in listed] for one in listed])
         spans = [tuple(each) for each in (on.cpu().float() @ same.float() > 0).tolist()]
         weights = on.float()
@@ -125,7 +123,8 @@ class ProjectAndSet(PromptConditioned):
             columns = torch.tensor(span).nonzero().flatten()
             # What other images of the batch are given must not show in the last bits of a product.
             mine = candidates[columns]
-            said = by_image(partial(_projected, mine, self._inverse(span, mine)), about[images])
+            inverse = self._inverse(tuple(compress(keys, span)), mine)
+            said = by_image(partial(_projected, mine, inverse), about[images])
             weights[images[:, None], columns] -= said
         return weights
 
@@ -133,11 +132,11 @@ class ProjectAndSet(PromptConditioned):
         """The category alone, unless that is not enough."""
         return None if self._insist else on.float()
 
-    def _inverse(self, span: Sequence[bool], basis: Tensor) -> Tensor:
-        """float32 (n, n): from products with the span's candidates to the weights that are projected to."""
+    def _inverse(self, names: tuple[str, ...], basis: Tensor) -> Tensor:
+        """float32 (n, n): from products with these candidates to the weights that are projected to."""
         import torch
 
-        key = (*span, basis.shape[1], basis.device)
+        key = (names, basis.shape[1], basis.device)
         if key not in self._inverses:
             # Small, so the CPU does it, in a precision and by a method that not every accelerator has.
             rows = basis.detach().cpu().double()
@@ -147,9 +146,6 @@ class ProjectAndSet(PromptConditioned):
             inverse = inverse / lengths[:, None] / lengths
             self._inverses[key] = inverse.float().to(basis.device)
         return self._inverses[key]
-
-    def _by_attribute(self, on: Sequence[frozenset[str]]) -> list[dict[str, str]]:
-        return [dict(self._choices[key] for key in sorted(image)) for image in on]
 
     def _attributes_given(self) -> set[str]:
         return {self._choices[key][0] for key in self._used()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -144,9 +145,11 @@ class PromptConditioned(ABC):
                 stack.enter_context(activations.edit(model, self._site, added))
             yield model.pipeline
 
-    @abstractmethod
     def over(self, on: Sequence[frozenset[str]]) -> PromptConditioned:
         """The same, for images with these categories on."""
+        other = copy(self)
+        other._on = tuple(on)
+        return other
 
     @abstractmethod
     def candidates(self) -> list[tuple[str, Effect]]:

@@ -17,7 +17,7 @@ from directrix.models.steerable import SteerableModel
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from directrix.models.sites import Site
+    from directrix.models.identity import Site
 
 
 @contextmanager

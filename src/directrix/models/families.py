@@ -6,7 +6,7 @@ All else follows from structure: what a denoiser is given is recorded while its 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 # Where the branches of guidance are: in one batch, in this order, or in two calls, or nowhere.
 Layout = Literal["unconditional-conditional", "conditional-unconditional", "two-calls", "none"]
@@ -35,41 +35,3 @@ def layout_of(pipeline_class: str) -> Layout:
 def has_reversed_clock(pipeline_class: str) -> bool:
     """Whether denoisers of this class's pipelines are given 1 - t / T in place of t."""
     return pipeline_class.startswith(_REVERSED)
-
-
-def _model(pipeline: Any) -> Any:
-    from directrix.models.steerable import SteerableModel
-
-    return SteerableModel.of(pipeline)
-
-
-def guidance_layout(pipeline: Any) -> Layout:
-    return _model(pipeline).guidance_layout
-
-
-def embeds_guidance(pipeline: Any) -> bool:
-    return _model(pipeline).embeds_guidance
-
-
-def halved(pipeline: Any, guidance_scale: float) -> bool:
-    return _model(pipeline).halved(guidance_scale)
-
-
-def reversed_clock(pipeline: Any) -> bool:
-    return _model(pipeline).reversed_clock
-
-
-def parameters(pipeline: Any) -> set[str]:
-    return set(_model(pipeline).parameters)
-
-
-def accepted(pipeline: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    return _model(pipeline).accepted(arguments)
-
-
-def text_to_image(pipeline: Any) -> Any:
-    return _model(pipeline).text_to_image().pipeline
-
-
-def masked(pipeline: Any) -> bool:
-    return _model(pipeline).masked

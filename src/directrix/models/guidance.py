@@ -82,9 +82,17 @@ class Guidance:
     def _guided(self) -> bool:
         if self._given is not None:
             return self._given
-        if self._stated is not None and _declared(self._pipeline) is None:
+        declared = _declared(self._pipeline)
+        if self._stated is not None and declared is None:
             return self._stated
-        return is_guided(self._model)
+        if self._layout != "none" and not declares_guidance(self._pipeline):
+            raise StrengthError(
+                f"{self._model.name} does not say whether its batch holds both branches of guidance.",
+                "a pipeline with `do_classifier_free_guidance`.",
+                "guided=True or guided=False.",
+            )
+        # None where the pipeline was never called: somebody calls the denoiser itself.
+        return self._layout != "none" and bool(declared)
 
     def _hear(self, stated: bool | None) -> None:
         """A pipeline call begins: its first step is no second one, even if it is about the state of the last call's."""
@@ -139,8 +147,6 @@ class _Ear:
 def _listening(pipeline: Any, hear: Callable[[bool | None], None]) -> Iterator[None]:
     """Within, `hear` learns when a pipeline call begins, and of its guidance what PixArt and its like tell nobody else.
 
-    In diffusers 0.31 Lumina declares its guidance too, and fails when it is asked.
-
     Several may listen, and leave in any order: the last one takes the ear away.
     """
     if not hasattr(pipeline, "encode_prompt"):
@@ -173,27 +179,12 @@ def tells_guidance(pipeline_class: type) -> bool:
     return hasattr(pipeline_class, "do_classifier_free_guidance") or hasattr(pipeline_class, "encode_prompt")
 
 
-def is_guided(model: SteerableModel) -> bool:
-    """Whether the denoiser's batch holds both branches of guidance now; StrengthError where nobody can tell."""
-    model = SteerableModel.of(model)
-    pipeline = model.pipeline
-    if model.guidance_layout == "none":
-        return False
-    if not declares_guidance(pipeline):
-        raise StrengthError(
-            f"{model.name} does not say whether its batch holds both branches of guidance.",
-            "a pipeline with `do_classifier_free_guidance`.",
-            "guided=True or guided=False.",
-        )
-    # None where the pipeline was never called: somebody calls the denoiser itself.
-    return bool(_declared(pipeline))
-
-
 def _declared(pipeline: Any) -> bool | None:
     """What the pipeline says of its present call; None where it says nothing."""
     if not declares_guidance(pipeline):
         return None
     try:
+        # In diffusers 0.31 Lumina declares its guidance and fails when it is asked.
         return bool(pipeline.do_classifier_free_guidance)
     except AttributeError:
         return None

@@ -28,7 +28,8 @@ def edit_output(module: nn.Module, edit: Edit, *, compiled: bool = False) -> Abs
         module: a module whose output is one tensor, or a tuple that holds its hidden states (a U-Net's block, or a
             transformer's block of two streams, whose other stream is the text's); the others are left alone.
         edit: from the output to the new one of the same shape, or to None to leave it exactly as it is. It
-            must not change its argument in place. In a compiled model no gradient reaches what it adds.
+            must not change its argument in place. In a compiled model no gradient reaches what it adds. What only
+            reads returns None.
 
     Raises:
         SiteError: (during the forward pass) the module puts out no tensor.
@@ -36,23 +37,9 @@ def edit_output(module: nn.Module, edit: Edit, *, compiled: bool = False) -> Abs
     return _open(module, OUTPUT, edit, compiled)
 
 
-def read_output(
-    module: nn.Module, read: Callable[[Tensor], None], *, compiled: bool = False
-) -> AbstractContextManager[None]:
-    """Shows each output of the module to `read`, which must not change it; of a tuple, its hidden states."""
-    return _open(module, OUTPUT, _only_seen(read), compiled)
-
-
 def edit_input(module: nn.Module, edit: Edit, *, compiled: bool = False) -> AbstractContextManager[None]:
     """Passes the module's first argument through `edit`, as `edit_output` does its output."""
     return _open(module, INPUT, edit, compiled)
-
-
-def read_input(
-    module: nn.Module, read: Callable[[Tensor], None], *, compiled: bool = False
-) -> AbstractContextManager[None]:
-    """Shows the module's first argument to `read`, which must not change it."""
-    return _open(module, INPUT, _only_seen(read), compiled)
 
 
 def before_call(module: nn.Module, see: See, *, compiled: bool = False) -> AbstractContextManager[None]:
@@ -78,13 +65,6 @@ def retained() -> Callable[[], AbstractContextManager[None]]:
             yield
 
     return again
-
-
-def _only_seen(read: Callable[[Tensor], None]) -> Edit:
-    def unchanged(h: Tensor) -> None:
-        read(h)
-
-    return unchanged
 
 
 @contextmanager

@@ -23,16 +23,13 @@ def load(
     *,
     revision: str | None = None,
 ) -> Any:
-    """Loads a text-to-image pipeline.
+    """Loads a text-to-image pipeline of diffusers, without a safety checker and without a progress bar of its own.
 
     Args:
         name: "emoji" (the embedded model), a folder that holds a diffusers pipeline, or a Hugging Face id.
         device: where to; None for the accelerator if there is one, else the CPU.
         dtype: of the weights; None for float32.
         revision: branch, tag or commit on the Hugging Face hub.
-
-    Returns:
-        A diffusers pipeline without a safety checker and without a progress bar of its own.
 
     Raises:
         ModelError: no such model, or its files are damaged, not whole, or not safetensors.

@@ -16,8 +16,6 @@ from directrix.models.identity import Site
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Heads", "Site", "blocks", "denoiser", "find", "head_count", "heads", "listed", "module_of", "spatial_size"]
-
 # Lists of a transformer's blocks, in the order in which one of them is looked for.
 _LISTS = ("transformer_blocks", "joint_transformer_blocks", "layers", "blocks", "single_transformer_blocks")
 _HEADS = re.compile(r"(?P<attention>.+)\.heads(?:\.(?P<head>\d+))?")
@@ -32,7 +30,9 @@ class Heads(NamedTuple):
 
 
 def denoiser(pipeline: Any) -> nn.Module:
-    """The network of a diffusers pipeline (or of a `SteerableModel`) that predicts the noise; a network is itself.
+    """The network that predicts the noise: a pipeline's (or a `SteerableModel`'s) `unet` or `transformer`.
+
+    It is never what torch.compile wraps around it. A network is itself.
 
     Raises:
         ModelError: the pipeline has neither.

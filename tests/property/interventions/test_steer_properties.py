@@ -32,9 +32,9 @@ def test_rows(pipeline: Any, make_direction: Callable[..., Direction], data: st.
     block = pipeline.unet.mid_block
     with (
         torch.no_grad(),
-        hooks.read_output(block, before.append),
+        hooks.edit_output(block, before.append),
         steer(pipeline, dict(zip(directions, lists, strict=True)), branch=branch, guided=guided),
-        hooks.read_output(block, after.append),
+        hooks.edit_output(block, after.append),
     ):
         pipeline.unet(*inputs)
     for row in range(rows):

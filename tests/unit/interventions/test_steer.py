@@ -34,7 +34,7 @@ def hooks(pipeline: Any) -> int:
 def seen(pipeline: Any, **options: Any) -> list[torch.Tensor]:
     """The mid block's output at each step, after steering."""
     outputs: list[torch.Tensor] = []
-    with _hooks.read_output(pipeline.unet.mid_block, lambda h: outputs.append(h.clone())):
+    with _hooks.edit_output(pipeline.unet.mid_block, lambda h: outputs.append(h.clone())):
         draw(pipeline, **options)
     return outputs
 
@@ -199,9 +199,9 @@ def test_window_of_steps(
     pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
     before: list[torch.Tensor] = []
     with (
-        _hooks.read_output(pipeline.unet.mid_block, lambda h: before.append(h.clone())),
+        _hooks.edit_output(pipeline.unet.mid_block, lambda h: before.append(h.clone())),
         steer(pipeline, {make_direction(): 1.0}, start=start, stop=stop),
-        _hooks.read_output(pipeline.unet.mid_block, lambda h: pairs.append((before[-1], h.clone()))),
+        _hooks.edit_output(pipeline.unet.mid_block, lambda h: pairs.append((before[-1], h.clone()))),
     ):
         draw(pipeline, num_inference_steps=4, guidance=guidance)
     assert [int(not torch.equal(*pair)) for pair in pairs] == expected
@@ -322,14 +322,14 @@ def test_denoiser_called_by_hand(make_pipeline: Callable[..., Any], make_directi
     with (
         torch.no_grad(),
         steer(pipeline, {direction: [1.0, 0.0, 1.0]}),
-        _hooks.read_output(pipeline.unet.mid_block, out.append),
+        _hooks.edit_output(pipeline.unet.mid_block, out.append),
     ):
         pipeline.unet(torch.zeros(3, 4, 8, 8), 1, torch.zeros(3, 5, 32))
     torch.testing.assert_close(out[0][0] - out[0][1], direction.tensor, atol=1e-5, rtol=1e-4)
     with (
         torch.no_grad(),
         steer(pipeline, {direction: 1.0}, guided=True),
-        _hooks.read_output(pipeline.unet.mid_block, out.append),
+        _hooks.edit_output(pipeline.unet.mid_block, out.append),
     ):
         pipeline.unet(torch.zeros(2, 4, 8, 8), 1, torch.zeros(2, 5, 32))
     torch.testing.assert_close(out[1][1] - out[1][0], direction.tensor, atol=1e-5, rtol=1e-4)

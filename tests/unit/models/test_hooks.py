@@ -26,7 +26,7 @@ def test_all_are_gone_after_an_exception():
     with (
         pytest.raises(RuntimeError),
         hooks.edit_output(module, lambda h: h),
-        hooks.read_output(module, lambda h: None),
+        hooks.edit_output(module, lambda h: None),
         hooks.before_call(module, lambda a, k: None),
     ):
         assert type(module) is nn.Identity
@@ -85,7 +85,7 @@ def test_of_a_block_with_two_streams_the_hidden_states_are_edited():
 def test_inputs_are_read_and_edited():
     seen: list[torch.Tensor] = []
     module = nn.Identity()
-    with hooks.edit_input(module, lambda h: h + 1), hooks.read_input(module, seen.append):
+    with hooks.edit_input(module, lambda h: h + 1), hooks.edit_input(module, seen.append):
         assert module(torch.zeros(2)).tolist() == [1.0, 1.0]
     assert seen[0].tolist() == [1.0, 1.0]
     with hooks.edit_input(module, lambda h: None):

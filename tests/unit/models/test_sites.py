@@ -14,7 +14,7 @@ from directrix.models.identity import Site
 
 def seen_size(pipeline: Any, site: Site, height: int, width: int) -> tuple[int, ...]:
     seen: list[torch.Tensor] = []
-    with torch.no_grad(), hooks.read_output(sites.module_of(pipeline, site), seen.append):
+    with torch.no_grad(), hooks.edit_output(sites.module_of(pipeline, site), seen.append):
         pipeline.unet(torch.zeros(1, 4, height, width), 1, torch.zeros(1, 3, 32))
     return tuple(seen[0].shape[1:])
 

@@ -54,9 +54,9 @@ def test_windows_with_every_scheduler(
     asked: list[float] = []
     with (
         hooks.before_call(pipeline.unet, lambda args, _kwargs: asked.append(float(args[1]))),
-        hooks.read_output(pipeline.unet.mid_block, lambda h: before.append(h.clone())),
+        hooks.edit_output(pipeline.unet.mid_block, lambda h: before.append(h.clone())),
         steer(pipeline, {make_direction(of=pipeline): 1.0}, start=0.5),
-        hooks.read_output(pipeline.unet.mid_block, lambda h: changed.append(not torch.equal(h, before[-1]))),
+        hooks.edit_output(pipeline.unet.mid_block, lambda h: changed.append(not torch.equal(h, before[-1]))),
     ):
         draw(pipeline, num_inference_steps=6)
     assert changed == sorted(changed), changed
@@ -97,9 +97,9 @@ def test_a_callback_may_end_guidance(pipeline: Any, draw: Callable[..., Any], ma
     before: list[torch.Tensor] = []
     after: list[torch.Tensor] = []
     with (
-        hooks.read_output(pipeline.unet.mid_block, lambda h: before.append(h.clone())),
+        hooks.edit_output(pipeline.unet.mid_block, lambda h: before.append(h.clone())),
         steer(pipeline, {direction: [1.0, 0.5]}),
-        hooks.read_output(pipeline.unet.mid_block, lambda h: after.append(h.clone())),
+        hooks.edit_output(pipeline.unet.mid_block, lambda h: after.append(h.clone())),
     ):
         draw(
             pipeline,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from directrix.models.families import parameters
+from directrix.models import SteerableModel
 from unit.models.families import diffusion_transformers as transformers
 from unit.models.families import unets
 from unit.models.families.parts import is_newest
@@ -102,7 +102,7 @@ def built(name: str) -> Any:
             if is_newest():
                 raise
             pytest.skip(f"diffusers {diffusers.__version__} cannot build {name}: {error}")
-    unknown = FAMILIES[name].call.keys() - parameters(pipeline)
+    unknown = FAMILIES[name].call.keys() - SteerableModel.of(pipeline).parameters
     if unknown:
         assert not is_newest(), unknown
         pytest.skip(f"{type(pipeline).__name__} of this version has no {', '.join(sorted(unknown))}")

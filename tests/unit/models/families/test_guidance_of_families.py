@@ -17,7 +17,6 @@ from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.trajectories import record_trajectories
 from directrix.interventions.steering import steer
 from directrix.models import activations, sites
-from directrix.models.families import parameters
 from directrix.models.steerable import SteerableModel
 from unit.models.families.parts import is_newest
 
@@ -78,7 +77,7 @@ def test_a_third_call_without_some_layers_is_conditional(of: Any):
     """As Stable Diffusion 3.5 is drawn: both halves in one batch, then the conditional one alone."""
     family = of("sd3")
     pipeline = family.pipeline
-    if "skip_guidance_layers" not in parameters(pipeline):
+    if "skip_guidance_layers" not in SteerableModel.of(pipeline).parameters:
         assert not is_newest()
         pytest.skip("this version of diffusers skips no layers")
     site = sites.find(pipeline, "transformer_blocks.0")
@@ -98,7 +97,7 @@ def test_a_third_call_without_some_layers_is_conditional(of: Any):
 def test_a_third_call_is_no_step_of_a_trajectory(of: Any):
     family = of("sd3")
     pipeline = family.pipeline
-    if "skip_guidance_layers" not in parameters(pipeline):
+    if "skip_guidance_layers" not in SteerableModel.of(pipeline).parameters:
         assert not is_newest()
         pytest.skip("this version of diffusers skips no layers")
     concepts = [Concept.of("woman", "a woman", "a person")]

@@ -21,7 +21,7 @@ from directrix.discovery.site_search import search_sites, spread
 from directrix.discovery.trajectories import record_trajectories
 from directrix.errors import ConceptError, DirectrixError, SiteError, StrengthError
 from directrix.interventions.steering import steer
-from directrix.models import activations, families, hooks, sites
+from directrix.models import activations, hooks, sites
 from directrix.models.steerable import SteerableModel
 
 WOMAN = Concept.of("woman", "a woman", "a person")
@@ -50,9 +50,9 @@ def test_a_head_is_a_slice_of_what_goes_into_the_projection(of: Any, name: str, 
     before: list[torch.Tensor] = []
     after: list[torch.Tensor] = []
     with (
-        hooks.read_input(found.projection, lambda x: before.append(x.clone())),
+        hooks.edit_input(found.projection, lambda x: before.append(x.clone())),
         steer(family.pipeline, {steered: 1.0}, branch="both"),
-        hooks.read_input(found.projection, lambda x: after.append(x.clone())),
+        hooks.edit_input(found.projection, lambda x: after.append(x.clone())),
     ):
         family.draw(["a judge"], [1])
     change = after[0] - before[0]
@@ -71,9 +71,9 @@ def test_where_each_row_has_its_own_text_only_the_image_is_steered(of: Any):
     site = "layers.1"
     with (
         hooks.before_call(network, lambda a, k: masks.append(k["encoder_attention_mask"].sum(dim=1))),
-        hooks.read_output(network.get_submodule(site), lambda h: before.append(h.clone())),
+        hooks.edit_output(network.get_submodule(site), lambda h: before.append(h.clone())),
         steer(family.pipeline, {direction(family.pipeline, site): 1.0}),
-        hooks.read_output(network.get_submodule(site), lambda h: after.append(h.clone())),
+        hooks.edit_output(network.get_submodule(site), lambda h: after.append(h.clone())),
     ):
         family.draw(["a judge", "a long-haired cook"], [1, 2])
     assert masks[0][0] != masks[0][1]
@@ -252,4 +252,5 @@ def test_facts_say_how_guidance_is_laid_out(of: Any):
         "two-calls",
         "unconditional-conditional",
     ]
-    assert families.embeds_guidance(of("lcm").pipeline) and not families.embeds_guidance(of("sd1").pipeline)
+    assert SteerableModel.of(of("lcm").pipeline).embeds_guidance
+    assert not SteerableModel.of(of("sd1").pipeline).embeds_guidance

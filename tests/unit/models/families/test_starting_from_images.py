@@ -13,7 +13,7 @@ from directrix.concept import Concept
 from directrix.discovery import Optimizer, Sampling, discover
 from directrix.errors import ConceptError, ModelError
 from directrix.interventions.steering import steer
-from directrix.models import families, sites
+from directrix.models import SteerableModel, sites
 from unit.models.families import diffusion_transformers as transformers
 from unit.models.families import unets
 from unit.models.families.parts import is_newest
@@ -50,7 +50,7 @@ def built(build: Callable[[], Any]) -> Any:
 )
 def test_from_an_image(build: Callable[[], Any], call: dict[str, Any]):
     pipeline = built(build)
-    sibling = families.text_to_image(pipeline)
+    sibling = SteerableModel.of(pipeline).text_to_image().pipeline
     assert sibling is not pipeline and sites.denoiser(sibling) is sites.denoiser(pipeline)
     size = {key: call[key] for key in ("height", "width") if key in call}
     direction = discover(pipeline, WOMAN, sampling=sampling(size))
@@ -79,7 +79,7 @@ def test_an_inpainting_network_paints_everything(method: str):
     pipeline = built(
         lambda: unets.stable_diffusion(name="StableDiffusionInpaintPipeline", in_channels=9, out_channels=4)
     )
-    assert families.text_to_image(pipeline) is pipeline
+    assert SteerableModel.of(pipeline).text_to_image().pipeline is pipeline
     optimizer = Optimizer(2, 2) if method == "distillation" else None
     assert discover(pipeline, WOMAN, method, sampling=sampling(), optimizer=optimizer).norm() > 0
 
