@@ -132,6 +132,12 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+SMALL = {
+    **{"prompts": PROMPTS, "images_per_prompt": 4, "images_per_concept": 2, "calibrated": False},
+    **{"batch_size": 4, "num_inference_steps": 2},
+}
+
+
 @pytest.fixture(scope="module")
 def run(pipeline, tmp_path_factory):
     """A whole demo on the tiny model: two prompts, four pictures."""
@@ -151,18 +157,7 @@ def run(pipeline, tmp_path_factory):
         def advance(self, n=1):
             done.append(n)
 
-    found = demo(
-        folder,
-        pipeline=pipeline,
-        judge=Judge(),
-        prompts=PROMPTS,
-        images_per_prompt=4,
-        images_per_concept=2,
-        calibrated=False,
-        batch_size=4,
-        num_inference_steps=2,
-        progress=lambda total, label: Bar(label),
-    )
+    found = demo(folder, pipeline=pipeline, judge=Judge(), progress=lambda total, label: Bar(label), **SMALL)
     return folder, found, labels
 
 
@@ -220,17 +215,7 @@ def test_a_demo_that_is_called_again_draws_nothing(run, pipeline):
     folder, found, _ = run
     files = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".png", ".safetensors")}
     del files[folder / "overview.png"]
-    again = demo(
-        folder,
-        pipeline=pipeline,
-        judge=Judge(),
-        prompts=PROMPTS,
-        images_per_prompt=4,
-        images_per_concept=2,
-        calibrated=False,
-        batch_size=4,
-        num_inference_steps=2,
-    )
+    again = demo(folder, pipeline=pipeline, judge=Judge(), **SMALL)
     assert again["methods"] == found["methods"]
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
