@@ -47,7 +47,7 @@ def opened(module: nn.Module, kind: str, function: Callable[..., Any]) -> Iterat
 def traced_late(kind: str, number: int, *given: Any) -> Any:
     """What is traced of a hook that was open before its model was compiled.
 
-    Its module has its own class, so the graph is told by the number: it fits as long as the hook is open.
+    Its module has its own class, so the graph asks for the number: it fits as long as the hook is open.
     """
     return _traced(kind, number, *given) if number in OPEN else None
 

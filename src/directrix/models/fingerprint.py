@@ -29,7 +29,7 @@ _KNOWN: WeakKeyDictionary[Any, tuple[tuple[int, int], str]] = WeakKeyDictionary(
 def fingerprint(network: nn.Module) -> str:
     """SHA-256 over the denoiser's configuration and every parameter's name, shape and sign bits.
 
-    The result is kept until a weight changes. LoRA layers and IP-Adapters are left out: they make no other model.
+    The result is cached until a weight changes. LoRA layers and IP-Adapters are left out: they make no other model.
 
     Raises:
         ModelError: the weights are not in memory.

@@ -2,7 +2,7 @@
 
 Each function is a context manager: the hook is gone afterwards, also when the code inside raised. On a model that runs
 as it is written these are torch's own hooks and nothing else. Where the model is compiled (``compiled=True``, see
-`SteerableModel.compiled`), graphs that know of no hook must be told, which `models.compiled` does.
+`SteerableModel.compiled`), graphs know of no hook: `models.compiled` sees to that.
 """
 
 from __future__ import annotations
