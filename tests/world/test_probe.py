@@ -13,6 +13,7 @@ from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.measurement.calibration.dose_response import DoseResponse
 from directrix.measurement.calibration.fit_probe import fit_probe
+from directrix.models import SteerableModel
 
 
 @pytest.mark.slow
@@ -23,7 +24,9 @@ def test_what_drifts_is_brought_back(emoji: Any, emoji_judge: Any, tmp_path: Pat
     target_labels = {each: TargetLabel("tone", each.name.split("-")[0]) for each in directions}
     fit_probe(emoji, "skin tone", target_labels, emoji_judge, prompts, images_per_prompt=12).save(tmp_path / "a.probe")
     probe = Probe.load(tmp_path / "a.probe")
-    dose_response = DoseResponse(emoji, emoji_judge, [f"a photo of {each}" for each in prompts], 16, seed=77)
+    dose_response = DoseResponse(
+        SteerableModel.of(emoji), emoji_judge, [f"a photo of {each}" for each in prompts], 16, seed=77
+    )
     attributes = {"skin tone": {each.name: {each: each.strengths.default} for each in directions}}
     assigned = [{"skin tone": "brown-skinned"}] * 48
     brown, subject = TargetLabel("tone", "brown"), ("construction worker", "technologist", "factory worker")

@@ -15,6 +15,7 @@ from directrix.errors import OutputError, StrengthError
 
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
+    from directrix.models import SteerableModel
 
 OptionalPath = TypeVar("OptionalPath", Path, Path | None)
 
@@ -81,13 +82,14 @@ class Model:
     device: Device = None
     dtype: Annotated[Precision | None, _option("Precision of the weights. Default: float32.")] = None
 
-    def load(self, otherwise: str = "") -> Any:
-        """The pipeline, or the one called `otherwise` where none is named."""
+    def load(self, otherwise: str = "") -> SteerableModel:
+        """The model, or the one called `otherwise` where none is named."""
         import torch
 
         from directrix import models
 
-        return models.load(self.model or otherwise, self.device, getattr(torch, self.dtype) if self.dtype else None)
+        dtype = getattr(torch, self.dtype) if self.dtype else None
+        return models.SteerableModel.of(models.load(self.model or otherwise, self.device, dtype))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def sites(
     if not rank:
         latents = facts.latent_shape
         if size["height"] and size["width"]:
-            scale = pipeline.vae_scale_factor
+            scale = pipeline.pipeline.vae_scale_factor
             latents = (latents[0], size["height"] // scale, size["width"] // scale)
         found = sites.listed(pipeline)
         if default not in [each.name for each in found]:

@@ -154,7 +154,10 @@ def test_an_unscored_subject_is_not_retained(pipeline, direction, model, monkeyp
     monkeypatch.setattr(
         judge, "label", lambda images: [{**row, "subject": Verdict(None, 0.3, "unsure")} for row in seen(images)]
     )
-    assert DoseResponse(pipeline, judge, ["a person"], 10).step(direction, FEMALE, 1.0).retained.value == 0.0
+    assert (
+        DoseResponse(SteerableModel.of(pipeline), judge, ["a person"], 10).step(direction, FEMALE, 1.0).retained.value
+        == 0.0
+    )
 
 
 def test_a_direction_without_effect_is_said_to_have_none(pipeline, direction, model):
@@ -167,11 +170,11 @@ def test_a_direction_without_effect_is_said_to_have_none(pipeline, direction, mo
 def test_a_concept_that_changes_nothing_is_said_to_be_unknown(pipeline, model):
     judge = model(words=0.0)
     with pytest.raises(NoEffectError, match="own prompts change nothing"):
-        find_target_label(pipeline, WOMAN, judge)
+        find_target_label(SteerableModel.of(pipeline), WOMAN, judge)
 
 
 def test_the_target_label_is_what_the_prompts_change_most(pipeline, model):
-    target_label, before, after = find_target_label(pipeline, WOMAN, model())
+    target_label, before, after = find_target_label(SteerableModel.of(pipeline), WOMAN, model())
     assert target_label == FEMALE and (before.value, after.value) == (0.0, 1.0)
 
 
@@ -192,20 +195,22 @@ def test_a_subject_that_changes_is_the_target_label_and_not_what_goes_with_it(pi
 
     model()
     judge: Any = Kennel()
-    target_label, before, after = find_target_label(pipeline, Concept.of("dog", "a dog", "a person"), judge)
+    target_label, before, after = find_target_label(
+        SteerableModel.of(pipeline), Concept.of("dog", "a dog", "a person"), judge
+    )
     assert target_label == TargetLabel("subject", "dog") and before.value == 0.0 and after.value > 0.9
 
 
 @pytest.mark.parametrize(("words", "looked_at"), [(1.0, 24), (0.25, 48), (0.15, 96)])
 def test_more_pictures_are_drawn_where_few_leave_it_open(pipeline, model, words, looked_at):
-    target_label, before, after = find_target_label(pipeline, WOMAN, model(words=words))
+    target_label, before, after = find_target_label(SteerableModel.of(pipeline), WOMAN, model(words=words))
     assert target_label == FEMALE and (before.n, after.n) == (looked_at, looked_at)
     assert before.value == 0.0 and after.value == pytest.approx(words, abs=0.05)
 
 
 def test_a_dose_response_counts_every_picture_and_unscored_ones_as_not_showing(pipeline, direction, model):
     judge = model(reach=2.0)
-    run = DoseResponse(pipeline, judge, ["a person"], 10)
+    run = DoseResponse(SteerableModel.of(pipeline), judge, ["a person"], 10)
     row = run.step(direction, FEMALE, 1.0)
     assert (row.effect.value, row.gained, row.lost, row.retained.value) == (0.5, 5, 0, 1.0)
     assert run.step(direction, FEMALE, 0.0).effect.value == 0.0
@@ -218,16 +223,16 @@ def test_prompts_put_the_cards_subjects_in_the_place_of_a_person(pipeline, monke
     facts = replace(SteerableModel.of(pipeline).facts, subjects=("a pilot",))
     monkeypatch.setattr(SteerableModel, "facts", facts)
     anti = Concept.of("unarmed", neutral="a person in an alley", negative="a weapon")
-    assert calibration_prompts(pipeline, anti) == [
+    assert calibration_prompts(SteerableModel.of(pipeline), anti) == [
         "a person in an alley",
         "a pilot in an alley",
         "a photo of a person in an alley",
         "a photo of a pilot in an alley",
     ]
     photographer = Concept.of("old", "an old photographer", "a photographer")
-    assert calibration_prompts(pipeline, photographer)[1:] == ["a photo of a photographer"]
+    assert calibration_prompts(SteerableModel.of(pipeline), photographer)[1:] == ["a photo of a photographer"]
     car = Concept.of("red", "a photo of a red car", "a photo of a car")
-    assert calibration_prompts(pipeline, car) == ["a photo of a car"]
+    assert calibration_prompts(SteerableModel.of(pipeline), car) == ["a photo of a car"]
 
 
 def test_a_direction_that_forgot_its_concept_is_refused(make_direction):

@@ -58,7 +58,7 @@ class DoseResponse:
 
     def __init__(
         self,
-        pipeline: Any,
+        model: SteerableModel,
         judge: Judge,
         prompts: Sequence[str],
         images_per_prompt: int,
@@ -70,9 +70,7 @@ class DoseResponse:
         self.prompts = list(prompts)
         self._judge = judge
         settings = {"num_inference_steps": num_inference_steps, "seed": seed, "batch_size": batch_size}
-        self._draw = partial(
-            generate, SteerableModel.of(pipeline).pipeline, self.prompts, images_per_prompt, **settings
-        )
+        self._draw = partial(generate, model, self.prompts, images_per_prompt, **settings)
         self.plain = self.verdicts_under(())
 
     def verdicts(self, direction: Direction, strength: float) -> Verdicts:

@@ -113,7 +113,7 @@ def fit_probe(
                 )
                 seen = _Seen(ahead)
                 records = generate(
-                    model.pipeline,
+                    model,
                     listed,
                     images_per_prompt,
                     seed=seed + turn,

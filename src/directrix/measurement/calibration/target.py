@@ -66,7 +66,7 @@ def half_steps(model: SteerableModel) -> int:
 
 
 def judge_for(
-    pipeline: Any, concept: Concept, *others: Concept, judge: str | None = None
+    model: SteerableModel, concept: Concept, *others: Concept, judge: str | None = None
 ) -> tuple[Judge, TargetLabel | None]:
     """A judge that can see the concept, and what it should see, where that is known beforehand.
 
@@ -74,13 +74,13 @@ def judge_for(
     the concept's words and the others' (the neutral ones, where there are none), and also tells the subjects of
     `subject_prompts` apart.
     """
-    name = _judge_name(pipeline, judge)
+    name = _judge_name(model, judge)
     if name.partition(":")[0] != "clip":
         return judges.load(name), None
     pairs = concept.pairs
     wanted = [pair.negative or pair.target for pair in pairs]
     other = [pair.target for each in others for pair in each.pairs] or [pair.neutral for pair in pairs]
-    prompts = subject_prompts(pipeline, concept)
+    prompts = subject_prompts(model, concept)
     rest = f"not {concept.name}"
     attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
     if len(prompts) > 1:
@@ -89,10 +89,10 @@ def judge_for(
 
 
 def judge_of_values(
-    pipeline: Any, attribute: AttributeSet, judge: str | None = None
+    model: SteerableModel, attribute: AttributeSet, judge: str | None = None
 ) -> tuple[Judge, list[TargetLabel] | None]:
     """A judge that tells all values of an attribute apart, and what it should see of each, as `judge_for` has it."""
-    name = _judge_name(pipeline, judge)
+    name = _judge_name(model, judge)
     if name.partition(":")[0] != "clip":
         return judges.load(name), None
     values = {each.name: [pair.target for pair in each.pairs] for each in attribute.concepts}
@@ -101,20 +101,20 @@ def judge_of_values(
     ]
 
 
-def _judge_name(pipeline: Any, judge: str | None) -> str:
-    return judge or ("emoji" if SteerableModel.of(pipeline).identity.name == EMBEDDED else "clip")
+def _judge_name(model: SteerableModel, judge: str | None) -> str:
+    return judge or ("emoji" if model.identity.name == EMBEDDED else "clip")
 
 
-def calibration_prompts(pipeline: Any, concept: Concept) -> list[str]:
+def calibration_prompts(model: SteerableModel, concept: Concept) -> list[str]:
     """`subject_prompts`, each as it is and as a photo: a few words more can change what a strength does."""
-    plain = subject_prompts(pipeline, concept)
+    plain = subject_prompts(model, concept)
     return [*plain, *(f"a photo of {prompt}" for prompt in plain if not _PICTURE.match(prompt))]
 
 
-def subject_prompts(pipeline: Any, concept: Concept) -> list[str]:
+def subject_prompts(model: SteerableModel, concept: Concept) -> list[str]:
     """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
     neutral = list(dict.fromkeys(pair.neutral for pair in concept.pairs))
-    subjects = SteerableModel.of(pipeline).facts.subjects
+    subjects = model.facts.subjects
     others = [
         re.sub(r"\ba person\b", subject, prompt)
         for prompt in neutral
@@ -136,7 +136,7 @@ def _most(changes: Mapping[tuple[str, str], float]) -> tuple[str, str]:
 
 
 def find_target_label(
-    pipeline: Any,
+    model: SteerableModel,
     concept: Concept,
     judge: Judge,
     *,
@@ -157,9 +157,7 @@ def find_target_label(
     """
     pairs = concept.pairs
     each = max(1, images // len(pairs))
-    draw = partial(
-        generate, SteerableModel.of(pipeline).pipeline, num_inference_steps=num_inference_steps, batch_size=16
-    )
+    draw = partial(generate, model, num_inference_steps=num_inference_steps, batch_size=16)
     plain: list[Mapping[str, Verdict]] = []
     prompted: list[Mapping[str, Verdict]] = []
     for turn in range(LOOKS[-1]):

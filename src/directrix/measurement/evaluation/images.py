@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from directrix.measurement.judges.base import Verdict
+    from directrix.models.steerable import SteerableModel
 
 Methods = Mapping[str, Sequence[Intervention]]
 # The method that changes nothing; the others are compared with it where it is there.
@@ -89,7 +90,7 @@ def folder_name(method: str) -> str:
 
 
 def draw(
-    pipeline: Any,
+    model: SteerableModel,
     benchmark: Benchmark,
     methods: Methods,
     images: int,
@@ -104,7 +105,7 @@ def draw(
     for name, interventions in methods.items():
         where = Path(PICTURES) / folder_name(name)
         records = generate(
-            pipeline,
+            model,
             benchmark.prompts,
             images,
             seed=seed,

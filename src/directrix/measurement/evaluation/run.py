@@ -84,10 +84,10 @@ def evaluate(
     bench, known, others = ready(benchmark, judges, folder, reference)
     settings = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "batch_size": batch_size}
     times = [time.perf_counter()]
-    drawn = drawing.draw(model.pipeline, benchmark, checked, images, seed, folder, progress, **settings)
+    drawn = drawing.draw(model, benchmark, checked, images, seed, folder, progress, **settings)
     if "quality" in benchmark.measures and others is None:
         apart = drawing.draw(
-            model.pipeline, benchmark, {REFERENCE: ()}, images, seed + 1, folder / REFERENCE, progress, **settings
+            model, benchmark, {REFERENCE: ()}, images, seed + 1, folder / REFERENCE, progress, **settings
         )
         others = [picture.path for picture in apart[REFERENCE]]
     times.append(time.perf_counter())

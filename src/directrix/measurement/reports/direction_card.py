@@ -99,7 +99,7 @@ def measure(
     check_model(model, [direction])
     steps = num_inference_steps or model.facts.num_inference_steps
     rising = sorted({0.0, 1.0, *map(float, strengths)})
-    prompts = list(prompts or calibration_prompts(pipeline, concept_of(direction)))
+    prompts = list(prompts or calibration_prompts(model, concept_of(direction)))
     witness = _Witness(judge)
     effects: list[Interval] = []
     rows: list[dict[str, Any]] = []
@@ -109,10 +109,8 @@ def measure(
         if target_label is None:
             # Chosen on other seeds than it is then measured on.
             concept = concept_of(direction)
-            target_label = find_target_label(pipeline, concept, judge, num_inference_steps=steps, seed=seed + 1)[0]
-        dose_response = DoseResponse(
-            pipeline, witness, prompts, images_per_prompt, num_inference_steps=steps, seed=seed
-        )
+            target_label = find_target_label(model, concept, judge, num_inference_steps=steps, seed=seed + 1)[0]
+        dose_response = DoseResponse(model, witness, prompts, images_per_prompt, num_inference_steps=steps, seed=seed)
         if target_label.attribute not in dose_response.plain[0]:
             raise DirectrixError(
                 f"The judge '{judge.name}' does not know the attribute '{target_label.attribute}' of the target "
