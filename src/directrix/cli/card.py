@@ -62,7 +62,7 @@ def card(
     pipeline = None
     if figures is None or not image.exists():
         pipeline = model.load(direction.model.name)
-    if figures is None:
+    if figures is None and pipeline is not None:
         seeing, target_label = judge_for(pipeline, concept_of(direction), *others_of(direction), judge=judge)
         figures = cards.measure(
             pipeline,
