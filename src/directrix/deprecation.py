@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from directrix.errors import DirectrixError
 
+C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -34,6 +35,24 @@ def renamed(**names: str) -> Callable[[F], F]:
             return function(*args, **kwargs)
 
         return called  # pyright: ignore[reportReturnType]
+
+    return decorate
+
+
+def old_attributes(**names: str) -> Callable[[C], C]:
+    """Lets a class's attributes be read, and given, by their old names too: `@old_attributes(gauge="probe")`."""
+
+    def decorate(kind: C) -> C:
+        def found(self: Any, name: str) -> Any:
+            # Python asks here only for what is not there by its own name.
+            if name not in names:
+                raise AttributeError(f"'{kind.__name__}' object has no attribute '{name}'", name=name, obj=self)
+            warn(f"{kind.__name__}.{name}", f"{kind.__name__}.{names[name]}")
+            return getattr(self, names[name])
+
+        kind.__init__ = renamed(**names)(kind.__init__)
+        kind.__getattr__ = found  # pyright: ignore[reportAttributeAccessIssue]
+        return kind
 
     return decorate
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 import directrix
 from directrix import deprecation
 from directrix.errors import DirectrixError
+from directrix.interventions.protocol import Plan, compose
+from directrix.policies.wording import understand
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,19 @@ def test_old_arguments_warn_and_are_passed_on():
     assert calibrate(target_label="gender") == calibrate("gender") == "gender"
     with pytest.raises(DirectrixError, match="Both aim and target_label"):
         calibrate("tone", aim="gender", target_label="tone")  # pyright: ignore[reportCallIssue]
+
+
+def test_old_attributes_warn_and_give_the_new_ones():
+    plan = Plan(compose(), rewritten=("a cook",))
+    read = understand("a cook of any gender")
+    for each, name in ((plan, "Plan"), (read, "Understanding")):
+        with pytest.warns(FutureWarning, match=f"{name}.told is now {name}.rewritten"):
+            assert getattr(each, "told") == each.rewritten  # noqa: B009
+        with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'tolled'"):
+            getattr(each, "tolled")  # noqa: B009
+        assert pickle.loads(pickle.dumps(copy.deepcopy(read))) == read
+    with pytest.warns(FutureWarning, match="told= is now rewritten="):
+        assert Plan(plan.intervention, told=("a cook",)) == plan  # pyright: ignore[reportCallIssue]
 
 
 def test_old_keys_of_files_are_read_by_their_new_names():

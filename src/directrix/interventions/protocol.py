@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from directrix.deprecation import old_attributes
 from directrix.errors import DirectrixError
 
 
@@ -46,6 +47,7 @@ def select(intervention: Intervention, images: Sequence[int], total: int) -> Int
     return intervention if chooser is None else chooser(images, total)
 
 
+@old_attributes(told="rewritten")
 @dataclass(frozen=True)
 class Plan:
     """What a planner decided for one run.

@@ -16,7 +16,7 @@ from directrix.directions.names import find, matches, plain
 from directrix.errors import PolicyError
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
-from directrix.interventions.steering import Settings, Steering
+from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.policies.quotas import Target
 
 UNIFORM = "uniform"
@@ -30,8 +30,21 @@ Categories = AttributeSet | Sequence[str] | Mapping[str, Any]
 # Probes, or their files.
 ProbeFiles = Probe | str | Path | Sequence[Probe | str | Path]
 
+_WHOLE: Settings = {"branch": "conditional", "start": 0.0, "stop": 1.0}
 
-WHOLE: Settings = {"branch": "conditional", "start": 0.0, "stop": 1.0}
+
+def whole_settings(owner: object, given: Settings) -> Settings:
+    """The branch and window that an object was given, with what it was not given.
+
+    Raises:
+        TypeError: another keyword; the message names the object's class, as Python's own does.
+        StrengthError: a branch or window that makes no sense.
+    """
+    for name in given.keys() - Settings.__annotations__.keys():
+        raise TypeError(f"{type(owner).__name__}() got an unexpected keyword argument '{name}'")
+    settings: Settings = {**_WHOLE, **given}
+    Steering({}, **settings)
+    return settings
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ class Balance:
         return {
             "attribute": self.target.attribute,
             "target": {name: round(float(share), 6) for name, share in self.target.shares},
-            "effects": {name: dict(Steering(effect).config)["directions"] for name, effect in self.effects.items()},
+            "effects": {name: as_json(effect) for name, effect in self.effects.items()},
             "project_and_set": self.project_and_set,
             **({} if self.probe is None else {"feedback": self.probe.digest()}),
             **self.window,

@@ -19,7 +19,7 @@ from directrix.directions.names import matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Plan
 from directrix.interventions.steering import Settings
-from directrix.policies.balance import UNIFORM, WHOLE, Balance, Categories, ProbeFiles, load_probes, sets_of
+from directrix.policies.balance import UNIFORM, Balance, Categories, ProbeFiles, load_probes, sets_of, whole_settings
 from directrix.policies.plan import Request, realise, unplanned
 from directrix.policies.safe import DEFAULT, Safe, category_of
 
@@ -59,7 +59,7 @@ class Enhance:
     ) -> None:
         self.catalogue = Catalogue.of(directions, strengths)
         self.rewrite = bool(rewrite)
-        self._window: Settings = {**WHOLE, **steered}
+        self._window = whole_settings(self, steered)
         self.project_and_set = project_and_set
         self._sets = sets_of(sets)
         self._probes = load_probes(feedback, self._sets, project_and_set)

@@ -16,8 +16,8 @@ from directrix.directions.collection import Catalogue, Directions
 from directrix.errors import PolicyError
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Plan
-from directrix.interventions.steering import Settings, Steering
-from directrix.policies.balance import WHOLE, Balance, Categories, ProbeFiles, load_probes, sets_of
+from directrix.interventions.steering import Settings
+from directrix.policies.balance import Balance, Categories, ProbeFiles, load_probes, sets_of, whole_settings
 from directrix.policies.plan import Request, realise, unplanned
 
 
@@ -57,8 +57,7 @@ class Fair:
         **steered: Unpack[Settings],
     ) -> None:
         catalogue = Catalogue.of(directions, strengths)
-        window: Settings = {**WHOLE, **steered}
-        Steering({}, **window)  # raises where the window makes no sense
+        window = whole_settings(self, steered)
         if not isinstance(attributes, Mapping) or not attributes:
             raise PolicyError(
                 "There are no attributes to balance.", "attributes and targets.", '{"gender": "uniform"}.'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError
@@ -14,9 +14,6 @@ from directrix.interventions.protocol import Intervention, Plan, compose
 from directrix.interventions.steering import PerImage
 from directrix.policies.balance import Balance, projects
 from directrix.policies.quotas import Quotas
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

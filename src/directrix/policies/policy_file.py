@@ -23,6 +23,19 @@ from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Saf
 Name = Annotated[str, StringConstraints(pattern=r"\S")]
 # One name is a list of one.
 Names = Annotated[list[Name], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+# A list of one is one name.
+One = Annotated[Name, BeforeValidator(lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value)]
+
+
+def _text_keys(value: Any) -> Any:
+    """The value with numbers that stand for names, which YAML needs no quotes around, as text."""
+    if not isinstance(value, Mapping):
+        return value
+    numbers = (key for key in value if isinstance(key, int | float) and not isinstance(key, bool))
+    texts = {key: str(key) for key in numbers}
+    return {texts.get(key, key): _text_keys(each) for key, each in value.items()}
+
+
 # What version 0.1 called them.
 _OLD = {"replace": "project_and_set", "hold": "feedback"}
 
@@ -30,7 +43,7 @@ _OLD = {"replace": "project_and_set", "hold": "feedback"}
 class Steer(BaseModel, strict=True, extra="forbid"):
     """The branch of guidance and the steps that are steered."""
 
-    branch: Name = "conditional"
+    branch: One = "conditional"
     start: float = 0.0
     stop: float = 1.0
 
@@ -39,7 +52,7 @@ class SafePart(BaseModel, strict=True, extra="forbid"):
     """What is kept out, as the arguments of `Safe`; `always` is its `on`."""
 
     always: Names | None = None
-    combine: Name = DEFAULT
+    combine: One = DEFAULT
     categories: Mapping[str, Any] | None = None
     retain: Names | None = None
 
@@ -75,7 +88,14 @@ class PolicyFile(BaseModel, strict=True, extra="forbid", arbitrary_types_allowed
             content = upgraded(content, _OLD)
             if isinstance(content.get("safe"), Mapping):
                 content["safe"] = upgraded(content["safe"], {"spare": "retain"})
-        return validated(cls, content, place, PolicyError)
+            for key in ("strengths", "attributes", "fair", "safe"):
+                content |= {key: _text_keys(content[key])} if key in content else {}
+        try:
+            return validated(cls, content, place, PolicyError)
+        except PolicyError as error:
+            remedies = {place: f"keys {', '.join(cls.model_fields)}.", f"{place} > enhance": "enhance: true."}
+            remedy = (each for where, each in remedies.items() if error.happened.startswith(f"{where} is "))
+            raise PolicyError(error.happened, error.expected, next(remedy, error.remedy)) from error
 
 
 @contextmanager
@@ -194,11 +214,11 @@ def _safe(part: SafePart, source: str, catalogue: Catalogue, window: Settings) -
         raise PolicyError(
             f"{source} > safe names nothing to keep out.", "`always` or `categories`.", "safe: {always: [weapon]}."
         )
+    combine = OLD_COMBINATIONS.get(part.combine, part.combine)
     for name, what in (categories or {}).items():
         with placed(source, "safe", "categories", name):
             # A way that does not exist is an error of the whole part, below.
-            known = part.combine if part.combine in (*COMBINATIONS, *OLD_COMBINATIONS) else DEFAULT
-            Safe(catalogue, known, {name: what}, **window)
+            Safe(catalogue, combine if combine in COMBINATIONS else DEFAULT, {name: what}, **window)
     whole = {name: name for name in part.always or ()} if categories is None else categories
     with placed(source, "safe"):
-        return Safe(catalogue, part.combine, whole, on=part.always, retain=part.retain or (), **window)
+        return Safe(catalogue, combine, whole, on=part.always, retain=part.retain or (), **window)

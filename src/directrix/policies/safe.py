@@ -18,7 +18,7 @@ from copy import copy
 from typing import Any, Unpack
 
 from directrix.checks import one_of
-from directrix.deprecation import renamed
+from directrix.deprecation import old_attributes, warn
 from directrix.directions.collection import Catalogue, Directions, Effect, keeps_out
 from directrix.directions.direction import Direction
 from directrix.directions.names import find, matches, plain
@@ -27,16 +27,18 @@ from directrix.interventions.concept_erasure import ConceptErasure
 from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.prompt_conditioned import PromptConditioned
 from directrix.interventions.protocol import Intervention
-from directrix.interventions.steering import PerImage, Settings, Steering
-from directrix.policies.balance import WHOLE
+from directrix.interventions.steering import PerImage, Settings, Steering, as_json
+from directrix.policies.balance import whole_settings
 
 COMBINATIONS = ("sum", "nearest", "erase")
 # What they were called in version 0.1.
 OLD_COMBINATIONS = {"aligned": "nearest", "removed": "erase"}
+_GONE = ("mean", "capped")
 # Measured with three at once on the embedded model: the paper's sum loses half of the subjects, and this does not.
 DEFAULT = "nearest"
 
 
+@old_attributes(spare="retain")
 class Safe:
     """Keeps concepts out of images: an intervention like any other, which `compose` joins with others.
 
@@ -56,7 +58,6 @@ class Safe:
         MismatchError: "nearest" or "erase" with directions of several sites.
     """
 
-    @renamed(spare="retain")
     def __init__(
         self,
         directions: Directions,
@@ -68,7 +69,12 @@ class Safe:
         retain: Iterable[str] = (),
         **steered: Unpack[Settings],
     ) -> None:
-        combine = OLD_COMBINATIONS.get(combine, combine)
+        if combine in tuple(OLD_COMBINATIONS):
+            new = OLD_COMBINATIONS[combine]
+            warn(f'combine="{combine}"', f'combine="{new}"', stacklevel=4)
+            combine = new
+        if combine in _GONE:
+            raise PolicyError(f"The way '{combine}' is gone.", f"'{DEFAULT}' in its place.", f"combine: {DEFAULT}.")
         self.combine = one_of("way", combine, COMBINATIONS, error=PolicyError)
         catalogue = Catalogue.of(directions, strengths)
         groups = {name: name for name in catalogue.names} if categories is None else dict(categories)
@@ -76,7 +82,7 @@ class Safe:
             name: _checked(name, catalogue.effect(what), combine) for name, what in groups.items()
         }
         self.retain = _retain_set(catalogue, retain, combine)
-        self._window: Settings = {**WHOLE, **steered}
+        self._window = whole_settings(self, steered)
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
         self._checked_window()
@@ -93,9 +99,7 @@ class Safe:
         return {
             "method": "safe",
             "combine": self.combine,
-            "categories": {
-                name: dict(Steering(effect).config)["directions"] for name, effect in self.categories.items()
-            },
+            "categories": {name: as_json(effect) for name, effect in self.categories.items()},
             "on": [name for name in self.categories if name in self.on],
             **({"retain": [each.name for each in self.retain]} if self.retain else {}),
             **self._window,
@@ -152,10 +156,8 @@ class Safe:
         return ConceptErasure(categories, on, **self._window, retain=self.retain)
 
     def _checked_window(self) -> None:
-        # Either raises where a window or the sites make no sense, before anything is drawn.
-        if self.combine == "sum":
-            Steering({}, **self._window)
-        else:
+        # Raises where the window or the sites make no sense, before anything is drawn.
+        if self.combine != "sum":
             self._prompt_conditioned(self.categories)
 
 

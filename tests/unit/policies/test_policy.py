@@ -209,15 +209,18 @@ WRONG = {
     "fair: {gender: uniform, gander: uniform}": "> fair > gander: There is no attribute 'gander'",
     "fair: {gender: {womann: 1.0}}": "> fair > gender: There is no category of gender 'womann'.*'woman'",
     "fair: {skin tone: uniform}": "> fair > skin tone: There is no direction 'light-skinned'",
+    "fair: {gender: {1: 0.5, 2: 0.5}}": "> fair > gender: There is no category of gender '1'",
     "fair: uniform": "> fair is text ('uniform'). Expected: a mapping",
     "safe: true": "> safe is yes or no (True)",
     "safe: [unarmd]": "> safe: There is no direction 'unarmd'.*did you mean 'unarmed'",
     "safe: {always: [unarmed], combine: som}": "> safe: There is no way 'som'.*'sum'",
+    "safe: {always: [unarmed], combine: mean}": "> safe: The way 'mean' is gone. Expected: 'nearest' in its place",
     "safe: {combine: sum}": "> safe names nothing to keep out. Expected: `always` or `categories`",
     "safe: {categories: {arms: gun}}": "> safe > categories > arms: There is no direction 'gun'",
     "enhance: {rewrite: 3}": "> enhance > rewrite is 3. Expected: true or false",
     "enhance: {phrases: nowhere.yaml}": "> enhance > phrases: there is no file",
     "enhance: yes please": "> enhance is text",
+    "enhance: 1": "> enhance is 1.*Try: enhance: true.",
     "enhance: false": "The policy says nothing",
     "strengths: {woman: strong}": "> strengths > woman is text ('strong'). Expected: a number",
     "strengths: {womann: 1.0}": "> strengths: There is no direction 'womann'",
@@ -244,7 +247,7 @@ def test_errors_name_the_file_the_key_and_the_nearest(folder: Path, line: str, c
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a mapping of keys"),
+        ("", "a mapping of keys and values. Try: keys directions, strengths, attributes, fair, safe, enhance"),
         ("fair: {gender: uniform}", "> directions is empty"),
         ("directions: [nowhere]", "does not exist"),
         ("directions: 3", "The directions are of type int"),
@@ -325,6 +328,26 @@ def test_files_of_version_0_1_are_read_alike(make_direction: Callable[..., Direc
         (tmp_path / "policy.yaml").write_text(f"directions: [directions]\nfair: {{gender: uniform}}\n{text}\n")
         configs.append(Policy.load(tmp_path / "policy.yaml").config)
     assert configs[0] == configs[1]
+
+
+def test_names_may_be_numbers_and_a_list_may_stand_for_its_one_name(directions: list[Direction]):
+    given = {"directions": directions}
+    text = "attributes: {5: {1: woman, 2.5: man}}\nfair: {5: {1: 0.5, 2.5: 0.5}}"
+    policy = Policy.of({**given, **yaml.safe_load(text)})
+    assert Counter(each["5"] for each in policy.plan(["a judge"], 4, 0).assigned) == {"1": 2, "2.5": 2}
+    listed = Policy.of({**given, **yaml.safe_load("attributes: {5: [woman, man]}\nfair: {5: uniform}")})
+    assert listed.name == policy.name == "policy: fair 5"
+    safe = {"always": ["unarmed"], "categories": {"unarmed": {"woman": -1.0}}}
+    texts = [{"branch": "both", "combine": "erase"}, {"branch": ["both"], "combine": ["removed"]}]
+    one, same = (
+        Policy.of({**given, "steer": {"branch": each["branch"]}, "safe": {**safe, "combine": each["combine"]}})
+        for each in texts
+    )
+    assert one.config == same.config
+    with pytest.raises(PolicyError, match=r"attributes > 5 > 1: There is no direction 'grim'"):
+        Policy.of({**given, "attributes": {5: {1: "grim", 2: "man"}}})
+    with pytest.raises(PolicyError, match=r"attributes > 5 has the key True"):
+        Policy.of({**given, "attributes": {5: {True: "woman", 2: "man"}}})
 
 
 def test_a_run_of_version_0_1_goes_on(pipeline: Any, directions: list[Direction], tmp_path: Path):

@@ -17,6 +17,8 @@ from directrix.interventions.protocol import compose
 from directrix.interventions.steering import Steering
 from directrix.models import sites
 from directrix.models.identity import Site
+from directrix.policies.enhance import Enhance
+from directrix.policies.fair import Fair
 from directrix.policies.safe import COMBINATIONS, Safe, category_of
 
 QUICK = {"num_inference_steps": 3, "guidance_scale": 5.0}
@@ -290,7 +292,30 @@ def test_an_anti_concept_says_nothing_of_what_is_spared(keepers: list[Direction]
 
 
 def test_old_names_stand_for_one_release(objects: list[Direction]):
-    with pytest.warns(FutureWarning, match="spare= is now retain="):
+    with pytest.warns(FutureWarning) as warned:
         old = Safe(objects, "removed", {"weapon": ["knife", "axe"]}, spare=["book"])  # pyright: ignore
+    said = [str(each.message).partition(";")[0] for each in warned]
+    assert said == ["spare= is now retain=", 'combine="removed" is now combine="erase"']
+    assert {each.filename for each in warned} == {__file__}
     assert old.config == Safe(objects, "erase", {"weapon": ["knife", "axe"]}, retain=["book"]).config
-    assert Safe(objects[:1], "aligned", strengths={"knife": -1.0}).combine == "nearest"
+    with pytest.warns(FutureWarning, match='combine="aligned" is now combine="nearest"'):
+        assert Safe(objects[:1], "aligned", strengths={"knife": -1.0}).combine == "nearest"
+    with pytest.warns(FutureWarning, match=r"Safe\.spare is now Safe\.retain"):
+        assert getattr(old, "spare") is old.retain  # noqa: B009
+
+
+def test_ways_that_are_gone_or_never_were(keepers: list[Direction]):
+    for gone in ("mean", "capped"):
+        with pytest.raises(PolicyError, match=f"The way '{gone}' is gone. Expected: 'nearest'"):
+            Safe(keepers, gone)
+    for wrong in (["sum"], None, {}):
+        with pytest.raises(PolicyError, match="There is no way"):
+            Safe(keepers, wrong)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("kind", [Safe, Enhance, lambda given, **more: Fair({"gender": "uniform"}, given, **more)])
+@pytest.mark.parametrize("wrong", [{"foo": 1}, {"guided": True}])
+def test_unknown_arguments_are_refused_by_name(keepers: list[Direction], kind: Any, wrong: dict[str, Any]):
+    name = kind.__name__ if isinstance(kind, type) else "Fair"
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument '{next(iter(wrong))}'"):
+        kind(keepers, **wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from directrix.deprecation import old_attributes
 from directrix.policies.wording.rewrite import Cut, cut_out
 
 Kind = Literal["balance", "absent"]
@@ -31,6 +32,7 @@ class Switch:
     instead: str = ""
 
 
+@old_attributes(told="rewritten")
 @dataclass(frozen=True)
 class Understanding:
     """What was understood of a prompt.
