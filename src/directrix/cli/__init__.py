@@ -102,7 +102,8 @@ def _check_verb(command: Any, path: Sequence[str]) -> None:
 def _explained(error: Any, path: Sequence[str]) -> DirectrixError:
     """What is wrong with a command, in one line."""
     if not hasattr(error, "possibilities"):
-        return DirectrixError(" ".join(error.format_message().split()))
+        said = " ".join(error.format_message().split()).replace("Value error, ", "")
+        return DirectrixError(said if said.endswith((".", "?", "!")) else f"{said}.")
     name, old = error.option_name, old_spellings.OPTIONS.get(" ".join(path), {})
     known = [option for parameter in error.ctx.command.params for option in parameter.opts]
     near = difflib.get_close_matches(name, [*known, *old], n=1)

@@ -54,17 +54,12 @@ def card(
     from directrix.measurement.reports.direction_card_image import picture
     from directrix.models.files import write_atomically
 
-    figures = None if again else cards.stored(direction.header)
-    if figures is None:
+    found = None if again else cards.stored(direction.header)
+    if found is None:
         options.writable_file(path)
-    else:
-        _tell_if_other(figures, {"images_per_prompt": images_per_prompt, "seed": seed})
-    pipeline = None
-    if figures is None or not image.exists():
         pipeline = model.load(direction.model.name)
-    if figures is None and pipeline is not None:
         seeing, target_label = judge_for(pipeline, concept_of(direction), *others_of(direction), judge=judge)
-        figures = cards.measure(
+        figures: Mapping[str, Any] = cards.measure(
             pipeline,
             direction,
             seeing,
@@ -75,6 +70,10 @@ def card(
         )
         direction = direction.with_(provenance={**direction.provenance, "card": figures})
         direction.save(path)
+    else:
+        figures = found
+        _tell_if_other(figures, {"images_per_prompt": images_per_prompt, "seed": seed})
+        pipeline = None if image.exists() else model.load(direction.model.name)
     if pipeline is not None:
         buffer = io.BytesIO()
         strip = cards.strip(pipeline, direction, figures, progress=terminal.progress())

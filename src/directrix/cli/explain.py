@@ -71,6 +71,7 @@ def _as_json(understanding: Understanding) -> dict[str, Any]:
         "prompt": understanding.prompt,
         "switches": [asdict(each) for each in understanding.switches],
         "rewritten_prompt": understanding.rewritten,
+        "told": understanding.rewritten,  # its name in version 0.1; goes with version 0.3
         "unknown": list(understanding.unknown),
     }
 

@@ -47,6 +47,9 @@ def modern(words: Sequence[str], groups: Sequence[str]) -> list[str]:
     end = words.index("--") if "--" in words else len(words)
     for place, word in enumerate(words[:end]):
         option, equals, value = word.partition("=")
+        if word[:2] in renamed and not word.startswith("--") and word[2:]:
+            # The value of a short option may follow at once: -n5.
+            option, equals, value = word[:2], "=", word[2:].removeprefix("=")
         if option in renamed:
             words[place] = _say(option, renamed[option]) + equals + value
     return words

@@ -71,7 +71,9 @@ def renders(output: options.Output, images: options.Count = 2000, art: Art = Pat
     from directrix.experiments.emoji_world.training.data import write_reference
 
     files = write_reference(art, output, images, progress=terminal.progress())
-    return Result(f"{len(files):,} images are in {output}.", {"path": str(output), "images": len(files)})
+    # "pictures" is what version 0.1 called them; it goes with version 0.3.
+    counts = {"images": len(files), "pictures": len(files)}
+    return Result(f"{len(files):,} images are in {output}.", {"path": str(output), **counts})
 
 
 @verb("train", "Run the same command again: it goes on from its checkpoint.", of=world)

@@ -39,8 +39,8 @@ class Header:
         digest: sixteen hexadecimal digits that stand for the tensor and its place; a file leaves it out.
     """
 
-    # Whoever reads one from a file is strict; see `directrix.checks.validated`.
-    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
+    # Whoever reads one from a file is strict; see `directrix.checks.validated`. Keys of other programs are ignored.
+    __pydantic_config__: ClassVar = {"extra": "ignore", "strict": True}
 
     name: str
     shape: tuple[int, ...]

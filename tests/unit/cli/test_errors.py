@@ -164,6 +164,8 @@ def test_checkpoint_of_other_settings_is_kept(refused, model, tmp_path):
         (["demo", "out"], "unexpected extra argument"),
         (["discover", "--neutral", "a person", "-o", "w", "--optimizer-steps", "many"], "--optimizer-steps"),
         (["discover", "--neutral", "a person", "-o", "w", "--learning-rate", "nan"], "'--learning-rate' is nan."),
+        (["generate", "--branch", "foo"], "'--branch': 'foo' is not one of 'conditional',"),
+        (["generate", "-n", "0"], "greater than or equal to 1. Try:"),
         (["bench"], "Missing command"),
         ([], "Missing command"),
     ],

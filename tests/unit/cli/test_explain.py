@@ -25,7 +25,7 @@ def test_json_has_the_places_of_the_phrases(capsys):
     prompt = "men and women without beer"
     assert main(["explain", prompt, "--json"]) == 0
     (data,) = json.loads(capsys.readouterr().out)["prompts"]
-    assert data["prompt"] == prompt and data["rewritten_prompt"] == "people" and data["unknown"] == []
+    assert data["prompt"] == prompt and data["rewritten_prompt"] == data["told"] == "people" and data["unknown"] == []
     assert [(each["kind"], each["name"]) for each in data["switches"]] == [("balance", "gender"), ("absent", "alcohol")]
     for each in data["switches"]:
         assert prompt[each["start"] : each["end"]] == each["phrase"]

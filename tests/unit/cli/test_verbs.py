@@ -138,6 +138,22 @@ def test_old_options_are_those_of_today_and_say_so(verb, old, new, capsys):
     assert f"'{old}' is now called '{new}'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", ["-n3", "-n=3", "--number=3"])
+def test_an_old_short_option_takes_its_value_at_once(number, caplog):
+    assert old_spellings.modern(["world", "renders", number], ["world"]) == ["world", "renders", "--images=3"]
+    assert old_spellings.modern(["generate", number], ["world"]) == ["generate", number]
+
+
+def test_results_have_their_old_keys_too(tmp_path, monkeypatch, capsys):
+    from directrix.experiments.emoji_world.training import data
+
+    monkeypatch.setattr(data, "write_reference", lambda art, output, images, progress: [output] * images)
+    command = ["world", "renders", "-n3", "-o", str(tmp_path / "renders"), "--art", str(tmp_path / "art"), "--json"]
+    assert main(command) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["images"] == printed["pictures"] == 3
+
+
 def test_an_old_verb_works_and_says_so(capsys):
     assert main(["gauge", "--help"]) == 0
     said = capsys.readouterr()
@@ -407,8 +423,14 @@ def test_compensation_needs_calibrated_directions_of_another_attribute(model, tm
     assert main([*command, "--attribute", "gender", *compensate]) == 2
     assert "was not calibrated" in capsys.readouterr().err
     objects = ["--object", "a cup", "--object", "a book", "--no-calibration", "-o", str(tmp_path / "objects")]
-    assert main([*command[:-2], *objects]) == 0
-    capsys.readouterr()
+    # A run of version 0.1 goes on in the folder that it began.
+    begun = tmp_path / "objects" / ".things.checkpoint"
+    begun.mkdir(parents=True)
+    assert main([*command[:-2], *objects, "--json"]) == 0
+    said = capsys.readouterr()
+    printed = json.loads(said.out)
+    assert printed["objects"] == printed["things"] == ["a cup", "a book"]
+    assert f"Going on from {begun}" in " ".join(said.err.split()) and not begun.exists()
     # Objects can lie beside the values of attributes, and nothing is compensated for them.
     assert main([*command, "--attribute", "gender", "--compensate", str(tmp_path / "objects")]) == 2
     assert "no directions of another attribute" in capsys.readouterr().err

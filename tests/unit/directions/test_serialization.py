@@ -128,6 +128,10 @@ def test_metadata_that_make_no_sense(tmp_path: Path, changes: dict[str, Any]):
         Direction.load(tampered(tmp_path / "file", **changes))
 
 
+def test_keys_of_other_programs_are_ignored(tmp_path: Path):
+    assert Direction.load(tampered(tmp_path / "file", trained_by="another program")).digest() == DIRECTION.digest()
+
+
 def test_metadata_that_are_not_json(tmp_path: Path):
     for text in ("{", "[]"):
         save_file({"direction": DIRECTION.tensor}, tmp_path / "file", {"directrix": text})

@@ -197,7 +197,7 @@ def test_the_command_keeps_what_the_file_holds_already(
     assert printed["dtype"] == "bfloat16"
     file.write_text("[]")
     assert main([*command, "-o", str(file)]) == 2
-    assert "holds no figures of this command" in capsys.readouterr().err
+    assert "has no figures of this command" in capsys.readouterr().err
 
 
 def test_an_unknown_configuration_is_an_error_of_one_sentence(capsys: pytest.CaptureFixture[str]):

@@ -170,6 +170,13 @@ def test_descriptions_that_are_wrong(folder, more, part):
     assert part in refused(folder(more))
 
 
+def test_keys_that_are_left_empty_are_not_given(folder):
+    whole = load(folder())
+    assert load(folder("measures: [preservation]\nsource:\nfair:\njoint:\nexpected:\nswitches:\nimages:\n")) == whole
+    assert "measures is empty" in refused(folder("measures:\n"))
+    assert "judge is empty" in refused(folder("measures: [preservation]\njudge:\n"))
+
+
 def test_benchmarks_that_are_not_there(tmp_path):
     assert "did you mean 'emoji-harm'" in refused("emoji-harms")
     assert "holds no benchmark.yaml" in refused(tmp_path)

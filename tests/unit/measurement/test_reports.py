@@ -242,6 +242,15 @@ def test_chart_draws_values_to_scale():
     assert "not scored" in svg
 
 
+def test_dollar_signs_in_a_chart_are_no_formula():
+    name = "$5 to $10"
+    assert f">{name}<" in charts.grouped_bars("Prices", [charts.Group(name, [{"value": 0.5}])], ["before"])
+    effect = {"value": 0.5, "low": 0.4, "high": 0.6}
+    rows = [{"evaluations": number, "effect": effect} for number in (10, 100)]
+    curve = charts.cost_curve({name: rows}, f"Of {name}")
+    assert f">{name}<" in curve and f">Of {name}<" in curve
+
+
 README = """# Title
 <!-- table demo: written by `directrix report tables` from results/demo.json -->
 old

@@ -190,6 +190,7 @@ def _of_objects(objects: list[str], folder: Path, method: str) -> Search:
 
     object_concepts(objects)  # raises before anything slow
     options.writable_folder(folder)
+    begun = folder / ".things.checkpoint"  # of a run that version 0.1 began
 
     def concepts(pipeline: Any) -> list[tuple[Concept, list[Concept]]]:
         from directrix import models
@@ -199,9 +200,10 @@ def _of_objects(objects: list[str], folder: Path, method: str) -> Search:
     return Search(
         concepts,
         partial(discover_objects, objects=objects, method=method),
-        checkpoint=folder / ".objects.checkpoint",
+        checkpoint=begun if begun.is_dir() else folder / ".objects.checkpoint",
         file=lambda each: folder / f"{each.name}.safetensors",
-        data=lambda found: {"objects": objects, "directions": found},
+        # "things" is what version 0.1 called them; it goes with version 0.3.
+        data=lambda found: {"objects": objects, "things": objects, "directions": found},
     )
 
 

@@ -101,7 +101,7 @@ def rows(
             f"'{path}' cannot be read: {error}.", "a CSV file in UTF-8 with a line of column names."
         ) from error
     if not found:
-        raise BenchmarkError(f"'{path}' holds no prompt.", "one line or more below the column names.")
+        raise BenchmarkError(f"'{path}' holds no prompts.", "one line or more below the column names.")
     twice = [each for each, count in Counter(row.id for row in found).items() if count > 1]
     if twice:
         raise BenchmarkError(f"The id '{twice[0]}' is twice in '{path}'.", "an id of its own for each line.")

@@ -60,7 +60,9 @@ def grouped_bars(title: str, groups: Sequence[Group], series: Sequence[str]) -> 
         axes.grid(axis="x")
         for index, group in enumerate(groups):
             top = index * height
-            axes.text(0, top + 0.8, group.label, weight="bold" if group.strong else "normal", va="center")
+            weight = "bold" if group.strong else "normal"
+            # Between two dollar signs matplotlib would read a formula.
+            axes.text(0, top + 0.8, group.label, weight=weight, va="center", parse_math=False)
             for place, figure in enumerate(group.figures):
                 y, end = top + 1.9 + place, 0.0
                 if figure is not None:
@@ -100,7 +102,7 @@ def cost_curve(points: Mapping[str, Sequence[Mapping[str, Any]]], title: str) ->
         axes = canvas.add_subplot(ylim=(-0.02, 1.02), xscale="log", yticks=QUARTERS)
         axes.set_xlabel("evaluations of the denoiser, for one concept")
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         axes.grid()
         for place, (name, rows) in enumerate(points.items()):
             ordered = sorted(rows, key=lambda row: row["evaluations"])
@@ -114,7 +116,8 @@ def cost_curve(points: Mapping[str, Sequence[Mapping[str, Any]]], title: str) ->
                 # A shape for each, for people who do not see all colours.
                 marker="osD^vP"[place % 6],
             )
-        canvas.legend(loc="outside right upper", frameon=False)
+        for name in canvas.legend(loc="outside right upper", frameon=False).get_texts():
+            name.set_parse_math(False)
         return svg(canvas)
 
 
