@@ -174,6 +174,7 @@ def test_keys_that_are_left_empty_are_not_given(folder):
     whole = load(folder())
     assert load(folder("measures: [preservation]\nsource:\nfair:\njoint:\nexpected:\nswitches:\nimages:\n")) == whole
     assert "measures is empty" in refused(folder("measures:\n"))
+    assert "did you mean 'source'" in refused(folder("measures: [preservation]\nsorce:\n"))
     assert "judge is empty" in refused(folder("measures: [preservation]\njudge:\n"))
 
 

@@ -93,8 +93,8 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
         raise BenchmarkError(f"'{path}' cannot be read: {error}.", "a YAML file.") from error
     if isinstance(content, dict):
         # A key that is left empty is one that is not given; an empty judge would be another judge than was meant.
-        needed = ("judge", *(key for key, field in Description.model_fields.items() if field.is_required()))
-        content = {key: value for key, value in content.items() if value is not None or key in needed}
+        optional = {key for key, field in Description.model_fields.items() if not field.is_required()} - {"judge"}
+        content = {key: value for key, value in content.items() if value is not None or key not in optional}
     found = validated(Description, content, f"'{path}'", BenchmarkError)
     absent = found.data == GIVEN and data is None
     if absent and not listing:
