@@ -103,6 +103,11 @@ class _Work(NamedTuple):
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
+def _place_of(network: Any) -> str:
+    """Where a diffusers pipeline has such a denoiser."""
+    return "unet" if hasattr(network, "mid_block") else "transformer"
+
+
 class _Pipeline:
     """As much of a pipeline as steering and discovery ask for."""
 
@@ -110,7 +115,7 @@ class _Pipeline:
         self.network = network
         self.components = {"denoiser": network}
         self.device = device
-        setattr(self, "unet" if hasattr(network, "mid_block") else "transformer", network)
+        setattr(self, _place_of(network), network)
 
     def __call__(self) -> None:
         """Takes nothing and draws nothing: only the denoiser is there."""
@@ -188,7 +193,9 @@ def _graphs(
 
     torch._dynamo.reset()
     try:
+        # In the pipeline, as users have it: steering asks there whether the denoiser is compiled.
         network: Any = torch.compile(pipeline.network, backend=backend)
+        setattr(pipeline, _place_of(pipeline.network), network)
         steps = [0.0, *(1 + place / strengths for place in range(strengths))]
         for place, strength in enumerate(steps):
             if place in (1, 2):
@@ -198,6 +205,7 @@ def _graphs(
                 network(state, **arguments, return_dict=False)
             bar.advance(1 if place else 0)
     finally:
+        setattr(pipeline, _place_of(pipeline.network), pipeline.network)
         torch._dynamo.reset()
     return {"graphs": counts[0], "graphs_steered": counts[1], "strengths": strengths, "recompilations": sum(counts[2:])}
 

@@ -28,7 +28,7 @@ from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # Seeds that no training used.
-HELD_OUT_SEED, PROMPT_SEED, IMAGE_SEED = 987_654, 555, 4_242
+UNSEEN_SEED, PROMPT_SEED, IMAGE_SEED = 987_654, 555, 4_242
 INNOCENT = {"alley": "weapon", "party": "alcohol", "break": "smoking"}
 _OTHERS = Path(__file__).with_name("samples.txt").read_text(encoding="utf-8").splitlines()
 SAMPLES = tuple(f"a photo of {text}" for text in (*map(with_article, words.OCCUPATIONS), *_OTHERS))
@@ -36,17 +36,17 @@ FRAMES = ("", "a photo of ", "a picture of ")
 
 
 def report(
-    art_folder: Path, images: int = 2_000, held_out: int = 2_000, seed: int = IMAGE_SEED, progress: Progress = silent
+    art_folder: Path, images: int = 2_000, unseen: int = 2_000, seed: int = IMAGE_SEED, progress: Progress = silent
 ) -> dict[str, Any]:
     """Measure the shipped model and return its figures by name, each as {"value", "low", "high", "n"}.
 
     Args:
         art_folder: the emoji art; fetched where it is missing, since held-out renders are drawn anew.
         images: images to generate; half of them for obedience, half for bias.
-        held_out: fresh renders for judge, CLIP and VAE.
+        unseen: fresh renders for judge, CLIP and VAE.
     """
     art = Art(fetch(art_folder))
-    renders = render_all(even_scenes(held_out, HELD_OUT_SEED), art, progress, "held-out renders")
+    renders = render_all(even_scenes(unseen, UNSEEN_SEED), art, progress, "held-out renders")
     pipeline = models.load("emoji")
     judge = EmojiJudge.load()
     figures: dict[str, Any] = {}
