@@ -15,8 +15,7 @@ import torch
 import directrix
 from directrix.measurement import benchmarks, judges
 
-PAGE = Path(directrix.__file__).parents[2] / "docs" / "extending.md"
-pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="installed without its documents")
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 def section(heading: str) -> dict[str, str]:
