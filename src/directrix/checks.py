@@ -16,18 +16,10 @@ from directrix.errors import DirectrixError, StrengthError, suggestion
 
 M = TypeVar("M")
 # What a field should be, by pydantic's name of the error; others keep pydantic's words.
-_KINDS = {
-    "bool_type": "true or false",
-    "dataclass_type": "a mapping of keys and values",
-    "dict_type": "a mapping of keys and values",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "list_type": "a list",
-    "mapping_type": "a mapping of keys and values",
-    "model_type": "a mapping of keys and values",
-    "string_type": "text",
-    "tuple_type": "a list",
-}
+_MAPPINGS = dict.fromkeys(("dataclass_type", "dict_type", "mapping_type", "model_type"), "a mapping of keys and values")
+_LISTS = dict.fromkeys(("list_type", "tuple_type"), "a list")
+_SCALARS = {"bool_type": "true or false", "float_type": "a number", "int_type": "a whole number", "string_type": "text"}
+_KINDS = _MAPPINGS | _LISTS | _SCALARS
 
 
 def whole_number(
@@ -88,11 +80,9 @@ def window(start: Any, stop: Any) -> tuple[float, float]:
 def validated(model_class: type[M], content: Any, place: str, error: type[DirectrixError] = DirectrixError) -> M:
     """The content of a file as an instance of a pydantic model or a data class.
 
-    The class says what is strict and whether unknown keys are forbidden: `class Policy(BaseModel, strict=True,
-    extra="forbid")`, or `__pydantic_config__` in a data class.
-
     Args:
-        model_class: what the content should be.
+        model_class: what the content should be. It says what is strict and whether unknown keys are forbidden, in
+            `class Policy(BaseModel, strict=True, extra="forbid")` or in a data class's `__pydantic_config__`.
         content: values as YAML or JSON gives them, or JSON text (str or bytes).
         place: what the content is called in the error, such as the file's path.
         error: raised where the content is wrong: "policy.yaml > fair > gender is a list. Expected: ..."

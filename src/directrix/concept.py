@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from directrix.checks import one_of
 from directrix.errors import ConceptError
@@ -87,11 +88,9 @@ class Concept:
                     "a prompt that names the concept (or a negative one for an anti-concept), and one without it.",
                     f'target="a {name}", neutral="a person".',
                 )
-        given = {"target": target, "neutral": neutral, "negative": negative}
-        columns: dict[str, list] = {
-            role: [prompts] if prompts is None or isinstance(prompts, str) else list(prompts)
-            for role, prompts in given.items()
-        }
+        columns: dict[str, Any] = {"target": target, "neutral": neutral, "negative": negative}
+        for role, prompts in columns.items():
+            columns[role] = [prompts] if prompts is None or isinstance(prompts, str) else list(prompts)
         count = max(map(len, columns.values()))
         for role, prompts in columns.items():
             if len(prompts) not in (1, count):
@@ -129,19 +128,14 @@ class AttributeSet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "concepts", tuple(self.concepts))
         object.__setattr__(self, "words", tuple(self.words))
-        if self.words and len(self.words) != len(self.concepts):
-            raise ConceptError(
-                f"The attribute set '{self.name}' has {len(self.words)} words for {len(self.concepts)} concepts.",
-                "one for each concept, or none.",
-                "add or remove words.",
-            )
         names = [concept.name for concept in self.concepts]
+        has = f"The attribute set '{self.name}' has"
+        if self.words and len(self.words) != len(names):
+            happened = f"{has} {len(self.words)} words for {len(names)} concepts."
+            raise ConceptError(happened, "one for each concept, or none.", "add or remove words.")
         if len(names) < 2 or len(set(names)) < len(names):
-            raise ConceptError(
-                f"The attribute set '{self.name}' has the concepts {names}.",
-                "two or more, each with a name of its own.",
-                "add or rename concepts.",
-            )
+            expected = "two or more, each with a name of its own."
+            raise ConceptError(f"{has} the concepts {names}.", expected, "add or rename concepts.")
 
     def among(self, subjects: Sequence[str]) -> AttributeSet:
         """The same concepts with more prompts: each subject with the concept's word, and without it.

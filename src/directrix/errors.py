@@ -1,8 +1,4 @@
-"""Errors that say what happened, what was expected and what to do next.
-
-Every error that a user can cause is a `DirectrixError`. The command line prints it and leaves with
-`exit_code`.
-"""
+"""Errors that a user can cause. The command line prints them and leaves with their `exit_code`."""
 
 from __future__ import annotations
 
@@ -11,29 +7,17 @@ from collections.abc import Iterable
 
 
 class DirectrixError(Exception):
-    """An error with a way out.
-
-    Args:
-        happened: what went wrong, one sentence.
-        expected: what would have been right.
-        remedy: what to do next.
-    """
+    """An error with a way out: what happened, one sentence; what was expected; and the remedy, what to do next."""
 
     exit_code: int = 2
 
     def __init__(self, happened: str, expected: str = "", remedy: str = "") -> None:
         super().__init__(happened, expected, remedy)
-        self.happened = happened
-        self.expected = expected
-        self.remedy = remedy
+        self.happened, self.expected, self.remedy = happened, expected, remedy
 
     def __str__(self) -> str:
-        text = self.happened
-        if self.expected:
-            text += f" Expected: {self.expected}"
-        if self.remedy:
-            text += f" Try: {self.remedy}"
-        return text
+        parts = (self.happened, self.expected and f"Expected: {self.expected}", self.remedy and f"Try: {self.remedy}")
+        return " ".join(filter(None, parts))
 
 
 class ModelError(DirectrixError):

@@ -13,12 +13,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 
-class Task(Protocol):
-    """One piece of work that is under way."""
+class Task:
+    """One piece of work that is under way; this one shows nothing."""
 
     def advance(self, n: int = 1) -> None:
         """Says that `n` more units are done."""
-        ...
 
 
 @runtime_checkable
@@ -28,15 +27,10 @@ class Progress(Protocol):
     def __call__(self, total: int, label: str) -> AbstractContextManager[Task]: ...
 
 
-class _Silent:
-    def advance(self, n: int = 1) -> None:
-        pass
-
-
 @contextmanager
 def silent(total: int, label: str) -> Iterator[Task]:
     """Shows nothing."""
-    yield _Silent()
+    yield Task()
 
 
 def labelled(progress: Progress, prefix: str) -> Progress:
@@ -53,7 +47,7 @@ def bars(total: int, label: str) -> Iterator[Task]:
     """Shows a bar with the time left on standard error."""
     from tqdm import tqdm
 
-    class Bar:
+    class Bar(Task):
         def advance(self, n: int = 1) -> None:
             shown.update(n)
 
