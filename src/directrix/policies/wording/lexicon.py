@@ -1,14 +1,15 @@
-"""Phrases by their first word: the longest one that begins at a place in a sentence."""
+"""Phrases and what they mean: the longest one that begins at a place in a sentence."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Generic, NamedTuple, TypeVar
 
-from directrix.policies.wording.tokens import Word, read, texts
+from directrix.policies.wording.tokens import read
 
 Meaning = TypeVar("Meaning")
 # From an option such as "co-ed" to its words.
@@ -18,7 +19,7 @@ Reader = Callable[[str], tuple[str, ...]]
 @cache
 def words_of(option: str) -> tuple[str, ...]:
     """The words of an option in their plain forms."""
-    return texts(read(option))
+    return tuple(word.text for word in read(option))
 
 
 class Hit(NamedTuple, Generic[Meaning]):
@@ -36,39 +37,33 @@ class Lexicon(Generic[Meaning]):
 
     def __init__(self, reader: Reader = words_of) -> None:
         self._reader = reader
-        self._table: dict[str, dict[tuple[str, ...], list[Meaning]]] = {}
-        self._lengths: dict[str, tuple[int, ...]] = {}
+        self._table: dict[tuple[str, ...], list[Meaning]] = {}
+        self._longest: dict[str, int] = defaultdict(int)
 
     def __bool__(self) -> bool:
         return bool(self._table)
 
-    def add(self, meaning: Meaning, *phrases: str) -> None:
+    def add(self, meaning: Meaning, *phrases: str) -> Lexicon[Meaning]:
         """Enters phrases in all their forms."""
         for form in itertools.chain.from_iterable(expand(phrase, self._reader) for phrase in phrases):
-            meanings = self._table.setdefault(form[0], {}).setdefault(form, [])
+            meanings = self._table.setdefault(form, [])
             if meaning not in meanings:
                 meanings.append(meaning)
-            lengths = self._lengths.get(form[0], ())
-            if len(form) not in lengths:
-                self._lengths[form[0]] = tuple(sorted((*lengths, len(form)), reverse=True))
+            self._longest[form[0]] = max(len(form), self._longest[form[0]])
+        return self
 
-    def match(self, words: Sequence[Word], at: int) -> Hit[Meaning] | None:
+    def match(self, words: Sequence[str], at: int) -> Hit[Meaning] | None:
         """The longest phrase that begins with the word at `at`."""
-        if not 0 <= at < len(words):
-            return None
-        first = words[at].text
-        for length in self._lengths.get(first, ()):
-            meanings = self._table[first].get(texts(words[at : at + length]))
-            if meanings and at + length <= len(words):
-                return Hit(at + length, tuple(meanings))
+        if 0 <= at < len(words) and words[at] in self._longest:
+            for stop in range(min(at + self._longest[words[at]], len(words)), at, -1):
+                if meanings := self._table.get(tuple(words[at:stop])):
+                    return Hit(stop, tuple(meanings))
         return None
 
-
-def lexicon(phrases: Iterable[str], reader: Reader = words_of) -> Lexicon[bool]:
-    """A table that only knows whether a phrase is there."""
-    found: Lexicon[bool] = Lexicon(reader)
-    found.add(True, *phrases)
-    return found
+    def past(self, words: Sequence[str], at: int) -> int:
+        """Where the longest phrase that begins with the word at `at` ends; 0 for none."""
+        hit = self.match(words, at)
+        return hit.stop if hit else 0
 
 
 def expand(phrase: str, reader: Reader = words_of) -> Iterator[tuple[str, ...]]:
@@ -88,9 +83,3 @@ def expand(phrase: str, reader: Reader = words_of) -> Iterator[tuple[str, ...]]:
     if not any(all(options) for options in choices):
         raise ValueError("a phrase needs at least one word that must be there")
     yield from (tuple(itertools.chain.from_iterable(choice)) for choice in itertools.product(*choices))
-
-
-def checked(phrase: str) -> str:
-    """The phrase; ValueError where `expand` raises it."""
-    next(expand(phrase))
-    return phrase

@@ -8,229 +8,160 @@ harmful objects follows. A harmful noun that is only the first half of another (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from directrix.policies.wording.english import FILLERS, ends_noun
 from directrix.policies.wording.phrases import Named
-from directrix.policies.wording.sentence import Rules
-from directrix.policies.wording.words import WORDS
+from directrix.policies.wording.sentence import Item, Sentence
+from directrix.policies.wording.tokens import WORDS
 
-LONGEST = 12  # objects in one list, at most: long prompts stay quick to read
-
-
-class Item(NamedTuple):
-    """One object of a list; without meanings it is none that is known."""
-
-    start: int
-    stop: int
-    meanings: tuple[Named, ...]
-    article: bool = False
+_NOUN_CUES = ("nouns", "orders")
+_MORE = 12  # objects after one comma, at most
 
 
-class Denied(Rules):
-    """The rules over one sentence."""
+def denied(s: Sentence, at: int, cue: str, first_word: str) -> list[Item]:
+    """The list at `at`, after a negation that begins with `first_word`."""
+    first = _item(s, at, cue) or _unknown(s, at)
+    items = [first] if first else []
+    while items:
+        joiner, after = s.joiner(items[-1].stop, "denied")
+        if not joiner or _cue_at(s, after):
+            break
+        if joiner == ",":
+            more = _comma_list(s, after, cue, items)
+        else:
+            surely = joiner == "or" or cue == "each"
+            item = _item(s, after, cue) or (_unknown(s, after) if surely else None)
+            # Not to "no knife and a beer", nor to "not smoking and drinking a beer".
+            reaches = item and (surely or not item.article or (cue in _NOUN_CUES and first_word != "no"))
+            more = [item] if item and reaches else []
+        if not more:
+            break
+        items += more
+    return items
 
-    def listed(self, at: int, cue: str, first_word: str) -> list[Item]:
-        """The list at `at`, after a negation that begins with `first_word`."""
-        first = self._item(at, cue) or self._unknown(at)
-        items = [first] if first else []
-        while items:
-            joiner, after = self.joiner(items[-1].stop)
-            if not joiner or self._cue_at(after):
-                break
-            if joiner == ",":
-                more = self._comma_list(after, cue, items)
-                items += more
-                if not more:
-                    break
-                continue
-            item = self._item(after, cue)
-            if item is None and (joiner == "or" or cue == "each"):
-                item = self._unknown(after)
-            if item is None or (joiner == "and" and cue != "each" and not self._reaches(item, cue, first_word)):
-                break
-            items.append(item)
-        return items
 
-    def objects(self, at: int) -> list[Item]:
-        """Harmful objects joined by "and", "or" and commas, nothing else between."""
-        items: list[Item] = []
-        while len(items) < LONGEST:
-            start = at
-            while self._text(at) in WORDS["articles"] and items:
-                at += 1
-            hits = [
-                self.sentence.named(lexicon, at)
-                for lexicon in (self.phrases.objects, self.phrases.free, self.phrases.acts)
-            ]
-            found = max((hit for hit in hits if hit), key=lambda hit: hit.stop, default=None)
-            if found is None or all(each.form in ("finite", "state") for each in found.meanings):
-                return items
-            items.append(Item(start, found.stop, found.meanings))
-            joiner, after = self.joiner(found.stop)
-            if not joiner:
-                return items
-            at = after
-        return items
+def objects(s: Sentence, at: int) -> list[Item]:
+    """Harmful objects joined by "and", "or" and commas, nothing else between."""
 
-    def past_fillers(self, at: int) -> int:
-        """Past the small words that may stand between a negation and what it denies."""
-        while hit := FILLERS.match(self.words, at):
-            at = hit.stop
-        return at
+    def read(at: int, more: bool) -> Item | None:
+        begin = s.skip(at, WORDS["articles"]) if more else at
+        hits = (s.named(lexicon, begin) for lexicon in (s.phrases.objects, s.phrases.free, s.phrases.acts))
+        found = max(filter(None, hits), key=lambda hit: hit.stop, default=None)
+        if found is None or all(each.form in ("finite", "state") for each in found.meanings):
+            return None
+        return Item(at, found.stop, found.meanings)
 
-    def joiner(self, at: int) -> tuple[str, int]:
-        """ "or", "and", "," or "" at `at`, and where what is joined begins."""
-        comma = self._text(at) == ","
-        start = at + comma
-        text = self._text(start)
-        if text == "and" and self._text(start + 1) == "/" and self._text(start + 2) == "or":
-            return "or", start + 3
-        if text in ("or", "nor", "/"):
-            return "or", start + 1
-        if text == "and":
-            return "and", start + 1
-        return (",", start) if comma else ("", at)
+    return s.listed(at, "denied", read)
 
-    def _reaches(self, item: Item, cue: str, first_word: str) -> bool:
-        """Whether "and" carries the negation on: not to "no knife and a beer", nor to "not smoking and drinking a
-        beer"."""
-        return not item.article or (cue in ("nouns", "orders") and first_word != "no")
 
-    def _comma_list(self, at: int, cue: str, before: Sequence[Item]) -> list[Item]:
-        """The items after a comma that the negation still reaches; none where the list does not hold together."""
-        known = all(item.meanings for item in before)
-        bare = not any(item.article for item in before)
-        more: list[Item] = []
-        while len(more) < LONGEST:
-            item = self._item(at, cue)
-            if item is None:
-                item = self._unknown(at)
-                if item is None or (item.article and bare):
-                    return []
-            more.append(item)
-            joiner, after = self.joiner(item.stop)
-            known = known and bool(item.meanings)
-            if joiner == ",":
-                if not self._cue_at(after):
-                    at = after
-                    continue
-                joiner = ""
-            if joiner == "or" or (joiner == "and" and cue == "each"):
-                return more
-            if joiner == "and":
-                last = self._item(after, cue)
-                closed = last is not None and known and (bare is not last.article or cue == "each")
-                return more if closed else []
-            ended = item.stop >= len(self.words) or self._text(item.stop) in (",", ".", ";", "!", "?", ")", "—")
-            plain = known and bare and not any(each.article for each in more)
-            return more if ended and plain else []
-        return []
+def _comma_list(s: Sentence, at: int, cue: str, before: Sequence[Item]) -> list[Item]:
+    """The items after a comma that the negation still reaches; none where the list does not hold together."""
+    known = all(item.meanings for item in before)
+    bare = not any(item.article for item in before)
+    more: list[Item] = []
+    while len(more) < _MORE:
+        item = _item(s, at, cue)
+        if item is None:
+            item = _unknown(s, at)
+            if item is None or (item.article and bare):
+                return []
+        more.append(item)
+        known = known and bool(item.meanings)
+        joiner, at = s.joiner(item.stop, "denied")
+        if joiner == "," and not _cue_at(s, at):
+            continue
+        if joiner == "or" or (joiner == "and" and cue == "each"):
+            return more
+        if joiner == "and":
+            last = _item(s, at, cue)
+            return more if last and known and bare is not last.article else []
+        ended = s[item.stop] in ("", ",", ".", ";", "!", "?", ")", "—")
+        return more if ended and known and bare and not any(each.article for each in more) else []
+    return []
 
-    def _cue_at(self, at: int) -> bool:
-        hit = self.phrases.negation.match(self.words, at)
-        return hit is not None and hit.meanings != ("orders",)
 
-    def _item(self, at: int, cue: str) -> Item | None:
-        """A denied object or act with the small words before it."""
-        start, article = at, False
-        while True:
-            hit = FILLERS.match(self.words, at)
-            act = self._act(at, cue)
-            if act and (not hit or act.stop > hit.stop):
-                return Item(start, act.stop, act.meanings, article or act.article)
-            noun = self.sentence.noun(at)
-            if noun and hit and noun.stop > hit.stop:
-                # "Anything to smoke".
-                break
-            if hit:
-                article = article or self._text(at) in WORDS["articles"]
-                at = hit.stop
-            elif self._text(at) in WORDS["verbs"] and self._verb_fits(at, cue, start):
-                at += 1
-            else:
-                break
-        for skipped in range(3):
-            hit = self.sentence.noun(at)
-            if hit:
-                plural = all(each.form == "plural" for each in hit.meanings)
-                ended = plural or self._ends(hit.stop) or self._attached(at, hit.stop)
-                return Item(start, hit.stop, hit.meanings, article) if ended else None
-            text = self._text(at)
-            if (
-                not text
-                or self.words[at].mark
-                or text in WORDS["function"]
-                or text.endswith("ing")
-                or text in WORDS["negators"]
-                or self.phrases.lookalikes.match(self.words, at)
-            ):
-                return None
-            if skipped and text not in WORDS["modifiers"] and self._text(at - 1) not in WORDS["modifiers"]:
-                return None
+def _cue_at(s: Sentence, at: int) -> bool:
+    hit = s.phrases.negation.match(s.texts, at)
+    return hit is not None and hit.meanings != ("orders",)
+
+
+def _item(s: Sentence, at: int, cue: str) -> Item | None:
+    """A denied object or act with the small words before it."""
+    start, article = at, False
+    while True:
+        filler = s.past_filler(at)
+        act = _act(s, at, cue)
+        if act and act.stop > filler:
+            return act._replace(start=start, article=article or act.article)
+        noun = s.noun(at)
+        if noun and filler and noun.stop > filler:
+            # "Anything to smoke".
+            break
+        if filler:
+            article = article or s[at] in WORDS["articles"]
+            at = filler
+        elif s[at] in WORDS["verbs"] and (
+            cue not in _NOUN_CUES or at > start or s[at].endswith("ing") or s[at] in ("use", "armed")
+        ):
             at += 1
+        else:
+            break
+    for skipped in range(3):
+        if hit := s.noun(at):
+            ended = _plural(hit.meanings) or _ends(s, hit.stop) or _attached(s, at, hit.stop, hit.meanings)
+            return Item(start, hit.stop, hit.meanings, article) if ended else None
+        text = s[at]
+        if s.stops(at) or text in WORDS["function"] | WORDS["negators"] or text.endswith("ing"):
+            return None
+        if s.phrases.lookalikes.past(s.texts, at):
+            return None
+        if skipped and WORDS["modifiers"].isdisjoint((text, s[at - 1])):
+            return None
+        at += 1
+    return None
+
+
+def _plural(meanings: Sequence[Named]) -> bool:
+    return all(each.form == "plural" for each in meanings)
+
+
+def _attached(s: Sentence, at: int, stop: int, meanings: Sequence[Named]) -> bool:
+    """Whether a hyphen joins the object to "no" or "zero" and the two say something of what follows: "a no-gun zone",
+    but not "a no-alcohol beer"."""
+    return s.joined(at) and s[at - 1] in ("no", "zero") and not s.drawn(stop, {each.name for each in meanings})
+
+
+def _ends(s: Sentence, at: int) -> bool:
+    phrases = s.phrases
+    cues = (phrases.whole, phrases.openness, phrases.negation, phrases.negation_after, phrases.gone)
+    return s.ends_noun(at) or any(lexicon.past(s.texts, at) for lexicon in cues)
+
+
+def _act(s: Sentence, at: int, cue: str) -> Item | None:
+    """A denied act or state, with its object: "smoking", "armed with a knife", "armed guards"."""
+    hit = s.act(at)
+    meanings = tuple(each for each in hit.meanings if each.form != "finite" or cue not in _NOUN_CUES) if hit else ()
+    if not hit or not meanings:
         return None
+    stop, text = hit.stop, s[hit.stop]
+    inside = stop + (text in ("with", "on", "from", "at", "of"))
+    noun = s.noun(s.past_fillers(inside))
+    if noun and (_plural(noun.meanings) or _ends(s, noun.stop)):
+        same = {(each.kind, each.name) for each in meanings} & {(each.kind, each.name) for each in noun.meanings}
+        if same or text not in ("from", "of"):
+            return Item(at, noun.stop, noun.meanings, s[inside] in WORDS["articles"])
+    # "A no-smoking break": said of what follows.
+    joined = s.joined(at) and s[at - 1] == "no"
+    anybody = text in ("anybody", "anyone", "anything", "somebody", "someone", "people", "each") and not joined
+    if anybody or (s.person(stop) and meanings[0].form == "state"):
+        # "Not attacking anybody", "no armed guards".
+        return Item(at, stop + 1, meanings)
+    goes_on = text in WORDS["articles"] or text in ("some", "his", "her", "their", "its") or not _ends(s, stop)
+    return None if goes_on and not joined else Item(at, stop, meanings)
 
-    def _attached(self, at: int, stop: int) -> bool:
-        """Whether a hyphen joins the object to "no" or "zero" and the two say something of what follows: "a no-gun
-        zone", but not "a no-alcohol beer"."""
-        meanings = self.phrases.objects.match(self.words, at)
-        names = {each.name for each in meanings.meanings} if meanings else set()
-        return self.words[at].joined and self._text(at - 1) in ("no", "zero") and not self.sentence.drawn(stop, names)
 
-    def _verb_fits(self, at: int, cue: str, start: int) -> bool:
-        return (
-            cue not in ("nouns", "orders")
-            or at > start
-            or self._text(at).endswith("ing")
-            or self._text(at) in ("use", "armed")
-        )
-
-    def _ends(self, at: int) -> bool:
-        phrases = self.phrases
-        return ends_noun(self.words, at) or any(
-            lexicon.match(self.words, at)
-            for lexicon in (phrases.whole, phrases.openness, phrases.negation, phrases.negation_after, phrases.gone)
-        )
-
-    def _act(self, at: int, cue: str) -> Item | None:
-        """A denied act or state, with its object: "smoking", "armed with a knife", "armed guards"."""
-        hit = self.sentence.act(at)
-        if hit is None:
-            return None
-        plain = cue in ("nouns", "orders")
-        meanings = tuple(each for each in hit.meanings if each.form != "finite" or not plain)
-        if not meanings:
-            return None
-        inside = hit.stop + (self._text(hit.stop) in ("with", "on", "from", "at", "of"))
-        goal = self.past_fillers(inside)
-        noun = self.sentence.noun(goal)
-        if noun and (self._ends(noun.stop) or all(each.form == "plural" for each in noun.meanings)):
-            own = {(each.kind, each.name) for each in meanings}
-            if self._text(hit.stop) not in ("from", "of") or own & {(each.kind, each.name) for each in noun.meanings}:
-                return Item(at, noun.stop, noun.meanings, self._text(inside) in WORDS["articles"])
-        if self.sentence.person(hit.stop) and meanings[0].form == "state":
-            return Item(at, hit.stop + 1, meanings)
-        if self.words[at].joined and self._text(at - 1) == "no":
-            # "A no-smoking break": said of what follows.
-            return Item(at, hit.stop, meanings)
-        text = self._text(hit.stop)
-        if text in ("anybody", "anyone", "anything", "somebody", "someone", "people", "each"):
-            # "Not attacking anybody".
-            return Item(at, hit.stop + 1, meanings)
-        if text in WORDS["articles"] or text in ("some", "his", "her", "their", "its") or not self._ends(hit.stop):
-            return None
-        return Item(at, hit.stop, meanings)
-
-    def _unknown(self, at: int) -> Item | None:
-        """A noun phrase that means nothing here: up to four words that end where a list goes on or stops."""
-        start, article = at, self._text(at) in WORDS["articles"]
-        while hit := FILLERS.match(self.words, at):
-            at = hit.stop
-        begin = at
-        while at < len(self.words) and at - begin < 4:
-            word = self.words[at]
-            if word.mark or word.text in WORDS["function"] or self._cue_at(at):
-                break
-            at += 1
-        return Item(start, at, (), article) if at > begin else None
+def _unknown(s: Sentence, at: int) -> Item | None:
+    """A noun phrase that means nothing here: up to four words that end where a list goes on or stops."""
+    begin = stop = s.past_fillers(at)
+    while stop - begin < 4 and not (s.stops(stop) or s[stop] in WORDS["function"] or _cue_at(s, stop)):
+        stop += 1
+    return Item(at, stop, (), s[at] in WORDS["articles"]) if stop > begin else None

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, F
 
 from directrix.checks import validated
 from directrix.errors import PhraseError
-from directrix.policies.wording.lexicon import checked
+from directrix.policies.wording.lexicon import expand
 
 SHIPPED = Path(__file__).with_name("phrases.yaml")
 
@@ -34,8 +34,14 @@ def _kinds(value: Any) -> Any:
     return {"words": value} if short else value
 
 
+def _checked(phrase: str) -> str:
+    """The phrase; ValueError where `expand` raises it."""
+    next(expand(phrase))
+    return phrase
+
+
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
-Words = Annotated[Text, AfterValidator(checked)]
+Words = Annotated[Text, AfterValidator(_checked)]
 WordsList = Annotated[list[Words], BeforeValidator(_listed)]
 
 
@@ -85,7 +91,7 @@ class Around(_Rewritten):
         if not all(self.sides):
             raise ValueError(f"'{self.phrase}' is not words, three dots for the object, and words")
         for side in self.sides:
-            checked(side)
+            _checked(side)
         return self
 
 

@@ -1,17 +1,25 @@
-"""The phrases that a prompt is read with: the shipped ones and the user's, entered in tables by first word."""
+"""The phrases that a prompt is read with: the shipped ones and the user's, entered in tables."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from directrix.policies.wording import phrase_file
-from directrix.policies.wording.lexicon import Lexicon, Reader, expand, lexicon
+from directrix.policies.wording.lexicon import Lexicon, Reader, expand
 from directrix.policies.wording.phrase_file import Kinds, Phrase, PhraseFile, Term
-from directrix.policies.wording.tokens import Word, plural, read, texts, verb_forms
+from directrix.policies.wording.tokens import TABLES, read
 from directrix.policies.wording.types import Kind
+
+_PLURALS = (
+    (r"(?<=[a-z]{2})(?<!\bhu)(?<!\bger)man$", "men"),
+    (r"(s|x|z|ch|sh)$", r"\1es"),
+    (r"([^aeiou])y$", r"\1ies"),
+    (r"$", "s"),
+)
 
 
 class Beside(NamedTuple):
@@ -20,9 +28,9 @@ class Beside(NamedTuple):
     near: Lexicon[bool]
     not_near: Lexicon[bool]
 
-    def fits(self, words: Sequence[Word]) -> bool:
+    def fits(self, words: Sequence[str]) -> bool:
         """Whether the prompt is such a one."""
-        near, not_near = (any(lexicon.match(words, at) for at in range(len(words))) for lexicon in self)
+        near, not_near = (any(lexicon.past(words, at) for at in range(len(words))) for lexicon in self)
         return (near or not self.near) and not not_near
 
 
@@ -82,31 +90,21 @@ class Phrases:
     """
 
     def __init__(self, *files: PhraseFile) -> None:
-        spellings = {key.casefold(): value for file in files for key, value in file.spellings.items()}
-        self.spellings: Mapping[str, str] = spellings
+        self.spellings: Mapping[str, str] = {
+            key.casefold(): value for file in files for key, value in file.spellings.items()
+        }
 
         @cache
         def reader(option: str) -> tuple[str, ...]:
-            return texts(read(option, spellings))
+            return tuple(word.text for word in read(option, self.spellings))
 
         self._reader: Reader = reader
-        self.named: Lexicon[Named] = Lexicon(reader)
-        self.unread: Lexicon[bool] = Lexicon(reader)
-        self.objects: Lexicon[Named] = Lexicon(reader)
-        self.acts: Lexicon[Named] = Lexicon(reader)
-        self.free: Lexicon[Named] = Lexicon(reader)
+        self.named, self.objects, self.acts, self.free = (Lexicon[Named](reader) for _ in range(4))
         self.whole: Lexicon[Whole] = Lexicon(reader)
-        self.lookalikes: Lexicon[bool] = Lexicon(reader)
-        self.subjects: Lexicon[bool] = Lexicon(reader)
-        self.others: Lexicon[bool] = Lexicon(reader)
-        self.negation: Lexicon[str] = Lexicon(reader)
-        self.negation_after: Lexicon[bool] = Lexicon(reader)
         self.around: Lexicon[Closing] = Lexicon(reader)
-        self.gone: Lexicon[bool] = Lexicon(reader)
-        self.there: Lexicon[bool] = Lexicon(reader)
-        self.openness: Lexicon[str] = Lexicon(reader)
-        self.openness_after: Lexicon[bool] = Lexicon(reader)
-        self.sided: Lexicon[str] = Lexicon(reader)
+        self.negation, self.openness, self.sided = (Lexicon[str](reader) for _ in range(3))
+        self.negation_after, self.gone, self.there, self.openness_after = (Lexicon[bool](reader) for _ in range(4))
+        self.lookalikes, self.unread, self.subjects, self.others = (Lexicon[bool](reader) for _ in range(4))
         self.values: tuple[Values, ...] = ()
         self.names: dict[str, tuple[str, ...]] = {"balance": (), "absent": ()}
         for file in files:
@@ -139,34 +137,37 @@ class Phrases:
             self.values += tuple(self._values(name, kinds) for kinds in attribute.kinds)
         for name, concept in file.absent.items():
             self._enter_nouns(self.objects, "absent", name, concept.objects)
-            for term in concept.acts:
-                beside = self._beside(term)
-                for form in self._forms([term.phrase]):
-                    *finite, participle = verb_forms(form)
-                    self.acts.add(Named("absent", name, "finite", beside), *finite)
-                    self.acts.add(Named("absent", name, "participle", beside), participle)
-            for term in concept.states:
-                self.acts.add(Named("absent", name, "state", self._beside(term)), term.phrase)
             self._enter_nouns(self.free, "absent", name, concept.free)
             self._enter_whole("absent", name, concept.phrases)
-        negation, openness = file.cues.negation, file.cues.openness
-        for cue in ("nouns", "verbs", "each", "orders"):
-            self.negation.add(cue, *getattr(negation, cue))
-        self.negation_after.add(True, *negation.after)
-        self.gone.add(True, *negation.gone)
-        self.there.add(True, *negation.there)
+            for term in concept.acts:
+                for form in self._forms([term.phrase]):
+                    *finite, participle = verb_forms(form)
+                    self.acts.add(Named("absent", name, "finite", self._beside(term)), *finite)
+                    self.acts.add(Named("absent", name, "participle", self._beside(term)), participle)
+            for term in concept.states:
+                self.acts.add(Named("absent", name, "state", self._beside(term)), term.phrase)
+        negation, openness, sided = file.cues.negation, file.cues.openness, file.cues.sided
+        for lexicon, cues, names in (
+            (self.negation, negation, ("nouns", "verbs", "each", "orders")),
+            (self.openness, openness, ("strong", "before", "lead")),
+            (self.sided, sided, ("only", "presumed")),
+        ):
+            for cue in names:
+                lexicon.add(cue, *getattr(cues, cue))
+        for lexicon, listed in (
+            (self.negation_after, negation.after),
+            (self.gone, negation.gone),
+            (self.there, negation.there),
+            (self.openness_after, openness.after),
+            (self.lookalikes, file.lookalikes),
+            (self.unread, self._with_plurals(file.unread)),
+            (self.subjects, self._with_plurals(file.subjects)),
+            (self.others, self._with_plurals(file.others)),
+        ):
+            lexicon.add(True, *listed)
         for around in negation.around:
             before, after = around.sides
             self.around.add(Closing(self._lexicon([after]), around.rewritten), before)
-        for cue in ("strong", "before", "lead"):
-            self.openness.add(cue, *getattr(openness, cue))
-        self.openness_after.add(True, *openness.after)
-        self.sided.add("only", *file.cues.sided.only)
-        self.sided.add("presumed", *file.cues.sided.presumed)
-        self.lookalikes.add(True, *file.lookalikes)
-        self.unread.add(True, *self._with_plurals(file.unread))
-        self.subjects.add(True, *self._with_plurals(file.subjects))
-        self.others.add(True, *self._with_plurals(file.others))
 
     def _enter_nouns(self, nouns: Lexicon[Named], kind: Kind, name: str, terms: Sequence[Term]) -> None:
         for term in terms:
@@ -197,8 +198,7 @@ class Phrases:
     def _beside(self, term: Term) -> Beside | None:
         if not term.near and not term.not_near:
             return None
-        near, not_near = (self._lexicon(self._with_plurals(listed)) for listed in (term.near, term.not_near))
-        return Beside(near, not_near)
+        return Beside(*(self._lexicon(self._with_plurals(listed)) for listed in (term.near, term.not_near)))
 
     def _with_plurals(self, nouns: Sequence[str]) -> list[str]:
         forms = self._forms(nouns)
@@ -209,7 +209,24 @@ class Phrases:
         return [" ".join(form) for phrase in phrases for form in expand(phrase, self._reader)]
 
     def _lexicon(self, listed: Sequence[str]) -> Lexicon[bool]:
-        return lexicon(listed, self._reader)
+        return Lexicon[bool](self._reader).add(True, *listed)
+
+
+def plural(noun: str) -> str:
+    """The plural of a noun phrase: its last word inflected."""
+    *before, last = noun.split()
+    inflected = (re.sub(pattern, form, last) for pattern, form in _PLURALS if re.search(pattern, last))
+    return " ".join((*before, TABLES["irregular plurals"].get(last) or next(inflected)))
+
+
+def verb_forms(verb: str) -> tuple[str, ...]:
+    """Finite forms first (smoke, smokes, smoked), then the one in -ing; irregular ones are listed where they are
+    used."""
+    first, *after = verb.split()
+    stem = first.removesuffix("e")
+    if re.fullmatch(r"[^aeiou]*[aeiou][bdgmnpt]", first):
+        stem = first + first[-1]
+    return tuple(" ".join((form, *after)) for form in (first, plural(first), f"{stem}ed", f"{stem}ing"))
 
 
 @cache

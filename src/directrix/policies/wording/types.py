@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from directrix.deprecation import old_attributes
-from directrix.policies.wording.rewrite import Cut, cut_out
+from directrix.policies.wording.rewrite import cut_out
 
 Kind = Literal["balance", "absent"]
 
@@ -50,4 +50,4 @@ class Understanding:
     @property
     def rewritten(self) -> str:
         """The prompt without the understood phrases and without what they leave dangling; all else to the letter."""
-        return cut_out(self.prompt, (Cut(each.start, each.end, each.instead) for each in self.switches)).text
+        return cut_out(self.prompt, ((each.start, each.end, each.instead) for each in self.switches))

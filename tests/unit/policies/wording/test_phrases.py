@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from directrix.errors import ConceptError, PhraseError, ReaderError
-from directrix.policies.wording import Phrases, Switch, Understanding, plugins, understand
+from directrix.policies.wording import Phrases, Switch, Understanding, understand
+from directrix.policies.wording.understand import READERS
 
 MINE = """
 absent:
@@ -176,9 +177,9 @@ def a_silent_reader(prompt: str) -> None:
 @pytest.fixture
 def installed(monkeypatch):
     names = ("a_reader", "a_careless_reader", "a_silent_reader", "gone")
-    points = {name: EntryPoint(name, f"{__name__}:{name}", plugins.READERS.group) for name in names}
-    points["nowhere"] = EntryPoint("nowhere", "no_such_package_here:read", plugins.READERS.group)
-    monkeypatch.setattr(plugins.READERS, "_installed", lambda: points)
+    points = {name: EntryPoint(name, f"{__name__}:{name}", READERS.group) for name in names}
+    points["nowhere"] = EntryPoint("nowhere", "no_such_package_here:read", READERS.group)
+    monkeypatch.setattr(READERS, "_installed", lambda: points)
 
 
 def test_an_installed_reader_reads_in_place_of_the_grammar(installed):
