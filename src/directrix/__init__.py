@@ -15,8 +15,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from directrix._version import __version__
 from directrix.registry import Registry
+
+__version__ = "0.2.0"
 
 _STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
 _PUBLIC = Registry(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 NAMES = [
     "load",
@@ -59,3 +62,9 @@ def test_unknown_names_raise():
 def test_star_import_and_version():
     assert run("from directrix import *; print(steer.__name__, load.__name__)") == "steer load\n"
     assert run("import directrix; print(type(directrix.__version__).__name__)") == "str\n"
+
+
+def test_the_citation_is_of_this_version():
+    import directrix
+
+    assert f"version: {directrix.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")

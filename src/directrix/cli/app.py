@@ -20,7 +20,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import typer
 from typer.models import OptionInfo
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.cli.terminal import LIBRARY
 from directrix.errors import DirectrixError, InterruptedRun
 

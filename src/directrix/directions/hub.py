@@ -15,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.errors import HubError, first_line
 
 FILE, CARD, PICTURE = "direction.safetensors", "README.md", "card.png"

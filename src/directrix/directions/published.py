@@ -18,7 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.directions.direction import Direction
 from directrix.errors import DirectionFileError, first_line
 from directrix.models.identity import ModelIdentity, Site

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.checks import validated
 from directrix.directions.header import Header
 from directrix.errors import DirectionFileError, DirectrixError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.environment import frozen

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.generation import manifest
 from directrix.interventions.protocol import Intervention, Plan, select
 from directrix.models import SteerableModel

@@ -23,7 +23,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.deprecation import upgraded, warn
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError
 from directrix.models.activations import by_image

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.errors import DirectrixError
 from directrix.generation import manifest
 from directrix.measurement.benchmarks import Benchmark

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from directrix._version import __version__
+from directrix import __version__
 from directrix.directions.card import FORMAT, markdown, sentence, stored
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
