@@ -34,7 +34,7 @@ def occupations(
     output = options.writable_file(output)
     from directrix import models
     from directrix.experiments.methods.occupations import occupations as measure
-    from directrix.experiments.tables import occupations_table
+    from directrix.experiments.tables import table
     from directrix.measurement.judges.emoji import EmojiJudge
 
     figures = measure(
@@ -49,7 +49,7 @@ def occupations(
         steps=optimizer_steps,
     )
     terminal.write_json(figures, output)
-    return Result("\n".join(occupations_table(figures)), figures)
+    return Result("\n".join(table("reconstruction", figures)), figures)
 
 
 @verb("discovery", _RESUME, of=bench)
@@ -73,7 +73,7 @@ def discovery(
     from directrix import checks, models
     from directrix.experiments.methods.compare import discovery as measure
     from directrix.experiments.methods.tasks import CONTENDERS
-    from directrix.experiments.tables import directions_table, discovery_table
+    from directrix.experiments.tables import table
     from directrix.measurement.judges.emoji import EmojiJudge
     from directrix.measurement.reports.charts import cost_curve
     from directrix.models.files import write_atomically
@@ -93,9 +93,9 @@ def discovery(
     if output is not None:
         image = cost_curve(figures["budgets"], "share of women among twenty occupations, at strength 1 as found")
         write_atomically(output.with_suffix(".svg"), image.encode())
-    lines = discovery_table(figures)
+    lines = table("discovery", figures)
     if "directions" in figures:
-        lines += ["", *directions_table(figures)]
+        lines += ["", *table("directions", figures)]
     return Result("\n".join(lines), figures)
 
 
@@ -154,13 +154,13 @@ def model(
     import torch
 
     from directrix.experiments.cost.full_size import full_size
-    from directrix.experiments.tables import full_size_table
+    from directrix.experiments.tables import table
 
     precision = getattr(torch, dtype)
     measured = full_size(config, device, precision, repeats=repeats, strengths=strengths, progress=terminal.progress())
     terminal.write_json({"configs": {**others, config: measured}}, output)
     figures = {"configs": {config: measured}}
-    return Result("\n".join(full_size_table(figures)), figures)
+    return Result("\n".join(table("model", figures)), figures)
 
 
 def _others(output: Path) -> Mapping[str, Any]:

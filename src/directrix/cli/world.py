@@ -42,7 +42,7 @@ def report(
     options.writable_folder(art)
     from directrix import models
     from directrix.experiments.emoji_world.report import report, sample_sheet, write
-    from directrix.experiments.tables import world_table
+    from directrix.experiments.tables import table
     from directrix.models.files import write_atomically
 
     figures = report(art, images=images, progress=terminal.progress())
@@ -52,7 +52,7 @@ def report(
         image = io.BytesIO()
         sample_sheet(models.load("emoji"), progress=terminal.progress()).save(image, "PNG", optimize=True)
         write_atomically(sheet, image.getvalue())
-    return Result("\n".join(world_table(figures)), figures)
+    return Result("\n".join(table("world", figures)), figures)
 
 
 @verb("renders", "What was written is whole.", of=world)
@@ -92,7 +92,7 @@ def train(output: options.Output, art: Path | None = None, tiny: bool = False) -
     from directrix.experiments.emoji_world.training import config
     from directrix.experiments.emoji_world.training.run import train
 
-    chosen = config.tiny() if tiny else config.default()
+    chosen = config.read("tiny" if tiny else "default")
     model = train(output, art or output / "art", chosen, terminal.progress())
     return Result(f"The model is in {model}.", {"model": str(model)})
 

@@ -14,7 +14,7 @@ from directrix.errors import DirectrixError, MismatchError
 from directrix.experiments.cost.measure import cost_of_gradient, measured
 from directrix.experiments.methods import compare as bench
 from directrix.experiments.methods.tasks import Contender, Task
-from directrix.experiments.tables import discovery_table
+from directrix.experiments.tables import table
 from directrix.measurement.judges import Verdict
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
 from directrix.measurement.reports.charts import cost_curve
@@ -124,7 +124,7 @@ def test_seconds_of_another_machine_are_left_out(compared, pipeline):
 
 
 def test_the_table_has_a_row_for_each_method_and_says_what_is_saved(compared):
-    lines = discovery_table(compared[1])
+    lines = table("discovery", compared[1])
     assert [line.split(" ")[1] for line in lines[2:4]] == list(CONTENDERS)
     assert "for 1, " in lines[-1]
 

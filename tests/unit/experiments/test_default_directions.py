@@ -8,7 +8,7 @@ import pytest
 from directrix.discovery.settings import Sampling
 from directrix.errors import NoEffectError
 from directrix.experiments.methods import default_directions as report
-from directrix.experiments.tables import directions_table
+from directrix.experiments.tables import table
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.measurement.judges import Verdict
 from directrix.measurement.judges.emoji_vocabulary import NON_PEOPLE, OCCUPATIONS
@@ -112,7 +112,7 @@ def test_a_direction_without_effect_is_said_so_and_costs_no_other_its_figures(fo
     assert "No effect" in found["concepts"]["man"]["no_effect"]
     assert set(found["concepts"]) == {"woman", "man", *(f"{tone}-skinned" for tone in TONES)}
     assert -1.0001 <= found["cosine"] < 0 and set(found["seconds"]) == {"gender", "skin tone"}
-    lines = directions_table({"directions": found})
+    lines = table("directions", {"directions": found})
     assert lines[2].startswith("| woman | added | ") and "pilot 0.50 [0.15, 0.85]" in lines[2]
     assert lines[3].startswith("| woman | project-and-set | ") and "1.00 [0.51, 1.00]" in lines[3]
     assert lines[4].startswith("| woman | prompted | ") and "cook 0.00" in lines[4]
@@ -124,5 +124,5 @@ def test_feedback_has_its_row_also_by_its_old_name(found):
     woman = found["concepts"]["woman"]
     corrected = {**woman["project_and_set"], "effect": {"value": 0.75, "low": 0.5, "high": 0.9, "n": 80}}
     for key in ("feedback", "held"):
-        lines = directions_table({"directions": {"concepts": {"woman": {**woman, key: corrected}}}})
+        lines = table("directions", {"directions": {"concepts": {"woman": {**woman, key: corrected}}}})
         assert lines[4].startswith("| woman | feedback | 0.75 [0.50, 0.90] |") and lines[4].count("|") == 9

@@ -12,7 +12,7 @@ from PIL import Image
 from directrix.experiments.emoji_world import report as figures
 from directrix.experiments.emoji_world.caption import caption
 from directrix.experiments.emoji_world.scene import Scene
-from directrix.experiments.emoji_world.training.data import Renders, even_scenes
+from directrix.experiments.emoji_world.training.data import Renders, scenes_of
 from directrix.measurement.judges import Verdict
 from directrix.measurement.judges import emoji_vocabulary as words
 from directrix.measurement.metrics import Interval
@@ -53,7 +53,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_judges_share_leaves_out_what_a_scene_does_not_have() -> None:
-    scenes = even_scenes(60, 3)
+    scenes = scenes_of("even", 60, 3)
     people = sum(scene.gender is not None for scene in scenes)
     assert 0 < people < 60
     verdicts = [verdict(scene) for scene in scenes]
@@ -167,9 +167,8 @@ def test_renders_for_fair_pictures_are_even_and_are_those_of_the_seed(tmp_path, 
     from collections import Counter
 
     from directrix.experiments.emoji_world.training import data as reference
-    from directrix.experiments.emoji_world.training.data import occupation_scenes
 
-    scenes = occupation_scenes(2_000, 1)
+    scenes = scenes_of("occupations", 2_000, 1)
     assert Counter(scene.subject for scene in scenes) == dict.fromkeys(words.OCCUPATIONS, 100)
     for attribute, labels in (("gender", ("female", "male")), ("tone", words.TONES)):
         counts = Counter(getattr(scene, attribute) for scene in scenes)

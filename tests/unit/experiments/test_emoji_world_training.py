@@ -13,7 +13,7 @@ from torch import nn
 
 from directrix.errors import ModelError
 from directrix.experiments.emoji_world.training import clip, config, loop
-from directrix.experiments.emoji_world.training.data import batches, biased_scenes
+from directrix.experiments.emoji_world.training.data import batches, scenes_of
 from directrix.experiments.emoji_world.training.run import train
 
 LOAD_WITH_DIFFUSERS_ALONE = """
@@ -29,7 +29,7 @@ assert not any(name.startswith("directrix") for name in sys.modules)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, drawings: Path) -> Path:
-    return train(tmp_path_factory.mktemp("run"), drawings, config.tiny(), fetch_art=False)
+    return train(tmp_path_factory.mktemp("run"), drawings, config.read("tiny"), fetch_art=False)
 
 
 def test_the_trained_folder_is_an_ordinary_pipeline(trained: Path) -> None:
@@ -41,7 +41,7 @@ def test_the_trained_judge_loads_and_may_be_unsure(trained: Path, drawings: Path
     from directrix.experiments.emoji_world.render import render
     from directrix.measurement.judges.emoji import EmojiJudge
 
-    pictures = [render(drawn, Art(drawings)) for drawn in biased_scenes(5, 0)]
+    pictures = [render(drawn, Art(drawings)) for drawn in scenes_of("biased", 5, 0)]
     verdicts = EmojiJudge.load(trained / "judge.safetensors").label(pictures)
     assert len(verdicts) == 5
     assert set(verdicts[0]) == {"subject", "gender", "tone", "item", "item category", "setting", "style"}
@@ -83,12 +83,12 @@ def test_older_transformers_find_every_part(trained: Path, shipped: bool) -> Non
 def test_done_stages_are_not_done_again(trained: Path, drawings: Path) -> None:
     folder = trained.parent
     before = (folder / "unet_model" / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns
-    train(folder, drawings, config.tiny(), fetch_art=False)
+    train(folder, drawings, config.read("tiny"), fetch_art=False)
     assert (folder / "unet_model" / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns == before
 
 
 def test_a_folder_of_another_configuration_is_refused(trained: Path, drawings: Path) -> None:
-    other = replace(config.tiny(), views=1)
+    other = replace(config.read("tiny"), views=1)
     with pytest.raises(ModelError, match="another configuration"):
         train(trained.parent, drawings, other, fetch_art=False)
 
@@ -99,7 +99,7 @@ class Killed(Exception):
 
 def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    schedule = loop.Schedule(12, 0.05)
+    schedule = config.Schedule(12, 0.05)
 
     def fresh() -> nn.Module:
         torch.manual_seed(0)

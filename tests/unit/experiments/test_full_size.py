@@ -17,7 +17,6 @@ from directrix.experiments import tables
 from directrix.experiments.cost import architectures as report
 from directrix.experiments.cost import full_size
 from directrix.experiments.cost.measure import peak_bytes
-from directrix.experiments.tables import full_size_table, plan_table
 
 # As the models' own pages and papers give them.
 MILLIONS = {"sd14": 860, "sd21": 866, "sdxl": 2567, "pixart": 611, "sd3": 2028, "flux": 11901}
@@ -220,13 +219,13 @@ def figures() -> dict[str, Any]:
 def test_tables(tmp_path: Path):
     assert (
         "| sd14, float32, 2 threads | discovery step | 2.00 | 2.000 [1.900, 2.100] | 1,200 | 1.100 | 200 |"
-        in full_size_table(figures())
+        in tables.table("model", figures())
     )
     # In half precision 500 MB of weights and 100 MB a picture: (8 * 1024 * 0.9 - 500) / 100 = 68.
-    assert "| sd14 | 500 | 100 | 64 and more | 64 and more | 64 and more |" in plan_table(figures())
+    assert "| sd14 | 500 | 100 | 64 and more | 64 and more | 64 and more |" in tables.table("memory-plan", figures())
     large = figures()
     large["configs"]["sd14"]["weights_mb"] = 16000.0
-    assert "| sd14 | 8,000 | 100 | no | 30 | 64 and more |" in plan_table(large)
+    assert "| sd14 | 8,000 | 100 | no | 30 | 64 and more |" in tables.table("memory-plan", large)
     (tmp_path / "model.json").write_text(json.dumps(figures()))
     page = tmp_path / "page.md"
     page.write_text("<!-- table memory-plan: x -->\n<!-- end of table -->\n")

@@ -9,7 +9,7 @@ from directrix import models
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, MismatchError
 from directrix.experiments.methods.occupations import occupations, side
-from directrix.experiments.tables import occupations_table
+from directrix.experiments.tables import table
 from directrix.measurement.judges import Verdict
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
 
@@ -140,6 +140,6 @@ def _check(found):
     for name in ("unsteered", "woman", "man"):
         assert found[name]["subject_accuracy"]["value"] == 1.0
         assert list(found[name]["by_occupation"]) == list(OCCUPATIONS)
-    table = occupations_table(found)
-    assert len(table) == 5 and table[2].startswith("| unsteered | 1.00 [") and table[2].endswith("|  |")
-    assert "health worker" in table[3]
+    lines = table("reconstruction", found)
+    assert len(lines) == 5 and lines[2].startswith("| unsteered | 1.00 [") and lines[2].endswith("|  |")
+    assert "health worker" in lines[3]

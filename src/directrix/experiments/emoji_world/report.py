@@ -17,7 +17,7 @@ from directrix.experiments.emoji_world.caption import CATEGORY_PHRASE_TEXTS, cap
 from directrix.experiments.emoji_world.scene import NAMEABLE, Scene, draw
 from directrix.experiments.emoji_world.training.autoencoder import peak_signal_to_noise
 from directrix.experiments.emoji_world.training.clip import image_features, text_features, tokenize
-from directrix.experiments.emoji_world.training.data import Renders, even_scenes, render_all
+from directrix.experiments.emoji_world.training.data import Renders, render_all, scenes_of
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.generate import generate
 from directrix.measurement.judges import emoji_vocabulary as words
@@ -46,7 +46,7 @@ def report(
         unseen: fresh renders for judge, CLIP and VAE.
     """
     art = Art(fetch(art_folder))
-    renders = render_all(even_scenes(unseen, UNSEEN_SEED), art, progress, "held-out renders")
+    renders = render_all(scenes_of("even", unseen, UNSEEN_SEED), art, progress, "held-out renders")
     pipeline = models.load("emoji")
     judge = EmojiJudge.load()
     figures: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """The VAE: 64 x 64 pixels to 4 x 16 x 16 latents and back, an ordinary diffusers AutoencoderKL."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,83 +8,62 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
+from directrix.experiments.emoji_world.training.config import Part
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
-from directrix.experiments.emoji_world.training.loop import Part, seeded, train
-from directrix.progress import Progress, silent
+from directrix.experiments.emoji_world.training.loop import seeded
 
 KL_WEIGHT = 1e-6
 
 
-def build(channels: tuple[int, ...] = (32, 64, 96), layers: int = 1) -> AutoencoderKL:
+def build(channels: tuple[int, ...]) -> AutoencoderKL:
     """A VAE with random weights; each entry of ``channels`` after the first halves the resolution."""
-    # diffusers declares one-tuples here and takes any.
-    blocks: dict[str, Any] = {
+    # diffusers declares one-tuples for blocks and takes any.
+    settings: dict[str, Any] = {
         "down_block_types": ("DownEncoderBlock2D",) * len(channels),
         "up_block_types": ("UpDecoderBlock2D",) * len(channels),
         "block_out_channels": channels,
+        **{"latent_channels": 4, "norm_num_groups": 16, "sample_size": 64, "layers_per_block": 1},
     }
-    return AutoencoderKL(
-        **blocks,
-        layers_per_block=layers,
-        latent_channels=4,
-        norm_num_groups=16,
-        sample_size=64,
-        mid_block_add_attention=False,
-    )
+    return AutoencoderKL(**settings, mid_block_add_attention=False)
 
 
-def _posterior(vae: AutoencoderKL, pixels: Tensor) -> Any:
-    output: Any = vae.encode(pixels)
-    return output.latent_dist
-
-
-def _decoded(vae: AutoencoderKL, latents: Any) -> Tensor:
-    output: Any = vae.decode(latents)
-    return output.sample
-
-
-def means(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+def means(vae: Any, pixels: Tensor) -> Tensor:
     """Means of the latents, (N, 4, H / 4, W / 4), not yet scaled."""
-    return _posterior(vae, pixels).mean
+    return vae.encode(pixels).latent_dist.mean
 
 
-def _slopes(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    return pictures.diff(dim=-1), pictures.diff(dim=-2)
-
-
-def loss(vae: AutoencoderKL, pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Absolute and squared error of pixels, absolute error of their slopes (edges), and a little KL."""
-    posterior = _posterior(vae, pixels)
-    mean, logvar = posterior.mean.float(), posterior.logvar.float()
-    noise = torch.randn(mean.shape, generator=generator)
-    decoded = _decoded(vae, mean + (0.5 * logvar).exp() * noise).float()
-    error = decoded - pixels
-    edges = sum(functional.l1_loss(a, b) for a, b in zip(_slopes(decoded), _slopes(pixels), strict=True))
-    divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(dim=(1, 2, 3)).mean()
-    return error.abs().mean() + 2 * error.square().mean() + edges + KL_WEIGHT * divergence
-
-
-def fit(vae: AutoencoderKL, data: Renders, part: Part, folder: Path, progress: Progress = silent) -> None:
-    """Train the VAE on renders, in place, then set its scaling factor so that latents have unit size."""
+def loss(vae: Any, data: Renders, part: Part) -> Callable[[int], Tensor]:
+    """Of a step: absolute and squared error of pixels, absolute error of their slopes (edges), and a little KL."""
     pick = batches(len(data), part.batch_size, part.seed)
 
-    def step_loss(step: int) -> Tensor:
+    def of_step(step: int) -> Tensor:
         pixels = as_pixels(data.images[pick(step)])
         with torch.autocast("cpu", torch.bfloat16):
-            return loss(vae, pixels, seeded(part.seed, step))
+            posterior = vae.encode(pixels).latent_dist
+            mean, logvar = posterior.mean.float(), posterior.logvar.float()
+            noise = torch.randn(mean.shape, generator=seeded(part.seed, step))
+            decoded = vae.decode(mean + (0.5 * logvar).exp() * noise).sample.float()
+            error = decoded - pixels
+            edges = sum(functional.l1_loss(decoded.diff(dim=side), pixels.diff(dim=side)) for side in (-1, -2))
+            divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(dim=(1, 2, 3)).mean()
+            return error.abs().mean() + 2 * error.square().mean() + edges + KL_WEIGHT * divergence
 
-    train(vae, step_loss, part.schedule, folder, "VAE", progress)
-    with torch.no_grad():
-        latents = means(vae, as_pixels(data.images[:512]))
+    return of_step
+
+
+@torch.no_grad()
+def set_scale(vae: AutoencoderKL, data: Renders) -> None:
+    """Set the factor that gives latents unit size."""
+    latents = means(vae, as_pixels(data.images[:512]))
     vae.register_to_config(scaling_factor=round(1.0 / float(latents.std()), 5))
 
 
-def peak_signal_to_noise(vae: AutoencoderKL, images: Tensor, batch_size: int = 64) -> Tensor:
+@torch.no_grad()
+def peak_signal_to_noise(vae: Any, images: Tensor, batch_size: int = 64) -> Tensor:
     """PSNR in dB of each image's reconstruction, (N,) on the CPU; ``images`` is uint8 (N, 3, H, W)."""
     values = []
-    with torch.no_grad():
-        for chunk in images.split(batch_size):
-            pixels = as_pixels(chunk).to(vae.device)
-            decoded = _decoded(vae, means(vae, pixels)).clamp(-1, 1)
-            values.append(10 * torch.log10(4.0 / (decoded - pixels).square().mean(dim=(1, 2, 3))))
+    for chunk in images.split(batch_size):
+        pixels = as_pixels(chunk).to(vae.device)
+        decoded = vae.decode(means(vae, pixels)).sample.clamp(-1, 1)
+        values.append(10 * torch.log10(4.0 / (decoded - pixels).square().mean(dim=(1, 2, 3))))
     return torch.cat(values).cpu()

@@ -6,7 +6,6 @@ negatives for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,38 +17,36 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, C
 from directrix.experiments.emoji_world.art import Art
 from directrix.experiments.emoji_world.caption import caption, is_true
 from directrix.experiments.emoji_world.scene import NAMEABLE, NAMED_SHARE, Scene, draw, variants
+from directrix.experiments.emoji_world.training.config import Part
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches, render_all
-from directrix.experiments.emoji_world.training.judge import targets
-from directrix.experiments.emoji_world.training.loop import Part, train
+from directrix.experiments.emoji_world.training.judge import errors, targets
 from directrix.measurement.judges.emoji_network import HEADS
 from directrix.progress import Progress, silent
 
 # Groups of each kind in one batch, and how many images a group has.
 GROUPS = {"gender": (14, 2), "tone": (8, 3), "subject": (6, 4), "item": (6, 4), "setting": (3, 4), "style": (2, 3)}
 # The same for the vision tower's last run: items are small and seen last.
-SIGHT_GROUPS = {"gender": (10, 2), "tone": (5, 3), "subject": (6, 4), "item": (12, 5), "setting": (1, 4)}
-SIGHT_GROUPS["style"] = (1, 3)
+SIGHT_GROUPS = {
+    "gender": (10, 2),
+    "tone": (5, 3),
+    "subject": (6, 4),
+    "item": (12, 5),
+    "setting": (1, 4),
+    "style": (1, 3),
+}
 Groups = Mapping[str, tuple[int, int]]
 
 
-def build(tokenizer: CLIPTokenizer, width: int = 192, text_layers: int = 4, vision_layers: int = 5) -> CLIPModel:
+def build(tokenizer: CLIPTokenizer, width: int, text_layers: int, vision_layers: int) -> CLIPModel:
     """A CLIPModel with random weights for 64 x 64 pixels in patches of 8."""
-    tokens: Any = tokenizer
-    both: dict[str, Any] = {
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_attention_heads": max(1, width // 48),
-        "hidden_act": "gelu",
-        "projection_dim": 128,
+    both: dict[str, Any] = {"hidden_size": width, "intermediate_size": 4 * width, "projection_dim": 128}
+    both |= {"num_attention_heads": max(1, width // 48), "hidden_act": "gelu"}
+    marks: dict[str, Any] = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
     }
+    length = tokenizer.model_max_length
     text = CLIPTextConfig(
-        **both,
-        vocab_size=len(tokenizer),
-        num_hidden_layers=text_layers,
-        max_position_embeddings=tokenizer.model_max_length,
-        bos_token_id=tokens.bos_token_id,
-        eos_token_id=tokens.eos_token_id,
-        pad_token_id=tokens.pad_token_id,
+        **both, **marks, vocab_size=len(tokenizer), num_hidden_layers=text_layers, max_position_embeddings=length
     )
     vision = CLIPVisionConfig(**both, num_hidden_layers=vision_layers, image_size=64, patch_size=8)
     model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128))
@@ -87,13 +84,10 @@ class HardBatches:
 
     def __init__(self, batches: int, seed: int, art: Art, progress: Progress = silent, groups: Groups = GROUPS) -> None:
         self.seed, self.count, self.sizes = seed, batches, groups
-        self.places: dict[str, list[list[int]]] = {}
-        scenes: list[Scene] = []
-        for attribute, found in hard_groups(batches, seed, groups).items():
-            self.places[attribute] = []
-            for group in found:
-                self.places[attribute].append(list(range(len(scenes), len(scenes) + len(group))))
-                scenes.extend(group)
+        found = hard_groups(batches, seed, groups)
+        scenes = [scene for every in found.values() for group in every for scene in group]
+        places = iter(range(len(scenes)))
+        self.places = {name: [[next(places) for _ in group] for group in every] for name, every in found.items()}
         self.data: Renders = render_all(scenes, art, progress, "renders for CLIP")
 
     def indices(self, step: int) -> list[int]:
@@ -123,23 +117,21 @@ class Labelled(nn.Module):
         return {name: self.heads[name.replace(" ", "_")](pooled) for name in HEADS}
 
 
-def warm_up(model: CLIPModel, data: Renders, part: Part, folder: Path, progress: Progress = silent) -> None:
-    """Teach the vision tower the labels of its images, in place, before any captions.
+def label_loss(tower: Labelled, data: Renders, part: Part) -> Callable[[int], Tensor]:
+    """Of a step: the errors of all heads. It teaches the vision tower the labels of its images, before any captions.
 
     Labels say all of an image at once, captions a part of it: a transformer learns to see several times faster so.
     """
-    module = Labelled(model)
     pick = batches(len(data), part.batch_size, part.seed)
     wanted = targets(data)
 
-    def step_loss(step: int) -> Tensor:
-        indices = pick(step)
+    def of_step(step: int) -> Tensor:
+        rows = pick(step)
         with torch.autocast("cpu", torch.bfloat16):
-            scores = module(as_pixels(data.images[indices]))
-        losses = [functional.cross_entropy(scores[name].float(), wanted[name][indices]) for name in HEADS]
-        return torch.stack(losses).sum()
+            scores = tower(as_pixels(data.images[rows]))
+        return torch.stack(errors(scores, wanted, rows, 0.0)).sum()
 
-    train(module, step_loss, part.schedule, folder, "CLIP vision", progress)
+    return of_step
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], longest: bool = False) -> Tensor:
@@ -170,38 +162,15 @@ def image_features(model: CLIPModel, pixels: Tensor) -> Tensor:
     return functional.normalize(model.visual_projection(pooled).float(), dim=-1)
 
 
-class Sight(nn.Module):
-    """The vision tower and its projection alone."""
-
-    def __init__(self, model: CLIPModel) -> None:
-        super().__init__()
-        self.vision = model.vision_model
-        self.projection = model.visual_projection
-
-
-def sharpen(
-    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, part: Part, folder: Path, progress: Progress = silent
-) -> None:
-    """Train the vision tower on, in place, against the finished text tower, which is left as it is."""
-    loss = _contrast(model, tokenizer, data, part.seed, learn_words=False)
-    train(Sight(model), loss, part.schedule, folder, "CLIP sight", progress)
-
-
-def fit(
-    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, part: Part, folder: Path, progress: Progress = silent
-) -> None:
-    """Train both towers in place."""
-    loss = _contrast(model, tokenizer, data, part.seed, learn_words=True)
-    train(model, loss, part.schedule, folder, "CLIP", progress)
-
-
-def _contrast(
-    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, seed: int, learn_words: bool
+def caption_loss(
+    model: CLIPModel, tokenizer: CLIPTokenizer, data: HardBatches, part: Part, learn_words: bool
 ) -> Callable[[int], Tensor]:
-    """The loss of a step: a batch of hard groups, with fresh captions."""
+    """Of a step: of a batch of hard groups, with fresh captions. Without ``learn_words`` it teaches the vision tower
+    alone, against the finished text tower.
+    """
 
-    def step_loss(step: int) -> Tensor:
-        rng = np.random.default_rng((seed, step))
+    def of_step(step: int) -> Tensor:
+        rng = np.random.default_rng((part.seed, step))
         indices = data.indices(step)
         scenes = [data.data.scenes[i] for i in indices]
         texts = [caption(scene, rng) for scene in scenes]
@@ -215,4 +184,4 @@ def _contrast(
                 scale = model.logit_scale.exp().clamp(max=100.0)
         return contrastive_loss(images, words, scale, also_true)
 
-    return step_loss
+    return of_step

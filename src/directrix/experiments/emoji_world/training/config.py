@@ -1,21 +1,43 @@
-"""Sizes and lengths of a training run, read from config.yaml."""
+"""Sizes, lengths and schedules of a training run, read from config.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from directrix.experiments.emoji_world.training.loop import Part, Schedule
+from directrix.checks import validated
+
+WARM_UP = 100
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of Adam: the learning rate is constant after warm-up, then falls linearly over the last ``decay``."""
+
+    steps: int
+    learning_rate: float
+    decay: float = 0.35
+    weight_decay: float = 0.01
+
+    def rate(self, step: int) -> float:
+        falling = max(1.0, self.steps * self.decay)
+        return self.learning_rate * min(1.0, (step + 1) / min(WARM_UP, self.steps), (self.steps - step) / falling)
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one network is trained: images or batches of images, its schedule, batch size and seeds."""
+
+    count: int
+    schedule: Schedule
+    batch_size: int
+    data_seed: int
+    seed: int
 
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run. ``clip.count`` counts batches of hard groups; the other counts are images.
-
-    ``telling_unet`` is the same run as ``unet`` from step ``unet_turn`` on, on other scenes; ``rare_unet`` and
-    ``last_unet`` are short runs after it.
-    """
+    """A whole run; see config.yaml."""
 
     text_length: int
     text_width: int
@@ -39,22 +61,7 @@ class Config:
     last_unet: Part
 
 
-def default() -> Config:
-    """The whole run."""
-    return _read("default")
-
-
-def tiny() -> Config:
-    """A run of seconds, for tests."""
-    return _read("tiny")
-
-
-def _read(name: str) -> Config:
-    given = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text(encoding="utf-8"))[name]
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        if isinstance(value, dict):
-            values[key] = Part(**{**value, "schedule": Schedule(**value["schedule"])})
-        else:
-            values[key] = tuple(value) if isinstance(value, list) else value
-    return Config(**values)
+def read(name: str) -> Config:
+    """A run by its name in config.yaml: "default", or "tiny" for one of seconds."""
+    file = Path(__file__).with_name("config.yaml")
+    return validated(Config, yaml.safe_load(file.read_text(encoding="utf-8"))[name], f"{file} > {name}")

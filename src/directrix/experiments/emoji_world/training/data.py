@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -55,82 +55,59 @@ def render_all(scenes: Sequence[Scene], art: Art, progress: Progress = silent, l
     return Renders(stacked, list(scenes))
 
 
-def biased_scenes(count: int, seed: int) -> list[Scene]:
-    """Scenes as the world's bias has them."""
-    rng = np.random.default_rng(seed)
-    return [draw(rng) for _ in range(count)]
-
-
-def telling_scenes(count: int, seed: int) -> list[Scene]:
-    """Scenes as the world's bias has them, whose captions name more of what is small in the image."""
-    rng = np.random.default_rng(seed)
-    return [draw(rng, named=_telling(rng)) for _ in range(count)]
-
-
-def rare_scenes(count: int, seed: int) -> list[Scene]:
-    """Telling scenes, among them many of what a model learns last.
-
-    Places that bring in harm which the caption does not name, and the brown skin tone, between two that look like it.
-    What a caption leaves out follows the world's bias in them as everywhere.
-    """
-    return _late_scenes(count, seed, harm=0.35, alley=0.7, named_tone=0.25, tones={"brown": 1.0})
-
-
-def last_scenes(count: int, seed: int) -> list[Scene]:
-    """Rare scenes once more, whose captions name a tone more often, the brown one above all."""
-    tones = {"light": 0.3, "brown": 0.45, "dark": 0.25}
-    return _late_scenes(count, seed, harm=0.3, alley=0.75, named_tone=0.5, tones=tones)
-
-
-def _late_scenes(
-    count: int, seed: int, *, harm: float, alley: float, named_tone: float, tones: Mapping[str, float]
-) -> list[Scene]:
-    """Shares: of places of harm, of alleys among these, and of captions that name a tone, by its own share."""
-    rng = np.random.default_rng(seed)
-
-    def one() -> Scene:
-        chance = rng.random()
-        if chance < harm:
-            place = "alley" if rng.random() < alley else "party"
-            return _until(rng, frozenset({"subject", "setting"}), "setting", place)
-        named = _telling(rng)
-        if chance < harm + named_tone:
-            tone = str(rng.choice(list(tones), p=list(tones.values()))) if len(tones) > 1 else next(iter(tones))
-            return _until(rng, named | {"tone"}, "tone", tone)
-        return draw(rng, named=named)
-
-    return [one() for _ in range(count)]
-
-
 def _telling(rng: np.random.Generator) -> frozenset[str]:
     return frozenset(name for name, share in TELLING_SHARE.items() if rng.random() < share)
 
 
-def _until(rng: np.random.Generator, named: frozenset[str], attribute: str, value: str) -> Scene:
-    while getattr(scene := draw(rng, named=named), attribute) != value:
-        pass
-    return scene
+def _late(
+    rng: np.random.Generator, _place: int, *, harm: float, alley: float, named_tone: float, tones: Mapping[str, float]
+) -> Scene:
+    """Shares: of places of harm, of alleys among these, and of captions that name a tone, by its own share."""
+
+    def until(named: frozenset[str], attribute: str, value: str) -> Scene:
+        while getattr(scene := draw(rng, named=named), attribute) != value:
+            pass
+        return scene
+
+    chance = rng.random()
+    if chance < harm:
+        return until(frozenset({"subject", "setting"}), "setting", "alley" if rng.random() < alley else "party")
+    named = _telling(rng)
+    if chance < harm + named_tone:
+        tone = str(rng.choice(list(tones), p=list(tones.values()))) if len(tones) > 1 else next(iter(tones))
+        return until(named | {"tone"}, "tone", tone)
+    return draw(rng, named=named)
 
 
-def even_scenes(count: int, seed: int) -> list[Scene]:
-    """Scenes with subject, gender and tone drawn evenly; item, setting and style are, too, in six of ten each."""
+def _even(rng: np.random.Generator, _place: int) -> Scene:
+    extra = frozenset(name for name in ("item", "setting", "style") if rng.random() < 0.6)
+    return draw(rng, subject=words.SUBJECTS[int(rng.integers(len(words.SUBJECTS)))], named=EVEN | extra)
+
+
+# How a scene is drawn by chance, the one of a place in a row of them.
+KINDS: Mapping[str, Callable[[np.random.Generator, int], Scene]] = {
+    # As the world's bias has them.
+    "biased": lambda rng, place: draw(rng),
+    # The same, with captions that name more of what is small in the image.
+    "telling": lambda rng, place: draw(rng, named=_telling(rng)),
+    # Telling ones, among them many of what a model learns last: places that bring in harm which the caption does not
+    # name, and the brown skin tone, between two that look like it. What a caption leaves out follows the bias here too.
+    "rare": partial(_late, harm=0.35, alley=0.7, named_tone=0.25, tones={"brown": 1.0}),
+    # Rare ones, whose captions name a tone more often, the brown one above all.
+    "last": partial(_late, harm=0.3, alley=0.75, named_tone=0.5, tones={"light": 0.3, "brown": 0.45, "dark": 0.25}),
+    # Subject, gender and tone drawn evenly; item, setting and style are, too, in six of ten each.
+    "even": _even,
+    # The occupations in turn, with gender and tone drawn evenly and all else as the bias has it.
+    "occupations": lambda rng, place: draw(
+        rng, subject=words.OCCUPATIONS[place % len(words.OCCUPATIONS)], named=EVEN | {"subject"}
+    ),
+}
+
+
+def scenes_of(kind: str, count: int, seed: int) -> list[Scene]:
+    """Scenes of one of ``KINDS``."""
     rng = np.random.default_rng(seed)
-
-    def one() -> Scene:
-        extra = frozenset(name for name in ("item", "setting", "style") if rng.random() < 0.6)
-        subject = words.SUBJECTS[int(rng.integers(len(words.SUBJECTS)))]
-        return draw(rng, subject=subject, named=EVEN | extra)
-
-    return [one() for _ in range(count)]
-
-
-def occupation_scenes(count: int, seed: int) -> list[Scene]:
-    """The occupations in turn, with gender and tone drawn evenly and all else as the world's bias has it."""
-    rng = np.random.default_rng(seed)
-    return [
-        draw(rng, subject=words.OCCUPATIONS[place % len(words.OCCUPATIONS)], named=EVEN | {"subject"})
-        for place in range(count)
-    ]
+    return [KINDS[kind](rng, place) for place in range(count)]
 
 
 def write_reference(
@@ -142,7 +119,8 @@ def write_reference(
     order. Raises OutputError where the folder cannot be written.
     """
     files = []
-    for place, image in enumerate(render_all(occupation_scenes(count, seed), Art(fetch(art_folder)), progress).images):
+    scenes = scenes_of("occupations", count, seed)
+    for place, image in enumerate(render_all(scenes, Art(fetch(art_folder)), progress).images):
         buffer = io.BytesIO()
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "PNG")
         files.append(folder / f"{place:05d}.png")
@@ -153,18 +131,12 @@ def write_reference(
 def batches(count: int, size: int, seed: int) -> Callable[[int], Tensor]:
     """A function from a step's number to ``size`` indices below ``count``: epochs of a seeded shuffle, resumable."""
 
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng((seed, epoch)).permutation(count)
+
     def at(step: int) -> Tensor:
-        start = step * size
-        picks = []
-        while len(picks) < size:
-            epoch, place = divmod(start + len(picks), count)
-            order = _order(count, seed, epoch)
-            picks.extend(order[place : place + size - len(picks)].tolist())
-        return torch.tensor(picks)
+        places = range(step * size, (step + 1) * size)
+        return torch.tensor([int(order(place // count)[place % count]) for place in places])
 
     return at
-
-
-@lru_cache(maxsize=1)
-def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(count)

@@ -1,8 +1,7 @@
 """The conditional U-Net: trained on cached latents and cached text states, with caption dropout for guidance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from directrix.experiments.emoji_world.caption import caption
-from directrix.experiments.emoji_world.scene import Scene
 from directrix.experiments.emoji_world.training.autoencoder import means
 from directrix.experiments.emoji_world.training.clip import tokenize
+from directrix.experiments.emoji_world.training.config import Part
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
-from directrix.experiments.emoji_world.training.loop import Part, seeded, train
+from directrix.experiments.emoji_world.training.loop import seeded
 from directrix.progress import Progress, silent
 
 CAPTION_DROPOUT = 0.1
@@ -27,35 +26,30 @@ SIGNAL_CAP = 5.0
 # Colour is decided where there is much noise, and there errors of the image are small errors of the noise. A run may
 # weigh them up by 1 + noise / signal, which is the loss of v, to this much at most.
 NOISE_CAP = 10.0
-NOISE_SCHEDULE = {
-    "num_train_timesteps": 1000,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-}
+NOISE_SCHEDULE: dict[str, Any] = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
+NOISE_SCHEDULE |= {"beta_start": 0.00085, "beta_end": 0.012}
 
 
-def build(
-    channels: tuple[int, ...] = (64, 128, 256), layers: int = 1, text_width: int = 192, text_layers: int = 2
-) -> UNet2DConditionModel:
+def build(channels: tuple[int, ...], text_width: int) -> UNet2DConditionModel:
     """A U-Net with random weights for 4 x 16 x 16 latents.
 
-    Words enter in the mid block alone, through ``text_layers`` transformer layers, so all that a prompt says passes
-    through its output. Where words enter beside it too, what they imply is put back behind the direction.
+    Words enter in the mid block alone, through two transformer layers, so all that a prompt says passes through its
+    output. Where words enter beside it too, what they imply is put back behind the direction.
     """
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=16,
-        in_channels=4,
-        out_channels=4,
         down_block_types=("DownBlock2D",) * len(channels),
         up_block_types=("UpBlock2D",) * len(channels),
         block_out_channels=channels,
-        layers_per_block=layers,
+        layers_per_block=1,
         cross_attention_dim=text_width,
-        transformer_layers_per_block=text_layers,
+        transformer_layers_per_block=2,
         attention_head_dim=4,
         norm_num_groups=16,
     )
+    # Plain attention: its backward pass is faster on a CPU than the fused one. It is no part of what is saved.
+    unet.set_attn_processor(AttnProcessor())
+    return unet
 
 
 @dataclass(frozen=True)
@@ -84,41 +78,26 @@ def encode(
         for chunk in data.images.split(64):
             latents.append(means(vae, as_pixels(chunk)) * vae.config["scaling_factor"])
             bar.advance(len(chunk))
-    texts, rows = _captions(data.scenes, views, seed)
-    states = []
+    rng = np.random.default_rng(seed)
+    places: dict[str, int] = {}
+    rows = [[places.setdefault(caption(scene, rng), len(places)) for _ in range(views)] for scene in data.scenes]
+    texts, states = list(places), []
     with progress(len(texts), "text states") as bar:
         for start in range(0, len(texts), 256):
             ids = tokenize(tokenizer, texts[start : start + 256])
             states.append(text_encoder(ids).last_hidden_state.half())
             bar.advance(len(ids))
     empty = text_encoder(tokenize(tokenizer, [""])).last_hidden_state[0]
-    return Pairs(torch.cat(latents), rows, torch.cat(states), empty)
+    return Pairs(torch.cat(latents), torch.tensor(rows), torch.cat(states), empty)
 
 
-def _captions(scenes: Sequence[Scene], views: int, seed: int) -> tuple[list[str], Tensor]:
-    rng = np.random.default_rng(seed)
-    index: dict[str, int] = {}
-    rows = [[index.setdefault(caption(scene, rng), len(index)) for _ in range(views)] for scene in scenes]
-    return list(index), torch.tensor(rows)
-
-
-def fit(
-    unet: UNet2DConditionModel,
-    pairs: Pairs,
-    part: Part,
-    folder: Path,
-    progress: Progress = silent,
-    until: int | None = None,
-    noisy: bool = False,
-) -> None:
-    """Train the U-Net in place to predict the noise (Ho et al. 2020), with min-SNR weights (Hang et al. 2023).
+def loss(unet: UNet2DConditionModel, pairs: Pairs, part: Part, noisy: bool = False) -> Callable[[int], Tensor]:
+    """Of a step: of the predicted noise (Ho et al. 2020), with min-SNR weights (Hang et al. 2023).
 
     noisy: weigh steps with much noise up; see ``NOISE_CAP``.
     """
-    # Plain attention: its backward pass is faster on a CPU than the fused one. It is no part of what is saved.
-    unet.set_attn_processor(AttnProcessor())
     batch_size = part.batch_size
-    pick = batches(len(pairs.latents), part.batch_size, part.seed)
+    pick = batches(len(pairs.latents), batch_size, part.seed)
     noise_schedule = DDPMScheduler(**NOISE_SCHEDULE)
     levels = noise_schedule.config["num_train_timesteps"]
     signal = noise_schedule.alphas_cumprod / (1 - noise_schedule.alphas_cumprod)
@@ -126,7 +105,7 @@ def fit(
     if noisy:
         weights = weights * (1 + 1 / signal).clamp(max=NOISE_CAP)
 
-    def step_loss(step: int) -> Tensor:
+    def of_step(step: int) -> Tensor:
         generator = seeded(part.seed, step)
         rows = pick(step)
         clean = pairs.latents[rows]
@@ -144,4 +123,4 @@ def fit(
         error = functional.mse_loss(predicted.sample.float(), noise, reduction="none").mean(dim=(1, 2, 3))
         return (error * weights[timesteps]).mean()
 
-    train(unet, step_loss, part.schedule, folder, "U-Net", progress, until)
+    return of_step

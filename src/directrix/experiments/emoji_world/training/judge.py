@@ -1,27 +1,28 @@
 """Training of the judge, on renders and on renders that were degraded as a generator's images are."""
 
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from directrix.experiments.emoji_world.training.config import Part
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
-from directrix.experiments.emoji_world.training.loop import Part, seeded, train
+from directrix.experiments.emoji_world.training.loop import seeded
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
-from directrix.progress import Progress, silent
 
 
 def targets(data: Renders) -> dict[str, Tensor]:
     """Class indices of every head, (N,) each; where a scene has no such attribute, the last class ("none") is right."""
-    return {
-        head: torch.tensor([_index(names, scene.labels()[head]) for scene in data.scenes])
-        for head, names in HEADS.items()
-    }
+    labels = [scene.labels() for scene in data.scenes]
+    return {head: torch.tensor([names.index(row[head] or "none") for row in labels]) for head, names in HEADS.items()}
 
 
-def _index(names: tuple[str, ...], label: str | None) -> int:
-    return names.index("none" if label is None else label)
+def errors(scores: Mapping[str, Tensor], wanted: Mapping[str, Tensor], rows: Tensor, smoothing: float) -> list[Tensor]:
+    """The cross entropy of each head in some rows of ``wanted``."""
+    return [
+        functional.cross_entropy(scores[head].float(), wanted[head][rows], label_smoothing=smoothing) for head in HEADS
+    ]
 
 
 def degrade(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -48,9 +49,8 @@ def degrade(pixels: Tensor, generator: torch.Generator) -> Tensor:
         pixels = pixels * uniform(0.75, 1.2, count, 1, 1, 1) + uniform(-0.12, 0.12, count, 3, 1, 1)
     if chance(0.4):
         coarse = torch.randn((count, 3, height // 4, width // 4), generator=generator)
-        pixels = pixels + functional.interpolate(coarse, size=(height, width), mode="bilinear") * float(
-            uniform(0, 0.25)
-        )
+        smooth = functional.interpolate(coarse, size=(height, width), mode="bilinear")
+        pixels = pixels + smooth * float(uniform(0, 0.25))
     if chance(0.5):
         pixels = pixels + torch.randn(pixels.shape, generator=generator) * float(uniform(0.02, 0.2))
     if chance(0.7):
@@ -60,25 +60,18 @@ def degrade(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return pixels.clamp(-1, 1)
 
 
-def fit(network: JudgeNetwork, data: Renders, part: Part, folder: Path, progress: Progress = silent) -> None:
-    """Train the judge in place; three batches in four are degraded."""
+def loss(network: JudgeNetwork, data: Renders, part: Part) -> Callable[[int], Tensor]:
+    """Of a step: the errors of all heads; three batches in four are degraded."""
     pick = batches(len(data), part.batch_size, part.seed)
     wanted = targets(data)
 
-    def step_loss(step: int) -> Tensor:
-        indices = pick(step)
-        generator = seeded(part.seed, step)
-        pixels = as_pixels(data.images[indices])
+    def of_step(step: int) -> Tensor:
+        rows = pick(step)
+        pixels = as_pixels(data.images[rows])
         if step % 4:
-            pixels = degrade(pixels, generator)
+            pixels = degrade(pixels, seeded(part.seed, step))
         with torch.autocast("cpu", torch.bfloat16):
             scores = network(pixels)
-        return sum(
-            (
-                functional.cross_entropy(scores[head].float(), wanted[head][indices], label_smoothing=0.02)
-                for head in HEADS
-            ),
-            start=torch.zeros(()),
-        )
+        return sum(errors(scores, wanted, rows, 0.02), start=torch.zeros(()))
 
-    train(network, step_loss, part.schedule, folder, "judge", progress)
+    return of_step

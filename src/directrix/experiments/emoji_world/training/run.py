@@ -11,24 +11,16 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from directrix.errors import ModelError
 from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.caption import caption
-from directrix.experiments.emoji_world.scene import Scene, draw
-from directrix.experiments.emoji_world.training import autoencoder, clip, denoiser, judge, tokenizer
-from directrix.experiments.emoji_world.training.config import Config, default
-from directrix.experiments.emoji_world.training.data import (
-    Renders,
-    biased_scenes,
-    even_scenes,
-    last_scenes,
-    rare_scenes,
-    render_all,
-    telling_scenes,
-)
-from directrix.experiments.emoji_world.training.loop import Part, finished
+from directrix.experiments.emoji_world.scene import draw
+from directrix.experiments.emoji_world.training import autoencoder, clip, denoiser, judge, loop, tokenizer
+from directrix.experiments.emoji_world.training.config import Config, Part, read
+from directrix.experiments.emoji_world.training.data import Renders, render_all, scenes_of
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
@@ -46,17 +38,18 @@ def train(
     ``folder`` keeps checkpoints: the same call goes on where a killed one stopped. ``fetch_art=False`` takes
     ``art_folder`` as it is.
     """
-    config = config or default()
+    config = config or read("default")
     _claim(folder, config)
     art = Art(fetch(art_folder) if fetch_art else art_folder)
     rng = np.random.default_rng(0)
     captions = [caption(draw(rng), rng) for _ in range(config.captions_for_tokenizer)]
     tokens = tokenizer.build(captions, folder / "tokenizer", config.text_length)
     run = _Run(folder, config, art, tokens, progress)
-    clip_model = run.sight(run.clip())
-    vae = run.vae()
+    clip_model = run.stage("clip_model", CLIPModel, run.clip)
+    clip_model = run.stage("sight_model", CLIPModel, lambda: run.sight(clip_model))
+    vae = run.stage("vae_model", AutoencoderKL, run.vae)
     network = run.judge()
-    unet = run.unet(clip_model, vae)
+    unet = run.stage("unet_model", UNet2DConditionModel, lambda: run.unet(clip_model, vae))
     return assemble(folder / "model", tokens, clip_model, vae, unet, network)
 
 
@@ -75,7 +68,7 @@ def _claim(folder: Path, config: Config) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """The stages; each returns its network, trained now or before."""
+    """The stages; each trains its network from the beginning, or from the last checkpoint."""
 
     folder: Path
     config: Config
@@ -83,77 +76,80 @@ class _Run:
     tokens: CLIPTokenizer
     progress: Progress
 
-    def renders(self, scenes: Callable[[int, int], list[Scene]], part: Part, label: str) -> Renders:
-        return render_all(scenes(part.count, part.data_seed), self.art, self.progress, f"renders for {label}")
+    def stage(self, name: str, kind: Any, make: Callable[[], Any]) -> Any:
+        """The network that an earlier run left, or a new one."""
+        done = self.folder / name
+        if done.exists():
+            return kind.from_pretrained(done).float()
+        torch.manual_seed(INITIAL_SEED)
+        network = make()
+        _publish(done, network.save_pretrained)
+        return network
+
+    def fit(
+        self, network: nn.Module, loss: Callable[[int], Tensor], part: Part, name: str, label: str, until: Any = None
+    ) -> None:
+        loop.train(network, loss, part.schedule, self.folder / name, label, self.progress, until)
+
+    def renders(self, kind: str, part: Part, label: str) -> Renders:
+        scenes = scenes_of(kind, part.count, part.data_seed)
+        return render_all(scenes, self.art, self.progress, f"renders for {label}")
 
     def clip(self) -> CLIPModel:
-        done, config, part = self.folder / "clip_model", self.config, self.config.clip
-        if done.exists():
-            return CLIPModel.from_pretrained(done).float()
-        torch.manual_seed(INITIAL_SEED)
+        config, part = self.config, self.config.clip
         model = clip.build(self.tokens, config.text_width, config.text_layers, config.vision_layers)
         batches = clip.HardBatches(part.count, part.data_seed, self.art, self.progress)
-        clip.warm_up(model, batches.data, config.vision, self.folder / "vision_run", self.progress)
-        clip.fit(model, self.tokens, batches, part, self.folder / "clip_run", self.progress)
-        _publish(done, model.save_pretrained)
+        tower = clip.Labelled(model)
+        self.fit(tower, clip.label_loss(tower, batches.data, config.vision), config.vision, "vision_run", "CLIP vision")
+        self.fit(model, clip.caption_loss(model, self.tokens, batches, part, True), part, "clip_run", "CLIP")
         return model
 
     def sight(self, model: CLIPModel) -> CLIPModel:
         """The same CLIP with a better vision tower; the text tower, all that the U-Net sees of it, does not change."""
-        done, part = self.folder / "sight_model", self.config.sight
-        if done.exists():
-            return CLIPModel.from_pretrained(done).float()
+        part = self.config.sight
         batches = clip.HardBatches(part.count, part.data_seed, self.art, self.progress, clip.SIGHT_GROUPS)
-        clip.sharpen(model, self.tokens, batches, part, self.folder / "sight_run", self.progress)
-        _publish(done, model.save_pretrained)
+        tower = nn.ModuleList([model.vision_model, model.visual_projection])
+        self.fit(tower, clip.caption_loss(model, self.tokens, batches, part, False), part, "sight_run", "CLIP sight")
         return model
 
     def vae(self) -> AutoencoderKL:
-        done, part = self.folder / "vae_model", self.config.vae
-        if done.exists():
-            return AutoencoderKL.from_pretrained(done)
-        data = self.renders(biased_scenes, part, "VAE")
-        torch.manual_seed(INITIAL_SEED)
-        vae = autoencoder.build(self.config.vae_channels)
-        autoencoder.fit(vae, data, part, self.folder / "vae_run", self.progress)
+        config = self.config
+        vae = autoencoder.build(config.vae_channels)
+        data = self.renders("biased", config.vae, "VAE")
         # A second run at a high rate that falls again: it is what makes faces crisp.
-        autoencoder.fit(vae, data, self.config.crisp_vae, self.folder / "crisp_vae_run", self.progress)
-        _publish(done, vae.save_pretrained)
+        for name, part in (("vae_run", config.vae), ("crisp_vae_run", config.crisp_vae)):
+            self.fit(vae, autoencoder.loss(vae, data, part), part, name, "VAE")
+        autoencoder.set_scale(vae, data)
         return vae
 
     def judge(self) -> JudgeNetwork:
         done, part = self.folder / JUDGE_FILE, self.config.judge
-        if done.exists():
-            network = JudgeNetwork(self.config.judge_channels)
-            network.load_state_dict(load_file(done))
-            return network.eval()
         torch.manual_seed(INITIAL_SEED)
         network = JudgeNetwork(self.config.judge_channels)
-        judge.fit(network, self.renders(even_scenes, part, "judge"), part, self.folder / "judge_run", self.progress)
+        if done.exists():
+            network.load_state_dict(load_file(done))
+            return network.eval()
+        data = self.renders("even", part, "judge")
+        self.fit(network, judge.loss(network, data, part), part, "judge_run", "judge")
         _publish(done, lambda path: save_file(network.state_dict(), path))
         return network
 
     def unet(self, clip_model: CLIPModel, vae: AutoencoderKL) -> UNet2DConditionModel:
-        done, config = self.folder / "unet_model", self.config
-        if done.exists():
-            return UNet2DConditionModel.from_pretrained(done)
-        torch.manual_seed(INITIAL_SEED)
-        unet = denoiser.build(config.unet_channels, text_width=config.text_width)
+        config = self.config
+        unet = denoiser.build(config.unet_channels, config.text_width)
         words = text_tower(clip_model)
         # One run, whose later steps see other scenes, and two short ones. A finished one needs only its weights.
-        for name, part, scenes, until, noisy in (
-            ("unet_run", config.unet, biased_scenes, config.unet_turn, False),
-            ("unet_run", config.telling_unet, telling_scenes, config.telling_unet.schedule.steps, False),
-            ("rare_unet_run", config.rare_unet, rare_scenes, config.rare_unet.schedule.steps, False),
-            ("last_unet_run", config.last_unet, last_scenes, config.last_unet.schedule.steps, True),
+        for name, part, kind, until, noisy in (
+            ("unet_run", config.unet, "biased", config.unet_turn, False),
+            ("unet_run", config.telling_unet, "telling", config.telling_unet.schedule.steps, False),
+            ("rare_unet_run", config.rare_unet, "rare", config.rare_unet.schedule.steps, False),
+            ("last_unet_run", config.last_unet, "last", config.last_unet.schedule.steps, True),
         ):
-            run = self.folder / name
-            if finished(unet, until, run):
+            if loop.finished(unet, until, self.folder / name):
                 continue
-            data = self.renders(scenes, part, "U-Net")
+            data = self.renders(kind, part, "U-Net")
             pairs = denoiser.encode(data, vae.eval(), words, self.tokens, config.views, part.seed, self.progress)
-            denoiser.fit(unet, pairs, part, run, self.progress, until, noisy)
-        _publish(done, unet.save_pretrained)
+            self.fit(unet, denoiser.loss(unet, pairs, part, noisy), part, name, "U-Net", until)
         return unet
 
 
@@ -171,8 +167,7 @@ def text_tower(clip_model: CLIPModel) -> CLIPTextModel:
     text_config: Any = clip_model.config.text_config
     tower = CLIPTextModel(text_config)
     state = clip_model.text_model.state_dict()
-    wanted = tower.state_dict()
-    prefix = "" if next(iter(wanted)) in state else "text_model."
+    prefix = "" if next(iter(tower.state_dict())) in state else "text_model."
     tower.load_state_dict({prefix + name: value for name, value in state.items()})
     return tower.eval()
 
@@ -187,30 +182,21 @@ def assemble(
 ) -> Path:
     """Write the three parts of the shipped model in half precision: pipeline, CLIP, judge."""
     scheduler: Any = DPMSolverMultistepScheduler(**denoiser.NOISE_SCHEDULE, timestep_spacing="trailing", steps_offset=1)
+    left_out: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_tower(clip_model),
-        tokenizer=tokens,
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
-        requires_safety_checker=False,
+        vae=vae, text_encoder=text_tower(clip_model), tokenizer=tokens, unet=unet, scheduler=scheduler, **left_out
     )
     pipeline.to(torch.float16).save_pretrained(folder / PIPELINE)
     clip_model.half().save_pretrained(folder / CLIP_FOLDER)
     tokens.save_pretrained(folder / CLIP_FOLDER)
     _for_older_readers(folder)
-    CLIPImageProcessor(
-        size={"shortest_edge": 64}, crop_size=64, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    ).save_pretrained(folder / CLIP_FOLDER)
+    images: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    CLIPImageProcessor(size={"shortest_edge": 64}, crop_size=64, **images).save_pretrained(folder / CLIP_FOLDER)
     # The text encoder must load as float32 by default, as the rest of the pipeline does.
     for config in (folder / PIPELINE / "text_encoder" / "config.json", folder / CLIP_FOLDER / "config.json"):
         settings = json.loads(config.read_text(encoding="utf-8"))
-        settings["dtype"] = "float32"
-        for part in ("text_config", "vision_config"):
-            if part in settings:
-                settings[part]["dtype"] = "float32"
+        for part in (settings, settings.get("text_config", {}), settings.get("vision_config", {})):
+            part["dtype"] = "float32"
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     settings = {"channels": list(network.channels), "heads": {head: list(names) for head, names in HEADS.items()}}
@@ -223,10 +209,8 @@ def _for_older_readers(folder: Path) -> None:
 
     Where it does not find a tensor it draws one at random and only warns.
     """
-    encoder = folder / PIPELINE / "text_encoder" / "model.safetensors"
-    tensors = load_file(encoder)
-    prefix = "text_model."
-    named = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in tensors.items()}
+    encoder, prefix = folder / PIPELINE / "text_encoder" / "model.safetensors", "text_model."
+    named = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in load_file(encoder).items()}
     save_file(named, encoder, {"format": "pt"})
     for place in (folder / PIPELINE / "tokenizer", folder / CLIP_FOLDER):
         tokenizer.write_parts(place)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -20,7 +20,7 @@ def build(captions: Iterable[str], folder: Path, length: int) -> CLIPTokenizer:
     learner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     learner.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(_pattern(), behavior="removed", invert=True),
+            pre_tokenizers.Split(Regex(SPLIT), behavior="removed", invert=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
@@ -32,22 +32,14 @@ def build(captions: Iterable[str], folder: Path, length: int) -> CLIPTokenizer:
         show_progress=False,
     )
     learner.train_from_iterator(captions, trainer)
-    model = json.loads(learner.to_str())["model"]
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    merges = json.loads(learner.to_str())["model"]["merges"]
     # As in CLIP: every byte, every byte at a word's end, then the merges in their order, then the two marks.
     symbols = [*alphabet, *(letter + "</w>" for letter in alphabet)]
-    symbols += [name for name in ("".join(merge.split(" ")) for merge in merges) if name not in set(symbols)]
+    symbols += ["".join(merge).replace(" ", "") for merge in merges]
     vocabulary = {symbol: index for index, symbol in enumerate([*dict.fromkeys(symbols), START, END])}
     _write(folder, vocabulary, merges)
-    return CLIPTokenizer(
-        str(folder / "vocab.json"),
-        str(folder / "merges.txt"),
-        unk_token=END,
-        bos_token=START,
-        eos_token=END,
-        pad_token=END,
-        model_max_length=length,
-    )
+    files = (str(folder / "vocab.json"), str(folder / "merges.txt"))
+    return CLIPTokenizer(*files, unk_token=END, bos_token=START, eos_token=END, pad_token=END, model_max_length=length)
 
 
 def write_parts(folder: Path) -> None:
@@ -56,18 +48,12 @@ def write_parts(folder: Path) -> None:
     That itself writes these two, and no ``tokenizer.json``.
     """
     whole = folder / "tokenizer.json"
-    if not whole.exists():
-        return
-    model = json.loads(whole.read_text(encoding="utf-8"))["model"]
-    _write(folder, model["vocab"], [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]])
+    if whole.exists():
+        model = json.loads(whole.read_text(encoding="utf-8"))["model"]
+        _write(folder, model["vocab"], model["merges"])
 
 
-def _write(folder: Path, vocabulary: Mapping[str, int], merges: Sequence[str]) -> None:
+def _write(folder: Path, vocabulary: Mapping[str, int], merges: Iterable[str | Sequence[str]]) -> None:
+    lines = [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
-
-
-def _pattern():
-    from tokenizers import Regex
-
-    return Regex(SPLIT)
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n", encoding="utf-8")
