@@ -11,7 +11,7 @@ from typing import Any
 
 from directrix import checks
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
-from directrix.directions.collection import Catalogue, Effect
+from directrix.directions.collection import Catalogue, Directions, Effect
 from directrix.directions.names import find, matches, plain
 from directrix.errors import PolicyError
 from directrix.interventions.feedback_control import FeedbackSteering
@@ -66,46 +66,6 @@ class Balance:
     project_and_set: bool | None = None
     probe: Probe | None = None
 
-    @classmethod
-    def of(
-        cls,
-        attribute: str,
-        shares: str | Mapping[str | None, float],
-        sets: Mapping[str, Categories],
-        catalogue: Catalogue,
-        window: Settings,
-        project_and_set: bool | None = None,
-        probes: Sequence[Probe] = (),
-    ) -> Balance:
-        """The balance of an attribute of `sets`; `shares` are "uniform", or shares by category.
-
-        Raises:
-            PolicyError: unknown names, missing directions, or shares that do not sum to 1.
-            MismatchError, StrengthError: a probe that does not go with the directions or the window.
-        """
-        attribute = find(attribute, sets, "attribute")
-        given = sets[attribute]
-        listed = [concept.name for concept in given.concepts] if isinstance(given, AttributeSet) else given
-        categories: dict[str, Any] = dict(listed) if isinstance(listed, Mapping) else {name: name for name in listed}
-        exact = _shares(attribute, shares, categories)
-        used = {name: catalogue.effect(categories[name]) for name, share in exact.items() if share and name != LEAVE}
-        effects: dict[str, Effect] = {}
-        for category, what in categories.items():
-            if category in used:
-                effects[category] = used[category]
-            elif category != LEAVE and project_and_set is not False:
-                # What a prompt says of a category that no image is given is taken out too, where that is known.
-                with suppress(PolicyError):
-                    effect = catalogue.effect(what)
-                    directions = [each for one in (*used.values(), effect) for each in one]
-                    if len({(each.model.fingerprint, each.site, tuple(each.tensor.shape)) for each in directions}) < 2:
-                        effects[category] = effect
-        probe = _probe_for(attribute, effects, probes)
-        if probe is not None:
-            # Raises where the probe does not go with the directions, before anything is drawn.
-            FeedbackSteering({attribute: effects}, (), **window, probes={attribute: probe})
-        return cls(Target.of(attribute, exact), effects, window, project_and_set, probe)
-
     @property
     def config(self) -> dict[str, Any]:
         """Settings as JSON values."""
@@ -127,48 +87,86 @@ def projects(attributes: Iterable[Mapping[str, Effect]], project_and_set: bool |
     return len(sites) < 2 and window.get("branch", "conditional") == "conditional"
 
 
-def sets_of(sets: Mapping[str, Categories] | None) -> dict[str, Categories]:
-    """The attribute sets of the library and one's own, which win."""
-    own = dict(sets or {})
-    return {**{name: each for name, each in ATTRIBUTE_SETS.items() if not matches(name, own)}, **own}
+class Attributes:
+    """The attributes that can be balanced, with the directions and probes that do it.
 
-
-def load_probes(
-    feedback: ProbeFiles | None, sets: Mapping[str, Any], project_and_set: bool | None, folder: str | Path = ""
-) -> tuple[Probe, ...]:
-    """The probes that are meant, each under its attribute's name in `sets`; files are relative to the folder.
+    Args:
+        owner: whose arguments these are, for errors.
+        directions, strengths, sets, project_and_set, feedback: as in `Fair`.
+        steered: branch and window.
+        folder: what the names of probes' files are relative to.
 
     Raises:
-        DirectionFileError: one that cannot be read.
-        PolicyError: what is no probe, one of an attribute that is in no set, two of one, or probes beside
-            `project_and_set=False`.
+        PolicyError, DirectionFileError: what `Catalogue` refuses; a probe that cannot be read, one of an attribute that
+            is in no set, two of one, or probes beside `project_and_set=False`.
     """
-    listed = list(feedback) if isinstance(feedback, list | tuple) else [] if feedback is None else [feedback]
-    probes: dict[str, Probe] = {}
-    for each in listed:
-        if not isinstance(each, Probe | str | Path):
-            raise PolicyError(f"The feedback is {each!r}.", "a probe, or the name of its file.", "skin-tone.probe.")
-        probe = each if isinstance(each, Probe) else Probe.load(Path(folder) / each)
-        attribute = find(probe.attribute, sets, "attribute")
-        if attribute in probes:
-            raise PolicyError(f"Two probes read '{attribute}'.", "one of each attribute.", "leave one out.")
-        probes[attribute] = replace(probe, attribute=attribute)
-    if probes and project_and_set is False:
-        raise PolicyError(
-            "Categories that are only added get no feedback.", "feedback, or project_and_set: false.", "leave one out."
-        )
-    return tuple(probes.values())
 
+    def __init__(
+        self,
+        owner: object,
+        directions: Directions,
+        strengths: Mapping[str, float] | None,
+        sets: Mapping[str, Categories] | None,
+        project_and_set: bool | None,
+        feedback: ProbeFiles | None,
+        steered: Settings,
+        folder: str | Path = "",
+    ) -> None:
+        self.catalogue = Catalogue.of(directions, strengths)
+        self.window = whole_settings(owner, steered)
+        self.project_and_set = project_and_set
+        # Those of the library, and one's own, which win.
+        own = dict(sets or {})
+        self.sets = {**{name: each for name, each in ATTRIBUTE_SETS.items() if not matches(name, own)}, **own}
+        self.probes: dict[str, Probe] = {}
+        for each in feedback if isinstance(feedback, list | tuple) else [] if feedback is None else [feedback]:
+            if not isinstance(each, Probe | str | Path):
+                raise PolicyError(f"The feedback is {each!r}.", "a probe, or the name of its file.", "skin-tone.probe.")
+            probe = each if isinstance(each, Probe) else Probe.load(Path(folder) / each)
+            attribute = find(probe.attribute, self.sets, "attribute")
+            if attribute in self.probes:
+                raise PolicyError(f"Two probes read '{attribute}'.", "one of each attribute.", "leave one out.")
+            self.probes[attribute] = replace(probe, attribute=attribute)
+        if self.probes and project_and_set is False:
+            raise PolicyError(
+                "Categories that are only added get no feedback.",
+                "feedback, or project_and_set: false.",
+                "leave one out.",
+            )
 
-def _probe_for(attribute: str, categories: Iterable[str], probes: Sequence[Probe]) -> Probe | None:
-    """The one that reads the attribute, its categories under the names that they have here as far as they are known."""
-    known = list(categories)
-    for probe in probes:
-        if probe.attribute == attribute:
-            found = [matches(name, known) for name in probe.categories]
-            names = (each[0] if len(each) == 1 else name for each, name in zip(found, probe.categories, strict=True))
-            return replace(probe, categories=tuple(names))
-    return None
+    def balance(self, attribute: str, shares: str | Mapping[str | None, float]) -> Balance:
+        """The balance of an attribute; `shares` are "uniform", or shares by category.
+
+        Raises:
+            PolicyError: unknown names, missing directions, or shares that do not sum to 1.
+            MismatchError, StrengthError: a probe that does not go with the directions or the window.
+        """
+        attribute = find(attribute, self.sets, "attribute")
+        given = self.sets[attribute]
+        listed = [concept.name for concept in given.concepts] if isinstance(given, AttributeSet) else given
+        categories: dict[str, Any] = dict(listed) if isinstance(listed, Mapping) else {name: name for name in listed}
+        exact = _shares(attribute, shares, categories)
+        effect = self.catalogue.effect
+        used = {name: effect(categories[name]) for name, share in exact.items() if share and name != LEAVE}
+        effects: dict[str, Effect] = {}
+        for category, what in categories.items():
+            if category in used:
+                effects[category] = used[category]
+            elif category != LEAVE and self.project_and_set is not False:
+                # What a prompt says of a category that no image is given is taken out too, where that is known.
+                with suppress(PolicyError):
+                    unused = effect(what)
+                    directions = [each for one in (*used.values(), unused) for each in one]
+                    if len({(each.model.fingerprint, each.site, tuple(each.tensor.shape)) for each in directions}) < 2:
+                        effects[category] = unused
+        probe = self.probes.get(attribute)
+        if probe is not None:
+            # Its categories, under the names that they have here as far as they are known.
+            names = ((matches(name, effects), name) for name in probe.categories)
+            probe = replace(probe, categories=tuple(each[0] if len(each) == 1 else name for each, name in names))
+            # Raises where the probe does not go with the directions, before anything is drawn.
+            FeedbackSteering({attribute: effects}, (), **self.window, probes={attribute: probe})
+        return Balance(Target.of(attribute, exact), effects, self.window, self.project_and_set, probe)
 
 
 def _shares(

@@ -8,26 +8,24 @@ because it would often draw just that. What no direction can do stays in the pro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from directrix.deprecation import renamed
-from directrix.directions.collection import Catalogue, Directions, keeps_out
+from directrix.directions.collection import Directions, keeps_out
 from directrix.directions.names import matches
 from directrix.errors import PolicyError
-from directrix.interventions.protocol import Plan
+from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Settings
-from directrix.policies.balance import UNIFORM, Balance, Categories, ProbeFiles, load_probes, sets_of, whole_settings
-from directrix.policies.plan import Request, realise, unplanned
+from directrix.policies.balance import UNIFORM, Attributes, Balance, Categories, ProbeFiles
+from directrix.policies.plan import Request, RequestPlanner
 from directrix.policies.safe import DEFAULT, Safe, category_of
 
-if TYPE_CHECKING:
-    from directrix.policies.wording.types import Understanding
 
-
-class Enhance:
+class Enhance(RequestPlanner):
     """Does what each prompt asks for: a planner. Prompts that ask for nothing keep their very bits.
 
     Args:
@@ -57,23 +55,24 @@ class Enhance:
         feedback: ProbeFiles = (),
         **steered: Unpack[Settings],
     ) -> None:
-        self.catalogue = Catalogue.of(directions, strengths)
         self.rewrite = bool(rewrite)
-        self._window = whole_settings(self, steered)
-        self.project_and_set = project_and_set
-        self._sets = sets_of(sets)
-        self._probes = load_probes(feedback, self._sets, project_and_set)
-        effects = {name: self.catalogue.effect(name) for name in self.catalogue.names}
+        self._known = Attributes(self, directions, strengths, sets, project_and_set, feedback, steered)
+        catalogue = self._known.catalogue
+        effects = {name: catalogue.effect(name) for name in catalogue.names}
         anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}
-        base = safe or Safe([], combine, {}, **self._window)
+        base = safe or Safe([], combine, {}, **self._known.window)
         taken = {each for effect in base.categories.values() for each in effect}
         self.safe = base.with_categories({name: each for name, each in anti.items() if taken.isdisjoint(each)})
         self._phrases = phrases
         files = [phrases] if isinstance(phrases, str | Path) else phrases
         self._files = [str(each) for each in files] if isinstance(files, list | tuple) else []
         self._understand = understand
-        self._balances: dict[str, Balance | None] = {}
-        self.balances()  # raises where a probe does not go with what it is to act on
+        # What a prompt may have balanced, by attribute.
+        self.balances: dict[str, Balance] = {}
+        for name in self._known.sets:
+            # Where a category lacks its direction: half an attribute cannot be balanced.
+            with suppress(PolicyError):
+                self.balances[name] = self._known.balance(name, UNIFORM)
 
     @property
     def name(self) -> str:
@@ -83,26 +82,21 @@ class Enhance:
     @property
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values; what a prompt switched on is in the plan's intervention."""
-        names = self.catalogue.names
+        catalogue, probes = self._known.catalogue, self._known.probes
         return {
             "method": "enhance",
             "rewrite": self.rewrite,
             "phrases": self._files,
-            "directions": [{"name": name, "digest": self.catalogue.direction(name).digest()} for name in names],
+            "directions": [{"name": each, "digest": catalogue.direction(each).digest()} for each in catalogue.names],
             "combine": self.safe.combine,
-            "project_and_set": self.project_and_set,
-            **({"feedback": [each.digest() for each in self._probes]} if self._probes else {}),
-            **self._window,
+            "project_and_set": self._known.project_and_set,
+            **({"feedback": [each.digest() for each in probes.values()]} if probes else {}),
+            **self._known.window,
         }
 
-    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
-        """Raises DirectrixError: without prompts there is nothing to apply."""
-        unplanned(self.name)
-
-    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
-        """Which image gets which directions, and which prompt the model is given."""
-        requests = [self.request(each) for each in prompts]
-        return realise(requests, prompts, images_per_prompt, seed, self.safe.over)
+    def keep_out(self, absent: Sequence[frozenset[str]]) -> Intervention:
+        """The intervention that keeps categories of harm out image by image."""
+        return self.safe.over(absent)
 
     def request(self, prompt: str) -> Request:
         """What one prompt asks for, as far as there are directions for it."""
@@ -111,15 +105,13 @@ class Enhance:
         absent: set[str] = set()
         failed = []
         for switch in understood.switches:
-            if switch.kind == "balance":
-                found = self._balance(switch.name)
-                if found:
-                    balances[found.target.attribute] = found
+            named = matches(switch.name, self._known.sets) if switch.kind == "balance" else []
+            category = category_of(switch.name, self.safe.categories) if switch.kind != "balance" else None
+            if len(named) == 1 and named[0] in self.balances:
+                balances[named[0]] = self.balances[named[0]]
+            elif category:
+                absent.add(category)
             else:
-                found = category_of(switch.name, self.safe.categories)
-                if found:
-                    absent.add(found)
-            if not found:
                 failed.append(switch)
         # A phrase that only a part could be made of stays in the prompt, whole.
         done = tuple(
@@ -133,30 +125,14 @@ class Enhance:
             rewritten if rewritten.strip() else prompt, tuple(balances.values()), frozenset(absent), tuple(unmet)
         )
 
-    def balances(self) -> list[Balance]:
-        """What a prompt may have balanced."""
-        return [found for name in self._sets if (found := self._balance(name))]
-
-    def _balance(self, attribute: str) -> Balance | None:
-        if attribute not in self._balances:
-            found = matches(attribute, self._sets)
-            self._balances[attribute] = self._balance_of(found[0]) if len(found) == 1 else None
-        return self._balances[attribute]
-
-    def _balance_of(self, attribute: str) -> Balance | None:
-        given = (self._sets, self.catalogue, self._window, self.project_and_set, self._probes)
-        try:
-            return Balance.of(attribute, UNIFORM, *given)
-        except PolicyError:
-            # A category lacks its direction: half an attribute cannot be balanced.
-            return None
-
-    def _read(self, prompt: str) -> Understanding:
-        if self._understand is None:
+    @cached_property
+    def _read(self) -> Callable[[str], Any]:
+        if self._understand is not None:
+            read, phrases = self._understand, self._phrases
+        else:
             # The grammar is only loaded where a prompt is read.
-            from directrix.policies.wording import Phrases, understand
+            from directrix.policies.wording import Phrases
+            from directrix.policies.wording import understand as read
 
-            self._understand = understand
-            if self._files:
-                self._phrases = Phrases.load(*self._files)
-        return self._understand(prompt) if self._phrases is None else self._understand(prompt, self._phrases)
+            phrases = Phrases.load(*self._files) if self._files else self._phrases
+        return read if phrases is None else lambda prompt: read(prompt, phrases)

@@ -7,21 +7,19 @@ draws two images of each combination, in an order that the seed shuffles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from directrix.deprecation import renamed
-from directrix.directions.collection import Catalogue, Directions
+from directrix.directions.collection import Directions
 from directrix.errors import PolicyError
 from directrix.interventions.project_and_set import ProjectAndSet
-from directrix.interventions.protocol import Plan
 from directrix.interventions.steering import Settings
-from directrix.policies.balance import Balance, Categories, ProbeFiles, load_probes, sets_of, whole_settings
-from directrix.policies.plan import Request, realise, unplanned
+from directrix.policies.balance import Attributes, Balance, Categories, ProbeFiles
+from directrix.policies.plan import Request, RequestPlanner
 
 
-class Fair:
+class Fair(RequestPlanner):
     """Gives every prompt's images their categories by quota: a planner (see `directrix.interventions.protocol`).
 
     Args:
@@ -56,25 +54,19 @@ class Fair:
         feedback: ProbeFiles = (),
         **steered: Unpack[Settings],
     ) -> None:
-        catalogue = Catalogue.of(directions, strengths)
-        window = whole_settings(self, steered)
+        known = Attributes(self, directions, strengths, sets, project_and_set, feedback, steered)
         if not isinstance(attributes, Mapping) or not attributes:
             raise PolicyError(
                 "There are no attributes to balance.", "attributes and targets.", '{"gender": "uniform"}.'
             )
-        known = sets_of(sets)
-        probes = load_probes(feedback, known, project_and_set)
-        self.balances: tuple[Balance, ...] = tuple(
-            Balance.of(name, shares, known, catalogue, window, project_and_set, probes)
-            for name, shares in attributes.items()
-        )
-        names = [each.target.attribute for each in self.balances]
-        if len(set(names)) < len(names):
+        self.balances: tuple[Balance, ...] = tuple(known.balance(*each) for each in attributes.items())
+        effects = {each.target.attribute: each.effects for each in self.balances}
+        if len(effects) < len(self.balances):
             raise PolicyError(f"The attributes are {', '.join(attributes)}.", "each attribute once.")
         if project_and_set:
             # Raises where it can't be done, before anything is drawn.
-            ProjectAndSet({each.target.attribute: each.effects for each in self.balances}, (), **window)
-        idle = [each.attribute for each in probes if each.attribute not in names]
+            ProjectAndSet(effects, (), **known.window)
+        idle = [each for each in known.probes if each not in effects]
         if idle:
             raise PolicyError(
                 f"The probe of '{idle[0]}' has nothing to act on.", "a probe of what is balanced.", "leave it out."
@@ -90,10 +82,6 @@ class Fair:
         """Settings as JSON values."""
         return {"method": "fair", "attributes": [each.config for each in self.balances]}
 
-    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
-        """Raises DirectrixError: without prompts there is nothing to apply."""
-        unplanned(self.name)
-
-    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
-        """Which image gets which directions."""
-        return realise([Request(each, self.balances) for each in prompts], prompts, images_per_prompt, seed)
+    def request(self, prompt: str) -> Request:
+        """What one prompt is to get."""
+        return Request(prompt, self.balances)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
+from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, Plan, compose
-from directrix.interventions.steering import PerImage
+from directrix.interventions.steering import PerImage, Settings
 from directrix.policies.balance import Balance, projects
 from directrix.policies.quotas import Quotas
 
@@ -33,53 +36,62 @@ class Request:
     unmet: tuple[str, ...] = ()
 
 
-def realise(
-    requests: Sequence[Request],
-    prompts: Sequence[str],
-    images: int,
-    seed: int,
-    keep_out: Callable[[Sequence[frozenset[str]]], Intervention] | None = None,
-) -> Plan:
-    """The plan that gives each prompt's images what was requested.
+class RequestPlanner:
+    """A planner (see `directrix.interventions.protocol`) that says what each prompt is to get."""
 
-    Args:
-        requests: one a prompt.
-        prompts: as the user wrote them.
-        images: images of each prompt.
-        seed: of the run; decides which image gets what, within the quotas.
-        keep_out: the intervention that keeps categories out image by image, such as `Safe.over`.
-    """
-    quotas = Quotas(images, seed)
-    total = len(requests) * images
-    assigned: list[Mapping[str, str]] = []
-    # By the way of balancing: the attributes, and the category of each that an image is given.
-    groups: dict[tuple[Any, ...], tuple[dict[str, Balance], list[dict[str, str]]]] = {}
-    for index, request in enumerate(requests):
-        balances = {each.target.attribute: each for each in request.balances}
-        for categories in quotas.assign(index, [each.target for each in request.balances]):
-            image = dict(zip(balances, categories, strict=True))
-            for attribute, balance in balances.items():
-                key = (*sorted(balance.window.items()), balance.project_and_set)
-                if key not in groups:
-                    groups[key] = ({}, [{} for _ in range(total)])
-                attributes, given = groups[key]
-                attributes[attribute] = balance
-                given[len(assigned)][attribute] = image[attribute]
-            assigned.append(image)
-    parts: list[Intervention] = []
-    absent = [request.absent for request in requests for _ in range(images)]
-    if keep_out is not None and any(absent):
-        # First, so that it sees the activations before anything else is added to them.
-        parts.append(keep_out(absent))
-    parts += [_balanced(*group) for group in groups.values()]
-    rewritten = tuple(request.rewritten for request in requests)
-    unmet = tuple(request.unmet for request in requests)
-    return Plan(
-        compose(*parts),
-        tuple(assigned) if any(assigned) else (),
-        rewritten if rewritten != tuple(prompts) else (),
-        unmet if any(unmet) else (),
-    )
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        raise NotImplementedError
+
+    def request(self, prompt: str) -> Request:
+        """What one prompt is to get."""
+        raise NotImplementedError
+
+    def keep_out(self, absent: Sequence[frozenset[str]]) -> Intervention:
+        """The intervention that keeps categories of harm out image by image."""
+        raise NotImplementedError
+
+    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
+        """Raises DirectrixError: without prompts there is nothing to apply."""
+        raise DirectrixError(
+            f"What '{self.name}' does depends on the prompts, which are not known here.",
+            "its plan for these prompts.",
+            "generate(..., interventions=...), or .plan(prompts, images_per_prompt, seed).intervention.",
+        )
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        """Which image gets which directions, and which prompt the model is given.
+
+        The seed, the run's, decides which image gets what, within the quotas.
+        """
+        requests = [self.request(each) for each in prompts]
+        absent = [request.absent for request in requests for _ in range(images_per_prompt)]
+        quotas = Quotas(images_per_prompt, seed)
+        assigned: list[Mapping[str, str]] = []
+        # By the way of balancing: the attributes, and the category of each that an image is given.
+        ways: dict[Any, tuple[dict[str, Balance], list[dict[str, str]]]]
+        ways = defaultdict(lambda: ({}, [{} for _ in absent]))
+        for index, request in enumerate(requests):
+            for categories in quotas.assign(index, [each.target for each in request.balances]):
+                image: dict[str, str] = {}
+                for balance, category in zip(request.balances, categories, strict=True):
+                    balances, given = ways[(*sorted(balance.window.items()), balance.project_and_set)]
+                    balances[balance.target.attribute] = balance
+                    given[len(assigned)][balance.target.attribute] = category
+                    image[balance.target.attribute] = category
+                assigned.append(image)
+        # First what is kept out, so that it sees the activations before anything else is added to them.
+        parts = [self.keep_out(absent)] if any(absent) else []
+        parts += [_balanced(*way) for way in ways.values()]
+        rewritten = tuple(request.rewritten for request in requests)
+        unmet = tuple(request.unmet for request in requests)
+        return Plan(
+            compose(*parts),
+            tuple(assigned) if any(assigned) else (),
+            rewritten if rewritten != tuple(prompts) else (),
+            unmet if any(unmet) else (),
+        )
 
 
 def _balanced(balances: Mapping[str, Balance], assigned: Sequence[Mapping[str, str]]) -> Intervention:
@@ -91,22 +103,21 @@ def _balanced(balances: Mapping[str, Balance], assigned: Sequence[Mapping[str, s
         return FeedbackSteering(effects, assigned, **one.window, probes=probes)
     if projects(effects.values(), one.project_and_set, one.window):
         return ProjectAndSet(effects, assigned, **one.window, insist=bool(one.project_and_set))
-    strengths: dict[Direction, list[float]] = {}
-    for image, given in enumerate(assigned):
-        for attribute, category in given.items():
-            for direction, strength in effects[attribute].get(category, {}).items():
-                strengths.setdefault(direction, [0.0] * len(assigned))[image] += strength
-    return PerImage(strengths, **one.window)
+    given = [total(effects[name].get(category, {}) for name, category in image.items()) for image in assigned]
+    return per_image(given, one.window)
 
 
-def unplanned(name: str) -> NoReturn:
-    """Says that an intervention cannot be applied before it has seen the prompts.
+def total(effects: Iterable[Effect]) -> Effect:
+    """Several effects at once: the sum of each direction's strengths."""
+    summed: dict[Direction, float] = {}
+    for effect in effects:
+        for direction, strength in effect.items():
+            summed[direction] = summed.get(direction, 0.0) + strength
+    return summed
 
-    Raises:
-        DirectrixError: always.
-    """
-    raise DirectrixError(
-        f"What '{name}' does depends on the prompts, which are not known here.",
-        "its plan for these prompts.",
-        "generate(..., interventions=...), or .plan(prompts, images_per_prompt, seed).intervention.",
-    )
+
+def per_image(effects: Sequence[Effect], window: Settings, order: Iterable[Direction] = ()) -> PerImage:
+    """Steering with an effect for each image of a run. The directions are added in the order given, which shows in the
+    last bits; others follow in the order of the images."""
+    directions = dict.fromkeys((*order, *(each for effect in effects for each in effect)))
+    return PerImage({each: [effect.get(each, 0.0) for effect in effects] for each in directions}, **window)

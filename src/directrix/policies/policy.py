@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from directrix.errors import PolicyError
-from directrix.interventions.protocol import Plan
+from directrix.interventions.protocol import Intervention
+from directrix.policies import yaml_file
 from directrix.policies.balance import projects
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
-from directrix.policies.plan import Request, realise, unplanned
+from directrix.policies.plan import Request, RequestPlanner
 from directrix.policies.safe import Safe
 
 
-class Policy:
+class Policy(RequestPlanner):
     """Fair, safe and text-enhancing generation together: a planner (see `directrix.interventions.protocol`).
 
     Args:
@@ -40,15 +41,13 @@ class Policy:
     """
 
     def __init__(self, fair: Fair | None = None, safe: Safe | None = None, enhance: Enhance | None = None) -> None:
-        if fair is None and safe is None and enhance is None:
+        self._parts = [part for part in (fair, safe, enhance) if part is not None]
+        if not self._parts:
             raise PolicyError("The policy says nothing.", "fair, safe or enhance.", "fair: {gender: uniform}.")
-        self.fair = fair
-        self.safe = safe
-        self.enhance = enhance
+        self.fair, self.safe, self.enhance = fair, safe, enhance
         self._safe = safe
         if enhance is not None:
-            extra = {name: each for name, each in enhance.safe.categories.items()}
-            self._safe = enhance.safe if safe is None else safe.with_categories(extra)
+            self._safe = safe.with_categories(enhance.safe.categories) if safe else enhance.safe
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Policy:
@@ -61,7 +60,9 @@ class Policy:
 
         path = Path(path)
         with policy_file.placed(str(path)):
-            return cls(*policy_file.parts(policy_file.read(path), str(path), path.parent))
+            missing = "`directrix policy --starter` writes one to begin with."
+            content = yaml_file.read(path, "The policy", PolicyError, missing)
+            return cls(*policy_file.parts(content, str(path), path.parent))
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], folder: str | PathLike[str] = ".") -> Policy:
@@ -77,24 +78,30 @@ class Policy:
     @property
     def name(self) -> str:
         """Such as "policy: fair gender; safe weapon; enhance"."""
-        return "policy: " + "; ".join(part.name for part in (self.fair, self.safe, self.enhance) if part)
+        return "policy: " + "; ".join(part.name for part in self._parts)
 
     @property
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values."""
-        parts = [part for part in (self.fair, self.safe, self.enhance) if part]
-        return {"method": "policy", "parts": [dict(part.config) for part in parts]}
+        return {"method": "policy", "parts": [dict(part.config) for part in self._parts]}
 
     def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
         """Applies a policy that is only safe; others depend on prompts and raise DirectrixError."""
-        if self.safe is None or self.fair is not None or self.enhance is not None:
-            unplanned("policy")
-        return self.safe.applied(pipeline)
+        return self.safe.applied(pipeline) if self.safe and self._parts == [self.safe] else super().applied(pipeline)
 
-    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
-        """Which image gets which directions, and which prompt the model is given."""
-        requests = [self._request(each) for each in prompts]
-        return realise(requests, prompts, images_per_prompt, seed, self._safe and self._safe.over)
+    def keep_out(self, absent: Sequence[frozenset[str]]) -> Intervention:
+        """The intervention that keeps categories of harm out image by image."""
+        assert self._safe is not None
+        return self._safe.over(absent)
+
+    def request(self, prompt: str) -> Request:
+        """What one prompt is to get."""
+        request = self.enhance.request(prompt) if self.enhance else Request(prompt)
+        always = self.safe.on if self.safe else frozenset()
+        own = self.fair.balances if self.fair else ()
+        decided = {each.target.attribute for each in own}
+        asked = tuple(each for each in request.balances if each.target.attribute not in decided)
+        return replace(request, balances=own + asked, absent=request.absent | always)
 
     def lines(self) -> list[str]:
         """What the policy does, in plain sentences."""
@@ -115,7 +122,7 @@ class Policy:
                 said.append(f"Kept out where a prompt asks for it: {', '.join(off)}.")
             elif off:
                 said.append(f"Never kept out, because 'enhance' is off: {', '.join(off)}.")
-        asked = self.enhance.balances() if self.enhance else []
+        asked = tuple(self.enhance.balances.values()) if self.enhance else ()
         if asked:
             names = ", ".join(each.target.attribute for each in asked)
             said.append(f"Balanced where a prompt asks for it: {names}.")
@@ -142,14 +149,6 @@ class Policy:
         from html import escape
 
         return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in self.lines()) + "</ul>"
-
-    def _request(self, prompt: str) -> Request:
-        request = self.enhance.request(prompt) if self.enhance else Request(prompt)
-        always = self.safe.on if self.safe else frozenset()
-        own = self.fair.balances if self.fair else ()
-        decided = {each.target.attribute for each in own}
-        asked = tuple(each for each in request.balances if each.target.attribute not in decided)
-        return replace(request, balances=own + asked, absent=request.absent | always)
 
 
 def starter() -> str:

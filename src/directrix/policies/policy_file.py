@@ -14,8 +14,8 @@ from directrix.deprecation import upgraded
 from directrix.directions.collection import Catalogue
 from directrix.directions.names import matches
 from directrix.errors import DirectrixError, PolicyError
-from directrix.interventions.steering import Settings
-from directrix.policies.balance import load_probes, sets_of
+from directrix.interventions.steering import Settings, Steering
+from directrix.policies.balance import Attributes
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
 from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Safe
@@ -109,36 +109,6 @@ def placed(*keys: str) -> Iterator[None]:
         raise PolicyError(f"{' > '.join(keys)}: {error.happened}", error.expected, error.remedy) from error
 
 
-def read(path: Path) -> Any:
-    """What a YAML file holds.
-
-    Raises:
-        PolicyError: no such file, no YAML, or a key that stands twice.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Refuses a key that stands twice, where YAML would let the last one win in silence."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for twice in (key for place, key in enumerate(keys) if key in keys[:place]):
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' stands twice", node.start_mark)
-            return super().construct_mapping(node, deep)
-
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except OSError as error:
-        raise PolicyError(
-            f"The policy '{path}' cannot be read: {error.strerror or error}.",
-            "a YAML file.",
-            "`directrix policy --starter` writes one to begin with.",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise PolicyError(f"The policy '{path}' is not YAML: {text}.", "a YAML file.") from error
-
-
 def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | None, Enhance | None]:
     """The parts of the policy that a file holds.
 
@@ -159,43 +129,41 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
         catalogue = Catalogue(_below(folder, file.directions))
     with placed(source, "strengths"):
         catalogue = Catalogue.of(catalogue, file.strengths)
-    window = Settings() if file.steer is None else Settings(**file.steer.model_dump())
+    window = Settings(**(file.steer or Steer()).model_dump())
     with placed(source, "steer"):
-        Safe([], categories={}, **window)
+        Steering({}, **window)
     sets = dict(file.attributes or {})
     for name, categories in sets.items():
         for category in categories:
             with placed(source, "attributes", name, category):
                 catalogue.effect(categories[category] if isinstance(categories, Mapping) else category)
     with placed(source, "feedback"):
-        probes = load_probes(file.feedback, sets_of(sets), file.project_and_set, folder)
+        known = Attributes(file, catalogue, None, sets, file.project_and_set, file.feedback, window, folder)
+    probes = list(known.probes.values())
     balanced = {"sets": sets, "project_and_set": file.project_and_set, **window}
-    enhanced = file.enhance not in (None, False)
-    if (file.fair is None and not enhanced) and (probes or file.project_and_set is not None):
+    asked = EnhancePart() if file.enhance is True else file.enhance or None
+    if file.fair is None and asked is None and (probes or file.project_and_set is not None):
         key, said = ("feedback", "given") if probes else ("project_and_set", f"{file.project_and_set}".lower())
         raise PolicyError(f"{source} > {key} is {said}, but nothing is balanced.", "fair or enhance.", "leave it out.")
-    fair = safe = enhance = None
+    fair = enhance = None
     if file.fair is not None:
         for attribute, shares in file.fair.items():
             # One by one, so that an error names its attribute.
             with placed(source, "fair", attribute):
                 Fair({attribute: shares}, catalogue, sets=sets, **window)
         with placed(source, "fair"):
-            mine = [each for each in probes if not enhanced or matches(each.attribute, file.fair)]
+            mine = [each for each in probes if asked is None or matches(each.attribute, file.fair)]
             fair = Fair(file.fair, catalogue, feedback=mine, **balanced)
-    if file.safe is not None:
-        part = SafePart(always=file.safe) if isinstance(file.safe, list) else file.safe
-        safe = _safe(part, source, catalogue, window)
-    if enhanced:
-        part = file.enhance if isinstance(file.enhance, EnhancePart) else EnhancePart()
-        phrases = [folder / Path(each).expanduser() for each in part.phrases or ()]
+    safe = None if file.safe is None else _safe(file.safe, source, catalogue, window)
+    if asked is not None:
+        phrases = [folder / Path(each).expanduser() for each in asked.phrases or ()]
         for each in phrases:
             if not each.is_file():
                 raise PolicyError(
                     f"{source} > enhance > phrases: there is no file '{each}'.", "a YAML file of phrases."
                 )
         with placed(source, "enhance"):
-            enhance = Enhance(catalogue, phrases or None, part.rewrite, safe=safe, feedback=probes, **balanced)
+            enhance = Enhance(catalogue, phrases or None, asked.rewrite, safe=safe, feedback=probes, **balanced)
     return fair, safe, enhance
 
 
@@ -208,17 +176,17 @@ def _below(folder: Path, given: Any) -> Any:
     return [_below(folder, each) for each in given] if isinstance(given, list | tuple) else given
 
 
-def _safe(part: SafePart, source: str, catalogue: Catalogue, window: Settings) -> Safe:
-    categories = part.categories
-    if categories is None and part.always is None:
+def _safe(part: SafePart | list[str], source: str, catalogue: Catalogue, window: Settings) -> Safe:
+    part = SafePart(always=part) if isinstance(part, list) else part
+    if part.categories is None and part.always is None:
         raise PolicyError(
             f"{source} > safe names nothing to keep out.", "`always` or `categories`.", "safe: {always: [weapon]}."
         )
     combine = OLD_COMBINATIONS.get(part.combine, part.combine)
-    for name, what in (categories or {}).items():
+    for name, what in (part.categories or {}).items():
         with placed(source, "safe", "categories", name):
             # A way that does not exist is an error of the whole part, below.
             Safe(catalogue, combine if combine in COMBINATIONS else DEFAULT, {name: what}, **window)
-    whole = {name: name for name in part.always or ()} if categories is None else categories
     with placed(source, "safe"):
+        whole = {name: name for name in part.always or ()} if part.categories is None else part.categories
         return Safe(catalogue, combine, whole, on=part.always, retain=part.retain or (), **window)

@@ -18,7 +18,6 @@ one with the most even combinations is taken.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 import math
@@ -26,7 +25,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple, TypeVar
 
+_T = TypeVar("_T")
 # Orders that are tried for the images of a prompt, until one keeps all combinations within one image.
 _ORDERS = 12
 # Shares are kept as exact fractions of at most this denominator, so that counting never rounds.
@@ -52,11 +53,6 @@ class Target:
         total = sum(exact.values())
         return cls(attribute, tuple((name, share / total) for name, share in exact.items()))
 
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Their names, in the order given."""
-        return tuple(name for name, _ in self.shares)
-
 
 class Quotas:
     """Hands out categories, prompt after prompt.
@@ -73,7 +69,7 @@ class Quotas:
         self._images = images
         self._seed = seed
         self._rounds: dict[Target, _Rounds] = {}
-        self._lags: dict[tuple[Target, ...], dict[tuple[int, ...], Fraction]] = {}
+        self._lags: dict[tuple[Target, ...], dict[_Cell, Fraction]] = {}
 
     def assign(self, prompt_index: int, targets: Sequence[Target]) -> list[tuple[str, ...]]:
         """The categories of each image of one prompt, one a target, in the order of the targets.
@@ -82,99 +78,84 @@ class Quotas:
         """
         targets = tuple(targets)
         rounds = [self._rounds.setdefault(each, _Rounds(each, self._images)) for each in targets]
-        cells = _cells(targets)
-        before = self._lags.get(targets) or dict.fromkeys(cells, Fraction(0))
-        best: _Order | None = None
-        for attempt in range(_ORDERS if len(targets) > 1 else 1):
-            text = f"quotas/{self._seed}/{prompt_index}/{attempt}"
+        orders: list[_Order] = []
+        best = None
+        while best is None or not (best.even or len(targets) < 2 or len(orders) == _ORDERS):
+            text = f"quotas/{self._seed}/{prompt_index}/{len(orders)}"
             chance = random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
-            order = _order(targets, rounds, cells, before, self._images, chance)
-            if best is None or order.unevenness < best.unevenness:
-                best = order
-            if best.even:
-                break
-        assert best is not None
+            orders.append(self._order(targets, rounds, chance))
+            best = min(orders, key=lambda order: order.unevenness)
         for each, extra in zip(rounds, best.extras, strict=True):
             each.take(extra)
         self._lags[targets] = best.lags
-        return [tuple(target.categories[i] for target, i in zip(targets, cell, strict=True)) for cell in best.images]
+        return [tuple(target.shares[i][0] for target, i in zip(targets, cell, strict=True)) for cell in best.images]
+
+    def _order(self, targets: tuple[Target, ...], rounds: Sequence[_Rounds], chance: random.Random) -> _Order:
+        """One way to serve a prompt."""
+        extras, windows = [], []
+        for each in rounds:
+            for _ in range(_ORDERS):
+                extra = each.choose(chance)
+                found = _Windows(each.shares, [whole + (i in extra) for i, whole in enumerate(each.whole)])
+                if found.whole():
+                    break
+            extras.append(extra)
+            windows.append(found)
+        # The combinations that may occur, each with its product share.
+        products = {
+            tuple(i for i, _ in cell): math.prod((share for _, share in cell), start=Fraction(1))
+            for cell in itertools.product(*(enumerate(each.shares) for each in rounds))
+            if all(share for _, share in cell)
+        }
+        before = self._lags.get(targets) or dict.fromkeys(products, Fraction(0))
+        # What earlier prompts left uneven is made good here where the quotas leave a choice.
+        ahead = {cell: (float(share), float(before[cell])) for cell, share in products.items()}
+        given = dict.fromkeys(products, 0)
+        taken = [[0] * len(each.shares) for each in rounds]
+        images: list[_Cell] = []
+        for place in range(1, self._images + 1):
+            lag = {}
+            for cell in itertools.product(*(each.choices(own) for each, own in zip(windows, taken, strict=True))):
+                share, behind = ahead[cell]
+                lag[cell] = place * share - given[cell] + behind + chance.random() / 2
+            # Alone, an attribute is free to be as irregular as its windows let it.
+            cell = max(lag, key=lag.__getitem__) if len(rounds) > 1 else _any(list(lag), chance)
+            for own, category in zip(taken, cell, strict=True):
+                own[category] += 1
+            given[cell] += 1
+            images.append(cell)
+        within = {cell: self._images * share - given[cell] for cell, share in products.items()}
+        lags = {cell: before[cell] + lag for cell, lag in within.items()}
+        beyond = max(1.0, *map(abs, map(float, within.values())))
+        even = beyond == 1 and max(map(abs, lags.values())) < 1
+        return _Order(images, extras, lags, even, (beyond, sum(float(lag) ** 2 for lag in lags.values())))
 
 
-@dataclass
-class _Order:
+# A combination: the index of a category of each target.
+_Cell = tuple[int, ...]
+
+
+class _Order(NamedTuple):
     """One way to serve a prompt: the category of each image, and what it leaves behind."""
 
-    images: list[tuple[int, ...]]
+    images: list[_Cell]
     extras: list[list[int]]  # for each target, the categories that got a left-over image
-    lags: dict[tuple[int, ...], Fraction]  # for each combination, images it is behind after this prompt
+    lags: dict[_Cell, Fraction]  # for each combination, images it is behind after this prompt
     even: bool  # whether no combination is a whole image ahead or behind
     unevenness: tuple[float, float]  # what is beyond one image within the prompt, then the unevenness over prompts
 
 
-def _cells(targets: Sequence[Target]) -> dict[tuple[int, ...], Fraction]:
-    """The combinations that may occur, each with its product share."""
-    cells = {}
-    for combination in itertools.product(*(enumerate(share for _, share in each.shares) for each in targets)):
-        share = math.prod((share for _, share in combination), start=Fraction(1))
-        if share:
-            cells[tuple(i for i, _ in combination)] = share
-    return cells
-
-
-def _order(
-    targets: Sequence[Target],
-    rounds: Sequence[_Rounds],
-    cells: Mapping[tuple[int, ...], Fraction],
-    before: Mapping[tuple[int, ...], Fraction],
-    images: int,
-    chance: random.Random,
-) -> _Order:
-    extras, queues = [], []
-    for target, each in zip(targets, rounds, strict=True):
-        shares = [share for _, share in target.shares]
-        for _ in range(_ORDERS):
-            extra = each.choose(chance)
-            queue = _Queue(shares, each.counts(extra), images)
-            if queue.whole():
-                break
-        extras.append(extra)
-        queues.append(queue)
-    product = {cell: float(share) for cell, share in cells.items()}
-    # What earlier prompts left uneven is made good here where the quotas leave a choice.
-    behind = {cell: float(lag) for cell, lag in before.items()}
-    given = dict.fromkeys(cells, 0)
-    chosen: list[tuple[int, ...]] = []
-    for place in range(1, images + 1):
-        options = itertools.product(*(queue.choices() for queue in queues))
-        lag = {cell: place * product[cell] - given[cell] + behind[cell] + chance.random() / 2 for cell in options}
-        # Alone, an attribute is free to be as irregular as its windows let it.
-        cell = max(lag, key=lag.__getitem__) if len(queues) > 1 else list(lag)[_any(range(len(lag)), chance)]
-        for queue, category in zip(queues, cell, strict=True):
-            queue.take(category)
-        given[cell] += 1
-        chosen.append(cell)
-    within = {cell: images * share - given[cell] for cell, share in cells.items()}
-    lags = {cell: before[cell] + lag for cell, lag in within.items()}
-    beyond = max(1.0, *map(abs, map(float, within.values())))
-    even = beyond == 1 and max(map(abs, lags.values())) < 1
-    return _Order(chosen, extras, lags, even, (beyond, sum(float(lag) ** 2 for lag in lags.values())))
-
-
-class _Queue:
+class _Windows:
     """The windows of one attribute: what may come next so that everything still finds its place.
 
     Args:
         shares: of the categories per place.
         counts: places that each category gets in the end; None where there is no end.
-        places: their number; without an end, how far to look ahead is worked out.
     """
 
-    def __init__(self, shares: Sequence[Fraction], counts: Sequence[int] | None, places: int | None) -> None:
+    def __init__(self, shares: Sequence[Fraction], counts: Sequence[int] | None = None) -> None:
         self._shares = shares
         self._counts = counts
-        self._places = places
-        self.taken = [0] * len(shares)
-        self.place = 0
         least = min((share for share in shares if share), default=Fraction(1))
         # Beyond this no category can be ahead of its share any more, so no window can be missed there.
         self._reach = math.ceil(2 / least) + 1
@@ -187,92 +168,81 @@ class _Queue:
             high = [-(-place * share.numerator // share.denominator) for share in self._shares]
             if self._counts is not None:
                 high = list(map(min, high, self._counts))
-                low = list(self._counts) if place == self._places else list(map(min, low, self._counts))
+                low = list(self._counts) if place == sum(self._counts) else list(map(min, low, self._counts))
             self._bounds[place] = low, high
         return self._bounds[place]
 
     def whole(self) -> bool:
         """Whether all prefixes can be within one image; rarely the left-over images of a prompt prevent it."""
-        return all(sum(self._bound(place)[1]) >= place for place in range(1, (self._places or 0) + 1))
+        return all(sum(self._bound(place)[1]) >= place for place in range(1, sum(self._counts or ()) + 1))
 
-    def choices(self) -> list[int]:
-        """Categories that may have the next place; at least one."""
-        _, high = self._bound(self.place + 1)
-        free = [i for i, taken in enumerate(self.taken) if taken < high[i]]
-        fine = [i for i in free if self._possible(i)] if len(free) > 1 else free
-        if fine:
-            return fine
+    def choices(self, taken: Sequence[int]) -> list[int]:
+        """Categories that may have the place after those that are taken; at least one."""
+        _, high = self._bound(sum(taken) + 1)
+        free = [i for i, have in enumerate(taken) if have < high[i]]
+        fine = [i for i in free if self._possible(taken, i)] if len(free) > 1 else free
         # Not with every quota; the shares that lag most lose least.
-        left = [i for i in range(len(self.taken)) if self._counts is None or self.taken[i] < self._counts[i]]
-        return [max(left, key=lambda i: (self.place + 1) * self._shares[i] - self.taken[i])]
+        left = [i for i, have in enumerate(taken) if self._counts is None or have < self._counts[i]]
+        return fine or [_behind(self._shares, taken, left)]
 
-    def take(self, category: int) -> None:
-        """Gives the next place to a category."""
-        self.taken[category] += 1
-        self.place += 1
-        self._bounds.pop(self.place, None)
-
-    def _possible(self, category: int) -> bool:
-        taken = list(self.taken)
-        taken[category] += 1
-        now = self.place + 1
-        end = now + self._reach if self._places is None else min(self._places, now + self._reach)
-        for place in range(now, end + 1):
-            low, _ = self._bound(place)
-            if sum(least - have for least, have in zip(low, taken, strict=True) if least > have) > place - now:
-                return False
-        return True
+    def _possible(self, taken: Sequence[int], category: int) -> bool:
+        """Whether the rest can still be placed when the category comes next."""
+        then = [have + (i == category) for i, have in enumerate(taken)]
+        now = sum(then)
+        end = now + self._reach if self._counts is None else min(sum(self._counts), now + self._reach)
+        return all(
+            sum(max(low - have, 0) for low, have in zip(self._bound(place)[0], then, strict=True)) <= place - now
+            for place in range(now, end + 1)
+        )
 
 
 class _Rounds:
     """Which categories get the images that are left over in each prompt, prompt after prompt."""
 
     def __init__(self, target: Target, images: int) -> None:
-        self._whole = [math.floor(images * share) for _, share in target.shares]
-        self._rest = [images * share - whole for (_, share), whole in zip(target.shares, self._whole, strict=True)]
-        self._seats = int(sum(self._rest))
-        remaining = sum(map(bool, self._rest))
+        self.shares = [share for _, share in target.shares]
+        self.whole = [math.floor(images * share) for share in self.shares]
+        rest = [images * share - whole for share, whole in zip(self.shares, self.whole, strict=True)]
+        self._some = [i for i, part in enumerate(rest) if part]
+        seats = int(sum(rest))
         # With one image too few for all that have a remainder, it is simpler to say who goes without.
-        self._turned = self._seats > 1 and remaining - self._seats == 1
-        turns = 1 if self._turned else max(1, self._seats)
-        rates = [(1 - rest if self._turned and rest else rest) / turns for rest in self._rest]
-        self._turns = turns
-        self._rates = rates
-        self._queue = _Queue(rates, None, None)
+        self._turned = seats > 1 and len(self._some) - seats == 1
+        self._turns = 1 if self._turned else seats
+        self._rates = [(1 - part if self._turned and part else part) / max(1, self._turns) for part in rest]
+        self._windows = _Windows(self._rates)
+        self._taken = [0] * len(rest)
 
     def choose(self, chance: random.Random) -> list[int]:
         """Categories that may get a left-over image in the next prompt."""
-        if not self._seats:
-            return []
-        queue = copy.deepcopy(self._queue)
+        taken = list(self._taken)
         picked: list[int] = []
         for _ in range(self._turns):
-            remaining = [i for i, rest in enumerate(self._rest) if rest and i not in picked]
-            options = [i for i in queue.choices() if i in remaining]
-            if not options:
-                options = [max(remaining, key=lambda i: (queue.place + 1) * self._rates[i] - queue.taken[i])]
-            if queue.place < self._turns:
+            remaining = [i for i in self._some if i not in picked]
+            options = [i for i in self._windows.choices(taken) if i in remaining]
+            options = options or [_behind(self._rates, taken, remaining)]
+            if sum(taken) < self._turns:
                 # A single prompt is served by greatest remainders.
                 most = max(self._rates[i] for i in options)
                 options = [i for i in options if self._rates[i] == most]
             picked.append(_any(options, chance))
-            queue.take(picked[-1])
-        if self._turned:
-            return [i for i, rest in enumerate(self._rest) if rest and i not in picked]
-        return sorted(picked)
+            taken[picked[-1]] += 1
+        return self._chosen(picked)
 
     def take(self, extra: Sequence[int]) -> None:
         """Settles a choice."""
-        if self._turned:
-            extra = [i for i, rest in enumerate(self._rest) if rest and i not in extra]
-        for category in extra:
-            self._queue.take(category)
+        for category in self._chosen(extra):
+            self._taken[category] += 1
 
-    def counts(self, extra: Sequence[int]) -> list[int]:
-        """Images of each category in the prompt."""
-        return [whole + (i in extra) for i, whole in enumerate(self._whole)]
+    def _chosen(self, picked: Sequence[int]) -> list[int]:
+        """Those who get an image, of those who are picked, or the other way round."""
+        return [i for i in self._some if (i in picked) is not self._turned]
 
 
-def _any(options: Sequence[int], chance: random.Random) -> int:
+def _behind(shares: Sequence[Fraction], taken: Sequence[int], among: Sequence[int]) -> int:
+    """The category that lags most behind its share."""
+    return max(among, key=lambda i: (sum(taken) + 1) * shares[i] - taken[i])
+
+
+def _any(options: Sequence[_T], chance: random.Random) -> _T:
     # `random()` alone gives the same numbers in every version of Python.
     return options[int(chance.random() * len(options))]

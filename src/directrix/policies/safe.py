@@ -20,15 +20,15 @@ from typing import Any, Unpack
 from directrix.checks import one_of
 from directrix.deprecation import old_attributes, warn
 from directrix.directions.collection import Catalogue, Directions, Effect, keeps_out
-from directrix.directions.direction import Direction
 from directrix.directions.names import find, matches, plain
 from directrix.errors import PolicyError
 from directrix.interventions.concept_erasure import ConceptErasure
 from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.prompt_conditioned import PromptConditioned
 from directrix.interventions.protocol import Intervention
-from directrix.interventions.steering import PerImage, Settings, Steering, as_json
+from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.policies.balance import whole_settings
+from directrix.policies.plan import per_image, total
 
 COMBINATIONS = ("sum", "nearest", "erase")
 # What they were called in version 0.1.
@@ -120,22 +120,15 @@ class Safe:
         """
         if self._conditioned(max(map(len, absent), default=0)):
             return self._prompt_conditioned(self.categories, absent)
-        effects = {each: self.effect(each) for each in set(absent)}
-        strengths: dict[Direction, list[float]] = {}
-        for image, each in enumerate(absent):
-            for direction, strength in effects[each].items():
-                strengths.setdefault(direction, [0.0] * len(absent))[image] = strength
-        # In one order, whichever prompt comes first: the order of adding shows in the last bits.
-        directions = dict.fromkeys(each for effect in self.categories.values() for each in effect)
-        return PerImage({each: strengths[each] for each in directions if each in strengths}, **self._window)
+        effects = [self.effect(each) for each in absent]
+        used = {each for effect in effects for each in effect}
+        # In one order, whichever prompt comes first.
+        order = (each for effect in self.categories.values() for each in effect if each in used)
+        return per_image(effects, self._window, order)
 
     def effect(self, absent: frozenset[str]) -> Effect:
         """Directions and strengths that keep these categories out of an image, all steps alike."""
-        total: dict[Direction, float] = {}
-        for name, effect in self.categories.items():
-            for direction, strength in effect.items() if name in absent else ():
-                total[direction] = total.get(direction, 0.0) + strength
-        return total
+        return total(effect for name, effect in self.categories.items() if name in absent)
 
     def with_categories(self, more: Mapping[str, Effect]) -> Safe:
         """The same with further categories, which are off until a prompt asks for them."""

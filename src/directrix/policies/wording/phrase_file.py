@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, F
 
 from directrix.checks import validated
 from directrix.errors import PhraseError
+from directrix.policies import yaml_file
 from directrix.policies.wording.lexicon import expand
 
 SHIPPED = Path(__file__).with_name("phrases.yaml")
@@ -202,26 +203,8 @@ def load(path: str | Path) -> PhraseFile:
     Raises:
         PhraseError: it is missing, no YAML, or does not follow the schema.
     """
-    import yaml
-
-    path = Path(path)
-    try:
-        # The loader in C, where PyYAML has it, takes a tenth of the time.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise PhraseError(
-            f"The file of phrases '{path}' cannot be read: {error}.", "a YAML file in UTF-8.", "check the path."
-        ) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark else ""
-        raise PhraseError(
-            f"The file of phrases '{path}' is no YAML{place}: {getattr(error, 'problem', error)}.",
-            "valid YAML.",
-            "quote a phrase that begins with a bracket or holds a colon.",
-        ) from error
-    return of(data, str(path))
+    remedy = "quote a phrase that begins with a bracket or holds a colon."
+    return of(yaml_file.read(path, "The file of phrases", PhraseError, "check the path.", remedy), str(path))
 
 
 def of(content: Any, origin: str = "phrases") -> PhraseFile:

@@ -131,8 +131,8 @@ def test_mappings_do_as_well_as_files():
         ("spellings: {colour: 1}", ["spellings > colour", "1"]),
         ("absent: {1: {things: [a]}}", ["absent", "1"]),
         ("- a", ["a list"]),
-        ("a: [", ["no YAML", "line"]),
-        ("\x00", ["no YAML"]),
+        ("a: [", ["not YAML", "line"]),
+        ("\x00", ["not YAML"]),
     ],
 )
 def test_a_wrong_file_is_explained(tmp_path: Path, content: str, said: list[str]):
