@@ -16,9 +16,7 @@ from directrix import checks
 from directrix.errors import ConceptError, DirectrixError
 from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
-from directrix.generation.manifest import Record, Records
-from directrix.generation.seeds_and_rows import image_generator, image_seed, same
-from directrix.generation.seeds_and_rows import rows as rows_of
+from directrix.generation.manifest import Record, Records, image_generator, image_seed
 from directrix.interventions.protocol import Intervention, planned, select
 from directrix.models import SteerableModel
 from directrix.models.files import write_atomically
@@ -108,6 +106,7 @@ def iterate(
         )
     facts = model.facts
     call = {
+        "negative_prompt": negative_prompt,
         "num_inference_steps": num_inference_steps or facts.num_inference_steps,
         "guidance_scale": facts.guidance_scale if guidance_scale is None else float(guidance_scale),
         **model.image_size(height, width),
@@ -117,34 +116,24 @@ def iterate(
     if folder is not None:
         manifest.writable(folder)
         known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
+        manifest.write(folder, known)  # also mends a last line that was cut off
     given = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     parts, plan = planned(given, listed, images_per_prompt, seed)
-    settings = {"seed": seed, "negative_prompt": negative_prompt, **call}
-    rows = rows_of(model, listed, images_per_prompt, parts, plan, settings)
-    todo = [place for place, row in enumerate(rows) if folder is None or not same(folder, known.get(row["file"]), row)]
-    if negative_prompt is not None:
-        call["negative_prompt"] = negative_prompt
-    if folder is not None:
-        manifest.write(folder, known)  # also mends a last line that was cut off
+    rows = manifest.rows(model, listed, images_per_prompt, parts, plan, {"seed": seed, **call})
+    done = [folder is not None and manifest.same(folder, known.get(row["file"]), row) for row in rows]
+    todo = [place for place in range(len(rows)) if not done[place]]
     drawn: dict[int, Record] = {}
-    place = 0
-
-    def record(place: int) -> Record:
-        return drawn.pop(place, None) or Record.of(known[rows[place]["file"]], folder, drawn=False)
-
     try:
         with (progress or silent)(len(todo), "Drawing images") as bar:
-            for first in range(0, len(todo), batch_size):
-                batch = todo[first : first + batch_size]
-                chosen = select(plan.intervention, batch, len(rows))
-                images = _draw(model, [rows[each] for each in batch], chosen, call)
-                for each, (image, flagged) in zip(batch, images, strict=True):
-                    drawn[each] = _saved(folder, rows[each], image, flagged)
-                bar.advance(len(batch))
-                while place <= batch[-1]:
-                    yield record(place)
-                    place += 1
-            yield from map(record, range(place, len(rows)))
+            for place, row in enumerate(rows):
+                if todo and todo[0] == place:
+                    batch, todo = todo[:batch_size], todo[batch_size:]
+                    chosen = select(plan.intervention, batch, len(rows))
+                    images = _draw(model, [rows[each] for each in batch], chosen, call)
+                    for each, image in zip(batch, images, strict=True):
+                        drawn[each] = _saved(folder, rows[each], *image)
+                    bar.advance(len(batch))
+                yield drawn.pop(place, None) or Record(known[row["file"]], folder, drawn=False)
     finally:
         if folder is not None:
             manifest.write(folder, manifest.read(folder))
@@ -152,7 +141,8 @@ def iterate(
 
 def _draw(
     model: SteerableModel, rows: Sequence[Mapping[str, Any]], intervention: Intervention, call: Mapping[str, Any]
-) -> list[tuple[Image, bool]]:
+) -> Iterator[tuple[Image, bool]]:
+    """The images of these rows, and whether the pipeline's safety checker flagged them."""
     # Not every pipeline takes None for its own size.
     arguments = {name: value for name, value in call.items() if value is not None}
     if "negative_prompt" in arguments:
@@ -162,21 +152,20 @@ def _draw(
     with intervention.applied(model.pipeline):
         result = model.pipeline(prompts, generator=generators, output_type="pil", **arguments)
     flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
-    return list(zip(result.images, map(bool, flags), strict=True))
+    return zip(result.images, map(bool, flags), strict=True)
 
 
 def _saved(folder: Path | None, row: dict[str, Any], image: Image, flagged: bool) -> Record:
     # A safety checker blackens an image; whoever counts images must be able to see that.
     row["flagged"] = flagged
     if folder is None:
-        return Record.of(row, None, image)
+        return Record(row, None, image)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    data = buffer.getvalue()
-    row["sha256"] = manifest.sha256(data)
-    write_atomically(folder / row["file"], data)
+    row["sha256"] = manifest.sha256(buffer.getvalue())
+    write_atomically(folder / row["file"], buffer.getvalue())
     manifest.append(folder, row)
-    return Record.of(row, folder)
+    return Record(row, folder)
 
 
 def _prompts(prompts: str | Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
-"""The manifest of a folder of images: one JSON line per image.
+"""The manifest of a folder of images: one JSON line per image, which holds all that decides it.
 
-Lines are appended while images are drawn, so that a run which is stopped loses nothing. The last line of a
-file counts; a line that was cut off is ignored.
+A row and the image's own random generator both follow from the run's settings and the image's place, never from the
+batch that it happens to be drawn in. Lines are appended while images are drawn, so that a run which is stopped loses
+nothing. The last line of a file counts; a line that was cut off is ignored.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix import __version__
 from directrix.deprecation import upgraded
 from directrix.errors import OutputError
+from directrix.interventions.protocol import Intervention, Plan, select
+from directrix.models import SteerableModel
 from directrix.models.files import write_atomically
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 NAME = "manifest.jsonl"
@@ -28,39 +35,34 @@ _THUMBNAIL = 160  # pixels of its longer side
 _OLD_KEYS = {"told": "rewritten_prompt"}
 _OLD_SETTINGS = {"in the place of": "attributes", "held": "feedback", "spare": "retain"}
 _OLD_METHODS = {"replaced": "project-and-set", "held": "feedback", "aligned": "nearest", "removed": "erase"}
+# What may differ between two runs that draw the same image.
+_NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
+# Only where a planner wrote them, so a row that lacks one differs from a row that has it.
+_PLANNED = ("assigned", "rewritten_prompt", "unmet")
 
 
-@dataclass(frozen=True, repr=False)
 class Record:
     """One image and all that is needed to draw it again.
 
+    `prompt` is its prompt, `prompt_index` the prompt's place in the run, `image_index` the image's place among those of
+    its prompt, `seed` the run's seed, `interventions` the settings of each with this image's own strengths, and `path`
+    its PNG file, None without an output folder.
+
     Args:
-        prompt: its prompt.
-        prompt_index: place of the prompt in the run.
-        image_index: place of the image among those of its prompt.
-        seed: the run's seed.
-        path: its PNG file; None without an output folder.
-        interventions: settings of each intervention, with this image's own strengths.
         row: its row of the manifest.
+        folder: where its file is.
+        image: the image itself, where there is no folder.
         drawn: False if it was taken over from an earlier run.
     """
 
-    prompt: str
-    prompt_index: int
-    image_index: int
-    seed: int
-    path: Path | None
-    interventions: tuple[Mapping[str, Any], ...]
-    row: Mapping[str, Any]
-    drawn: bool = True
-    _image: Image | None = None
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any], folder: Path | None, image: Image | None = None, drawn: bool = True) -> Record:
-        """The record of a row of the manifest; the image lies in the folder, or is given."""
-        own = {name: row[name] for name in ("prompt", "prompt_index", "image_index", "seed")}
-        path = None if folder is None else folder / row["file"]
-        return cls(**own, path=path, interventions=tuple(row["interventions"]), row=row, drawn=drawn, _image=image)
+    def __init__(
+        self, row: Mapping[str, Any], folder: Path | None, image: Image | None = None, drawn: bool = True
+    ) -> None:
+        self.row, self.drawn, self._image = row, drawn, image
+        self.prompt: str = row["prompt"]
+        self.prompt_index, self.image_index, self.seed = (row[key] for key in ("prompt_index", "image_index", "seed"))
+        self.interventions: tuple[Mapping[str, Any], ...] = tuple(row["interventions"])
+        self.path = None if folder is None else folder / row["file"]
 
     @property
     def image(self) -> Image:
@@ -69,8 +71,7 @@ class Record:
             return self._image
         from PIL import Image as images_of
 
-        if self.path is None:
-            raise OutputError("This record holds no image.", "a record that `generate` returned.")
+        assert self.path is not None
         with images_of.open(self.path) as image:
             return image.convert("RGB")
 
@@ -102,39 +103,98 @@ class Records(list[Record]):
         return "".join(each._repr_html_() for each in self)
 
 
-def writable(folder: Path) -> None:
-    """Makes the folder and makes sure that files can be written to it.
+def image_seed(seed: int, prompt_index: int, image_index: int) -> int:
+    """The seed of one image, in [0, 2^63): the start of a SHA-256, so that no two places share one."""
+    digest = hashlib.sha256(f"{seed}/{prompt_index}/{image_index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
-    Raises:
-        OutputError: it cannot be written.
+
+def image_generator(seed: int, prompt_index: int, image_index: int) -> torch.Generator:
+    """The random generator of one image, on the CPU, where it gives the same noise for every device."""
+    import torch
+
+    return torch.Generator("cpu").manual_seed(image_seed(seed, prompt_index, image_index))
+
+
+def rows(
+    model: SteerableModel,
+    prompts: Sequence[str],
+    images_per_prompt: int,
+    parts: Sequence[Intervention],
+    plan: Plan,
+    settings: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """The rows of a run, all images of the first prompt first.
+
+    Args:
+        parts: the interventions as they are applied, planned already.
+        plan: what was assigned and how prompts were rewritten.
+        settings: seed, negative prompt, steps, guidance scale, height and width.
     """
+    shared = {
+        **settings,
+        "scheduler": type(model.scheduler).__name__,
+        "dtype": str(model.denoiser.dtype).removeprefix("torch."),
+        "model": asdict(model.identity),
+        "versions": {"directrix": __version__, **{name: version(name) for name in ("diffusers", "torch")}},
+    }
+    total = len(prompts) * images_per_prompt
+    made = []
+    for position in range(total):
+        prompt_index, image_index = divmod(position, images_per_prompt)
+        row = {
+            "file": f"{prompt_index:04d}-{image_index:03d}.png",
+            "prompt": prompts[prompt_index],
+            "prompt_index": prompt_index,
+            "image_index": image_index,
+            "image_seed": image_seed(settings["seed"], prompt_index, image_index),
+            "interventions": [dict(select(part, [position], total).config) for part in parts],
+            **shared,
+        }
+        if plan.assigned and plan.assigned[position]:
+            row["assigned"] = dict(plan.assigned[position])
+        if plan.rewritten and plan.rewritten[prompt_index] != prompts[prompt_index]:
+            row["rewritten_prompt"] = plan.rewritten[prompt_index]
+        if plan.unmet and plan.unmet[prompt_index]:
+            row["unmet"] = list(plan.unmet[prompt_index])
+        made.append(json.loads(json.dumps(row)))
+    return made
+
+
+def same(folder: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
+    """Whether the image of an old row is there, whole, and the one that the new row asks for."""
+    if old is None or any(old.get(key) != new.get(key) for key in (*new, *_PLANNED) if key not in _NOT_SETTINGS):
+        return False
+    # An image that was changed or cut off since is drawn again.
+    return old.get("sha256") == sha256((folder / new["file"]).read_bytes())
+
+
+def writable(folder: Path) -> None:
+    """Makes the folder; OutputError where files cannot be written to it."""
     probe = folder / f".{os.getpid()}.part"
-    try:
+    with _explained("The folder", folder, "written", "another folder, or change its permissions."):
         folder.mkdir(parents=True, exist_ok=True)
         # Asking the system is not enough: a read-only disk says yes.
         probe.write_bytes(b"")
         probe.unlink()
+
+
+@contextmanager
+def _explained(what: str, path: Path, done: str, remedy: str = "") -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise OutputError(
-            f"The folder '{folder}' cannot be written: {error.strerror or error}.",
-            "a folder that you may write to.",
-            "another folder, or change its permissions.",
-        ) from error
+        said = f"{what} '{path}' cannot be {done}: {error.strerror or error}.".lstrip()
+        raise OutputError(said, "free space, in a folder that you may write to.", remedy) from error
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """The rows by file name, in order of prompt and image, under today's names; empty where there is no manifest.
-
-    Raises:
-        OutputError: the manifest cannot be read.
-    """
+    """The rows by file name, in order of prompt and image, under today's names; empty where there is no manifest, and
+    OutputError where it cannot be read."""
     rows: dict[str, dict[str, Any]] = {}
-    try:
+    text = ""
+    with _explained("", folder / NAME, "read"), suppress(FileNotFoundError):
         text = (folder / NAME).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return rows
-    except OSError as error:
-        raise OutputError(f"'{folder / NAME}' cannot be read: {error.strerror or error}.") from error
     for line in text.splitlines():
         try:
             row = json.loads(line)
@@ -159,30 +219,16 @@ def _upgraded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(folder: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes the whole manifest anew, in one step.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Writes the whole manifest anew, in one step; OutputError where that cannot be done."""
     lines = (json.dumps(rows[name], ensure_ascii=False) + "\n" for name in sorted(rows))
     write_atomically(folder / NAME, "".join(lines).encode())
 
 
 def append(folder: Path, row: Mapping[str, Any]) -> None:
-    """Adds one line.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    try:
-        with (folder / NAME).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise OutputError(
-            f"'{folder / NAME}' cannot be written: {error.strerror or error}.",
-            "free space, and a folder that you may write to.",
-            "run it again: finished images stay.",
-        ) from error
+    """Adds one line; OutputError where that cannot be done."""
+    remedy = "run it again: finished images stay."
+    with _explained("", folder / NAME, "written", remedy), (folder / NAME).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def sha256(data: bytes) -> str:
