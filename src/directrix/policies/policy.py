@@ -105,44 +105,14 @@ class Policy(RequestPlanner):
 
     def lines(self) -> list[str]:
         """What the policy does, in plain sentences."""
-        said: list[str] = []
+        from jinja2 import StrictUndefined, Template
+
         own = self.fair.balances if self.fair else ()
-        for each in own:
-            shares = ", ".join(f"{name} {float(share):.1%}" for name, share in each.target.shares if share)
-            said.append(f"Every prompt's images are spread over {each.target.attribute}: {shares}.")
-        if self._safe is not None:
-            on = [name for name in self._safe.categories if name in self._safe.on]
-            off = [name for name in self._safe.categories if name not in self._safe.on]
-            if on:
-                how = f"; several at once: {self._safe.combine}" if len(on) > 1 else ""
-                said.append(f"Kept out of every image: {', '.join(on)}{how}.")
-            if self._safe.retain:
-                said.append(f"Never taken for any of it: {', '.join(each.name for each in self._safe.retain)}.")
-            if off and self.enhance:
-                said.append(f"Kept out where a prompt asks for it: {', '.join(off)}.")
-            elif off:
-                said.append(f"Never kept out, because 'enhance' is off: {', '.join(off)}.")
-        asked = tuple(self.enhance.balances.values()) if self.enhance else ()
-        if asked:
-            names = ", ".join(each.target.attribute for each in asked)
-            said.append(f"Balanced where a prompt asks for it: {names}.")
-        balances = (*own, *asked)
-        ways = {
-            each.project_and_set for each in balances if projects([each.effects], each.project_and_set, each.window)
-        }
-        probed = dict.fromkeys(each.target.attribute for each in balances if each.probe is not None)
-        if ways:
-            where = "" if True in ways or probed else ", wherever guidance tells it"
-            said.append(f"What a prompt itself says of what is balanced is taken out first{where}.")
-        if probed:
-            said.append(f"Images that leave their category are brought back, by a probe of {', '.join(probed)}.")
-        if self.enhance:
-            said.append(
-                "The model is given each prompt without what was understood of it."
-                if self.enhance.rewrite
-                else "The model is given each prompt as it is."
-            )
-        return said
+        balances = (*own, *(self.enhance.balances.values() if self.enhance else ()))
+        projecting = [each for each in balances if projects([each.effects], each.project_and_set, each.window)]
+        template = Template(_text("policy.txt.jinja"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+        text = template.render(policy=self, safe=self._safe, own=own, balances=balances, projecting=projecting)
+        return [line for line in text.splitlines() if line]
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
@@ -153,4 +123,8 @@ class Policy(RequestPlanner):
 
 def starter() -> str:
     """A policy to begin with, as YAML with comments."""
-    return resources.files("directrix.policies").joinpath("starter.yaml").read_text(encoding="utf-8")
+    return _text("starter.yaml")
+
+
+def _text(name: str) -> str:
+    return resources.files("directrix.policies").joinpath(name).read_text(encoding="utf-8")

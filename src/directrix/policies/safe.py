@@ -81,7 +81,18 @@ class Safe:
         self.categories: Mapping[str, Effect] = {
             name: _checked(name, catalogue.effect(what), combine) for name, what in groups.items()
         }
-        self.retain = _retain_set(catalogue, retain, combine)
+        # What draws the objects that are retained.
+        self.retain: Effect = {catalogue.direction(name): 1.0 for name in retain}
+        if self.retain and combine != "erase":
+            raise PolicyError(
+                f"Objects are to be retained, but '{combine}' looks at none.", "combine: erase.", "leave retain out."
+            )
+        for direction in filter(keeps_out, self.retain):
+            raise PolicyError(
+                f"The direction '{direction.name}' keeps its concept out, so it can't say what is retained.",
+                "a direction that draws an object.",
+                "directrix discover --object 'a book' ...",
+            )
         self._window = whole_settings(self, steered)
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
@@ -113,10 +124,9 @@ class Safe:
         return Steering(self.effect(self.on), **self._window).applied(pipeline)
 
     def over(self, absent: Sequence[frozenset[str]]) -> Intervention:
-        """The intervention that keeps categories out image by image.
+        """The intervention that keeps categories out image by image: of each image of the run, those in `absent`.
 
-        Args:
-            absent: for each image of the run, the categories; an image without any keeps its very bits.
+        An image without any keeps its very bits.
         """
         if self._conditioned(max(map(len, absent), default=0)):
             return self._prompt_conditioned(self.categories, absent)
@@ -154,23 +164,6 @@ class Safe:
             self._prompt_conditioned(self.categories)
 
 
-def _retain_set(catalogue: Catalogue, names: Iterable[str], combine: str) -> Effect:
-    """What draws the objects that are retained."""
-    retain_set = {catalogue.direction(name): 1.0 for name in names}
-    if retain_set and combine != "erase":
-        raise PolicyError(
-            f"Objects are to be retained, but '{combine}' looks at none.", "combine: erase.", "leave retain out."
-        )
-    for direction in retain_set:
-        if keeps_out(direction):
-            raise PolicyError(
-                f"The direction '{direction.name}' keeps its concept out, so it can't say what is retained.",
-                "a direction that draws an object.",
-                "directrix discover --object 'a book' ...",
-            )
-    return retain_set
-
-
 def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
     """The category that keeps `name` out: by its own name, or by what its directions were found to keep out."""
     found = matches(name, categories)
@@ -185,17 +178,14 @@ def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
 
 
 def _checked(name: str, effect: Effect, combine: str) -> Effect:
+    """The effect, which must keep out what its directions are of; for "erase" they may draw it, and change sign."""
+    drawn = [each for each, strength in effect.items() if keeps_out(each) == () and strength > 0]
     if combine == "erase":
-        # Objects are named as what they are; erasing them is what is meant.
-        return {
-            each: -strength if keeps_out(each) == () and strength > 0 else strength for each, strength in effect.items()
-        }
-    for direction, strength in effect.items():
-        if keeps_out(direction) == () and strength > 0:
-            raise PolicyError(
-                f"The direction '{direction.name}' of '{name}' draws its concept and does not keep it out.",
-                "an anti-concept, which was discovered with a negative prompt.",
-                "directrix discover --negative ..., combine: erase, or a strength below 0: "
-                f"{{{direction.name}: -1.0}}.",
-            )
+        return {each: -strength if each in drawn else strength for each, strength in effect.items()}
+    for direction in drawn:
+        raise PolicyError(
+            f"The direction '{direction.name}' of '{name}' draws its concept and does not keep it out.",
+            "an anti-concept, which was discovered with a negative prompt.",
+            f"directrix discover --negative ..., combine: erase, or a strength below 0: {{{direction.name}: -1.0}}.",
+        )
     return effect

@@ -49,9 +49,9 @@ def around(s: Sentence, at: int, since: int) -> Reading | None:
     if hit is None or _denied_already(s, at, since):
         return None
     items = denied(s, hit.stop, "nouns", s[at])
-    for closing in hit.meanings if any(item.meanings for item in items) else ():
-        if end := closing.after.past(s.texts, items[-1].stop):
-            return Reading.of(at, s.past_trailing(_past_of(s, end)), items, closing.rewritten)
+    for closing, rewritten in hit.meanings if any(item.meanings for item in items) else ():
+        if end := closing.past(s.texts, items[-1].stop):
+            return Reading.of(at, s.past_trailing(_past_of(s, end)), items, rewritten)
     return None
 
 

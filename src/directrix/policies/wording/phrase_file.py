@@ -41,6 +41,13 @@ def _checked(phrase: str) -> str:
     return phrase
 
 
+def _checked_sides(phrase: str) -> str:
+    before, _, after = phrase.partition("...")
+    if not before.strip() or not after.strip():
+        raise ValueError(f"'{phrase}' is not words, three dots for the object, and words")
+    return f"{_checked(before)}...{_checked(after)}"
+
+
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
 Words = Annotated[Text, AfterValidator(_checked)]
 WordsList = Annotated[list[Words], BeforeValidator(_listed)]
@@ -79,21 +86,7 @@ class Phrase(Term, _Rewritten):
 class Around(_Rewritten):
     """A denial on both sides of an object, "leave ... out", and what the model is given instead of it all."""
 
-    phrase: Text
-
-    @property
-    def sides(self) -> tuple[str, str]:
-        """What stands before the object, and what stands after it."""
-        before, _, after = self.phrase.partition("...")
-        return before.strip(), after.strip()
-
-    @model_validator(mode="after")
-    def _has_sides(self) -> Around:
-        if not all(self.sides):
-            raise ValueError(f"'{self.phrase}' is not words, three dots for the object, and words")
-        for side in self.sides:
-            _checked(side)
-        return self
+    phrase: Annotated[Text, AfterValidator(_checked_sides)]
 
 
 class Kinds(_Part):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from directrix.policies.wording import phrase_file
 from directrix.policies.wording.lexicon import Lexicon, Reader, expand
-from directrix.policies.wording.phrase_file import Kinds, Phrase, PhraseFile, Term
+from directrix.policies.wording.phrase_file import AntiConcept, Attribute, Kinds, PhraseFile, Term
 from directrix.policies.wording.tokens import TABLES, read
 from directrix.policies.wording.types import Kind
 
@@ -57,13 +57,6 @@ class Whole(NamedTuple):
     rewritten: str
 
 
-class Closing(NamedTuple):
-    """What ends a denial on both sides of an object, and what is given instead of it all."""
-
-    after: Lexicon[bool]
-    rewritten: str
-
-
 class Value(NamedTuple):
     """A word for one value of an attribute: `rewritten` stands in for it, and is empty for an adjective."""
 
@@ -101,9 +94,10 @@ class Phrases:
         self._reader: Reader = reader
         self.named, self.objects, self.acts, self.free = (Lexicon[Named](reader) for _ in range(4))
         self.whole: Lexicon[Whole] = Lexicon(reader)
-        self.around: Lexicon[Closing] = Lexicon(reader)
-        self.negation, self.openness, self.sided = (Lexicon[str](reader) for _ in range(3))
-        self.negation_after, self.gone, self.there, self.openness_after = (Lexicon[bool](reader) for _ in range(4))
+        # What ends a denial on both sides of an object, and what is given instead of it all.
+        self.around: Lexicon[tuple[Lexicon[bool], str]] = Lexicon(reader)
+        self.negation, self.negation_after, self.gone, self.there = (Lexicon[str](reader) for _ in range(4))
+        self.openness, self.openness_after, self.sided = (Lexicon[str](reader) for _ in range(3))
         self.lookalikes, self.unread, self.subjects, self.others = (Lexicon[bool](reader) for _ in range(4))
         self.values: tuple[Values, ...] = ()
         self.names: dict[str, tuple[str, ...]] = {"balance": (), "absent": ()}
@@ -131,58 +125,34 @@ class Phrases:
     def _enter(self, file: PhraseFile) -> None:
         """Enters one file's phrases."""
         for name, attribute in file.balance.items():
-            self._enter_nouns(self.named, "balance", name, attribute.named)
-            self._enter_nouns(self.objects, "balance", name, attribute.bias)
-            self._enter_whole("balance", name, attribute.phrases)
+            self._enter_all("balance", name, attribute)
             self.values += tuple(self._values(name, kinds) for kinds in attribute.kinds)
         for name, concept in file.absent.items():
-            self._enter_nouns(self.objects, "absent", name, concept.objects)
-            self._enter_nouns(self.free, "absent", name, concept.free)
-            self._enter_whole("absent", name, concept.phrases)
-            for term in concept.acts:
-                for form in self._forms([term.phrase]):
-                    *finite, participle = verb_forms(form)
-                    self.acts.add(Named("absent", name, "finite", self._beside(term)), *finite)
-                    self.acts.add(Named("absent", name, "participle", self._beside(term)), participle)
-            for term in concept.states:
-                self.acts.add(Named("absent", name, "state", self._beside(term)), term.phrase)
-        negation, openness, sided = file.cues.negation, file.cues.openness, file.cues.sided
-        for lexicon, cues, names in (
-            (self.negation, negation, ("nouns", "verbs", "each", "orders")),
-            (self.openness, openness, ("strong", "before", "lead")),
-            (self.sided, sided, ("only", "presumed")),
-        ):
+            self._enter_all("absent", name, concept)
+        for table, (group, names) in _CUES.items():
             for cue in names:
-                lexicon.add(cue, *getattr(cues, cue))
-        for lexicon, listed in (
-            (self.negation_after, negation.after),
-            (self.gone, negation.gone),
-            (self.there, negation.there),
-            (self.openness_after, openness.after),
-            (self.lookalikes, file.lookalikes),
-            (self.unread, self._with_plurals(file.unread)),
-            (self.subjects, self._with_plurals(file.subjects)),
-            (self.others, self._with_plurals(file.others)),
-        ):
-            lexicon.add(True, *listed)
-        for around in negation.around:
-            before, after = around.sides
-            self.around.add(Closing(self._lexicon([after]), around.rewritten), before)
+                getattr(self, table).add(cue, *getattr(getattr(file.cues, group), cue))
+        for around in file.cues.negation.around:
+            before, _, after = around.phrase.partition("...")
+            self.around.add((self._lexicon([after]), around.rewritten), before)
+        self.lookalikes.add(True, *file.lookalikes)
+        for lexicon, nouns in ((self.unread, file.unread), (self.subjects, file.subjects), (self.others, file.others)):
+            lexicon.add(True, *self._with_plurals(nouns))
 
-    def _enter_nouns(self, nouns: Lexicon[Named], kind: Kind, name: str, terms: Sequence[Term]) -> None:
-        for term in terms:
-            beside = self._beside(term)
-            for form in self._forms([term.phrase]):
-                nouns.add(Named(kind, name, "noun", beside), form)
-                nouns.add(Named(kind, name, "plural", beside), plural(form))
-
-    def _enter_whole(self, kind: Kind, name: str, phrases: Sequence[Phrase]) -> None:
-        self.names[kind] = tuple(dict.fromkeys((*self.names[kind], name)))
-        for each in phrases:
+    def _enter_all(self, kind: Kind, name: str, entry: Attribute | AntiConcept) -> None:
+        """Enters all that a file says of one attribute or anti-concept."""
+        for key, (table, inflected) in _WORDS.items():
+            for term in getattr(entry, key, ()):
+                beside = self._beside(term)
+                for word in self._forms([term.phrase]):
+                    for form, words in inflected(word):
+                        getattr(self, table).add(Named(kind, name, form, beside), *words)
+        for each in entry.phrases:
             before, not_before = (self._lexicon(listed) for listed in (each.before, each.not_before))
             through = each.through == "noun"
             meaning = Whole(kind, name, each.of, self._beside(each), before, not_before, through, each.rewritten)
             self.whole.add(meaning, each.phrase)
+        self.names[kind] = tuple(dict.fromkeys((*self.names[kind], name)))
 
     def _values(self, name: str, kinds: Kinds) -> Values:
         words: Lexicon[Value] = Lexicon(self._reader)
@@ -219,14 +189,39 @@ def plural(noun: str) -> str:
     return " ".join((*before, TABLES["irregular plurals"].get(last) or next(inflected)))
 
 
-def verb_forms(verb: str) -> tuple[str, ...]:
-    """Finite forms first (smoke, smokes, smoked), then the one in -ing; irregular ones are listed where they are
-    used."""
+def _noun(noun: str) -> list[tuple[str, list[str]]]:
+    return [("noun", [noun]), ("plural", [plural(noun)])]
+
+
+def _verb(verb: str) -> list[tuple[str, list[str]]]:
+    """Smoke, smokes, smoked, and smoking; irregular forms are listed where they are used."""
     first, *after = verb.split()
     stem = first.removesuffix("e")
     if re.fullmatch(r"[^aeiou]*[aeiou][bdgmnpt]", first):
         stem = first + first[-1]
-    return tuple(" ".join((form, *after)) for form in (first, plural(first), f"{stem}ed", f"{stem}ing"))
+    *finite, participle = (" ".join((form, *after)) for form in (first, plural(first), f"{stem}ed", f"{stem}ing"))
+    return [("finite", finite), ("participle", [participle])]
+
+
+# Keys of an attribute or anti-concept: the table that their words are in, and the forms of these words.
+_WORDS = {
+    "named": ("named", _noun),
+    "bias": ("objects", _noun),
+    "objects": ("objects", _noun),
+    "free": ("free", _noun),
+    "acts": ("acts", _verb),
+    "states": ("acts", lambda word: [("state", [word])]),
+}
+# Tables of cues: the group of cues in a file, and which of it.
+_CUES = {
+    "negation": ("negation", ("nouns", "verbs", "each", "orders")),
+    "negation_after": ("negation", ("after",)),
+    "gone": ("negation", ("gone",)),
+    "there": ("negation", ("there",)),
+    "openness": ("openness", ("strong", "before", "lead")),
+    "openness_after": ("openness", ("after",)),
+    "sided": ("sided", ("only", "presumed")),
+}
 
 
 @cache
