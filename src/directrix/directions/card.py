@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from directrix.deprecation import upgraded
-from directrix.directions.header import Header
 from directrix.directions.hub import FILE, PICTURE
+from directrix.directions.serialization import Header
 from directrix.directions.target_label import TargetLabel
 from directrix.models.fingerprint import STRUCTURE, shortened
 
@@ -39,20 +39,19 @@ def renewed(card: Mapping[str, Any]) -> dict[str, Any]:
 def markdown(
     card: Mapping[str, Any], file: str | None = None, picture: str | None = None, repository: str | None = None
 ) -> str:
-    """The page of a card (see `directrix.measurement.reports.direction_card.measure`).
+    """The page of a card, the figures of `directrix.measurement.reports.direction_card.measure`.
 
     Args:
-        card: the figures.
-        file: name of the direction's file; None for the direction's own name.
-        picture: of its picture, relative to the page; empty for none, None for the direction's own name.
+        file, picture: of the direction, relative to the page; None for its own name, an empty picture for none.
         repository: "owner/name", where the page is for the hub.
     """
     card = renewed(card)
     at = {row["strength"]: row for row in card["strengths"]}
-    leakage = {
-        attribute: sorted(labels.items(), key=lambda each: (-abs(each[1]["value"]), each[0]))
+    leakage = [
+        (attribute, sorted(labels.items(), key=lambda each: (-abs(each[1]["value"]), each[0])))
         for attribute, labels in card["leakage"].items()
-    }
+        if labels
+    ]
     return render(
         "card.md.jinja",
         card=card,
@@ -60,7 +59,7 @@ def markdown(
         target_label=TargetLabel(**card["target_label"]),
         unsteered=at[0.0],
         steered=at[1.0],
-        leakage=[(attribute, ranked) for attribute, ranked in leakage.items() if ranked],
+        leakage=leakage,
         listed=LISTED,
         file=file or f"{card['name']}.safetensors",
         picture=f"{card['name']}.png" if picture is None else picture,
@@ -73,20 +72,13 @@ def hub_card(
 ) -> str:
     """The text of README.md on the hub, with what it reads at the head: the figures of the card, else the header.
 
-    Args:
-        header: of what the repository holds.
-        repository: "owner/name".
-        picture: whether card.png lies beside it.
-        license: as the hub names it, such as "apache-2.0"; None leaves it unsaid.
-        tags: beside the usual ones.
+    repository: "owner/name". picture: whether card.png lies beside it. license: as the hub names it, such as
+    "apache-2.0"; None leaves it unsaid. tags: beside the usual ones.
     """
     import yaml
 
-    head: dict[str, Any] = {
-        "library_name": "directrix",
-        "pipeline_tag": "text-to-image",
-        "tags": list(dict.fromkeys((*TAGS, *tags))),
-    }
+    named = list(dict.fromkeys((*TAGS, *tags)))
+    head: dict[str, Any] = {"library_name": "directrix", "pipeline_tag": "text-to-image", "tags": named}
     if re.fullmatch(r"[\w.-]+/[\w.-]+", header.model.name):
         # The name is the direction's own word; a folder's name means nothing on the hub.
         head |= {"base_model": header.model.name, "base_model_relation": "adapter"}
@@ -116,15 +108,15 @@ def sentence(card: Mapping[str, Any], escaped: Callable[[Any], str] = str) -> st
     return f"{text}, and {_share(retained)} keep their subject." if retained else f"{text}."
 
 
-def render(template: str, **values: Any) -> str:
-    """The text of a template beside this file; what goes into one of HTML is escaped, for Markdown its filters do it.
+def render(template: str, folder: Path = Path(__file__).parent, **values: Any) -> str:
+    """The text of a template; what goes into one of HTML is escaped, for Markdown its filters do it.
 
     Filters: `plain` and `code` for text, `quoted` for Python, `shell`; `share`, `points` and `spent` for figures.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(folder),
         autoescape=template.endswith(".html.jinja"),
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,4 +1,7 @@
-"""The directions at hand, found by name, each with the strength it is to have."""
+"""The directions at hand, found by name, each with the strength it is to have.
+
+Which of several names is meant: people write "light" for "light-skinned" and "tone" for "skin tone".
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from directrix.directions.direction import Direction
-from directrix.directions.names import find, plain
 from directrix.directions.strength import checked
-from directrix.errors import DirectionFileError, PolicyError
+from directrix.errors import DirectionFileError, PolicyError, suggestion
 
 # What a category does: directions and their strengths.
 Effect = Mapping[Direction, float]
 Directions = Any  # Catalogue | Direction | path | iterable of these | mapping from names to them
+_SYNONYMS = {"female": "woman", "male": "man"}
+_ARTICLES = ("a ", "an ", "the ", "no ", "without ", "anti ")
 
 
 class Catalogue:
@@ -94,6 +98,42 @@ def keeps_out(direction: Direction) -> tuple[str, ...] | None:
     if not pairs:
         return None
     return tuple(dict.fromkeys(plain(pair["negative"]) for pair in pairs if pair.get("negative")))
+
+
+def plain(name: str) -> str:
+    """Lower case, words parted by one space, without an article or a "no" before them."""
+    text = " ".join(str(name).lower().replace("-", " ").replace("_", " ").split())
+    for each in _ARTICLES:
+        text = text.removeprefix(each)
+    return text
+
+
+def matches(name: str, names: Iterable[str]) -> list[str]:
+    """The names that may be meant: the same one, else those that share all words of the shorter of the two."""
+    known = list(names)
+    wanted = plain(name)
+    wanted = _SYNONYMS.get(wanted, wanted) if wanted not in map(plain, known) else wanted
+    exact = [each for each in known if each == name] or [each for each in known if plain(each) == wanted]
+    if exact or not wanted:
+        return exact
+    words = set(wanted.split())
+    longer = [each for each in known if words < set(plain(each).split())]
+    return longer or [each for each in known if set(plain(each).split()) < words]
+
+
+def find(name: str, names: Iterable[str], kind: str) -> str:
+    """The one name of the known ones that is meant; PolicyError says where none or several are, and names the nearest.
+
+    kind: what they are names of, for the error.
+    """
+    known = list(names)
+    found = matches(name, known)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        happened = f"The {kind} '{name}' may be {' or '.join(map(repr, found))}."
+        raise PolicyError(happened, "a name that fits one only.", "write it in full.")
+    raise PolicyError(f"There is no {kind} '{name}'.", f"the name of a {kind}.", suggestion(str(name), known))
 
 
 def _listed(directions: Directions) -> list[Direction]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.checks import number
 from directrix.directions import hub, serialization
-from directrix.directions.header import Header, Strengths
+from directrix.directions.serialization import Header, Strengths
 from directrix.errors import DirectrixError, MismatchError, StrengthError
 from directrix.models.files import write_atomically
 from directrix.models.identity import ModelIdentity, Site
@@ -62,18 +62,13 @@ class Direction:
             raise DirectrixError("The direction has no name.", "a short name such as 'woman'.")
         # A copy, so that nobody can change a direction after it was checked.
         tensor = self.tensor.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
-        shape = tuple(tensor.shape)
-        if len(shape) not in (1, 3) or shape[0] != self.site.channels or 0 in shape:
-            raise MismatchError(
-                f"The direction '{self.name}' has shape {shape}.",
-                f"({self.site.channels}, H, W) or ({self.site.channels},) at the site '{self.site.name}'.",
-            )
+        shape, channels = tuple(tensor.shape), self.site.channels
+        has = f"The direction '{self.name}' has shape {shape}"
+        if len(shape) not in (1, 3) or shape[0] != channels or 0 in shape:
+            raise MismatchError(f"{has}.", f"({channels}, H, W) or ({channels},) at the site '{self.site.name}'.")
         if len(shape) == 3 and self.site.layout == "channels-last":
-            raise MismatchError(
-                f"The direction '{self.name}' has shape {shape} at a site that has no height and width.",
-                f"({self.site.channels},).",
-                "pool it over space first.",
-            )
+            flat = f"{has} at a site that has no height and width."
+            raise MismatchError(flat, f"({channels},).", "pool it over space first.")
         if not bool(torch.isfinite(tensor).all()):
             raise DirectrixError(
                 f"The direction '{self.name}' holds values that are not finite.",
@@ -104,8 +99,7 @@ class Direction:
     def cosine(self, other: Direction) -> float:
         """Cosine of the angle to another direction, in [-1, 1]; 0 where one of them is zero.
 
-        Raises:
-            MismatchError: the other belongs to another model or site, or has another shape.
+        Raises MismatchError where the other belongs to another model or site, or has another shape.
         """
         self.header.check_alike(other.header, "compare")
         a, b = self.tensor.double().flatten(), other.tensor.double().flatten()
@@ -121,17 +115,9 @@ class Direction:
         """All but the tensor."""
         shape, values = tuple(self.tensor.shape), self.tensor.numpy().tobytes()
         place = f"{self.site}|{self.model.fingerprint}|{shape}"
-        return Header(
-            self.name,
-            shape,
-            hashlib.sha256(values).hexdigest(),
-            self.site,
-            self.model,
-            dict(self.recipe),
-            self.strengths,
-            dict(self.provenance),
-            hashlib.sha256(place.encode() + values).hexdigest()[:16],
-        )
+        sha256, digest = (hashlib.sha256(each).hexdigest() for each in (values, place.encode() + values))
+        recipe, provenance = dict(self.recipe), dict(self.provenance)
+        return Header(self.name, shape, sha256, self.site, self.model, recipe, self.strengths, provenance, digest[:16])
 
     def pooled(self) -> Direction:
         """The mean over height and width: a (C,) direction, free of the latent size."""
@@ -142,16 +128,13 @@ class Direction:
     def resized(self, height: int, width: int) -> Direction:
         """The direction for another size of activations, (C, height, width): bilinear, or (C,) repeated over space.
 
-        Raises:
-            MismatchError: a height or width below 1, or a site that has none.
+        Raises MismatchError for a height or width below 1, or a site that has none.
         """
         from torch.nn.functional import interpolate
 
         if height < 1 or width < 1:
-            raise MismatchError(
-                f"The direction '{self.name}' cannot be resized to {height} x {width}.",
-                "the height and width of activations, 1 or more.",
-            )
+            happened = f"The direction '{self.name}' cannot be resized to {height} x {width}."
+            raise MismatchError(happened, "the height and width of activations, 1 or more.")
         if self.tensor.ndim == 1:
             tensor = self.tensor[:, None, None].expand(-1, height, width)
         else:
@@ -166,18 +149,17 @@ class Direction:
     def load(path: str | PathLike[str]) -> Direction:
         """Reads one safetensors file and checks all of it.
 
-        Raises:
-            DirectionFileError: missing, truncated, foreign, of a newer format, or with values that make no sense.
+        Raises DirectionFileError: missing, truncated, foreign, of a newer format, or with values that make no sense.
         """
-        header, tensor = serialization.read(path)
+        found, tensor = serialization.read(path)
         try:
             direction = Direction(
-                header.name, tensor, header.site, header.model, header.recipe, header.strengths, header.provenance
+                found.name, tensor, found.site, found.model, found.recipe, found.strengths, found.provenance
             )
         except DirectrixError as error:
             serialization.refuse(path, f"its content makes no sense. {error.happened.rstrip('.')}", error)
         # Finite values of the right shape can still be wrong: one flipped bit changes every image.
-        if direction.header.sha256 != header.sha256:
+        if direction.header.sha256 != found.sha256:
             serialization.refuse(path, "its values are not those that were saved")
         return direction
 
@@ -191,12 +173,8 @@ class Direction:
     ) -> Direction:
         """Reads a direction from the Hugging Face hub ("owner/name[@revision]"), a folder or a file.
 
-        Args:
-            source, revision, file, token: see `directrix.directions.hub.locate`.
-
-        Raises:
-            HubError: it is not there, or the hub cannot be reached.
-            DirectionFileError: the file is no direction, or is damaged.
+        The arguments are those of `directrix.directions.hub.locate`. Raises HubError where it is not there or the hub
+        cannot be reached, and DirectionFileError where the file is no direction or is damaged.
         """
         return Direction.load(hub.locate(source, revision, file=file, token=token))
 
@@ -222,11 +200,7 @@ class Direction:
             card: whether README.md is written anew; else it stays as it is.
             picture: PNG of the direction's card, which `directrix card` writes.
 
-        Returns:
-            The address of the commit.
-
-        Raises:
-            HubError: no token, no right to write, or the hub cannot be reached.
+        Returns the address of the commit. Raises HubError: no token, no right to write, or no connection to the hub.
         """
         from directrix.directions.card import hub_card
 
@@ -274,8 +248,14 @@ class Direction:
     def _term(self) -> str:
         return f"({self.name})" if " " in self.name else self.name
 
-    def _derived(self, name: str, tensor: Tensor, *others: Direction, **changes: Any) -> Direction:
-        """What was computed from this direction and others, named after how."""
-        return replace(
-            self, tensor=tensor, **{**self.header.derived(name, *(each.header for each in others)), **changes}
-        )
+    def _derived(
+        self, expression: str, tensor: Tensor, *others: Direction, strengths: Strengths | None = None
+    ) -> Direction:
+        """What was computed from this direction and others, named after how, with the parents' recipes and digests.
+
+        A calibration does not survive arithmetic, so sums and multiples start with the standard strengths.
+        """
+        parents = (self, *others)
+        recipe = {"method": "algebra", "expression": expression, "parents": [dict(each.recipe) for each in parents]}
+        provenance = {"parents": [{"name": each.name, "digest": each.digest()} for each in parents]}
+        return Direction(expression, tensor, self.site, self.model, recipe, strengths or Strengths(), provenance)

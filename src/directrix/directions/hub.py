@@ -23,7 +23,6 @@ FILE, CARD, PICTURE = "direction.safetensors", "README.md", "card.png"
 _ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w.][\w./-]*))?")
 # Endings by which people mean a file of theirs, also where it is missing.
 _FILES = (".safetensors", ".pth", ".pt", ".yaml", ".yml", ".json", ".png", ".csv")
-_NO_TOKEN = ("There is no token for the hub.", "one that may write.", "`hf auth login`, HF_TOKEN, or token=.")
 
 
 class Place(NamedTuple):
@@ -93,11 +92,7 @@ def upload(
         private: whether a repository that is made is private; None for the owner's default.
         token: that may write; None for the one that `hf auth login` stored.
 
-    Returns:
-        The address of the commit.
-
-    Raises:
-        HubError: no token, no right to write, or the hub cannot be reached.
+    Returns the address of the commit. Raises HubError: no token, no right to write, or no connection to the hub.
     """
     found = place(repository)
     if found is None or found.revision:
@@ -107,9 +102,10 @@ def upload(
             "directrix push woman.safetensors me/woman.",
         )
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub.errors import LocalTokenNotFoundError
 
     if token is False or (token in (None, True) and not get_token()):
-        raise HubError(*_NO_TOKEN)
+        raise _explained(LocalTokenNotFoundError(), repository, revision, None)
     api = HfApi(token=token, library_name="directrix", library_version=__version__)
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     try:
@@ -124,60 +120,17 @@ def upload(
 
 def _explained(error: Any, repository: str, revision: str | None, file: str | None) -> HubError:
     """What an error of the hub's client means; file: what was to be fetched, None where something was to be sent."""
+    import yaml
     from huggingface_hub import errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and getattr(error.__cause__, "response", None) is not None:
         # Older clients say that a file is not in the cache, because of what the hub answered.
         error = error.__cause__
     status = getattr(getattr(error, "response", None), "status_code", None)
-    unseen = (
-        f"There is no '{repository}' on the hub that you may see, nor here as a file.",
-        "a direction's file, or owner/name of a repository that is public or yours.",
-        "check the name; for a private one `hf auth login`.",
-    )
-    unreachable = (
-        f"The hub cannot be reached for '{repository}', and it was not fetched before.",
-        "a connection, or a copy in the cache.",
-        "again when online; without HF_HUB_OFFLINE; or the path of a file.",
-    )
-    # The order counts: a repository with terms is one of those that are not found.
-    known = {
-        errors.LocalTokenNotFoundError: _NO_TOKEN,
-        errors.GatedRepoError: (
-            f"'{repository}' is open only to those who accepted its terms.",
-            "a token of somebody who did.",
-            "accept them on its page, then `hf auth login`.",
-        ),
-        errors.RevisionNotFoundError: (
-            f"'{repository}' has no revision '{revision}'.",
-            "a branch, tag or commit of it.",
-            "leave the revision out for its main branch.",
-        ),
-        errors.RepositoryNotFoundError: unseen,
-        errors.LocalEntryNotFoundError: unreachable,
-        errors.OfflineModeIsEnabled: unreachable,
-        errors.EntryNotFoundError: (
-            f"'{repository}' holds no file '{file}'.",
-            "a repository that `directrix push` made, or the name of the direction's file in it.",
-            'Direction.from_pretrained("owner/name", file="woman.safetensors").',
-        ),
-    }
-    for kind, said in known.items():
-        if isinstance(error, kind):
-            return HubError(*said)
-    # Without a token the hub says 401 of what is missing and of what is private, and no more.
-    if status == 401 and file is not None:
-        return HubError(*unseen)
-    if status in (401, 403):
-        return HubError(
-            f"The hub refuses the token for '{repository}' ({status}).",
-            "a token that may write to that owner's repositories." if file is None else "a token that may read it.",
-            "`hf auth login` with such a token, or HF_TOKEN.",
-        )
-    # No answer of the hub's at all: no connection, a full disk, or a cache that may not be written.
-    happened = f"The hub answers {status} for" if status else "Nothing could be brought from or to"
-    return HubError(
-        f"{happened} '{repository}': {first_line(error)}.",
-        "owner/name on the Hugging Face hub, a connection, and a cache that can be written.",
-        "again later, or HF_HOME=DIR for a cache elsewhere.",
-    )
+    known = yaml.safe_load(Path(__file__).with_name("hub_errors.yaml").read_text(encoding="utf-8"))
+    kinds = [kind for kind in known if isinstance(error, getattr(errors, kind, ()))]
+    answered = f"{'send' if file is None else 'fetch'} {status}"
+    said = known[next((kind for kind in (*kinds, answered) if kind in known), "answer" if status else "nothing")]
+    right = "write to that owner's repositories" if file is None else "read it"
+    values = {"repository": repository, "revision": revision, "file": file, "status": status, "right": right}
+    return HubError(*(part.format(**values, said=first_line(error)) for part in said))

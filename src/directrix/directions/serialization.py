@@ -1,4 +1,4 @@
-"""One direction, one safetensors file: a header and a tensor.
+"""One direction, one safetensors file: a tensor, and a header that says everything else.
 
 The file holds one float32 tensor named "direction" and, in the metadata, the key "directrix": JSON with the
 format's version and the header. Reading checks all of it; nothing is ever unpickled.
@@ -7,15 +7,17 @@ format's version and the header. Reading checks all of it; nothing is ever unpic
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from directrix import __version__
-from directrix.checks import validated
-from directrix.directions.header import Header
-from directrix.errors import DirectionFileError, DirectrixError
+from directrix.checks import validated, whole_number
+from directrix.errors import DirectionFileError, DirectrixError, MismatchError, StrengthError
+from directrix.models.identity import ModelIdentity, Site
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,59 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 METADATA_KEY = "directrix"
 TENSOR_KEY = "direction"
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """The strengths that make sense; 1.0 is the calibrated effect."""
+
+    default: float = 1.0
+    minimum: float = -1.5
+    maximum: float = 1.5
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, vars(self).values())) or self.minimum > self.maximum:
+            happened = f"The strengths are {self.minimum} to {self.maximum}, default {self.default}."
+            raise StrengthError(happened, "finite numbers, the least one first.")
+
+
+@dataclass(frozen=True)
+class Header:
+    """A direction without its tensor: what its file says beside it, and all that its cards need.
+
+    Args:
+        name, site, model, recipe, strengths, provenance: see `directrix.Direction`.
+        shape: of the tensor, (C, H, W) or (C,).
+        sha256: of the tensor's bytes, float32 in C order.
+        digest: sixteen hexadecimal digits that stand for the tensor and its place; a file leaves it out.
+    """
+
+    # Whoever reads one from a file is strict; see `directrix.checks.validated`. Keys of other programs are ignored.
+    __pydantic_config__: ClassVar = {"extra": "ignore", "strict": True}
+
+    name: str
+    shape: tuple[int, ...]
+    sha256: str
+    site: Site
+    model: ModelIdentity
+    recipe: Mapping[str, Any]
+    strengths: Strengths
+    provenance: Mapping[str, Any]
+    digest: str = ""
+
+    def check_alike(self, other: Header, verb: str) -> None:
+        """Raises MismatchError unless both are of one model, site and shape; verb: for its sentence."""
+        a, b = self, other
+        apart = "steer with both at once: steer(pipeline, {a: 1.0, b: 1.0})."
+        parts = (
+            ("model", a.model.name, b.model.name, a.model.fingerprint == b.model.fingerprint, "one model for both."),
+            ("site", a.site.name, b.site.name, a.site == b.site, apart),
+            ("shape", a.shape, b.shape, a.shape == b.shape, "resized(height, width) or pooled() on one of them."),
+        )
+        for part, here, there, same, remedy in parts:
+            if not same:
+                happened = f"Cannot {verb} '{a.name}' ({part} {here}) and '{b.name}' ({part} {there})."
+                raise MismatchError(happened, f"two directions of the same {part}.", remedy)
 
 
 def encode(header: Header, tensor: Tensor) -> bytes:
@@ -58,9 +113,8 @@ def read(path: str | PathLike[str]) -> tuple[Header, Tensor]:
     path = Path(path)
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
-        raise DirectionFileError(
-            f"The direction file '{path}' {kind}.", "a file that `directrix discover` wrote.", "check the path."
-        )
+        wanted = "a file that `directrix discover` wrote."
+        raise DirectionFileError(f"The direction file '{path}' {kind}.", wanted, "check the path.")
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
@@ -69,7 +123,7 @@ def read(path: str | PathLike[str]) -> tuple[Header, Tensor]:
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
         refuse(path, f"it is not a readable safetensors file ({error})", error)
     if text is None:
-        contents = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "no tensors"
+        contents = ", ".join(names[:3] + ["..."] * (len(names) > 3)) or "no tensors"
         raise DirectionFileError(
             f"'{path}' is a safetensors file, but not a direction (it holds {contents}).",
             f"a file with '{METADATA_KEY}' metadata.",
@@ -89,10 +143,11 @@ def _header(path: Path, text: str) -> Header:
     try:
         described = json.loads(text)
         form, library = described.pop("format", None), described.pop("library", "(a newer version)")
+        whole_number("its format version", form)
     except (ValueError, AttributeError, TypeError) as error:
         refuse(path, f"its metadata are no JSON object ({error})", error)
-    if isinstance(form, bool) or not isinstance(form, int) or form < 1:
-        refuse(path, f"its format version is {form!r}")
+    except DirectrixError as error:
+        refuse(path, error.happened.rstrip("."), error)
     if form > FORMAT_VERSION:
         raise DirectionFileError(
             f"'{path}' has format {form}, of Directrix {library}.",

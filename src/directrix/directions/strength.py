@@ -33,13 +33,9 @@ LAYOUTS = ("unconditional-conditional", "conditional-unconditional", "conditiona
 
 
 def checked(strength: Strength) -> float | tuple[float, ...]:
-    """The strength as a number or a tuple of one number per image.
+    """The strength as a number or a tuple of one number per image; StrengthError for what is no finite number.
 
-    Args:
-        strength: a number, a sequence of numbers, or a tensor or array of no or one dimension.
-
-    Raises:
-        StrengthError: it is not a number, not finite, or an empty list.
+    strength: a number, a sequence of numbers, or a tensor or array of no or one dimension.
     """
     given: Any = strength
     values = given.tolist() if hasattr(given, "tolist") else given
@@ -53,8 +49,7 @@ def checked(strength: Strength) -> float | tuple[float, ...]:
 def images_of(batch: int, guided: bool, layout: str = LAYOUTS[0]) -> int:
     """How many images the denoiser's batch of so many rows is about; the arguments are those of `expand`.
 
-    Raises:
-        StrengthError: both branches of guidance are in the batch, and its rows are no even number.
+    Raises StrengthError where both branches of guidance are in the batch, and its rows are no even number.
     """
     if not guided or layout not in ("unconditional-conditional", "conditional-unconditional"):
         return batch

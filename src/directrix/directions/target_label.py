@@ -8,12 +8,10 @@ from typing import Protocol
 
 
 class Labelled(Protocol):
-    """What a judge says of one attribute of one image."""
+    """What a judge says of one attribute of one image: a category, or None where it is not sure."""
 
     @property
-    def label(self) -> str | None:
-        """The category; None for an image that the judge is not sure of."""
-        ...
+    def label(self) -> str | None: ...
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import Any
 
 from directrix import checks
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
-from directrix.directions.collection import Catalogue, Directions, Effect
-from directrix.directions.names import find, matches, plain
+from directrix.directions.collection import Catalogue, Directions, Effect, find, matches, plain
 from directrix.errors import PolicyError
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe

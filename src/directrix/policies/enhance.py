@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from directrix.deprecation import renamed
-from directrix.directions.collection import Directions, keeps_out
-from directrix.directions.names import matches
+from directrix.directions.collection import Directions, keeps_out, matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Settings

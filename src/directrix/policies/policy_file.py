@@ -11,8 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from directrix.checks import validated
 from directrix.deprecation import upgraded
-from directrix.directions.collection import Catalogue
-from directrix.directions.names import matches
+from directrix.directions.collection import Catalogue, matches
 from directrix.errors import DirectrixError, PolicyError
 from directrix.interventions.steering import Settings, Steering
 from directrix.policies.balance import Attributes

@@ -19,8 +19,7 @@ from typing import Any, Unpack
 
 from directrix.checks import one_of
 from directrix.deprecation import old_attributes, warn
-from directrix.directions.collection import Catalogue, Directions, Effect, keeps_out
-from directrix.directions.names import find, matches, plain
+from directrix.directions.collection import Catalogue, Directions, Effect, find, keeps_out, matches, plain
 from directrix.errors import PolicyError
 from directrix.interventions.concept_erasure import ConceptErasure
 from directrix.interventions.nearest_concept import NearestConcept

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from directrix import fair
+from directrix.directions.collection import find
 from directrix.directions.direction import Direction
-from directrix.directions.names import find
 from directrix.errors import DirectrixError, PolicyError, StrengthError
 from directrix.generation.generate import generate
 from directrix.interventions.protocol import compose

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.checks import whole_number
-from directrix.directions.names import find
+from directrix.directions.collection import find
 from directrix.discovery.registry import METHODS
 from directrix.errors import ConceptError, DirectrixError
 from directrix.experiments.paper import protocol
