@@ -11,41 +11,35 @@ from typing import Any
 import typer
 
 from directrix.checks import one_of
+from directrix.cli import app as application
 
-# Each adds its verb to the application.
-from directrix.cli import bench as bench
-from directrix.cli import benchmarks as benchmarks
-from directrix.cli import card as card
-from directrix.cli import demo as demo
-from directrix.cli import discover as discover
-from directrix.cli import evaluate as evaluate
-from directrix.cli import explain as explain
-from directrix.cli import fit_probe as fit_probe
-from directrix.cli import generate as generate
-from directrix.cli import import_published as import_published
-from directrix.cli import inspect as inspect
-from directrix.cli import old_spellings, terminal
-from directrix.cli import policy as policy
-from directrix.cli import push as push
-from directrix.cli import report as report
-from directrix.cli import reproduce as reproduce
-from directrix.cli import sites as sites
-from directrix.cli import world as world
-from directrix.cli.app import app
+# Each adds its verbs to the application.
+from directrix.cli import (  # noqa: F401
+    card,
+    direction_files,
+    discover,
+    evaluate,
+    experiments,
+    fit_probe,
+    generate,
+    old_spellings,
+    policy,
+    sites,
+    world,
+)
 from directrix.errors import DirectrixError, InterruptedRun
 
 VERBS = (
     *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
     *("demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world"),
 )
-EXIT_ERROR = 2
 # Whatever cannot be read of a command. Typer exports one class of this family.
 UsageError: Any = typer.BadParameter.__base__
 
 
 def parser() -> Any:
     """The command `directrix` with all its verbs, in the order of their use."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application.app)
     command.commands = {name: command.commands[name] for name in VERBS}
     for group in (command, *(each for each in command.commands.values() if hasattr(each, "commands"))):
         for parameter in group.get_params(typer.Context(group)):
@@ -63,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.main(prog_name="directrix")
     groups = [name for name, each in command.commands.items() if hasattr(each, "commands")]
     said = list(sys.argv[1:] if argv is None else argv)
-    with terminal.logging_to_stderr():
+    with application.logging_to_stderr():
         words = old_spellings.modern(said, groups)
         path = old_spellings.path(words, groups)
         try:
@@ -87,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(path: Sequence[str], error: DirectrixError) -> int:
     command = " ".join(["directrix", *path])
     advised = error.remedy or isinstance(error, InterruptedRun)
-    terminal.LOG.error("%s: %s", command, error if advised else f"{error} Try: `{command} --help`.")
-    terminal.LOG.debug("It arose here.", exc_info=error)
+    application.LOG.error("%s: %s", command, error if advised else f"{error} Try: `{command} --help`.")
+    application.LOG.debug("It arose here.", exc_info=error)
     return error.exit_code
 
 

@@ -1,8 +1,9 @@
-"""The application `directrix`: how a typed function becomes a verb, and the options that stand before the verb.
+"""The application `directrix`: how a typed function becomes a verb, and what is said beside a verb's result.
 
-A verb's docstring is its help. Its section "Args:" has the help of each option, `name (METAVAR): text`, where the type
-of the parameter does not bring it along (see `options`). A parameter that is a data class stands for its fields. What a
-verb returns is printed as text or, with --json, as one JSON object.
+A verb's docstring is the first sentence of its help; `help.md` has the rest, and the help of each option where the type
+of its parameter does not bring it along (see `options`). A parameter that is a data class stands for its fields. What a
+verb returns is printed as text, often by a template beside this file, or with --json as one JSON object. Notes, errors
+and progress go to standard error.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json as json_module
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -21,11 +23,15 @@ import typer
 from typer.models import OptionInfo
 
 from directrix import __version__
-from directrix.cli.terminal import LIBRARY
+from directrix import progress as progresses
 from directrix.errors import DirectrixError, InterruptedRun
 
+LIBRARY = logging.getLogger("directrix")
+LOG = logging.getLogger("directrix.cli")
 _QUIETLY: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
-_NOTE = re.compile(r"^ {4}(\w+)(?: \((\S+)\))?: (.*(?:\n {8}.*)*)", re.MULTILINE)
+_NOTE = re.compile(r"^- (\w+)(?: \((\S+)\))?: (.*(?:\n  .*)*)\n?", re.MULTILINE)
+_PAGES = Path(__file__).with_name("help.md").read_text(encoding="utf-8")
+HELP = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)*)", _PAGES, re.MULTILINE))
 _METAVARS = {int: "N", float: "X", Path: "FILE", str: "TEXT"}
 
 app = typer.Typer(
@@ -36,22 +42,23 @@ app = typer.Typer(
 
 
 class Result(NamedTuple):
-    """What a verb found, for people and as JSON; `failure` is raised once it is printed."""
+    """What a verb found, for people and as JSON, and a file that gets the JSON; `failure` is raised once it is said."""
 
     text: str
     data: Mapping[str, Any]
+    file: Path | None = None
     failure: DirectrixError | None = None
 
 
 def group(name: str, explained: str) -> typer.Typer:
     """A verb that has verbs of its own."""
-    verbs = typer.Typer(**_QUIETLY)
-    app.add_typer(verbs, name=name, help=explained)
+    verbs = typer.Typer(name=name, **_QUIETLY)
+    app.add_typer(verbs, help=explained)
     return verbs
 
 
 def verb(
-    name: str, after_interrupt: str = "Nothing was changed.", epilog: str | None = None, of: typer.Typer = app
+    name: str, after_interrupt: str = "Nothing was changed.", of: typer.Typer = app
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Makes a function a verb. After Ctrl-C, `after_interrupt` says what became of the work and what to type."""
 
@@ -69,23 +76,25 @@ def verb(
                 raise InterruptedRun(f"{error.happened} {after_interrupt}") from error
             except KeyboardInterrupt:
                 raise InterruptedRun(f"Interrupted. {after_interrupt}") from None
+            write_json(result.data, result.file)
             print(json_module.dumps(result.data, indent=2, ensure_ascii=False) if json else result.text, flush=True)
             if result.failure is not None:
                 raise result.failure
 
-        text, _, notes = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")
-        parameters = _options(function, hints, notes)
+        page = HELP.get(name if of is app else f"{of.info.name} {name}", "")
+        text, example, epilog = _NOTE.sub("", f"{function.__doc__}\n\n{page}").partition("\n\nexample")
+        parameters = _options(function, hints, page)
         run.__signature__ = inspect.Signature(parameters)
         run.__annotations__ = {each.name: each.annotation for each in parameters}
-        of.command(name, help=text, epilog=epilog)(run)
+        of.command(name, help=text, epilog=example + epilog)(run)
         return function
 
     return register
 
 
-def _options(function: Callable[..., Any], hints: Mapping[str, Any], notes: str) -> list[inspect.Parameter]:
+def _options(function: Callable[..., Any], hints: Mapping[str, Any], page: str) -> list[inspect.Parameter]:
     """The function's parameters and --json, each with its name on the command line, its placeholder and its help."""
-    explained = {name: (metavar, " ".join(text.split())) for name, metavar, text in _NOTE.findall(notes)}
+    explained = {name: (metavar, " ".join(text.split())) for name, metavar, text in _NOTE.findall(page)}
     found = []
     for parameter, hint in _spread(function, hints):
         kind, given = (*get_args(hint), None)[:2] if get_origin(hint) is Annotated else (hint, None)
@@ -134,3 +143,48 @@ def root(
     """Sets how much is said on standard error."""
     if verbose or quiet:
         LIBRARY.setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+@contextmanager
+def logging_to_stderr() -> Iterator[None]:
+    """Shows what the library and the command line log, from INFO up; -v and -q change the level for one command."""
+    handler, level = logging.StreamHandler(), LIBRARY.level
+    LIBRARY.addHandler(handler)
+    LIBRARY.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LIBRARY.removeHandler(handler)
+        LIBRARY.setLevel(level)
+
+
+def progress() -> progresses.Progress:
+    """Bars with the time left, unless -q asks for silence."""
+    return progresses.bars if LIBRARY.isEnabledFor(logging.INFO) else progresses.silent
+
+
+def reading(template: str, data: Mapping[str, Any]) -> str:
+    """What a verb found, for people: its data as a template of this folder says them."""
+    from directrix.directions.card import render
+
+    return render(f"{template}.txt.jinja", Path(__file__).parent, **data).rstrip("\n")
+
+
+def write_json(figures: Mapping[str, Any], output: Path | None) -> None:
+    """Writes figures to a file, where one is named."""
+    if output is not None:
+        from directrix.models.files import write_atomically
+
+        write_atomically(output, (json_module.dumps(figures, indent=2) + "\n").encode())
+
+
+def say_what_is_missing(summary: Mapping[str, Any]) -> None:
+    """Notes what of a benchmark could not be measured, and why."""
+    for what, why in summary["not_measured"].items():
+        LOG.info("Not measured: %s, since %s.", what, why)
+
+
+def refuse(wrong: object, happened: str, expected: str, remedy: str = "leave one out.") -> None:
+    """Raises DirectrixError where options do not go together."""
+    if wrong:
+        raise DirectrixError(happened, expected, remedy)

@@ -1,21 +1,29 @@
-"""`directrix evaluate`: methods on a benchmark, from images to figures with intervals."""
+"""`directrix benchmarks | evaluate | report`: methods on a benchmark: images, figures with intervals, and a page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from directrix.cli import options, terminal
-from directrix.cli.app import Result, verb
+import typer
+
+import directrix
+from directrix.cli import options
+from directrix.cli.app import Result, progress, reading, refuse, say_what_is_missing, verb
 from directrix.errors import DirectrixError
 
 
-@verb(
-    "evaluate",
-    "Run the same command again: what is there stays.",
-    "example: directrix evaluate emoji-occupations --method none --method fair=policy.yaml -n 10 -o run",
-)
+@verb("benchmarks")
+def benchmarks() -> Result:
+    """List the benchmarks in the package: how many prompts, of which kinds, and what is measured."""
+    from directrix.measurement.benchmarks import shipped
+
+    data = {"benchmarks": [benchmark.as_dict() for benchmark in shipped()]}
+    return Result(reading("benchmarks", data), data)
+
+
+@verb("evaluate", "Run the same command again: what is there stays.")
 def evaluate(
     benchmark: options.Word,
     output: options.Output,
@@ -31,31 +39,15 @@ def evaluate(
     drawing: options.Drawing = options.DRAWING,
     model: options.Model = options.EMOJI,
 ) -> Result:
-    """Draw a benchmark's prompts by several methods, judge and measure.
-
-    Every method draws the same seeds, and every image is judged once. RUN/summary.json gets figures with 95 %
-    intervals. An interrupted run goes on with what is missing. `directrix benchmarks` lists the benchmarks, `directrix
-    report RUN` makes a page of the figures.
-
-    Args:
-        benchmark (BENCHMARK): Its name, or a folder with benchmark.yaml.
-        output (RUN): Folder of the run.
-        method ([NAME=]METHOD): 'none', a policy's YAML file, or a direction's FILE[:STRENGTH]; several times.
-            Differences are those to the first one; name 'none' to compare the others with it seed by seed. Default:
-            none.
-        kind (KIND): Only that kind of prompts; several times.
-        measure (MEASURE): fairness, harm, obedience, quality or preservation; several times. Default: the benchmark's.
-        reference (DIR): Images for FID and KID. Default: the unsteered model's, with the next seed.
-    """
+    """Draw a benchmark's prompts by several methods, judge and measure."""
+    from directrix.experiments.paper.table import aligned
     from directrix.measurement import benchmarks
+    from directrix.measurement.evaluation import named_judges
 
     chosen = benchmarks.load(benchmark, data).part(kind or (), limit).measuring(measure or ())
-    options.writable_folder(output)
+    options.writable_folders(output)
     methods = _methods(method or ["none"])
-
-    from directrix.measurement.evaluation import evaluate, named_judges
-
-    summary = evaluate(
+    summary = directrix.evaluate(
         model.load(),
         chosen,
         methods,
@@ -65,10 +57,13 @@ def evaluate(
         output,
         reference=reference,
         **vars(drawing),
-        progress=terminal.progress(),
+        progress=progress(),
     )
-    terminal.say_what_is_missing(summary)
-    return Result("\n".join([*_table(summary), f"\n{output / 'summary.json'}"]), summary)
+    say_what_is_missing(summary)
+    figures = summary["methods"]
+    metrics = dict.fromkeys(metric for found in figures.values() for metric in found)
+    rows = [[metric, *(_cell(found.get(metric)) for found in figures.values())] for metric in metrics]
+    return Result("\n".join([*aligned([["", *figures], *rows]), f"\n{output / 'summary.json'}"]), summary)
 
 
 def _methods(texts: Sequence[str]) -> dict[str, Any]:
@@ -79,47 +74,63 @@ def _methods(texts: Sequence[str]) -> dict[str, Any]:
         if not equals or Path(text).exists():
             name, rest = "", text
         name, method = _method(name.strip(), rest)
-        if name in found:
-            raise DirectrixError(f"Two methods are named '{name}'.", "a name for each.", f"--method NAME={rest}")
+        refuse(name in found, f"Two methods are named '{name}'.", "a name for each.", f"--method NAME={rest}")
         found[name] = method
     return found
 
 
 def _method(name: str, text: str) -> tuple[str, Any]:
+    path = Path(text)
     if text == "none":
         return name or text, ()
-    path = Path(text)
     if path.suffix in (".yaml", ".yml"):
-        from directrix.policies.policy import Policy
-
-        return name or path.stem, Policy.load(path)
-    path, strength = options.strength_of(text)
+        return name or path.stem, directrix.Policy.load(path)
     from directrix.directions import hub
-
-    if not path.exists() and not path.suffix and hub.place(str(path)) is None:
-        raise DirectrixError(
-            f"There is no method '{text}'.", "'none', a policy's YAML file, or FILE[:STRENGTH].", "check the path."
-        )
     from directrix.interventions.steering import Steering
 
+    path, strength = options.strength_of(text)
+    there = path.exists() or path.suffix or hub.place(str(path))
+    expected = "'none', a policy's YAML file, or FILE[:STRENGTH]."
+    refuse(not there, f"There is no method '{text}'.", expected, "check the path.")
     stem = path.stem if strength is None else f"{path.stem} {strength:g}"
     return name or stem, Steering(options.strengths([(path, strength)]))
-
-
-def _table(summary: Mapping[str, Any]) -> list[str]:
-    """The means of all metrics, a line each, methods side by side."""
-    methods = list(summary["methods"])
-    metrics = list(dict.fromkeys(metric for figures in summary["methods"].values() for metric in figures))
-    cells = {metric: [_cell(summary["methods"][method].get(metric)) for method in methods] for metric in metrics}
-    wide = max(map(len, metrics), default=0)
-    columns = [max(len(name), *(len(row[place]) for row in cells.values()), 0) for place, name in enumerate(methods)]
-    head = " " * wide + "".join(f"  {name:>{columns[place]}}" for place, name in enumerate(methods))
-    return [head] + [
-        f"{metric:{wide}}" + "".join(f"  {text:>{columns[place]}}" for place, text in enumerate(row))
-        for metric, row in cells.items()
-    ]
 
 
 def _cell(figure: Mapping[str, Any] | None) -> str:
     mean = figure if figure is None or "value" in figure else figure.get("mean")
     return "-" if mean is None else f"{mean['value']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}]"
+
+
+@verb("report", "Every file is whole: old or new.")
+def report(
+    what: options.Word,
+    files: Annotated[list[Path] | None, typer.Argument()] = None,
+    output: options.OptionalOutput = None,
+    results: Path | None = None,
+    check: bool = False,
+) -> Result:
+    """Make the page of an evaluation, or write measured tables into Markdown files."""
+    expected = "directrix report RUN, or directrix report tables FILE ..."
+    if what == "tables":
+        refuse(output, "'-o' goes with a run, not with 'tables'.", expected, "--help")
+        return _tables(files or [Path("README.md")], results or Path("results"), check)
+    refuse(files, "Several files go with 'tables', not with a run.", expected, "--help")
+    refuse(check or results, "'--check' and '--results' go with 'tables'.", expected, "--help")
+    options.writable_files(output)
+    path = str(directrix.report(Path(what), output))
+    return Result(path, {"page": path})
+
+
+def _tables(files: list[Path], results: Path, check: bool) -> Result:
+    """Writes the tables and lists the files that changed."""
+    from directrix.experiments.tables import tables
+
+    changed = [str(file) for file in tables(files, results, check=check)]
+    word = "out of date" if check else "written"
+    text = "\n".join(f"{word}: {file}" for file in changed) or "every table is up to date"
+    failure = DirectrixError(
+        f"{len(changed)} of {len(files)} files do not show what was measured last.",
+        "tables as they are written from the results.",
+        "the same command without --check.",
+    )
+    return Result(text, {word.replace(" ", "_"): changed}, failure=failure if check and changed else None)

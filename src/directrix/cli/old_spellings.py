@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from directrix.cli.terminal import LOG
+from directrix.cli.app import LOG
 
 VERBS = {"gauge": "fit-probe"}
 
 _STEPS = {"--steps": "--num-inference-steps"}
 _IMAGES = {"--images": "--images-per-prompt"}
 _TRAINING = {"--images": "--training-images", "--steps": "--optimizer-steps"}
+_DISCOVERY = {"--images-of-discovery": "--training-images", "--steps-of-discovery": "--optimizer-steps"}
 # By verb; options of a verb's own verbs stand under both names.
 OPTIONS: dict[str, dict[str, str]] = {
     "discover": {"--thing": "--object", "--level": "--compensate", **_TRAINING},
@@ -19,12 +20,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "sites": _STEPS,
     "demo": _IMAGES,
     "evaluate": {**_IMAGES, **_STEPS},
-    "reproduce": {
-        "--images-of-discovery": "--training-images",
-        "--steps-of-discovery": "--optimizer-steps",
-        **_IMAGES,
-        **_STEPS,
-    },
+    "reproduce": {**_DISCOVERY, **_IMAGES, **_STEPS},
     "bench occupations": {"--images-per-occupation": "--images-per-prompt", **_TRAINING},
     "world renders": {"-n": "--images", "--number": "--images"},
 }

@@ -1,23 +1,22 @@
-"""Options that several verbs share, as types of their parameters, and the reading of their values."""
+"""Options that several verbs share, as types of their parameters; how their values are read, and files written."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+import directrix
 from directrix import checks
 from directrix.errors import OutputError, StrengthError
 
 if TYPE_CHECKING:
-    from directrix.directions.direction import Direction
-    from directrix.models import SteerableModel
-
-OptionalPath = TypeVar("OptionalPath", Path, Path | None)
+    from PIL.Image import Image
 
 
 def _positive(param: typer.CallbackParam, value: float | None) -> float | None:
@@ -28,19 +27,19 @@ def _fraction(param: typer.CallbackParam, value: float) -> float:
     return checks.fraction(f"'{param.opts[0]}'", value)
 
 
-def _option(text: str, *names: str, least: int | None = None, **more: Any) -> Any:
+def option(text: str | None = None, *names: str, least: int | None = None, **more: Any) -> Any:
+    """What typer makes an option of, but for its name."""
     return typer.Option(*names, help=text, min=least, **more)
 
 
 # Kinds, without a help of their own.
 Precision = Literal["float32", "float16", "bfloat16"]
-Count = Annotated[int, typer.Option(min=1)]
-OptionalCount = Annotated[int | None, typer.Option(min=1)]
-CountOrNone = Annotated[int, typer.Option(min=0)]
-Fraction = Annotated[float, typer.Option(callback=_fraction)]
+Count = Annotated[int, option(least=1)]
+OptionalCount = Annotated[int | None, option(least=1)]
+Fraction = Annotated[float, option(callback=_fraction)]
 Word = Annotated[str, typer.Argument()]
-Output = Annotated[Path, typer.Option("--output", "-o")]
-OptionalOutput = Annotated[Path | None, typer.Option("--output", "-o")]
+Output = Annotated[Path, option(None, "--output", "-o")]
+OptionalOutput = Annotated[Path | None, option(None, "--output", "-o")]
 
 # Options that mean the same in every verb.
 _N = ("--images-per-prompt", "-n")
@@ -49,47 +48,43 @@ _MODEL = "'emoji' (in the package), a diffusers folder, or a hub name such as Co
 DirectionFile = Annotated[
     str, typer.Argument(metavar="FILE", help="A file that `directrix discover` wrote, or OWNER/NAME[@REVISION].")
 ]
-Device = Annotated[str | None, _option("As PyTorch names it. Default: the fastest here.", metavar="NAME")]
-ImagesPerPrompt = Annotated[int, _option("Images of each prompt.", *_N, least=1)]
-OptionalImagesPerPrompt = Annotated[int | None, _option("Images of each prompt. Default: the run's own.", *_N, least=1)]
-Seed = Annotated[int, _option("The same seed gives the same result; each image has its own from it.", least=0)]
-Steps = Annotated[int | None, _option("Denoising steps. Default: the model's.", least=1)]
-BatchSize = Annotated[int, _option("Images drawn at a time.", least=1)]
-Side = Annotated[int | None, _option("Of the images, in pixels. Default: the model's.", least=1)]
-TrainingImages = Annotated[int | None, _option("Images to learn from. Default: the method's.", least=1)]
-OptimizerSteps = Annotated[int | None, _option("Steps of the optimizer. Default: the method's.", least=1)]
-LearningRate = Annotated[float | None, _option("Of the optimizer. Default: the model's.", callback=_positive)]
-Method = Annotated[
-    str, _option("difference, trajectory, distillation or reconstruction (the paper's).", metavar="NAME")
-]
-Judge = Annotated[str | None, _option(f"{_JUDGE}. Default: one that can see the concept.", metavar="JUDGE")]
+Device = Annotated[str | None, option("As PyTorch names it. Default: the fastest here.", metavar="NAME")]
+ImagesPerPrompt = Annotated[int, option("Images of each prompt.", *_N, least=1)]
+OptionalImagesPerPrompt = Annotated[int | None, option("Images of each prompt. Default: the run's own.", *_N, least=1)]
+Seed = Annotated[int, option("The same seed gives the same result; each image has its own from it.", least=0)]
+Steps = Annotated[int | None, option("Denoising steps. Default: the model's.", least=1)]
+BatchSize = Annotated[int, option("Images drawn at a time.", least=1)]
+Side = Annotated[int | None, option("Of the images, in pixels. Default: the model's.", least=1)]
+TrainingImages = Annotated[int | None, option("Images to learn from. Default: the method's.", least=1)]
+OptimizerSteps = Annotated[int | None, option("Steps of the optimizer. Default: the method's.", least=1)]
+LearningRate = Annotated[float | None, option("Of the optimizer. Default: the model's.", callback=_positive)]
+Method = Annotated[str, option("difference, trajectory, distillation or reconstruction (the paper's).", metavar="NAME")]
+Judge = Annotated[str | None, option(f"{_JUDGE}. Default: one that can see the concept.", metavar="JUDGE")]
 Judges = Annotated[
-    list[str] | None, _option(f"{_JUDGE}; several times. Default: those of the benchmark.", metavar="JUDGE")
+    list[str] | None, option(f"{_JUDGE}; several times. Default: those of the benchmark.", metavar="JUDGE")
 ]
-Target = Annotated[list[str] | None, _option("The concept in words: 'a woman'.", metavar="PROMPT")]
-Neutral = Annotated[list[str] | None, _option("The same without it: 'a person'.", metavar="PROMPT")]
+Target = Annotated[list[str] | None, option("The concept in words: 'a woman'.", metavar="PROMPT")]
+Neutral = Annotated[list[str] | None, option("The same without it: 'a person'.", metavar="PROMPT")]
 Data = Annotated[
-    str | None, _option("Prompts, where none are shipped: FILE.csv or OWNER/NAME[:FILE.csv].", metavar="TABLE")
+    str | None, option("Prompts, where none are shipped: FILE.csv or OWNER/NAME[:FILE.csv].", metavar="TABLE")
 ]
-Limit = Annotated[int | None, _option("At most so many prompts, at even distances.", least=1)]
+Limit = Annotated[int | None, option("At most so many prompts, at even distances.", least=1)]
 
 
 @dataclass(frozen=True)
 class Model:
     """A pipeline to load; `model` None stands for what the verb makes of it."""
 
-    model: Annotated[str | None, _option(_MODEL, metavar="NAME")] = "emoji"
+    model: Annotated[str | None, option(_MODEL, metavar="NAME")] = "emoji"
     device: Device = None
-    dtype: Annotated[Precision | None, _option("Precision of the weights. Default: float32.")] = None
+    dtype: Annotated[Precision | None, option("Precision of the weights. Default: float32.")] = None
 
-    def load(self, otherwise: str = "") -> SteerableModel:
+    def load(self, otherwise: str = "") -> directrix.SteerableModel:
         """The model, or the one called `otherwise` where none is named."""
         import torch
 
-        from directrix import models
-
         dtype = getattr(torch, self.dtype) if self.dtype else None
-        return models.SteerableModel.of(models.load(self.model or otherwise, self.device, dtype))
+        return directrix.SteerableModel.of(directrix.load(self.model or otherwise, self.device, dtype))
 
 
 @dataclass(frozen=True)
@@ -97,18 +92,11 @@ class Drawing:
     """How images are drawn, as arguments of the library's functions."""
 
     num_inference_steps: Steps = None
-    guidance_scale: Annotated[float | None, _option("Of classifier-free guidance. Default: the model's.")] = None
+    guidance_scale: Annotated[float | None, option("Of classifier-free guidance. Default: the model's.")] = None
     batch_size: BatchSize = 8
 
 
 EMOJI, UNNAMED, DRAWING = Model(), Model(None), Drawing()
-
-
-def direction_file(text: str | Path) -> Path:
-    """The direction's file that a path, or OWNER/NAME[@REVISION] on the hub, means. Raises HubError."""
-    from directrix.directions import hub
-
-    return hub.locate(text)
 
 
 def strength_of(text: str) -> tuple[Path, float | None]:
@@ -131,29 +119,34 @@ def strength_of(text: str) -> tuple[Path, float | None]:
         ) from None
 
 
-def strengths(files: Iterable[tuple[Path, float | None]]) -> dict[Direction, float]:
+def strengths(files: Iterable[tuple[Path, float | None]]) -> dict[directrix.Direction, float]:
     """The directions of files with their strengths, as `strength_of` reads them."""
-    from directrix.directions.direction import Direction
-
-    found = ((Direction.load(direction_file(path)), strength) for path, strength in files)
+    found = ((directrix.Direction.from_pretrained(path), strength) for path, strength in files)
     return {each: each.strengths.default if strength is None else strength for each, strength in found}
 
 
-def writable_file(path: OptionalPath) -> OptionalPath:
-    """Returns `path` after making its folder; raises OutputError where a file cannot be written there."""
-    if path is None:
-        return path
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder.", "a file name.", f"use -o {path / 'name.safetensors'}.")
-    folder = writable_folder(path.parent)
-    if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"{path} cannot be written.", "a file of yours.", "choose another name with -o.")
-    return folder / path.name
+def writable_files(*paths: Path | None) -> None:
+    """Makes the files' folders; raises OutputError where a file cannot be written."""
+    for path in filter(None, paths):
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder.", "a file name.", f"use -o {path / 'name.safetensors'}.")
+        writable_folders(path.parent)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OutputError(f"{path} cannot be written.", "a file of yours.", "choose another name with -o.")
 
 
-def writable_folder(path: Path) -> Path:
-    """Returns `path` after making the folder; raises OutputError where that, or writing a file in it, fails."""
+def writable_folders(*paths: Path) -> None:
+    """Makes the folders; raises OutputError where that, or writing a file in one of them, fails."""
     from directrix.generation import manifest
 
-    manifest.writable(path)
-    return path
+    for path in paths:
+        manifest.writable(path)
+
+
+def write_png(image: Image, path: Path, **settings: Any) -> None:
+    """Writes an image, whole or not at all."""
+    from directrix.models.files import write_atomically
+
+    file = io.BytesIO()
+    image.save(file, "PNG", **settings)
+    write_atomically(path, file.getvalue())

@@ -1,48 +1,94 @@
-"""`directrix policy FILE`: check a policy and say what it does, or write one to begin with."""
+"""`directrix policy | explain`: what a policy does, and what the responsible wording of a prompt switches on."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import directrix
 from directrix.cli import options
-from directrix.cli.app import Result, verb
-from directrix.errors import OutputError, PolicyError
+from directrix.cli.app import Result, reading, refuse, verb
+
+if TYPE_CHECKING:
+    from directrix.policies.wording.types import Understanding
 
 
-@verb("policy", epilog="example: directrix policy --starter -o policy.yaml")
+@verb("policy")
 def policy(
     file: Annotated[Path | None, typer.Argument()] = None,
     starter: bool = False,
     output: options.Output = Path("policy.yaml"),
 ) -> Result:
-    """Check a policy for fair and safe images.
-
-    The policy file and its directions are checked, and what it does is said in plain words. `directrix generate
-    --policy FILE` draws by it.
-
-    Args:
-        file: A YAML file.
-        starter: Write a policy to begin with, with comments.
-        output: Where --starter writes: a file, or a folder.
-    """
-    if starter == (file is not None):
-        raise PolicyError(
-            "Nothing to do is named." if file is None else "Both FILE and --starter are given.",
-            "a policy file, or --starter.",
-            "directrix policy policy.yaml, or directrix policy --starter -o policy.yaml.",
-        )
+    """Check a policy for fair and safe images."""
+    refuse(
+        starter == (file is not None),
+        "Nothing to do is named." if file is None else "Both FILE and --starter are given.",
+        "a policy file, or --starter.",
+        "directrix policy policy.yaml, or directrix policy --starter -o policy.yaml.",
+    )
+    if file is not None:
+        found = directrix.Policy.load(file)
+        lines = found.lines()
+        return Result("\n".join(lines), {"file": str(file), "does": lines, "policy": dict(found.config)})
     from directrix.models.files import write_atomically
     from directrix.policies import policy as policies
 
-    if file is None:
-        path = output / "policy.yaml" if output.is_dir() else output
-        if path.exists():
-            raise OutputError(f"'{path}' exists.", "a new file.", "another name with -o.")
-        write_atomically(options.writable_file(path), policies.starter().encode())
-        return Result(f"A starter policy is in {path}", {"file": str(path)})
-    found = policies.Policy.load(file)
-    lines = found.lines()
-    return Result("\n".join(lines), {"file": str(file), "does": lines, "policy": dict(found.config)})
+    path = output / "policy.yaml" if output.is_dir() else output
+    refuse(path.exists(), f"'{path}' exists.", "a new file.", "another name with -o.")
+    options.writable_files(path)
+    write_atomically(path, policies.starter().encode())
+    return Result(f"A starter policy is in {path}", {"file": str(path)})
+
+
+@verb("explain")
+def explain(
+    prompts: Annotated[list[str] | None, typer.Argument()] = None,
+    score: Path | None = None,
+    phrases: list[Path] | None = None,
+    reader: str | None = None,
+) -> Result:
+    """Say what is understood of a prompt's responsible wording."""
+    refuse(
+        bool(prompts) == (score is not None),
+        "There is no prompt." if score is None else "Prompts were given together with '--score'.",
+        "prompts in quotation marks, or '--score FILE'.",
+        'directrix explain "a judge of any gender".',
+    )
+    from directrix.policies.wording.phrases import Phrases
+
+    known = Phrases.load(*phrases or ())
+    if score is not None:
+        from directrix.experiments.methods.wording_accuracy import wording
+
+        figures = wording(score, known, reader)
+        return Result(reading("wording", figures), figures)
+    found = [directrix.understand(prompt, known, reader) for prompt in prompts or ()]
+    return Result("\n\n".join(map(_as_text, found)), {"prompts": [_as_json(each) for each in found]})
+
+
+def _as_json(understanding: Understanding) -> dict[str, Any]:
+    return {
+        "prompt": understanding.prompt,
+        "switches": [asdict(each) for each in understanding.switches],
+        "rewritten_prompt": understanding.rewritten,
+        "told": understanding.rewritten,  # its name in version 0.1; goes with version 0.3
+        "unknown": list(understanding.unknown),
+    }
+
+
+def _as_text(understanding: Understanding) -> str:
+    meanings: dict[str, list[str]] = {}
+    for each in understanding.switches:
+        meaning = f"{'evens' if each.kind == 'balance' else 'keeps out'} {each.name}"
+        if meaning not in meanings.setdefault(f'"{each.phrase}"', []):
+            meanings[f'"{each.phrase}"'].append(meaning)
+    rows = [(phrase, ", ".join(listed)) for phrase, listed in meanings.items()]
+    rows += [(f'"{phrase}"', "not understood, changes nothing") for phrase in understanding.unknown]
+    if not rows:
+        rows = [("no responsible wording", "changes nothing")]
+    rows.append(("the model is given", f'"{understanding.rewritten}"'))
+    width = max(len(row[0]) for row in rows)
+    return "\n".join([understanding.prompt, *(f"  {left:{width}}  {right}" for left, right in rows)])

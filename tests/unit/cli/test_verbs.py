@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from directrix import progress
 from directrix.cli import VERBS, main, old_spellings, options, parser
+from directrix.cli.app import HELP
 from directrix.directions.direction import Direction
 
 QUICK = ["--training-images", "4", "--optimizer-steps", "6", "--batch-size", "2", "--learning-rate", "0.1"]
@@ -102,6 +104,15 @@ def test_every_verb_has_help(command, capsys):
         verb = verb.commands[word]
     for parameter in verb.params:
         assert parameter.help and parameter.help[-1] == ".", parameter.name
+
+
+def test_help_is_of_verbs_and_options_that_there_are():
+    for name, page in HELP.items():
+        verb = parser()
+        for word in name.split():
+            verb = verb.commands[word]
+        explained = re.findall(r"^- (\w+)", page, re.MULTILINE)
+        assert set(explained) <= {parameter.name for parameter in verb.params}, name
 
 
 def test_version(capsys):
@@ -261,7 +272,6 @@ def test_an_attribute_has_its_own_prompts(model, tmp_path, capsys):
 
 def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, capsys, monkeypatch):
     from directrix.errors import NoEffectError
-    from directrix.measurement.calibration import calibrate as calibration
     from directrix.measurement.calibration import target as target_labels
 
     def calibrate(pipeline, direction, judge, **rest):
@@ -271,7 +281,7 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
 
     MALE = {"attribute": "gender", "label": "male", "present": True}
     monkeypatch.setattr(target_labels, "judge_for", lambda *_, **__: (None, None))
-    monkeypatch.setattr(calibration, "calibrate", calibrate)
+    monkeypatch.setattr("directrix.calibrate", calibrate)
     command = ["discover", "--model", str(model), "--attribute", "gender", "--training-images", "2"]
     assert main([*command, "-o", str(tmp_path)]) == 3
     assert "No effect of 'woman'" in capsys.readouterr().err
@@ -280,7 +290,7 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
 
 
 def test_discover_says_which_defaults_it_uses():
-    from directrix.cli.discover.search import announcement
+    from directrix.cli.discover import announcement
     from directrix.discovery.registry import method
 
     nothing = dict.fromkeys(("images", "steps", "batch_size", "learning_rate"))
@@ -456,9 +466,9 @@ def test_values_are_compensated_once_all_are_calibrated(model, make_direction, t
         found = {"added": {"woman": 0.1}, "before": {"one": 0.2}, "after": {"one": 0.0}}
         return direction.with_(provenance={**direction.provenance, "compensated": found})
 
-    monkeypatch.setattr("directrix.measurement.calibration.calibrate.calibrate", calibrated)
-    monkeypatch.setattr("directrix.measurement.calibration.leakage_correction.compensate_leakage", compensated)
-    monkeypatch.setattr("directrix.cli.discover.calibration.judge_of", lambda *_: ("a judge", None))
+    monkeypatch.setattr("directrix.calibrate", calibrated)
+    monkeypatch.setattr("directrix.compensate_leakage", compensated)
+    monkeypatch.setattr("directrix.cli.calibration.judge_of", lambda *_: ("a judge", None))
     folder = tmp_path / "d"
     command = ["discover", "--model", str(model), "--training-images", "2", "-o", str(folder)]
     assert main([*command, "--attribute", "gender"]) == 0

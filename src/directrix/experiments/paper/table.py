@@ -18,13 +18,13 @@ def table(result: Mapping[str, Any]) -> list[str]:
         ]
         for row in rows
     ]
-    lines = [result["title"], "", *_aligned([["", *result["columns"], ""], *cells])]
+    lines = [result["title"], "", *aligned([["", *result["columns"], ""], *cells])]
     if all(row["ours"] for row in rows):
         lines.append(f"No published figure of {result['experiment']} is known to us.")
     ours = [row for row in rows if row["ours"]]
     if result["details"]:
         parts = [[title, *(_cell(row["figures"].get(title)) for row in ours)] for title in result["details"]]
-        lines += ["", *_aligned([["", *(row["name"] for row in ours)], *parts])]
+        lines += ["", *aligned([["", *(row["name"] for row in ours)], *parts])]
     lines += ["", *(f"[{place}] {source}" for place, source in enumerate(sources, start=1))]
     lines += ["", "Figures of ours have their 95 % interval in brackets."]
     if result["same_as_paper"]:
@@ -37,7 +37,7 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
     return [title, *(f"- {each}" for each in items)] if items else []
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of one width each: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -1,0 +1,96 @@
+"""Calibration by the verbs that find directions: its judge, its strength, and compensation of what leaks with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import directrix
+from directrix.cli.app import LOG, progress
+from directrix.errors import DirectionFileError, ModelError, StrengthError
+
+if TYPE_CHECKING:
+    from directrix.directions.target_label import TargetLabel
+    from directrix.measurement.judges import Judge
+
+
+def judge_of(
+    model: directrix.SteerableModel, concepts: Sequence[directrix.Concept], name: str | None
+) -> tuple[Judge, TargetLabel | None]:
+    """The judge of the first concept: what is missing should be said before the discovery, not after it."""
+    from directrix.measurement.calibration import target
+
+    try:
+        return target.judge_for(model, *concepts, judge=name)
+    except ModelError as error:
+        raise ModelError(
+            f"The direction cannot be calibrated: {error.happened}",
+            "a judge to calibrate the direction with.",
+            "--no-calibration leaves the strength as the method gives it.",
+        ) from error
+
+
+def calibrated(
+    model: directrix.SteerableModel, direction: directrix.Direction, judge: Judge, target_label: TargetLabel | None
+) -> directrix.Direction:
+    """The direction calibrated; says what the judge saw change. Raises NoEffectError."""
+    from directrix.measurement.calibration.target import calibrated_on
+
+    direction = directrix.calibrate(model, direction, judge, target_label=target_label, progress=progress())
+    # An unknown word moves something else, if anything; whoever asked should see what.
+    LOG.info("Calibrated on what the judge sees change: %s.", calibrated_on(direction))
+    return direction
+
+
+def compensated(
+    model: directrix.SteerableModel,
+    direction: directrix.Direction,
+    others: Mapping[directrix.Direction, TargetLabel],
+    judge: Judge,
+    among: Sequence[directrix.Direction],
+) -> directrix.Direction:
+    """The direction with its leakage compensated; says what was added and what it did to the largest shift."""
+    found = directrix.compensate_leakage(model, direction, others, judge, among=among, progress=progress())
+    done = found.provenance["compensated"]
+    added = ", ".join(f"{amount:+.2f} {name}" for name, amount in done["added"].items() if amount)
+    before, after = (max(map(abs, done[key].values())) for key in ("before", "after"))
+    shift = "the largest shift of another share was %.2f and is %.2f"
+    LOG.info(f"Compensated '%s' with %s: {shift}.", direction.name, added or "nothing", before, after)
+    return found
+
+
+def of_others(folder: Path, attribute: directrix.AttributeSet) -> dict[directrix.Direction, TargetLabel]:
+    """The values of other attributes in a folder, with their labels (see `labelled`).
+
+    Raises DirectionFileError where there are none.
+    """
+    from directrix.directions.collection import Catalogue
+
+    catalogue, names = Catalogue(folder), [concept.name for concept in attribute.concepts]
+    directions = [catalogue.direction(name) for name in catalogue.names if name not in names]
+    # What was not found beside other values is no value of an attribute, but an object or a single concept.
+    values = [each for each in directions if each.recipe.get("others")]
+    if not values:
+        raise DirectionFileError(
+            f"The folder '{folder}' has no directions of another attribute.",
+            "files that `directrix discover --attribute` wrote.",
+            "discover the other attribute first.",
+        )
+    return labelled(values, folder)
+
+
+def labelled(directions: Sequence[directrix.Direction], folder: Path) -> dict[directrix.Direction, TargetLabel]:
+    """Directions of a folder, each with what it was calibrated on; StrengthError where one was not."""
+    from directrix.measurement.calibration.target import calibrated_on
+
+    found = {}
+    for direction in directions:
+        label = found[direction] = calibrated_on(direction)
+        if label is None:
+            raise StrengthError(
+                f"The direction '{direction.name}' in '{folder}' was not calibrated.",
+                "directions whose strength 1 has a stated effect.",
+                "discover it without --no-calibration.",
+            )
+    return found

@@ -1,0 +1,228 @@
+"""`directrix demo | reproduce | bench`: the method in minutes, the paper's experiments, what methods do and cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import directrix
+from directrix.cli import options
+from directrix.cli.app import Result, group, progress, say_what_is_missing, verb, write_json
+from directrix.errors import OutputError
+
+bench = group("bench", "Measure a method, or what a model costs.")
+_RESUME = "Run the same command again: it goes on where it stopped."
+PAPER = options.Model("CompVis/stable-diffusion-v1-4")
+CountOrNone = Annotated[int, options.option(least=0)]
+Runs = Annotated[Path, options.option("Checkpoints, directions and images.", metavar="DIR")]
+Repeats = Annotated[int, options.option("How often each is timed.", least=1)]
+Figures = Annotated[Path | None, options.option("Also write the figures there, as JSON.", "--output", "-o")]
+
+
+@verb("demo", "The page is written at the end; run the same command again.")
+def demo(
+    output: options.Output = Path("demo"), images_per_prompt: options.ImagesPerPrompt = 20, seed: options.Seed = 0
+) -> Result:
+    """See it work: six occupations before and after, on one page, in minutes."""
+    options.writable_folders(output)
+    from directrix.experiments import demo
+    from directrix.experiments.paper.table import aligned
+    from directrix.measurement.metrics import Interval
+
+    summary = demo.demo(output, images_per_prompt=images_per_prompt, seed=seed, progress=progress())
+    rows = [
+        ["", "unsteered", "steered"],
+        *([title] for title in ("deviation ratio, gender", "deviation ratio, tone", "subject accuracy")),
+    ]
+    for side in (summary["unsteered"], summary["steered"]):
+        for row, figure in zip(rows[1:], (*side["deviation_ratio"].values(), side["subject_accuracy"]), strict=True):
+            row.append(str(Interval(**figure)) if figure else "not scored")
+    return Result("\n".join([*aligned(rows), f"{summary['seconds']:.0f} s. Open {output / 'index.html'}"]), summary)
+
+
+@verb("reproduce", "Run the same command again: what is there stays.")
+def reproduce(
+    experiment: options.Word,
+    output: options.Output,
+    method: str | None = None,
+    training_images: options.TrainingImages = None,
+    optimizer_steps: options.OptimizerSteps = None,
+    learning_rate: options.LearningRate = None,
+    directions: str | None = None,
+    category: list[str] | None = None,
+    data: options.Data = None,
+    reference: str | None = None,
+    judge: options.Judges = None,
+    q16: str | None = None,
+    images_per_prompt: options.OptionalImagesPerPrompt = None,
+    limit: options.Limit = None,
+    seed: options.Seed = 0,
+    drawing: options.Drawing = options.DRAWING,
+    model: options.Model = PAPER,
+) -> Result:
+    """Run an experiment of the paper end to end, beside its published figures."""
+    from directrix.experiments.paper import REPRODUCTION, prepare
+    from directrix.experiments.paper.table import table
+
+    # What can be wrong is found before the model is loaded.
+    ready = prepare(
+        experiment,
+        output,
+        data=data,
+        limit=limit,
+        images=images_per_prompt,
+        judges=judge or None,
+        q16=q16,
+        reference=reference,
+        directions=directions,
+        categories=category or None,
+        method=method,
+        images_of_discovery=training_images,
+        steps_of_discovery=optimizer_steps,
+        learning_rate=learning_rate,
+        seed=seed,
+        **vars(drawing),
+    )
+    found = ready.run(model.load(), progress())
+    say_what_is_missing(found)
+    return Result("\n".join([*table(found), "", str(output / REPRODUCTION)]), found)
+
+
+@verb("occupations", _RESUME, of=bench)
+def occupations(
+    method: options.Method = "reconstruction",
+    training_images: options.TrainingImages = None,
+    optimizer_steps: options.OptimizerSteps = None,
+    images_per_prompt: options.ImagesPerPrompt = 20,
+    seed: options.Seed = 0,
+    runs: Runs = Path("runs"),
+    output: Figures = None,
+) -> Result:
+    """Discover woman and man, steer all twenty occupations at strength 1, judge."""
+    options.writable_folders(runs)
+    options.writable_files(output)
+    from directrix.experiments.methods.occupations import occupations as measure
+    from directrix.experiments.tables import table
+    from directrix.measurement.judges.emoji import EmojiJudge
+
+    figures = measure(
+        directrix.load("emoji"),
+        EmojiJudge.load(),
+        runs,
+        method=method,
+        images_per_occupation=images_per_prompt,
+        seed=seed,
+        progress=progress(),
+        images=training_images,
+        steps=optimizer_steps,
+    )
+    return Result("\n".join(table("reconstruction", figures)), figures, output)
+
+
+@verb("discovery", _RESUME, of=bench)
+def discovery(
+    method: list[str] | None = None,
+    seeds: options.Count = 3,
+    images_per_prompt: options.ImagesPerPrompt = 2,
+    images_of_directions: CountOrNone = 20,
+    runs: Runs = Path("runs"),
+    output: Figures = None,
+) -> Result:
+    """Compare all methods on the same concepts: effect, leakage, cost."""
+    options.writable_folders(runs)
+    options.writable_files(output)
+    from directrix import checks
+    from directrix.experiments.methods.compare import discovery as measure
+    from directrix.experiments.methods.tasks import CONTENDERS
+    from directrix.experiments.tables import table
+    from directrix.measurement.judges.emoji import EmojiJudge
+    from directrix.measurement.reports.charts import cost_curve
+    from directrix.models.files import write_atomically
+
+    names = [checks.one_of("method to compare", name, CONTENDERS) for name in method or CONTENDERS]
+    figures = measure(
+        directrix.load("emoji"),
+        EmojiJudge.load(),
+        runs,
+        contenders={name: CONTENDERS[name] for name in names},
+        seeds=range(seeds),
+        images_per_prompt=images_per_prompt,
+        images_of_directions=images_of_directions,
+        progress=progress(),
+    )
+    if output is not None:
+        image = cost_curve(figures["budgets"], "share of women among twenty occupations, at strength 1 as found")
+        write_atomically(output.with_suffix(".svg"), image.encode())
+    lines = table("discovery", figures)
+    if "directions" in figures:
+        lines += ["", *table("directions", figures)]
+    return Result("\n".join(lines), figures, output)
+
+
+@verb("evaluation", "Nothing was written.", of=bench)
+def evaluation(
+    images_per_prompt: options.ImagesPerPrompt = 10,
+    limit: options.Limit = None,
+    batch_size: options.BatchSize = 16,
+    repeats: Repeats = 3,
+    output: Figures = None,
+) -> Result:
+    """Measure what `directrix evaluate` costs beyond drawing, as a ratio, on emoji-occupations."""
+    options.writable_files(output)
+    from directrix.experiments.cost.evaluation_overhead import overhead
+    from directrix.measurement import benchmarks
+    from directrix.measurement.judges.emoji import EmojiJudge
+
+    figures = overhead(
+        directrix.load("emoji"),
+        EmojiJudge.load(),
+        benchmarks.load("emoji-occupations").part(limit=limit),
+        images=images_per_prompt,
+        batch_size=batch_size,
+        repeats=repeats,
+        progress=progress(),
+    )
+    text = (
+        f"{figures['pictures']:,} images: {figures['bare_seconds']:.1f} s by the bare pipeline, "
+        f"{figures['evaluate_seconds']:.1f} s evaluated, {figures['ratio']['value']:.3f} times as long "
+        f"[{figures['ratio']['low']:.3f}, {figures['ratio']['high']:.3f}]"
+    )
+    return Result(text, figures, output)
+
+
+@verb("model", "Nothing was written.", of=bench)
+def model(
+    config: str,
+    device: options.Device = None,
+    dtype: options.Precision = "float32",
+    repeats: Repeats = 3,
+    strengths: CountOrNone = 20,
+    output: options.OptionalOutput = None,
+) -> Result:
+    """Measure a discovery step and a steered step on a denoiser of true size, with random weights."""
+    options.writable_files(output)
+    others = {} if output is None else _others(output)
+    import torch
+
+    from directrix.experiments.cost.full_size import full_size
+    from directrix.experiments.tables import table
+
+    precision = getattr(torch, dtype)
+    measured = full_size(config, device, precision, repeats=repeats, strengths=strengths, progress=progress())
+    write_json({"configs": {**others, config: measured}}, output)
+    figures = {"configs": {config: measured}}
+    return Result("\n".join(table("model", figures)), figures)
+
+
+def _others(output: Path) -> Mapping[str, Any]:
+    """The figures of other configurations that the file has."""
+    if not output.is_file():
+        return {}
+    try:
+        return dict(json.loads(output.read_text(encoding="utf-8"))["configs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        happened = f"{output} has no figures of this command ({type(error).__name__})."
+        wanted = "a file that `directrix bench model` wrote, or a new one."
+        raise OutputError(happened, wanted, "choose another name with -o.") from error
