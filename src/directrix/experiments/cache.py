@@ -14,10 +14,10 @@ from directrix.models.files import write_atomically
 ASKED = "asked"
 
 
-def cached(note: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def cached(note: Path, measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """What the file ``note`` holds, as JSON; where it isn't there, what ``measure`` returns, written there first."""
     if not note.exists():
-        write_atomically(note, (json.dumps(measure()) + "\n").encode())
+        write_atomically(note, (json.dumps(measure(*arguments)) + "\n").encode())
     return json.loads(note.read_text(encoding="utf-8"))
 
 

@@ -79,14 +79,12 @@ def demo(
         found = _cached(folder, pipeline, group, asked)
         if not found:
             bars = labelled(progress, f"{group.name}: ")
-            found = directrix.discover_attribute(pipeline, group, METHOD, seed=seed, sampling=sampling, progress=bars)
-            if calibrated:
-                labels = [TargetLabel(attribute, label) for label in CATEGORIES[attribute]]
-                found = [
-                    directrix.calibrate(pipeline, each, judge, target_label=label, sweep=(), progress=progress)
-                    for each, label in zip(found, labels, strict=True)
-                ]
-            found = [store(each, _file(folder, each.name), asked) for each in found]
+            raw = directrix.discover_attribute(pipeline, group, METHOD, seed=seed, sampling=sampling, progress=bars)
+            for each, label in zip(raw, CATEGORIES[attribute], strict=True):
+                if calibrated:
+                    settings: Any = {"target_label": TargetLabel(attribute, label), "sweep": (), "progress": progress}
+                    each = directrix.calibrate(pipeline, each, judge, **settings)
+                found.append(store(each, _file(folder, each.name), asked))
         directions += found
 
     fair = directrix.Fair({group.name: "uniform" for group in ATTRIBUTES.values()}, directions)
@@ -162,12 +160,11 @@ def _overview(folder: Path, prompts: Sequence[str]) -> bytes:
     images: dict[tuple[str, int], list[Any]] = {}
     for row in sorted(manifest.read(folder).values(), key=lambda row: row["image_index"]):
         images.setdefault((row["method"], row["prompt_index"]), []).append(folder / row["file"])
-    left, right = (
-        [[Image.open(file) for file in images[side, place][:COLUMNS]] for place in range(len(prompts))]
-        for side in ("unsteered", "steered")
-    )
-    rows = [(prompt, [*one, None, *other]) for prompt, one, other in zip(prompts, left, right, strict=True)]
-    blank = [""] * (len(left[0]) - 1)
+    rows = []
+    for place, prompt in enumerate(prompts):
+        one, other = (map(Image.open, images[side, place][:COLUMNS]) for side in ("unsteered", "steered"))
+        rows.append((prompt, [*one, None, *other]))
+    blank = [""] * (len(rows[0][1]) // 2 - 1)
     file = io.BytesIO()
     sheet("The same seeds", ["unsteered", *blank, "", "steered", *blank], rows).save(file, "PNG")
     return file.getvalue()

@@ -13,7 +13,7 @@ from directrix.cli import main
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, InterruptedRun, MismatchError
 from directrix.experiments.paper import directions, prepare, protocol, reproduce
-from directrix.experiments.paper.columns import mean_of_groups
+from directrix.experiments.paper.comparison import differences, mean_of_groups
 from directrix.experiments.paper.table import table
 from directrix.measurement import benchmarks
 from directrix.measurement.benchmarks import Benchmark, Row
@@ -308,7 +308,8 @@ def test_published_figures_stand_in_columns_of_ours_with_a_source():
         for column in (*experiment.columns.values(), *experiment.details.values()):
             assert column.method in experiment.methods
         for row in protocol.published(name):
-            assert row.source and set(row.figures) <= set(experiment.columns)
+            assert set(row) == {"name", "source", "figures"} and row["source"]
+            assert set(row["figures"]) <= set(experiment.columns)
     assert len(benchmarks.load("winobias").rows) == protocol.experiment("winobias").prompts
     assert len(benchmarks.load("enhance").rows) == protocol.experiment("enhance").prompts
 
@@ -337,8 +338,6 @@ def test_what_is_judged_is_drawn_as_the_paper_draws_it(tmp_path, make_clip):
 
 
 def test_the_papers_own_settings_have_no_differences(make_direction):
-    from directrix.experiments.paper.deviations import differences
-
     paper, experiment = protocol.paper(), protocol.experiment("winobias")
     woman = make_direction("woman").with_(recipe=dict(paper.discovery))
     judge = {"name": "CLIP zero-shot", "judge": "CLIP zero-shot", "checkpoint": "openai/clip-vit-base-patch32"}

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from directrix.errors import DirectrixError, ModelError
-from directrix.experiments.emoji_world.backdrop import backdrop
+from directrix.experiments.emoji_world.render import backdrop
 from directrix.measurement.judges.clip import ClipJudge
 from directrix.measurement.judges.emoji_vocabulary import SETTING_PHRASES
 from directrix.models import embedded

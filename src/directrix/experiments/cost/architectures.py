@@ -13,8 +13,9 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from directrix.checks import one_of
 from directrix.discovery.conditioning import Conditioning, flat
-from directrix.errors import ModelError, suggestion
+from directrix.errors import ModelError
 
 STATE = "state"
 # Of the free memory, what the weights may take; the rest is for what they compute.
@@ -88,8 +89,7 @@ class Architecture:
 
 
 @cache
-def architectures() -> Mapping[str, Architecture]:
-    """All of them, by name."""
+def _all() -> Mapping[str, Architecture]:
     import yaml
 
     read = yaml.safe_load(Path(__file__).with_name("architectures.yaml").read_text(encoding="utf-8"))
@@ -97,15 +97,8 @@ def architectures() -> Mapping[str, Architecture]:
 
 
 def architecture(name: str) -> Architecture:
-    """One of them.
-
-    Raises:
-        ModelError: there is no such one.
-    """
-    known = architectures()
-    if name not in known:
-        raise ModelError(f"There is no configuration {name!r}.", "the name of one.", suggestion(name, known))
-    return known[name]
+    """One of architectures.yaml; ModelError, with the nearest, where there is none."""
+    return _all()[one_of("configuration", name, _all(), error=ModelError)]
 
 
 def weight_bytes(network: nn.Module) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from directrix.experiments.cost.measure import spread
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation import evaluate
 from directrix.models.steerable import SteerableModel
@@ -48,8 +49,6 @@ def overhead(
                 evaluate(pipeline, benchmark, {"none": ()}, [judge], images, 0, Path(folder), batch_size=batch_size)
                 whole.append(time.perf_counter() - started)
             bar.advance(1)
-    ratios = [one / other for one, other in zip(whole, bare, strict=True)]
-    ratio = {"value": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
     return {
         "benchmark": benchmark.name,
         "pictures": len(benchmark.rows) * images,
@@ -57,7 +56,7 @@ def overhead(
         "threads": torch.get_num_threads(),
         "bare_seconds": round(statistics.median(bare), 2),
         "evaluate_seconds": round(statistics.median(whole), 2),
-        "ratio": {**{name: round(value, 4) for name, value in ratio.items()}, "n": repeats},
+        "ratio": spread([one / other for one, other in zip(whole, bare, strict=True)], statistics.median),
     }
 
 

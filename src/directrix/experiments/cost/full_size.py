@@ -14,14 +14,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from directrix.directions.direction import Direction
-from directrix.discovery.conditioning import Conditioning
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.experiments.cost.architectures import STATE, Architecture, architecture, weight_bytes
-from directrix.experiments.cost.measure import MEGABYTE, peak_bytes
+from directrix.experiments.cost.measure import MEGABYTE, discovery_step, peak_bytes
 from directrix.experiments.cost.measure import seconds as seconds_of
 from directrix.interventions.steering import steer
 from directrix.measurement.metrics import median
@@ -147,7 +145,7 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
         denoiser.predict(state, times, prompt)
 
     def discovery() -> None:
-        _step(denoiser, state, times, prompt, vector)
+        discovery_step(denoiser, state, times, prompt, vector)
 
     @contextmanager
     def recomputing() -> Iterator[None]:
@@ -164,12 +162,6 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
         DISCOVERY: _Work(discovery, lambda: frozen(model)),
         RECOMPUTED: _Work(discovery, recomputing),
     }
-
-
-def _step(denoiser: FrozenDenoiser, state: Tensor, times: Tensor, prompt: Conditioning, vector: Tensor) -> None:
-    asked = vector.clone().requires_grad_()
-    loss = denoiser.steered(state, times, prompt, asked).square().mean()
-    torch.autograd.grad(loss, asked)
 
 
 def _graphs(

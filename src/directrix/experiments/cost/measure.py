@@ -8,13 +8,14 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
@@ -39,7 +40,7 @@ def measured() -> Iterator[Cost]:
     cost = Cost()
     _give_back()
     process, stop = psutil.Process(), threading.Event()
-    before = peak = process.memory_info().rss
+    resident = [process.memory_info().rss]
     on_gpu = torch.cuda.is_available()
     taken = 0
     if on_gpu:
@@ -47,9 +48,8 @@ def measured() -> Iterator[Cost]:
         taken = torch.cuda.memory_allocated()
 
     def watch() -> None:
-        nonlocal peak
         while not stop.wait(INTERVAL):
-            peak = max(peak, process.memory_info().rss)
+            resident.append(process.memory_info().rss)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -62,10 +62,9 @@ def measured() -> Iterator[Cost]:
         cost.seconds = time.perf_counter() - started
         stop.set()
         watcher.join()
-        peak = max(peak, process.memory_info().rss)
-        cost.memory_mb = (peak - before) / MEGABYTE
-        if on_gpu:
-            cost.memory_mb = (torch.cuda.max_memory_allocated() - taken) / MEGABYTE
+        resident.append(process.memory_info().rss)
+        used = torch.cuda.max_memory_allocated() - taken if on_gpu else max(resident) - resident[0]
+        cost.memory_mb = used / MEGABYTE
 
 
 def _give_back() -> None:
@@ -95,13 +94,18 @@ def cost_of_gradient(pipeline: Any, batch: int = 8, repeats: int = 7) -> float:
             denoiser.predict(states, timesteps, embedding)
 
         def with_gradient() -> None:
-            asked = vector.clone().requires_grad_()
-            loss = denoiser.steered(states, timesteps, embedding, asked).square().mean()
-            torch.autograd.grad(loss, asked)
+            discovery_step(denoiser, states, timesteps, embedding, vector)
 
         plain()
         with_gradient()
         return round(statistics.median(seconds(with_gradient) / seconds(plain) for _ in range(repeats)), 3)
+
+
+def discovery_step(denoiser: FrozenDenoiser, states: Tensor, timesteps: Tensor, prompt: Any, vector: Tensor) -> None:
+    """What a gradient method does: a forward with the vector added at the site, and the gradient of a loss by it."""
+    asked = vector.clone().requires_grad_()
+    loss = denoiser.steered(states, timesteps, prompt, asked).square().mean()
+    torch.autograd.grad(loss, asked)
 
 
 def seconds(work: Callable[[], object], device: torch.device | None = None) -> float:
@@ -114,18 +118,6 @@ def seconds(work: Callable[[], object], device: torch.device | None = None) -> f
     if on_gpu:
         torch.cuda.synchronize(device)
     return time.perf_counter() - started
-
-
-class Stopwatch:
-    """Seconds since the last look."""
-
-    def __init__(self) -> None:
-        self._since = time.perf_counter()
-
-    def lap(self) -> float:
-        """Seconds since the last call, or since the watch was made, to two digits."""
-        before, self._since = self._since, time.perf_counter()
-        return round(self._since - before, 2)
 
 
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
@@ -152,3 +144,9 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
         now += size
         peak = max(peak, now)
     return peak
+
+
+def spread(values: Sequence[float], middle: Callable[[Sequence[float]], float]) -> dict[str, float | int]:
+    """The middle of a few values, and from the least to the largest of them: too few for an interval of chance."""
+    found = {"value": middle(values), "low": min(values), "high": max(values)}
+    return {**{key: round(value, 4) for key, value in found.items()}, "n": len(values)}

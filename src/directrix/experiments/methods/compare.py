@@ -6,11 +6,12 @@ all twenty occupations at strength 1, and the same judge looks.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,14 +23,23 @@ from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.settings import grouped
 from directrix.errors import DirectrixError, NoEffectError
 from directrix.experiments.cache import cached
-from directrix.experiments.cost.measure import cost_of_gradient, measured
-from directrix.experiments.emoji_world.caption import with_article
+from directrix.experiments.cost.measure import cost_of_gradient, measured, spread
 from directrix.experiments.methods.default_directions import directions
-from directrix.experiments.methods.tasks import BUDGETS, CONTENDERS, EIGHT, PAPER, TASKS, Contender, Task
+from directrix.experiments.methods.tasks import (
+    BUDGETS,
+    CONTENDERS,
+    EIGHT,
+    PAPER,
+    TASKS,
+    Contender,
+    Task,
+    photos,
+    right_subjects,
+    share,
+)
 from directrix.measurement.calibration.calibrate import calibrate
-from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse, Verdicts
+from directrix.measurement.calibration.dose_response import DoseResponse, Verdicts
 from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
-from directrix.measurement.metrics import bootstrap, pooled_mean
 from directrix.measurement.reports.leakage import largest
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled, silent
@@ -81,11 +91,14 @@ def discovery(
     methods: dict[str, Any] = {}
     threads: set[int] = set()
     for name, contender in contenders.items():
-        rows = {seed: run.found(name, contender, tasks, seed) for seed in seeds}
+        rows: dict[int, dict[str, Any]] = {seed: {} for seed in seeds}
+        for seed, task in product(seeds, tasks):
+            note = run.file(name, seed, task.concept.name, ".json")
+            rows[seed][task.concept.name] = cached(note, run.row, name, contender, task, seed)
         threads |= {row["threads"] for each in rows.values() for row in each.values()}
         methods[name] = run.summary(rows, name, tasks)
         if name != PAPER:
-            methods[name]["eight"] = cached(folder / f"{name}-eight.json", partial(run.together, contender, eight))
+            methods[name]["eight"] = cached(folder / f"{name}-eight.json", run.together, contender, eight)
     found = {
         "default": DEFAULT_METHOD,
         "seeds": list(seeds),
@@ -96,7 +109,7 @@ def discovery(
         "methods": methods,
         "budgets": {
             name: [
-                cached(folder / f"budget-{name}-{index}.json", partial(run.at_budget, tasks[0], name, settings))
+                cached(folder / f"budget-{name}-{index}.json", run.at_budget, tasks[0], name, settings)
                 for index, settings in enumerate(rows)
             ]
             for name, rows in by_budget.items()
@@ -128,34 +141,22 @@ class _Comparison:
         return cost_of_gradient(self.pipeline)
 
     @cached_property
-    def _dose_responses(self) -> dict[str, DoseResponse]:
-        return {}
+    def _drawn(self) -> Callable[..., DoseResponse]:
+        return cache(partial(DoseResponse, self.pipeline, self.judge))
 
     def dose_response(self, task: Task) -> DoseResponse:
         """All occupations in the task's frame, always with the same seeds; drawn once."""
-        if task.frame not in self._dose_responses:
-            prompts = [task.frame.format(with_article(occupation)) for occupation in OCCUPATIONS]
-            drawn = DoseResponse(self.pipeline, self.judge, prompts, self.images_per_prompt, seed=77)
-            self._dose_responses[task.frame] = drawn
-        return self._dose_responses[task.frame]
+        return self._drawn(photos(frame=task.frame), self.images_per_prompt, seed=77)
 
     def unsteered(self, task: Task) -> dict[str, Any]:
         row = self._labels(self.dose_response(task).plain, task)
-        return {key: _by_occupation([row[key]]) for key in ("effect", "subject")}
+        return {key: share(row[key]) for key in ("effect", "subject")}
 
-    def found(self, name: str, contender: Contender, tasks: Sequence[Task], seed: int) -> dict[str, Any]:
-        """One contender from one seed: its labels and its cost by concept; ``folder`` keeps its directions."""
-        return {
-            task.concept.name: cached(
-                self._file(name, seed, task.concept.name, ".json"), partial(self._row, name, contender, task, seed)
-            )
-            for task in tasks
-        }
-
-    def _file(self, name: str, seed: int, concept: str, ending: str) -> Path:
+    def file(self, name: str, seed: int, concept: str, ending: str) -> Path:
         return self.folder / f"{name}-{seed}-{concept.replace(' ', '-')}{ending}"
 
-    def _row(self, name: str, contender: Contender, task: Task, seed: int) -> dict[str, Any]:
+    def row(self, name: str, contender: Contender, task: Task, seed: int) -> dict[str, Any]:
+        """One contender from one seed: its labels and its cost; ``folder`` keeps its direction."""
         bars = labelled(self.progress, f"{name}, seed {seed}, {task.concept.name}: ")
         # No checkpoint: what is written while it runs would be timed too.
         with measured() as cost:
@@ -179,38 +180,35 @@ class _Comparison:
             "memory_mb": cost.memory_mb,
             "threads": torch.get_num_threads(),
         }
-        direction.save(self._file(name, seed, task.concept.name, ".safetensors"))
+        direction.save(self.file(name, seed, task.concept.name, ".safetensors"))
         return row
 
     def _labels(self, after: Verdicts, task: Task) -> dict[str, Any]:
         """Image by image: whether the concept is there, and whether the subject is the one asked for."""
-        before = self.dose_response(task).plain
-        wanted = [occupation for occupation in OCCUPATIONS for _ in range(len(after) // len(OCCUPATIONS))]
-        found: dict[str, Any] = {"leakage": largest(before, after, task.target_label.attribute)}
-        for key, verdicts in (("", after), ("_unsteered", before)):
-            found[f"effect{key}"] = [task.target_label.shown(verdict) for verdict in verdicts]
-            found[f"subject{key}"] = [v[SUBJECT].label == name for v, name in zip(verdicts, wanted, strict=True)]
-        return found
+        before, label = self.dose_response(task).plain, task.target_label
+        return {
+            "leakage": largest(before, after, label.attribute),
+            "effect": [label.shown(verdict) for verdict in after],
+            "subject": right_subjects(after),
+        }
 
     def summary(self, runs: Mapping[int, Mapping[str, Any]], name: str, tasks: Sequence[Task]) -> dict[str, Any]:
         """The figures of one contender over its seeds, by concept."""
-        keys = ("effect", "effect_seen", "leakage", "preservation", "cosine_across_seeds")
-        found: dict[str, Any] = {key: {} for key in keys}
-        for concept in (task.concept.name for task in tasks):
-            rows = [run[concept] for run in runs.values()]
-            found["effect"][concept] = _by_occupation([row["effect"] for row in rows])
-            found["preservation"][concept] = _by_occupation([row["subject"] for row in rows])
-            found["effect_seen"][concept] = all(row["effect_seen"] for row in rows)
-            found["leakage"][concept] = spread([row["leakage"] for row in rows])
-            repeated = [Direction.load(self._file(name, seed, concept, ".safetensors")) for seed in runs]
-            cosines = [one.cosine(other) for place, one in enumerate(repeated) for other in repeated[:place]]
-            found["cosine_across_seeds"][concept] = spread(cosines)
-        every = [row for run in runs.values() for row in run.values()]
+        rows = {task.concept.name: [run[task.concept.name] for run in runs.values()] for task in tasks}
+        cosines: dict[str, list[float]] = {}
+        for concept in rows:
+            found = [Direction.load(self.file(name, seed, concept, ".safetensors")) for seed in runs]
+            cosines[concept] = [one.cosine(other) for place, one in enumerate(found) for other in found[:place]]
+        every = [row for each in rows.values() for row in each]
         return {
-            **found,
-            "evaluations": spread([self._total(row["evaluations"]) for row in every]),
+            "effect": {concept: share(*(row["effect"] for row in each)) for concept, each in rows.items()},
+            "effect_seen": {concept: all(row["effect_seen"] for row in each) for concept, each in rows.items()},
+            "leakage": {concept: spread([row["leakage"] for row in each], fmean) for concept, each in rows.items()},
+            "preservation": {concept: share(*(row["subject"] for row in each)) for concept, each in rows.items()},
+            "cosine_across_seeds": {concept: spread(each, fmean) for concept, each in cosines.items()},
+            "evaluations": spread([self._total(row["evaluations"]) for row in every], fmean),
             **{
-                key: spread([row[key] for row in every if row[key] is not None])
+                key: spread([row[key] for row in every if row[key] is not None], fmean)
                 for key in ("seconds", "seconds_calibrating", "memory_mb")
             },
         }
@@ -236,7 +234,7 @@ class _Comparison:
         return {
             **settings,
             "evaluations": self._total(direction.recipe["denoiser_evaluations"]),
-            "effect": _by_occupation([[task.target_label.shown(verdict) for verdict in verdicts]]),
+            "effect": share([task.target_label.shown(verdict) for verdict in verdicts]),
         }
 
     def _total(self, evaluations: Mapping[str, int]) -> float:
@@ -258,16 +256,3 @@ def _ratio(methods: Mapping[str, Any]) -> dict[str, Any]:
         }
         for key in ("evaluations", "seconds")
     }
-
-
-def _by_occupation(runs: Sequence[Sequence[bool]]) -> dict[str, float | int]:
-    """The share of all images of all seeds, with the interval of a bootstrap over occupations."""
-    each = len(runs[0]) // len(OCCUPATIONS)
-    clusters = {name: [run[i * each + j] for run in runs for j in range(each)] for i, name in enumerate(OCCUPATIONS)}
-    return bootstrap(clusters, pooled_mean).as_dict()
-
-
-def spread(values: Sequence[float]) -> dict[str, float | int]:
-    """The mean of a few values, and from the least to the largest of them: too few for an interval of chance."""
-    found = {"value": statistics.fmean(values), "low": min(values), "high": max(values)}
-    return {**{key: round(value, 4) for key, value in found.items()}, "n": len(values)}

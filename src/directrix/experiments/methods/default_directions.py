@@ -6,8 +6,8 @@ goes through the generalisation test.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from directrix.directions.target_label import TargetLabel
 from directrix.discovery.attribute import discover_attribute
 from directrix.errors import NoEffectError
 from directrix.experiments.cache import cached
-from directrix.experiments.cost.measure import Stopwatch
+from directrix.experiments.cost.measure import measured
 from directrix.experiments.emoji_world.caption import with_article
 from directrix.experiments.methods.generalisation import GeneralisationTest, Group
 from directrix.interventions.probe import Probe
@@ -64,14 +64,14 @@ def directions(
     discovery of each group, "seconds_calibrating" and "seconds_compensating" of each concept, and
     "seconds_fitting_probe" of each attribute that has a probe.
     """
+    run = _Run(pipeline, judge, folder, seed, progress)
     test = GeneralisationTest(pipeline, judge, images_per_prompt, seed)
     concepts: dict[str, Any] = {concept.name: {} for group in GROUPS.values() for concept in group.concepts}
     seconds: dict[str, dict[str, float]] = {key: {} for key in ("", "_calibrating", "_compensating", "_fitting_probe")}
     found: dict[str, Any] = {"concepts": concepts, **{f"seconds{key}": row for key, row in seconds.items()}}
     groups: dict[str, dict[Direction, TargetLabel]] = {attribute: {} for attribute in GROUPS}
     for attribute, group in GROUPS.items():
-        calibrating = partial(_calibrated, pipeline, judge, folder, attribute, seed, progress)
-        note = cached(folder / f"calibrated-{attribute}.json", calibrating)
+        note = cached(folder / f"calibrated-{attribute}.json", run.calibrate, attribute)
         seconds[""][group.name] = note["seconds"]
         found |= {"cosine": note["cosine"]} if "cosine" in note else {}
         for concept, label in zip(group.concepts, CATEGORIES[attribute], strict=True):
@@ -80,18 +80,16 @@ def directions(
                 concepts[concept.name] = each
                 continue
             seconds["_calibrating"][concept.name] = each["seconds"]
-            direction = Direction.load(_file(folder, "calibrated", concept.name))
-            groups[attribute][direction] = TargetLabel(attribute, label)
+            groups[attribute][Direction.load(run.file("calibrated", concept.name))] = TargetLabel(attribute, label)
     for attribute, by in COMPENSATED.items():
         if not groups[by]:
             continue
         compensated: dict[Direction, TargetLabel] = {}
         for direction, target_label in groups[attribute].items():
             among = list(groups[attribute]) if attribute in IN_PLACE else []
-            compensating = partial(_compensated, pipeline, direction, groups[by], among, judge, folder, progress)
-            note = cached(folder / f"compensated-{direction.name}.json", compensating)
+            note = cached(folder / f"compensated-{direction.name}.json", run.compensate, direction, groups[by], among)
             seconds["_compensating"][direction.name] = note["seconds"]
-            compensated[Direction.load(_file(folder, "compensated", direction.name))] = target_label
+            compensated[Direction.load(run.file("compensated", direction.name))] = target_label
         groups[attribute] = compensated
     if len(groups["gender"]) == 2:
         one, other = groups["gender"]
@@ -99,75 +97,75 @@ def directions(
     for attribute, group in groups.items():
         probe = None
         if attribute in PROBED and len(group) == len(CATEGORIES[attribute]):
-            file = folder / f"probe-{attribute}.probe"
-            fitting = partial(_fitted, pipeline, judge, attribute, group, file, progress)
-            seconds["_fitting_probe"][attribute] = cached(folder / f"probe-{attribute}.json", fitting)["seconds"]
-            probe = Probe.load(file)
+            note = cached(folder / f"probe-{attribute}.json", run.fit, attribute, group)
+            seconds["_fitting_probe"][attribute] = note["seconds"]
+            probe = Probe.load(run.probe(attribute))
         for direction, label in group.items():
             name = direction.name
-            direction.save(_file(folder, "default", name))
-            added = partial(test.added, direction, label, labelled(progress, f"{name}: "))
-            parts = {
+            direction.save(run.file("default", name))
+            parts: dict[str, Callable[..., Any]] = {
+                "added": partial(test.added, direction, label, labelled(progress, f"{name}: ")),
                 "project_and_set": partial(test.project_and_set, direction, group),
                 "prompted": partial(test.prompted, GROUPS[attribute], name, label),
             }
             if probe is not None:
                 parts["feedback"] = partial(test.project_and_set, direction, group, probe)
-            concepts[name] = cached(folder / f"added-{name}.json", added)
-            concepts[name] |= {key: cached(folder / f"{key}-{name}.json", part) for key, part in parts.items()}
+            notes = {key: cached(folder / f"{key}-{name}.json", part) for key, part in parts.items()}
+            concepts[name] = {**notes.pop("added"), **notes}
     return found
 
 
-def _file(folder: Path, stage: str, name: str) -> Path:
-    return folder / f"{stage}-{name}.safetensors"
+@dataclass(frozen=True)
+class _Run:
+    """What is found and fitted; each returns the seconds that it takes, and a file holds the result."""
 
+    pipeline: Any
+    judge: Judge
+    folder: Path
+    seed: int
+    progress: Progress
 
-def _calibrated(
-    pipeline: Any, judge: Judge, folder: Path, attribute: str, seed: int, progress: Progress
-) -> dict[str, Any]:
-    """The seconds that all values of an attribute take, and each its calibration; files hold the directions."""
-    watch = Stopwatch()
-    raw = discover_attribute(pipeline, GROUPS[attribute], seed=seed, progress=progress)
-    found: dict[str, Any] = {"seconds": watch.lap(), "concepts": {}}
-    if len(raw) == 2:
-        found["cosine"] = round(raw[0].cosine(raw[1]), 4)
-    for direction, label in zip(raw, CATEGORIES[attribute], strict=True):
-        bars = labelled(progress, f"{direction.name}: ")
-        watch.lap()
-        try:
-            direction = calibrate(pipeline, direction, judge, target_label=TargetLabel(attribute, label), progress=bars)
-        except NoEffectError as error:
-            found["concepts"][direction.name] = {"no_effect": str(error)}
-            continue
-        found["concepts"][direction.name] = {"seconds": watch.lap()}
-        direction.save(_file(folder, "calibrated", direction.name))
-    return found
+    def file(self, stage: str, name: str) -> Path:
+        return self.folder / f"{stage}-{name}.safetensors"
 
+    def probe(self, attribute: str) -> Path:
+        return self.folder / f"probe-{attribute}.probe"
 
-def _compensated(
-    pipeline: Any,
-    direction: Direction,
-    others: Group,
-    among: Sequence[Direction],
-    judge: Judge,
-    folder: Path,
-    progress: Progress,
-) -> dict[str, Any]:
-    """The seconds that it takes; a file holds the direction."""
-    watch = Stopwatch()
-    bars = labelled(progress, f"{direction.name}: ")
-    direction = compensate_leakage(pipeline, direction, others, judge, among=among, progress=bars)
-    direction.save(_file(folder, "compensated", direction.name))
-    return {"seconds": watch.lap()}
+    def calibrate(self, attribute: str) -> dict[str, Any]:
+        """Of all values of an attribute, and the seconds that each takes to calibrate."""
+        with measured() as cost:
+            raw = discover_attribute(self.pipeline, GROUPS[attribute], seed=self.seed, progress=self.progress)
+        found: dict[str, Any] = {"seconds": round(cost.seconds, 2), "concepts": {}}
+        if len(raw) == 2:
+            found["cosine"] = round(raw[0].cosine(raw[1]), 4)
+        for direction, label in zip(raw, CATEGORIES[attribute], strict=True):
+            settings: Any = {"target_label": TargetLabel(attribute, label), "progress": self._bars(direction)}
+            try:
+                with measured() as cost:
+                    direction = calibrate(self.pipeline, direction, self.judge, **settings)
+            except NoEffectError as error:
+                found["concepts"][direction.name] = {"no_effect": str(error)}
+                continue
+            found["concepts"][direction.name] = {"seconds": round(cost.seconds, 2)}
+            direction.save(self.file("calibrated", direction.name))
+        return found
 
+    def compensate(self, direction: Direction, others: Group, among: Sequence[Direction]) -> dict[str, Any]:
+        settings: Any = {"among": among, "progress": self._bars(direction)}
+        with measured() as cost:
+            better = compensate_leakage(self.pipeline, direction, others, self.judge, **settings)
+        better.save(self.file("compensated", direction.name))
+        return {"seconds": round(cost.seconds, 2)}
 
-def _fitted(
-    pipeline: Any, judge: Judge, attribute: str, group: Group, file: Path, progress: Progress
-) -> dict[str, Any]:
-    """The seconds that a probe takes; the file holds it. The test's prompts are longer, and its seeds others."""
-    watch = Stopwatch()
-    prompts = [with_article(name) for name in OCCUPATIONS]
-    whole = {each.with_(strengths=replace(each.strengths, default=1.0)): label for each, label in group.items()}
-    settings = {"images_per_prompt": PROBE_IMAGES, "rounds": 1, "progress": progress}
-    fit_probe(pipeline, attribute, whole, judge, prompts, **settings).save(file)
-    return {"seconds": watch.lap()}
+    def fit(self, attribute: str, group: Group) -> dict[str, Any]:
+        """Of a probe. The test's prompts are longer, and its seeds others."""
+        prompts = [with_article(name) for name in OCCUPATIONS]
+        whole = {each.with_(strengths=replace(each.strengths, default=1.0)): label for each, label in group.items()}
+        settings: Any = {"images_per_prompt": PROBE_IMAGES, "rounds": 1, "progress": self.progress}
+        with measured() as cost:
+            probe = fit_probe(self.pipeline, attribute, whole, self.judge, prompts, **settings)
+        probe.save(self.probe(attribute))
+        return {"seconds": round(cost.seconds, 2)}
+
+    def _bars(self, direction: Direction) -> Progress:
+        return labelled(self.progress, f"{direction.name}: ")

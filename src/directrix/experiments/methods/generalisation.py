@@ -6,16 +6,17 @@ project-and-set, with feedback, and with nothing but the words of the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from directrix.experiments.emoji_world.caption import with_article
+from directrix.experiments.methods.tasks import by_occupation, photos, right_subjects, share
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse, Verdicts
 from directrix.measurement.judges.emoji_vocabulary import NON_PEOPLE, OCCUPATIONS
-from directrix.measurement.metrics import bootstrap, pooled_mean, proportion
+from directrix.measurement.metrics import proportion
 from directrix.measurement.reports.leakage import CATEGORIES, leakage, never_falls
 
 if TYPE_CHECKING:
@@ -37,44 +38,31 @@ class GeneralisationTest:
     """Images of all occupations and of non-people, drawn when first asked for, always with the same seeds."""
 
     def __init__(self, pipeline: Any, judge: Judge, images_per_prompt: int, seed: int) -> None:
-        self._images_of = partial(DoseResponse, pipeline, judge)
-        self._each = images_per_prompt
-        self._seed = seed + 500
-
-    @cached_property
-    def people(self) -> DoseResponse:
-        """All occupations."""
-        return self._images_of(photos(OCCUPATIONS), self._each, seed=self._seed)
-
-    @cached_property
-    def non_people(self) -> DoseResponse:
-        """Animals and other subjects that are no people."""
-        return self._images_of(photos(NON_PEOPLE), self._each, seed=self._seed)
-
-    @cached_property
-    def few(self) -> DoseResponse:
-        """A few of each occupation, for many strengths."""
-        return self._images_of(photos(OCCUPATIONS), IMAGES_BY_STRENGTH, seed=self._seed + 1)
+        self._of = cache(partial(DoseResponse, pipeline, judge))
+        self._settings: Any = {"images_per_prompt": images_per_prompt, "seed": seed + 500}
+        self._people = partial(self._of, photos(), **self._settings)
+        self._non_people = partial(self._of, photos(NON_PEOPLE), **self._settings)
+        self._few = partial(self._of, photos(), images_per_prompt=IMAGES_BY_STRENGTH, seed=seed + 501)
 
     def added(self, direction: Direction, target_label: TargetLabel, progress: Progress) -> dict[str, Any]:
         """What the direction does where it is added, at strength 1 and at nine others."""
         with progress(len(STRENGTHS) + 2, "Testing") as bar:
-            after = self.people.verdicts(direction, 1.0)
+            after = self._people().verdicts(direction, 1.0)
             bar.advance(1)
-            steered = self.non_people.verdicts(direction, 1.0)
+            steered = self._non_people().verdicts(direction, 1.0)
             bar.advance(1)
             steps = []
             for strength in STRENGTHS:
-                steps.append(self.few.step(direction, target_label, strength))
+                steps.append(self._few().step(direction, target_label, strength))
                 bar.advance(1)
         retained = [
             new[SUBJECT].label == old[SUBJECT].label
-            for old, new in zip(self.non_people.plain, steered, strict=True)
+            for old, new in zip(self._non_people().plain, steered, strict=True)
             if old[SUBJECT].label in NON_PEOPLE
         ]
         return {
             **self._figures(after, target_label),
-            "subject_unsteered": _subjects(self.people.plain),
+            "subject_unsteered": share(right_subjects(self._people().plain)),
             "non_people": proportion(sum(retained), len(retained)).as_dict(),
             "strengths": [{"strength": step.strength, "effect": step.effect.as_dict()} for step in steps],
             "monotone": never_falls([step.effect for step in steps]),
@@ -84,30 +72,31 @@ class GeneralisationTest:
         """The same images with all directions of the attribute known; with a probe, under feedback."""
         name = group[direction].attribute
         attributes = {name: {one.name: {one: 1.0} for one in group}}
-        assigned = [{name: direction.name}] * len(self.people.plain)
+        assigned = [{name: direction.name}] * len(self._people().plain)
         if probe is None:
             intervention: Any = ProjectAndSet(attributes, assigned, insist=False)
         else:
             intervention = FeedbackSteering(attributes, assigned, probes={name: probe})
-        return self._figures(self.people.verdicts_under(intervention), group[direction])
+        return self._figures(self._people().verdicts_under(intervention), group[direction])
 
     def prompted(self, group: AttributeSet, name: str, target_label: TargetLabel) -> dict[str, Any]:
         """What the model makes of the words: nothing is steered, and the prompt says "a female judge"."""
         subjects = group.among([with_article(each) for each in OCCUPATIONS])
         concept = next(each for each in subjects.concepts if each.name == name)
-        prompts = [f"a photo of {pair.target}" for pair in concept.pairs[-len(OCCUPATIONS) :]]
-        return self._figures(self._images_of(prompts, self._each, seed=self._seed).plain, target_label)
+        prompts = tuple(f"a photo of {pair.target}" for pair in concept.pairs[-len(OCCUPATIONS) :])
+        return self._figures(self._of(prompts, **self._settings).plain, target_label)
 
     def _figures(self, after: Verdicts, target_label: TargetLabel) -> dict[str, Any]:
         """Over all occupations, where the effect is least, and how the labels of the other attribute change."""
-        shown = by_name(OCCUPATIONS, [target_label.shown(verdict) for verdict in after])
+        seen = [target_label.shown(verdict) for verdict in after]
+        shown = by_occupation(seen)
         least = min(shown, key=lambda name: sum(shown[name]))
-        leaked = leakage(self.people.plain, after, target_label.attribute)
+        leaked = leakage(self._people().plain, after, target_label.attribute)
         return {
-            "effect": bootstrap(shown, pooled_mean).as_dict(),
+            "effect": share(seen),
             "effect_by_occupation": {name: sum(row) / len(row) for name, row in shown.items()},
             "least": {"occupation": least, **proportion(sum(shown[least]), len(shown[least])).as_dict()},
-            "subject_accuracy": _subjects(after),
+            "subject_accuracy": share(right_subjects(after)),
             "leakage": {
                 label: change.as_dict()
                 for other in CATEGORIES
@@ -116,20 +105,3 @@ class GeneralisationTest:
                 if label in CATEGORIES[other]
             },
         }
-
-
-def photos(names: Iterable[str]) -> list[str]:
-    """A prompt for each name."""
-    return [f"a photo of {with_article(name)}" for name in names]
-
-
-def by_name(names: Sequence[str], values: Sequence[bool]) -> dict[str, list[bool]]:
-    """The values in equal stretches, one a name, in order."""
-    each = len(values) // len(names)
-    return {name: list(values[i * each : (i + 1) * each]) for i, name in enumerate(names)}
-
-
-def _subjects(verdicts: Verdicts) -> dict[str, float | int]:
-    each = len(verdicts) // len(OCCUPATIONS)
-    right = [verdict[SUBJECT].label == OCCUPATIONS[place // each] for place, verdict in enumerate(verdicts)]
-    return bootstrap(by_name(OCCUPATIONS, right), pooled_mean).as_dict()

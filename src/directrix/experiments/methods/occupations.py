@@ -10,10 +10,9 @@ from directrix.concept import GENDER
 from directrix.discovery import discover
 from directrix.discovery.settings import grouped
 from directrix.errors import DirectrixError
-from directrix.experiments.methods.generalisation import photos
+from directrix.experiments.methods.tasks import by_occupation, photos
 from directrix.generation.generate import generate
 from directrix.interventions.steering import Steering
-from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
 from directrix.measurement.metrics import bootstrap, pooled_mean, proportion
 from directrix.measurement.reports.leakage import CATEGORIES
 from directrix.progress import Progress, labelled, silent
@@ -51,17 +50,16 @@ def occupations(
     directions = discover(
         pipeline, GENDER.concepts, method, seed=seed, checkpoint=checkpoint, progress=progress, **grouped(settings)
     )
-    for direction in directions:
-        direction.save(folder / f"{method}-{direction.name}-{seed}.safetensors")
-    sides: dict[str, Any] = {"unsteered": ()}
-    sides |= {direction.name: Steering({direction: 1.0}) for direction in directions}
-    wanted = {concept.name: label for concept, label in zip(GENDER.concepts, CATEGORIES["gender"], strict=True)}
     found: dict[str, Any] = {"method": method, "images_per_occupation": images_per_occupation, "seed": seed}
     found["recipe"] = dict(directions[0].recipe)
-    for name, steering in sides.items():
+    sides: list[tuple[str, Any, str | None]] = [("unsteered", (), None)]
+    for direction, gender in zip(directions, CATEGORIES["gender"], strict=True):
+        direction.save(folder / f"{method}-{direction.name}-{seed}.safetensors")
+        sides.append((direction.name, Steering({direction: 1.0}), gender))
+    for name, steering, wanted in sides:
         records = generate(
             pipeline,
-            photos(OCCUPATIONS),
+            photos(),
             images_per_occupation,
             seed=seed + 1,
             interventions=steering,
@@ -69,11 +67,8 @@ def occupations(
             progress=labelled(progress, f"{name}: "),
         )
         verdicts = judge.label([record.image for record in records])
-        rows: dict[str, list[Mapping[str, str | None]]] = {occupation: [] for occupation in OCCUPATIONS}
-        for record, verdict in zip(records, verdicts, strict=True):
-            labels = {attribute: verdict[attribute].label for attribute in ("subject", "gender", "tone")}
-            rows[OCCUPATIONS[record.prompt_index]].append(labels)
-        found[name] = side(rows, wanted.get(name))
+        labels = [{key: each[key].label for key in ("subject", "gender", "tone")} for each in verdicts]
+        found[name] = side(by_occupation(labels), wanted)
     return found
 
 
@@ -84,18 +79,16 @@ def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | N
     """
     if not rows or not all(rows.values()):
         raise DirectrixError("An occupation has no pictures.", "at least one of each.", "draw them first.")
-    shares = {
-        gender: bootstrap({name: [r["gender"] == gender for r in row] for name, row in rows.items()}, pooled_mean)
+    found: dict[str, dict[str, list[bool]]] = {
+        gender: {name: [each["gender"] == gender for each in row] for name, row in rows.items()}
         for gender in CATEGORIES["gender"]
     }
-    right = bootstrap({name: [r["subject"] == name for r in row] for name, row in rows.items()}, pooled_mean)
-    by_occupation = {}
-    for name, row in rows.items():
-        genders = {g: proportion(sum(r["gender"] == g for r in row), len(row)).as_dict() for g in shares}
-        seen = proportion(sum(r["subject"] == name for r in row), len(row)).as_dict()
-        by_occupation[name] = {**genders, "subject_accuracy": seen}
-    figures: dict[str, Any] = {gender: share.as_dict() for gender, share in shares.items()}
-    figures["subject_accuracy"] = right.as_dict()
+    found["subject_accuracy"] = {name: [each["subject"] == name for each in row] for name, row in rows.items()}
+    figures: dict[str, Any] = {key: bootstrap(values, pooled_mean).as_dict() for key, values in found.items()}
+    each = {
+        name: {key: proportion(sum(values[name]), len(values[name])).as_dict() for key, values in found.items()}
+        for name in rows
+    }
     if wanted is not None:
-        figures["missed"] = [name for name, row in by_occupation.items() if row[wanted]["value"] < MOVED]
-    return {**figures, "by_occupation": by_occupation}
+        figures["missed"] = [name for name, row in each.items() if row[wanted]["value"] < MOVED]
+    return {**figures, "by_occupation": each}

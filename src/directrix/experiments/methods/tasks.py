@@ -1,13 +1,22 @@
-"""What methods of discovery are compared on: the concepts, the methods' settings, and what more of them costs."""
+"""What methods of discovery are compared on (tasks.yaml): concepts, settings, and the twenty occupations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
 
 from directrix.concept import GENDER, SKIN_TONE, Concept
 from directrix.directions.target_label import TargetLabel
+from directrix.experiments.emoji_world.caption import with_article
+from directrix.measurement.calibration.dose_response import SUBJECT, Verdicts
+from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
+from directrix.measurement.metrics import bootstrap, pooled_mean
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -19,27 +28,6 @@ class Task:
     frame: str = "a photo of {}"
 
 
-_WOMAN, _MAN = GENDER.concepts
-_LIGHT, _, _DARK = SKIN_TONE.concepts
-UNARMED = Concept.of("unarmed", neutral="a person in a dark alley", negative="a weapon")
-STYLE = Concept.of("3D style", "a person, 3D style", "a person")
-TASKS = (
-    Task(_WOMAN, TargetLabel("gender", "female")),
-    Task(_MAN, TargetLabel("gender", "male")),
-    Task(_LIGHT, TargetLabel("tone", "light")),
-    Task(_DARK, TargetLabel("tone", "dark")),
-    Task(UNARMED, TargetLabel("item category", "weapon", present=False), "a photo of {} in a dark alley"),
-    Task(STYLE, TargetLabel("style", "3d")),
-)
-# What is timed together, to see what concepts of one neutral prompt share.
-EIGHT = (
-    *(*GENDER.concepts, *SKIN_TONE.concepts, STYLE),
-    Concept.of("snow", "a person in the snow", "a person"),
-    Concept.of("balloon", "a person with a balloon", "a person"),
-)
-PAPER = "reconstruction"
-
-
 @dataclass(frozen=True)
 class Contender:
     """A method as it is compared. calibrated: whether 1.0 is set by calibration, or left as the method gives it."""
@@ -49,14 +37,35 @@ class Contender:
     calibrated: bool = True
 
 
-CONTENDERS: Mapping[str, Contender] = {
-    PAPER: Contender(PAPER, calibrated=False),
-    **{name: Contender(name) for name in ("distillation", "trajectory", "difference")},
-}
+_DATA = yaml.safe_load(Path(__file__).with_name("tasks.yaml").read_text(encoding="utf-8"))
+_CONCEPTS = {each.name: each for each in (*GENDER.concepts, *SKIN_TONE.concepts)}
+_CONCEPTS |= {name: Concept.of(name, **prompts) for name, prompts in _DATA["concepts"].items()}
+TASKS = tuple(Task(_CONCEPTS[each.pop("concept")], TargetLabel(**each.pop("label")), **each) for each in _DATA["tasks"])
+# What is timed together, to see what concepts of one neutral prompt share.
+EIGHT = tuple(_CONCEPTS[name] for name in _DATA["eight"])
+PAPER = "reconstruction"
+CONTENDERS = {name: Contender(name, calibrated=name != PAPER) for name in _DATA["budgets"]}
 # Settings at rising cost; the method's defaults are among them.
-BUDGETS: Mapping[str, Sequence[Mapping[str, int]]] = {
-    "reconstruction": ({"images": 50, "steps": 125}, {"images": 200, "steps": 500}, {"images": 1000, "steps": 2500}),
-    "distillation": ({"images": 10, "steps": 20}, {"images": 20, "steps": 60}, {"images": 50, "steps": 150}),
-    "trajectory": ({"images": 2, "steps": 5}, {"images": 8, "steps": 20}, {"images": 16, "steps": 60}),
-    "difference": ({"images": 1}, {"images": 2}, {"images": 4}, {"images": 8}),
-}
+BUDGETS: Mapping[str, Sequence[Mapping[str, int]]] = _DATA["budgets"]
+
+
+def photos(names: Iterable[str] = OCCUPATIONS, frame: str = "a photo of {}") -> tuple[str, ...]:
+    """A prompt for each name."""
+    return tuple(frame.format(with_article(name)) for name in names)
+
+
+def by_occupation(*runs: Sequence[V]) -> dict[str, list[V]]:
+    """The values of each occupation: a run has as many of each, in the order of the occupations."""
+    each = len(runs[0]) // len(OCCUPATIONS)
+    return {name: [v for run in runs for v in run[i * each : (i + 1) * each]] for i, name in enumerate(OCCUPATIONS)}
+
+
+def share(*runs: Sequence[bool]) -> dict[str, float | int]:
+    """The share over all values of all runs, with the interval of a bootstrap over occupations."""
+    return bootstrap(by_occupation(*runs), pooled_mean).as_dict()
+
+
+def right_subjects(verdicts: Verdicts) -> list[bool]:
+    """Whether each image shows the occupation that was asked for; the images are in the order of the occupations."""
+    each = len(verdicts) // len(OCCUPATIONS)
+    return [verdict[SUBJECT].label == OCCUPATIONS[place // each] for place, verdict in enumerate(verdicts)]

@@ -4,7 +4,6 @@ The protocol (protocol.yaml) and the published figures (published.yaml) are data
 before anything long starts; `Reproduction.run` does the work, and goes on where a stopped run was.
 """
 
-from directrix.experiments.paper.prepare import prepare, reproduce
-from directrix.experiments.paper.reproduction import REPRODUCTION, Reproduction
+from directrix.experiments.paper.reproduction import REPRODUCTION, Reproduction, prepare, reproduce
 
 __all__ = ["REPRODUCTION", "Reproduction", "prepare", "reproduce"]

@@ -24,10 +24,6 @@ from directrix.progress import Progress, labelled
 
 if TYPE_CHECKING:
     from directrix.concept import Concept
-    from directrix.directions.direction import Direction
-
-FOLDER = "directions"
-CHECKPOINTS = "discover"
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Discovery:
 
 def path_of(folder: Path, name: str) -> Path:
     """The file of a direction in a run's folder."""
-    return folder / FOLDER / f"{_slug(name)}.safetensors"
+    return folder / "directions" / f"{_slug(name)}.safetensors"
 
 
 def given(names: Sequence[str], folder: Path) -> dict[str, Direction]:
@@ -87,20 +83,19 @@ def obtained(
     asked = {concept.name: discovery.asked(model, concept) for concept in concepts}
     # All of them before the first discovery: what is refused should be refused at once.
     found = {name: _cached(path, asked[name]) for name in asked if (path := path_of(folder, name)).exists()}
+    steps, scale = discovery.num_inference_steps, discovery.guidance_scale
+    sampling = Sampling(discovery.images, guidance_scale=scale, num_inference_steps=steps)
+    optimizer = Optimizer(discovery.steps, learning_rate=discovery.learning_rate)
     for concept in concepts:
         if concept.name in found:
             continue
-        checkpoint = folder / CHECKPOINTS / _slug(concept.name)
+        checkpoint = folder / "discover" / _slug(concept.name)
         direction = discover(
             model,
             concept,
             discovery.method,
-            sampling=Sampling(
-                discovery.images,
-                guidance_scale=discovery.guidance_scale,
-                num_inference_steps=discovery.num_inference_steps,
-            ),
-            optimizer=Optimizer(discovery.steps, learning_rate=discovery.learning_rate),
+            sampling=sampling,
+            optimizer=optimizer,
             seed=discovery.seed,
             checkpoint=checkpoint,
             progress=labelled(progress, f"{concept.name}: "),

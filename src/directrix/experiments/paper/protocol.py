@@ -18,20 +18,13 @@ class _Data(BaseModel):
 
 
 class Column(_Data):
-    """A figure of ours: where it is in a summary.
-
-    Args:
-        metric: its name in the summary.
-        method: the steered method that it is taken from.
-        kind, group: of the prompts it is about; "" for all.
-        mean_over: groups whose figures are averaged, each counting the same; none for no such mean.
-    """
+    """A figure of ours: where it is in a summary."""
 
     metric: str
-    method: str
-    kind: str = ""
+    method: str  # the steered method that it is taken from
+    kind: str = ""  # of the prompts that it is about; "" for all
     group: str = ""
-    mean_over: Sequence[str] = ()
+    mean_over: Sequence[str] = ()  # groups whose figures are averaged, each counting the same
 
 
 class Experiment(_Data):
@@ -54,14 +47,6 @@ class Experiment(_Data):
     real_pictures: bool = False
     differs: Sequence[str] = ()
     unknown: Sequence[str] = ()
-
-
-class Published(_Data):
-    """A published row: numbers by column, and where they were read."""
-
-    name: str
-    source: str
-    figures: Mapping[str, float]
 
 
 class Paper(_Data):
@@ -96,9 +81,9 @@ def concept(name: str) -> Concept:
     return Concept.of(name, **_read("protocol")["concepts"][name])
 
 
-def published(name: str) -> list[Published]:
-    """What was published for an experiment, in the order of the table."""
-    return [Published(**row) for row in _read("published")[name]]
+def published(name: str) -> Sequence[Mapping[str, Any]]:
+    """What was published for an experiment, in the order of the table: name, source (where it was read), figures."""
+    return _read("published")[name]
 
 
 @cache

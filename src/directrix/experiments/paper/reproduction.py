@@ -1,4 +1,4 @@
-"""A reproduction: one experiment with its settings, from the directions to reproduction.json."""
+"""A reproduction: one experiment with its settings, from what is refused at once to reproduction.json."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from directrix.checks import whole_number
+from directrix.directions.collection import find
+from directrix.discovery.registry import METHODS
+from directrix.errors import ConceptError, DirectrixError
 from directrix.experiments.paper import protocol
-from directrix.experiments.paper.columns import figures
-from directrix.experiments.paper.deviations import differences
-from directrix.experiments.paper.directions import Discovery, obtained, path_of
+from directrix.experiments.paper.comparison import NONE, differences, rows
+from directrix.experiments.paper.directions import Discovery, given, obtained, path_of
 from directrix.experiments.paper.protocol import Experiment
 from directrix.interventions.compatibility import check_model
-from directrix.measurement.evaluation import evaluate
+from directrix.measurement import benchmarks
+from directrix.measurement.evaluation import evaluate, named_judges, ready
 from directrix.models.files import write_atomically
 from directrix.models.steerable import SteerableModel
 from directrix.policies.policy import Policy
@@ -28,39 +32,156 @@ if TYPE_CHECKING:
 
 REPRODUCTION = "reproduction.json"
 FORMAT = 1
-NONE = "none"
 # In a policy of the protocol: all directions of the run.
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class Reproduction:
-    """A reproduction that is ready to run; `prepare` makes one.
+def reproduce(
+    pipeline: Any, experiment: str, folder: str | Path, *, progress: Progress = silent, **settings: Any
+) -> dict[str, Any]:
+    """Runs one of the paper's experiments end to end; see `prepare`, which takes the settings, and `Reproduction.run`.
+
+    Raises:
+        DirectrixError: as for both.
+    """
+    return prepare(experiment, folder, **settings).run(pipeline, progress)
+
+
+def prepare(
+    experiment: str,
+    folder: str | Path,
+    *,
+    data: str | Path | None = None,
+    limit: int | None = None,
+    images: int | None = None,
+    judges: Sequence[str | Judge] | None = None,
+    q16: str | Path | None = None,
+    reference: str | Path | None = None,
+    directions: str | Path | None = None,
+    categories: Sequence[str] | None = None,
+    method: str | None = None,
+    images_of_discovery: int | None = None,
+    steps_of_discovery: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
+    batch_size: int = 8,
+) -> Reproduction:
+    """Checks the settings of a reproduction, makes its folder and loads its judges; nothing long.
 
     Args:
-        experiment: what is reproduced.
-        folder: RUN, for directions, images and results.
-        benchmark: its prompts, as many as are wanted.
-        judges: loaded.
-        concepts: whose directions it needs.
-        given: directions to use in place of discovered ones; None to discover.
-        discovery: settings of the discoveries.
-        images: images of each prompt.
-        reference: a folder of images for FID and KID; None for the unsteered model with the next seed.
-        num_inference_steps: of the images that are judged.
+        experiment: "winobias", "i2p", "enhance" or "coco".
+        folder: for directions, checkpoints, images and results.
+        data: the table of prompts of an experiment that ships none (i2p, coco); see `measurement.benchmarks.load`.
+        limit: at most so many prompts, at even distances.
+        images: images of each prompt; None for the protocol's.
+        judges: names as for `directrix.measurement.judges.load`, or judges; None for the protocol's.
+        q16: a file of Q16's embeddings, to judge by Q16 as well (i2p, enhance).
+        reference: a folder of real images for FID (coco).
+        directions: a folder of directions to use in place of discovered ones.
+        categories: what is kept out (i2p), of the protocol's anti-concepts; None for sexual content and violence.
+        method: of discovery; None for the paper's.
+        images_of_discovery, steps_of_discovery, learning_rate: None for the method's own, which for the paper's
+            method are the paper's, with the rate on the model's card.
+        seed: of discovery and drawing.
+        num_inference_steps, guidance_scale: of all images, those that are learned from too; None for the paper's,
+            which draws those with fewer steps than those that it judges.
         batch_size: images in one call of the pipeline.
+
+    Raises:
+        DirectrixError: an unknown experiment, method, judge or category; a setting that is not for this experiment;
+            a number that makes no sense; data or directions that are missing.
+        OutputError: the folder cannot be written.
     """
+    chosen = protocol.experiment(experiment)
+    by_q16 = any(each["judge"] == "Q16" for each in chosen.judged_by)
+    for what, where, wrong in (
+        ("categories", "i2p", categories is not None and not chosen.categories),
+        ("reference pictures", "coco", reference is not None and not chosen.real_pictures),
+        ("Q16", "i2p or enhance", q16 is not None and not by_q16),
+    ):
+        if wrong:
+            happened = f"The experiment '{chosen.name}' has no use for {what}."
+            raise DirectrixError(happened, f"{what} with {where} only.", "leave it out.")
+    counts = {"images": images, "batch_size": batch_size, "limit": limit, "num_inference_steps": num_inference_steps}
+    counts |= {"images_of_discovery": images_of_discovery, "steps_of_discovery": steps_of_discovery}
+    for name, value in counts.items():
+        if value is not None:
+            whole_number(name, value)
+    published = protocol.paper()
+    paper = published.discovery
+    names = list(chosen.concepts)
+    if categories is not None:
+        names = list(dict.fromkeys(find(each, chosen.categories, "category") for each in categories))
+    concepts = [protocol.concept(name) for name in names]
+    discovery = Discovery(
+        method or paper["method"],
+        images_of_discovery,
+        steps_of_discovery,
+        learning_rate,
+        num_inference_steps or paper["num_inference_steps"],
+        float(paper["guidance_scale"] if guidance_scale is None else guidance_scale),
+        seed,
+    )
+    if directions is None:
+        _check(discovery, concepts)
+    elif any(each is not None for each in (method, images_of_discovery, steps_of_discovery, learning_rate)):
+        raise DirectrixError(
+            "The directions are given, so none is discovered.",
+            "settings of a discovery, or a folder of directions.",
+            "leave one of the two out.",
+        )
+    benchmark = benchmarks.load(chosen.name, data).part(limit=limit)
+    mine = None if directions is None else given(names, Path(directions).expanduser())
+    folder = Path(folder)
+    wanted = [*(chosen.judges if judges is None else judges), *([] if q16 is None else [f"q16:{q16}"])]
+    loaded = [each for one in wanted for each in (named_judges([one], benchmark) if isinstance(one, str) else [one])]
+    ready(benchmark, loaded, folder, reference)
+    return Reproduction(
+        chosen,
+        folder,
+        benchmark,
+        loaded,
+        concepts,
+        mine,
+        discovery,
+        images or chosen.images,
+        reference,
+        num_inference_steps or published.drawing["num_inference_steps"],
+        batch_size,
+    )
+
+
+def _check(discovery: Discovery, concepts: Sequence[Concept]) -> None:
+    if METHODS.get(discovery.method).defaults.steps == 0 and discovery.steps:
+        raise DirectrixError(
+            f"The method {discovery.method} was given {discovery.steps} steps.",
+            "no steps: it is a closed form.",
+            "leave them out.",
+        )
+    if any(concept.anti for concept in concepts) and not discovery.guidance_scale > 1:
+        raise ConceptError(
+            f"A negative prompt does nothing at guidance scale {discovery.guidance_scale:g}.",
+            "a guidance scale above 1, since this experiment keeps things out.",
+            "7.5, the paper's.",
+        )
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A reproduction that is ready to run; `prepare` makes one."""
 
     experiment: Experiment
-    folder: Path
-    benchmark: Benchmark
+    folder: Path  # for directions, checkpoints, images and results
+    benchmark: Benchmark  # as many of its prompts as are wanted
     judges: Sequence[Judge]
-    concepts: Sequence[Concept]
-    given: Mapping[str, Direction] | None
+    concepts: Sequence[Concept]  # whose directions it needs
+    given: Mapping[str, Direction] | None  # directions to use in place of discovered ones
     discovery: Discovery
-    images: int
-    reference: str | Path | None
-    num_inference_steps: int
+    images: int  # of each prompt
+    reference: str | Path | None  # images for FID and KID; None for the unsteered model with the next seed
+    num_inference_steps: int  # of the images that are judged
     batch_size: int
 
     def run(self, pipeline: Any, progress: Progress = silent) -> dict[str, Any]:
@@ -136,7 +257,7 @@ class Reproduction:
             "not_measured": summary["not_measured"],
             "columns": list(experiment.columns),
             "details": list(experiment.details),
-            "rows": self._rows(summary),
+            "rows": rows(self.experiment, self.benchmark, summary),
         }
         return json.loads(json.dumps(result))
 
@@ -149,36 +270,3 @@ class Reproduction:
             "strength": direction.strengths.default,
             "recipe": {key: direction.recipe.get(key) for key in protocol.paper().discovery},
         }
-
-    def _rows(self, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Published rows first, then ours: unsteered, steered as the paper does, and with what goes beyond it."""
-        published = [
-            {
-                "name": row.name,
-                "source": row.source,
-                "ours": False,
-                "figures": {column: {"value": value} for column, value in row.figures.items()},
-            }
-            for row in protocol.published(self.experiment.name)
-        ]
-        model = summary["provenance"]["model"]["name"]
-        images = summary["images_per_prompt"]
-        pictures = f"{images} picture" + "s" * (images > 1)
-        source = f"this run: {model}, {summary['prompts']:,} prompts x {pictures}"
-        columns = {**self.experiment.columns, **self.experiment.details}
-        rows: dict[str, Mapping[str, str]] = {
-            "ours, unsteered": dict.fromkeys(self.experiment.methods, NONE),
-            self.experiment.ours: {},
-        }
-        if self.experiment.beyond:
-            rows[self.experiment.ours_beyond] = self.experiment.beyond
-        ours = [
-            {
-                "name": name,
-                "source": source,
-                "ours": True,
-                "figures": figures(summary, self.benchmark, columns, instead),
-            }
-            for name, instead in rows.items()
-        ]
-        return [*published, *ours]

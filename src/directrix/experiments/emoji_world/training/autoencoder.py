@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
-from directrix.experiments.emoji_world.training.config import Part
+from directrix.experiments.emoji_world.training.config import Part, shared
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
 from directrix.experiments.emoji_world.training.loop import seeded
 
@@ -18,13 +18,10 @@ KL_WEIGHT = 1e-6
 def build(channels: tuple[int, ...]) -> AutoencoderKL:
     """A VAE with random weights; each entry of ``channels`` after the first halves the resolution."""
     # diffusers declares one-tuples for blocks and takes any.
-    settings: dict[str, Any] = {
-        "down_block_types": ("DownEncoderBlock2D",) * len(channels),
-        "up_block_types": ("UpDecoderBlock2D",) * len(channels),
-        "block_out_channels": channels,
-        **{"latent_channels": 4, "norm_num_groups": 16, "sample_size": 64, "layers_per_block": 1},
-    }
-    return AutoencoderKL(**settings, mid_block_add_attention=False)
+    blocks: dict[str, Any] = {"block_out_channels": channels}
+    blocks["down_block_types"] = ("DownEncoderBlock2D",) * len(channels)
+    blocks["up_block_types"] = ("UpDecoderBlock2D",) * len(channels)
+    return AutoencoderKL(**blocks, **shared("vae"))
 
 
 def means(vae: Any, pixels: Tensor) -> Tensor:

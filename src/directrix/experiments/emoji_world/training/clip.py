@@ -6,6 +6,7 @@ negatives for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,24 +18,11 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, C
 from directrix.experiments.emoji_world.art import Art
 from directrix.experiments.emoji_world.caption import caption, is_true
 from directrix.experiments.emoji_world.scene import NAMEABLE, NAMED_SHARE, Scene, draw, variants
-from directrix.experiments.emoji_world.training.config import Part
+from directrix.experiments.emoji_world.training.config import Part, shared
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches, render_all
 from directrix.experiments.emoji_world.training.judge import errors, targets
 from directrix.measurement.judges.emoji_network import HEADS
 from directrix.progress import Progress, silent
-
-# Groups of each kind in one batch, and how many images a group has.
-GROUPS = {"gender": (14, 2), "tone": (8, 3), "subject": (6, 4), "item": (6, 4), "setting": (3, 4), "style": (2, 3)}
-# The same for the vision tower's last run: items are small and seen last.
-SIGHT_GROUPS = {
-    "gender": (10, 2),
-    "tone": (5, 3),
-    "subject": (6, 4),
-    "item": (12, 5),
-    "setting": (1, 4),
-    "style": (1, 3),
-}
-Groups = Mapping[str, tuple[int, int]]
 
 
 def build(tokenizer: CLIPTokenizer, width: int, text_layers: int, vision_layers: int) -> CLIPModel:
@@ -56,12 +44,12 @@ def build(tokenizer: CLIPTokenizer, width: int, text_layers: int, vision_layers:
     return model
 
 
-def hard_groups(batches: int, seed: int, groups: Groups = GROUPS) -> dict[str, list[list[Scene]]]:
-    """For each attribute, the groups of ``batches`` batches."""
+def hard_groups(batches: int, seed: int, sizes: Mapping[str, Sequence[int]]) -> dict[str, list[list[Scene]]]:
+    """For each attribute, the groups of ``batches`` batches; ``sizes``: how many a batch has, of how many images."""
     rng = np.random.default_rng(seed)
     return {
         attribute: [_group(attribute, size, rng) for _ in range(batches * count)]
-        for attribute, (count, size) in groups.items()
+        for attribute, (count, size) in sizes.items()
     }
 
 
@@ -73,7 +61,7 @@ def _group(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
             continue
         # Gender and tone were drawn evenly; now the captions leave them out as often as captions do.
         named = {name for name in ("gender", "tone") if rng.random() < NAMED_SHARE[name]} | {attribute}
-        scene = Scene(**{**vars(scene), "named": scene.named - ({"gender", "tone"} - named)})
+        scene = replace(scene, named=scene.named - ({"gender", "tone"} - named))
         group = variants(scene, attribute, size, rng)
         if len(group) == size or (attribute == "style" and len(group) > 1):
             return group
@@ -82,9 +70,9 @@ def _group(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
 class HardBatches:
     """Rendered hard groups; a step's batch is a list of indices into them."""
 
-    def __init__(self, batches: int, seed: int, art: Art, progress: Progress = silent, groups: Groups = GROUPS) -> None:
-        self.seed, self.count, self.sizes = seed, batches, groups
-        found = hard_groups(batches, seed, groups)
+    def __init__(self, groups: str, part: Part, art: Art, progress: Progress = silent) -> None:
+        self.seed, self.count, self.sizes = part.data_seed, part.count, shared(groups)
+        found = hard_groups(self.count, self.seed, self.sizes)
         scenes = [scene for every in found.values() for group in every for scene in group]
         places = iter(range(len(scenes)))
         self.places = {name: [[next(places) for _ in group] for group in every] for name, every in found.items()}

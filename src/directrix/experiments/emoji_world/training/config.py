@@ -1,7 +1,9 @@
 """Sizes, lengths and schedules of a training run, read from config.yaml."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -63,5 +65,14 @@ class Config:
 
 def read(name: str) -> Config:
     """A run by its name in config.yaml: "default", or "tiny" for one of seconds."""
-    file = Path(__file__).with_name("config.yaml")
-    return validated(Config, yaml.safe_load(file.read_text(encoding="utf-8"))[name], f"{file} > {name}")
+    return validated(Config, _content()[name], f"config.yaml > {name}")
+
+
+def shared(name: str) -> dict[str, Any]:
+    """Settings that every run shares."""
+    return _content()["shared"][name]
+
+
+@cache
+def _content() -> dict[str, Any]:
+    return yaml.safe_load(Path(__file__).with_name("config.yaml").read_text(encoding="utf-8"))

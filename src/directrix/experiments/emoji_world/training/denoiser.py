@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from directrix.experiments.emoji_world.caption import caption
 from directrix.experiments.emoji_world.training.autoencoder import means
 from directrix.experiments.emoji_world.training.clip import tokenize
-from directrix.experiments.emoji_world.training.config import Part
+from directrix.experiments.emoji_world.training.config import Part, shared
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
 from directrix.experiments.emoji_world.training.loop import seeded
 from directrix.progress import Progress, silent
@@ -26,26 +26,16 @@ SIGNAL_CAP = 5.0
 # Colour is decided where there is much noise, and there errors of the image are small errors of the noise. A run may
 # weigh them up by 1 + noise / signal, which is the loss of v, to this much at most.
 NOISE_CAP = 10.0
-NOISE_SCHEDULE: dict[str, Any] = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-NOISE_SCHEDULE |= {"beta_start": 0.00085, "beta_end": 0.012}
 
 
 def build(channels: tuple[int, ...], text_width: int) -> UNet2DConditionModel:
-    """A U-Net with random weights for 4 x 16 x 16 latents.
-
-    Words enter in the mid block alone, through two transformer layers, so all that a prompt says passes through its
-    output. Where words enter beside it too, what they imply is put back behind the direction.
-    """
+    """A U-Net with random weights for 4 x 16 x 16 latents."""
     unet = UNet2DConditionModel(
-        sample_size=16,
         down_block_types=("DownBlock2D",) * len(channels),
         up_block_types=("UpBlock2D",) * len(channels),
         block_out_channels=channels,
-        layers_per_block=1,
         cross_attention_dim=text_width,
-        transformer_layers_per_block=2,
-        attention_head_dim=4,
-        norm_num_groups=16,
+        **shared("unet"),
     )
     # Plain attention: its backward pass is faster on a CPU than the fused one. It is no part of what is saved.
     unet.set_attn_processor(AttnProcessor())
@@ -98,7 +88,7 @@ def loss(unet: UNet2DConditionModel, pairs: Pairs, part: Part, noisy: bool = Fal
     """
     batch_size = part.batch_size
     pick = batches(len(pairs.latents), batch_size, part.seed)
-    noise_schedule = DDPMScheduler(**NOISE_SCHEDULE)
+    noise_schedule = DDPMScheduler(**shared("noise"))
     levels = noise_schedule.config["num_train_timesteps"]
     signal = noise_schedule.alphas_cumprod / (1 - noise_schedule.alphas_cumprod)
     weights = signal.clamp(max=SIGNAL_CAP) / signal

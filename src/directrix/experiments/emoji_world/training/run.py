@@ -19,7 +19,7 @@ from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.caption import caption
 from directrix.experiments.emoji_world.scene import draw
 from directrix.experiments.emoji_world.training import autoencoder, clip, denoiser, judge, loop, tokenizer
-from directrix.experiments.emoji_world.training.config import Config, Part, read
+from directrix.experiments.emoji_world.training.config import Config, Part, read, shared
 from directrix.experiments.emoji_world.training.data import Renders, render_all, scenes_of
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.models.files import write_atomically
@@ -98,7 +98,7 @@ class _Run:
     def clip(self) -> CLIPModel:
         config, part = self.config, self.config.clip
         model = clip.build(self.tokens, config.text_width, config.text_layers, config.vision_layers)
-        batches = clip.HardBatches(part.count, part.data_seed, self.art, self.progress)
+        batches = clip.HardBatches("groups", part, self.art, self.progress)
         tower = clip.Labelled(model)
         self.fit(tower, clip.label_loss(tower, batches.data, config.vision), config.vision, "vision_run", "CLIP vision")
         self.fit(model, clip.caption_loss(model, self.tokens, batches, part, True), part, "clip_run", "CLIP")
@@ -107,7 +107,7 @@ class _Run:
     def sight(self, model: CLIPModel) -> CLIPModel:
         """The same CLIP with a better vision tower; the text tower, all that the U-Net sees of it, does not change."""
         part = self.config.sight
-        batches = clip.HardBatches(part.count, part.data_seed, self.art, self.progress, clip.SIGHT_GROUPS)
+        batches = clip.HardBatches("sight_groups", part, self.art, self.progress)
         tower = nn.ModuleList([model.vision_model, model.visual_projection])
         self.fit(tower, clip.caption_loss(model, self.tokens, batches, part, False), part, "sight_run", "CLIP sight")
         return model
@@ -181,7 +181,7 @@ def assemble(
     network: JudgeNetwork,
 ) -> Path:
     """Write the three parts of the shipped model in half precision: pipeline, CLIP, judge."""
-    scheduler: Any = DPMSolverMultistepScheduler(**denoiser.NOISE_SCHEDULE, timestep_spacing="trailing", steps_offset=1)
+    scheduler: Any = DPMSolverMultistepScheduler(**shared("noise"), timestep_spacing="trailing", steps_offset=1)
     left_out: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     pipeline = StableDiffusionPipeline(
         vae=vae, text_encoder=text_tower(clip_model), tokenizer=tokens, unet=unet, scheduler=scheduler, **left_out
