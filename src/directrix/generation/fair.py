@@ -9,20 +9,15 @@ from directrix.directions.collection import Directions
 from directrix.generation.generate import Sampling, generate
 from directrix.generation.manifest import Records
 from directrix.interventions.protocol import Intervention
-from directrix.policies.balance import Categories, ProbeFiles
+from directrix.policies.balance import Balancing
 from directrix.policies.fair import Fair
 
 # Arguments of `Fair`; the last two are their names in version 0.1, of which `Fair` warns.
-_OF_FAIR = ("sets", "strengths", "project_and_set", "feedback", "replace", "hold")
+_OF_FAIR = (*Balancing.__annotations__, "replace", "hold")
 
 
-class FairSampling(Sampling, total=False):
+class FairSampling(Sampling, Balancing, total=False):
     """How images are balanced and drawn; see `Fair` and `generate`."""
-
-    sets: Mapping[str, Categories] | None
-    strengths: Mapping[str, float] | None
-    project_and_set: bool | None
-    feedback: ProbeFiles
 
 
 def fair(

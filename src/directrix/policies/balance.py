@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from directrix import checks
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
@@ -32,16 +32,12 @@ ProbeFiles = Probe | str | Path | Sequence[Probe | str | Path]
 _WHOLE: Settings = {"branch": "conditional", "start": 0.0, "stop": 1.0}
 
 
-def whole_settings(owner: object, given: Settings) -> Settings:
-    """The branch and window that an object was given, with what it was not given.
-
-    Raises:
-        TypeError: another keyword; the message names the object's class, as Python's own does.
-        StrengthError: a branch or window that makes no sense.
-    """
+def whole_settings(owner: object, given: Mapping[str, Any]) -> Settings:
+    """The branch and window that an object was given, with what it was not given; TypeError for another keyword, as
+    Python's own, and StrengthError where they make no sense."""
     for name in given.keys() - Settings.__annotations__.keys():
         raise TypeError(f"{type(owner).__name__}() got an unexpected keyword argument '{name}'")
-    settings: Settings = {**_WHOLE, **given}
+    settings: Any = {**_WHOLE, **given}
     Steering({}, **settings)
     return settings
 
@@ -86,34 +82,35 @@ def projects(attributes: Iterable[Mapping[str, Effect]], project_and_set: bool |
     return len(sites) < 2 and window.get("branch", "conditional") == "conditional"
 
 
+class Balancing(TypedDict, total=False):
+    """How attributes are balanced; see `Fair`."""
+
+    sets: Mapping[str, Categories] | None
+    strengths: Mapping[str, float] | None
+    project_and_set: bool | None
+    feedback: ProbeFiles | None
+
+
+class SteeredBalancing(Balancing, Settings, total=False):
+    """The same, with the branch of guidance and the window of steps."""
+
+
 class Attributes:
     """The attributes that can be balanced, with the directions and probes that do it.
 
     Args:
-        owner: whose arguments these are, for errors.
-        directions, strengths, sets, project_and_set, feedback: as in `Fair`.
-        steered: branch and window.
+        owner: whose settings these are, for errors.
+        directions, settings: as in `Fair`, with its errors.
         folder: what the names of probes' files are relative to.
-
-    Raises:
-        PolicyError, DirectionFileError: what `Catalogue` refuses; a probe that cannot be read, one of an attribute that
-            is in no set, two of one, or probes beside `project_and_set=False`.
     """
 
     def __init__(
-        self,
-        owner: object,
-        directions: Directions,
-        strengths: Mapping[str, float] | None,
-        sets: Mapping[str, Categories] | None,
-        project_and_set: bool | None,
-        feedback: ProbeFiles | None,
-        steered: Settings,
-        folder: str | Path = "",
+        self, owner: object, directions: Directions, settings: SteeredBalancing, folder: str | Path = ""
     ) -> None:
+        given: dict[str, Any] = dict(settings)
+        sets, strengths, self.project_and_set, feedback = (given.pop(key, None) for key in Balancing.__annotations__)
         self.catalogue = Catalogue.of(directions, strengths)
-        self.window = whole_settings(owner, steered)
-        self.project_and_set = project_and_set
+        self.window = whole_settings(owner, given)
         # Those of the library, and one's own, which win.
         own = dict(sets or {})
         self.sets = {**{name: each for name, each in ATTRIBUTE_SETS.items() if not matches(name, own)}, **own}
@@ -126,7 +123,7 @@ class Attributes:
             if attribute in self.probes:
                 raise PolicyError(f"Two probes read '{attribute}'.", "one of each attribute.", "leave one out.")
             self.probes[attribute] = replace(probe, attribute=attribute)
-        if self.probes and project_and_set is False:
+        if self.probes and self.project_and_set is False:
             raise PolicyError(
                 "Categories that are only added get no feedback.",
                 "feedback, or project_and_set: false.",
@@ -134,12 +131,7 @@ class Attributes:
             )
 
     def balance(self, attribute: str, shares: str | Mapping[str | None, float]) -> Balance:
-        """The balance of an attribute; `shares` are "uniform", or shares by category.
-
-        Raises:
-            PolicyError: unknown names, missing directions, or shares that do not sum to 1.
-            MismatchError, StrengthError: a probe that does not go with the directions or the window.
-        """
+        """The balance of an attribute; `shares` are "uniform", or shares by category. Raises what `Fair` does."""
         attribute = find(attribute, self.sets, "attribute")
         given = self.sets[attribute]
         listed = [concept.name for concept in given.concepts] if isinstance(given, AttributeSet) else given

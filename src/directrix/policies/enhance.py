@@ -18,8 +18,7 @@ from directrix.deprecation import renamed
 from directrix.directions.collection import Directions, keeps_out, matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Intervention
-from directrix.interventions.steering import Settings
-from directrix.policies.balance import UNIFORM, Attributes, Balance, Categories, ProbeFiles
+from directrix.policies.balance import UNIFORM, Attributes, Balance, SteeredBalancing
 from directrix.policies.plan import Request, RequestPlanner
 from directrix.policies.safe import DEFAULT, Safe, category_of
 
@@ -46,16 +45,12 @@ class Enhance(RequestPlanner):
         rewrite: bool = True,
         *,
         combine: str = DEFAULT,
-        sets: Mapping[str, Categories] | None = None,
-        strengths: Mapping[str, float] | None = None,
         safe: Safe | None = None,
         understand: Callable[..., Any] | None = None,
-        project_and_set: bool | None = None,
-        feedback: ProbeFiles = (),
-        **steered: Unpack[Settings],
+        **settings: Unpack[SteeredBalancing],
     ) -> None:
         self.rewrite = bool(rewrite)
-        self._known = Attributes(self, directions, strengths, sets, project_and_set, feedback, steered)
+        self._known = Attributes(self, directions, settings)
         catalogue = self._known.catalogue
         effects = {name: catalogue.effect(name) for name in catalogue.names}
         anti = {name: each for name, each in effects.items() if all(map(keeps_out, each))}

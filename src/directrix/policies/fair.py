@@ -14,8 +14,7 @@ from directrix.deprecation import renamed
 from directrix.directions.collection import Directions
 from directrix.errors import PolicyError
 from directrix.interventions.project_and_set import ProjectAndSet
-from directrix.interventions.steering import Settings
-from directrix.policies.balance import Attributes, Balance, Categories, ProbeFiles
+from directrix.policies.balance import Attributes, Balance, SteeredBalancing
 from directrix.policies.plan import Request, RequestPlanner
 
 
@@ -47,14 +46,9 @@ class Fair(RequestPlanner):
         self,
         attributes: Mapping[str, str | Mapping[str | None, float]],
         directions: Directions,
-        *,
-        sets: Mapping[str, Categories] | None = None,
-        strengths: Mapping[str, float] | None = None,
-        project_and_set: bool | None = None,
-        feedback: ProbeFiles = (),
-        **steered: Unpack[Settings],
+        **settings: Unpack[SteeredBalancing],
     ) -> None:
-        known = Attributes(self, directions, strengths, sets, project_and_set, feedback, steered)
+        known = Attributes(self, directions, settings)
         if not isinstance(attributes, Mapping) or not attributes:
             raise PolicyError(
                 "There are no attributes to balance.", "attributes and targets.", '{"gender": "uniform"}.'
@@ -63,7 +57,7 @@ class Fair(RequestPlanner):
         effects = {each.target.attribute: each.effects for each in self.balances}
         if len(effects) < len(self.balances):
             raise PolicyError(f"The attributes are {', '.join(attributes)}.", "each attribute once.")
-        if project_and_set:
+        if known.project_and_set:
             # Raises where it can't be done, before anything is drawn.
             ProjectAndSet(effects, (), **known.window)
         idle = [each for each in known.probes if each not in effects]

@@ -14,7 +14,7 @@ from directrix.deprecation import upgraded
 from directrix.directions.collection import Catalogue, matches
 from directrix.errors import DirectrixError, PolicyError
 from directrix.interventions.steering import Settings, Steering
-from directrix.policies.balance import Attributes
+from directrix.policies.balance import Attributes, SteeredBalancing
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
 from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Safe
@@ -78,11 +78,7 @@ class PolicyFile(BaseModel, strict=True, extra="forbid", arbitrary_types_allowed
 
     @classmethod
     def of(cls, content: Any, place: str) -> PolicyFile:
-        """The policy that a file holds, under the names of today.
-
-        Raises:
-            PolicyError: an unknown key, or a value of the wrong kind.
-        """
+        """The policy that a file holds, under the names of today; PolicyError where a key or value is wrong."""
         if isinstance(content, Mapping):
             content = upgraded(content, _OLD)
             if isinstance(content.get("safe"), Mapping):
@@ -109,12 +105,7 @@ def placed(*keys: str) -> Iterator[None]:
 
 
 def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | None, Enhance | None]:
-    """The parts of the policy that a file holds.
-
-    Args:
-        content: as YAML gives it; directions may be given in place of their files.
-        source: what errors call the file.
-        folder: what paths are relative to.
+    """The parts of the policy that a file holds, which errors call `source` and whose paths are relative to `folder`.
 
     Raises:
         PolicyError: it says something that cannot be done; the message names the key.
@@ -137,9 +128,9 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
             with placed(source, "attributes", name, category):
                 catalogue.effect(categories[category] if isinstance(categories, Mapping) else category)
     with placed(source, "feedback"):
-        known = Attributes(file, catalogue, None, sets, file.project_and_set, file.feedback, window, folder)
-    probes = list(known.probes.values())
-    balanced = {"sets": sets, "project_and_set": file.project_and_set, **window}
+        settings = SteeredBalancing(sets=sets, project_and_set=file.project_and_set, feedback=file.feedback, **window)
+        probes = list(Attributes(file, catalogue, settings, folder).probes.values())
+    balanced: dict[str, Any] = {"sets": sets, "project_and_set": file.project_and_set, **window}
     asked = EnhancePart() if file.enhance is True else file.enhance or None
     if file.fair is None and asked is None and (probes or file.project_and_set is not None):
         key, said = ("feedback", "given") if probes else ("project_and_set", f"{file.project_and_set}".lower())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Generic, NamedTuple, TypeVar
 
@@ -16,10 +16,12 @@ Meaning = TypeVar("Meaning")
 Reader = Callable[[str], tuple[str, ...]]
 
 
-@cache
-def words_of(option: str) -> tuple[str, ...]:
-    """The words of an option in their plain forms."""
-    return tuple(word.text for word in read(option))
+def reader(spellings: Mapping[str, str]) -> Reader:
+    """Reads the words of an option in their plain forms."""
+    return cache(lambda option: tuple(word.text for word in read(option, spellings)))
+
+
+_PLAIN = reader({})
 
 
 class Hit(NamedTuple, Generic[Meaning]):
@@ -35,7 +37,7 @@ class Lexicon(Generic[Meaning]):
     A phrase may leave a word out, "[the]", and choose one, "his|her".
     """
 
-    def __init__(self, reader: Reader = words_of) -> None:
+    def __init__(self, reader: Reader = _PLAIN) -> None:
         self._reader = reader
         self._table: dict[tuple[str, ...], list[Meaning]] = {}
         self._longest: dict[str, int] = defaultdict(int)
@@ -66,7 +68,7 @@ class Lexicon(Generic[Meaning]):
         return hit.stop if hit else 0
 
 
-def expand(phrase: str, reader: Reader = words_of) -> Iterator[tuple[str, ...]]:
+def expand(phrase: str, reader: Reader = _PLAIN) -> Iterator[tuple[str, ...]]:
     """All forms of a phrase as tuples of words: "no matter [the] sex|gender" has four.
 
     Raises:

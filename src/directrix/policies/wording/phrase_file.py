@@ -191,11 +191,7 @@ class PhraseFile(_Part):
 
 
 def load(path: str | Path) -> PhraseFile:
-    """Reads a file of phrases.
-
-    Raises:
-        PhraseError: it is missing, no YAML, or does not follow the schema.
-    """
+    """Reads a file of phrases; PhraseError where it is missing, no YAML, or does not follow the schema."""
     remedy = "quote a phrase that begins with a bracket or holds a colon."
     return of(yaml_file.read(path, "The file of phrases", PhraseError, "check the path.", remedy), str(path))
 

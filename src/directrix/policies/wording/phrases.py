@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from directrix.policies.wording import phrase_file
-from directrix.policies.wording.lexicon import Lexicon, Reader, expand
+from directrix.policies.wording.lexicon import Lexicon, expand
+from directrix.policies.wording.lexicon import reader as reader_of
 from directrix.policies.wording.phrase_file import AntiConcept, Attribute, Kinds, PhraseFile, Term
-from directrix.policies.wording.tokens import TABLES, read
+from directrix.policies.wording.tokens import TABLES
 from directrix.policies.wording.types import Kind
 
 _PLURALS = (
@@ -86,12 +87,7 @@ class Phrases:
         self.spellings: Mapping[str, str] = {
             key.casefold(): value for file in files for key, value in file.spellings.items()
         }
-
-        @cache
-        def reader(option: str) -> tuple[str, ...]:
-            return tuple(word.text for word in read(option, self.spellings))
-
-        self._reader: Reader = reader
+        self._reader = reader = reader_of(self.spellings)
         self.named, self.objects, self.acts, self.free = (Lexicon[Named](reader) for _ in range(4))
         self.whole: Lexicon[Whole] = Lexicon(reader)
         # What ends a denial on both sides of an object, and what is given instead of it all.
@@ -106,20 +102,14 @@ class Phrases:
 
     @classmethod
     def load(cls, *paths: str | Path) -> Phrases:
-        """The shipped phrases and, added to them in order, those of YAML files with the same keys.
-
-        Raises:
-            PhraseError: a file is missing, no YAML, or does not follow the schema.
-        """
+        """The shipped phrases and, added to them in order, those of YAML files with the same keys; PhraseError where a
+        file is missing, no YAML, or does not follow the schema."""
         return cls(_shipped(), *(phrase_file.load(path) for path in paths)) if paths else _default()
 
     @classmethod
     def of(cls, *contents: Mapping[str, Any]) -> Phrases:
-        """The shipped phrases and, added to them, mappings such as a YAML file holds.
-
-        Raises:
-            PhraseError: a mapping does not follow the schema.
-        """
+        """The shipped phrases and, added to them, mappings such as a YAML file holds; PhraseError where one does not
+        follow the schema."""
         return cls(_shipped(), *(phrase_file.of(each) for each in contents))
 
     def _enter(self, file: PhraseFile) -> None:

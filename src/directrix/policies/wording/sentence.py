@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from directrix.policies.wording.lexicon import Hit, Lexicon
@@ -67,7 +67,8 @@ class Sentence:
     def __init__(self, words: Sequence[Word], phrases: Phrases) -> None:
         self.words, self.phrases = words, phrases
         self.texts = tuple(word.text for word in words)
-        self._fits: dict[int, bool] = {}
+        # Whether the prompt has the words beside it that a phrase wants, and none that it does not.
+        self.fits: Callable[[Beside | None], bool] = cache(lambda beside: beside is None or beside.fits(self.texts))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -120,14 +121,6 @@ class Sentence:
             if not joiner:
                 break
         return items
-
-    def fits(self, beside: Beside | None) -> bool:
-        """Whether the prompt has the words beside it that a phrase wants, and none that it does not."""
-        if beside is None:
-            return True
-        if id(beside) not in self._fits:
-            self._fits[id(beside)] = beside.fits(self.texts)
-        return self._fits[id(beside)]
 
     def named(self, lexicon: Lexicon[Named], at: int) -> Hit[Named] | None:
         """What `lexicon` names at `at`, unless it only looks like that: a bow in a gift box, a glue gun."""
