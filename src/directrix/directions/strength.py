@@ -2,12 +2,11 @@
 
 `expand` is the only place that knows how a guided batch is laid out. The denoiser's batch is
 
-    without guidance             [image 1, ..., image n]
+    "conditional"                [conditional 1, ..., conditional n]
     "unconditional-conditional"  [unconditional 1, ..., unconditional n, conditional 1, ..., conditional n]
-    "conditional-unconditional"  the other way round
-    "conditional"                [conditional 1, ..., conditional n], the other branch in a call of its own
-    "unconditional"              [unconditional 1, ..., unconditional n], likewise
 
+and likewise for any other parts in any order, such as "unconditional" in a call of its own, or, with perturbed
+attention, "unconditional-conditional-conditional",
 where n is the number of prompts times the images per prompt, in the pipeline's order: all images of the first
 prompt, then all of the second.
 """
@@ -28,8 +27,8 @@ else:
     Strength = Any
 
 BRANCHES = ("conditional", "unconditional", "both")
-# How one guided call of the denoiser is laid out.
-LAYOUTS = ("unconditional-conditional", "conditional-unconditional", "conditional", "unconditional")
+# How most pipelines lay out a guided call of their denoiser.
+LAYOUT = "unconditional-conditional"
 
 
 def checked(strength: Strength) -> float | tuple[float, ...]:
@@ -46,30 +45,30 @@ def checked(strength: Strength) -> float | tuple[float, ...]:
     return _finite(values)
 
 
-def images_of(batch: int, guided: bool, layout: str = LAYOUTS[0]) -> int:
+def images_of(batch: int, guided: bool, layout: str = LAYOUT) -> int:
     """How many images the denoiser's batch of so many rows is about; the arguments are those of `expand`.
 
-    Raises StrengthError where both branches of guidance are in the batch, and its rows are no even number.
+    Raises StrengthError where several parts are in the batch, and its rows are no multiple of them.
     """
-    if not guided or layout not in ("unconditional-conditional", "conditional-unconditional"):
-        return batch
-    if batch % 2:
+    # Without guidance a layout of guided calls says nothing.
+    parts = layout.count("-") + 1 if guided or "unconditional" not in layout else 1
+    if batch % parts:
         raise StrengthError(
-            f"A guided batch of {batch} rows has no two equal halves.",
-            "an even number.",
+            f"A guided batch of {batch} rows has no {parts} equal parts.",
+            f"a multiple of {parts}.",
             "guided=False if the denoiser is called without guidance.",
         )
-    return batch // 2
+    return batch // parts
 
 
-def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: str = LAYOUTS[0]) -> Tensor | None:
+def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: str = LAYOUT) -> Tensor | None:
     """The strength of each row of the denoiser's batch.
 
     Args:
         strength: a number for all images or one per image.
         batch: rows of the denoiser's batch, both branches of guidance counted.
         guided: whether there are two branches of guidance, in this batch or in two.
-        layout: of the guided batch, one of the four above.
+        layout: of the guided batch, as above.
         branch: the one that is steered; without guidance "conditional" and "both" mean the whole batch.
 
     Returns:
@@ -100,12 +99,9 @@ def expand(strength: Strength, batch: int, guided: bool, branch: str, layout: st
         return None
     rows = torch.tensor(each, dtype=torch.float32)
     if not guided:
-        return rows
-    if images == batch:
-        return rows if branch in (layout, "both") else None
-    none = torch.zeros_like(rows)
-    halves = [rows if branch != "conditional" else none, rows if branch != "unconditional" else none]
-    return torch.cat(halves if layout == "unconditional-conditional" else halves[::-1])
+        return rows.repeat(batch // images)
+    parts = [rows if branch in (part, "both") else torch.zeros_like(rows) for part in layout.split("-")]
+    return torch.cat(parts) if any(part is rows for part in parts) else None
 
 
 def _finite(value: Any) -> float:

@@ -92,18 +92,13 @@ class FrozenDenoiser:
         if len({each is None for each in negatives}) == 2 and not zeros:
             # No negative prompt is the same as an empty one, and one call pads all alike.
             negatives = [each or "" for each in negatives]
-        layout = self._model.guidance_layout
-        two_calls = layout == "two-calls"
         parts: dict[int, Conditioning] = {}
         for plain in (True, False):
             places = [place for place, each in enumerate(negatives) if (each is None) == plain]
             if not places:
                 continue
-            given = None if plain and not two_calls else [negatives[place] or "" for place in places]
-            inputs = self._call.captured([""] * len(places), given, guided=True, call=int(two_calls))
-            rows = self._conditioning(inputs)
-            if not two_calls:
-                rows = rows[: len(places)] if layout == "unconditional-conditional" else rows[len(places) :]
+            given = None if plain else [negatives[place] or "" for place in places]
+            rows = self._conditioning(self._call.captured([""] * len(places), given, "unconditional"))
             parts |= {place: rows[row : row + 1] for row, place in enumerate(places)}
         return stitched(parts)
 

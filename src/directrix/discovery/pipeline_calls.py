@@ -7,7 +7,6 @@ denoiser are captured, and the call ends there.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from directrix.discovery.environment import generator
 from directrix.discovery.settings import Sampling
 from directrix.errors import ConceptError, ModelError
-from directrix.models import activations
+from directrix.models.denoiser_calls import DenoiserCall, Scope
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
@@ -108,34 +107,37 @@ class PipelineCall:
         return latents
 
     def captured(
-        self, prompts: Sequence[str], negatives: Sequence[str] | None = None, guided: bool = False, call: int = 0
+        self, prompts: Sequence[str], negatives: Sequence[str] | None = None, branch: str = "conditional"
     ) -> dict[str, Any]:
-        """The inputs that the denoiser gets at its call number ``call`` of a pipeline call, by name.
+        """The inputs of a branch of guidance that the denoiser is first given, by name, the state first.
 
-        guided: with both branches of guidance, if the pipeline has any; without, a row a prompt.
+        branch: "conditional", drawn without guidance; "unconditional"; or "whole", the first call as it is.
 
-        Raises ModelError where the pipeline calls its denoiser fewer times.
+        Raises ModelError where the pipeline does not call its denoiser about that branch.
         """
-        network = self.model.denoiser
+        guided = branch == "unconditional"
         scale = self.guidance_scale if guided or self.model.embeds_guidance else 1.0
         captured: list[dict[str, Any]] = []
 
-        def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-            captured.append(named(network, args, kwargs))
-            if len(captured) > call:
+        def see(call: DenoiserCall) -> None:
+            layout = call.layout[1]
+            if branch == "whole" or branch in layout.split("-"):
+                captured.append(_rows_of(branch, layout, call))
                 raise _Enough
 
+        scope = Scope(self.model)
+        scope.watch(see)
         try:
-            with quiet(self.model.pipeline), activations.before_call(self.model, see):
+            with quiet(self.model.pipeline), scope.opened():
                 # Whoever draws by torch's own generator must not notice.
                 noise = generator(0, "question")
                 self._called(prompts, negatives, scale, plain=not guided, generator=noise)
         except _Enough:
             return captured[-1]
         raise ModelError(
-            f"{self.model.name} called its denoiser {len(captured)} times for a whole image.",
-            f"at least {call + 1} calls.",
-            "more inference steps.",
+            f"{self.model.name} drew an image without a call of its denoiser about the {branch} branch.",
+            "a call about each branch of guidance.",
+            "a guidance scale above 1, or a model that guides.",
         )
 
     def _called(
@@ -176,10 +178,19 @@ class _Enough(Exception):
     """Ends a pipeline call whose inputs are captured."""
 
 
-def named(network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call of the network by name, in the order of its signature: the state is the first."""
-    bound = inspect.signature(type(network).forward).bind(network, *args, **kwargs)
-    return {name: value for name, value in list(bound.arguments.items())[1:]}
+def _rows_of(branch: str, layout: str, call: DenoiserCall) -> dict[str, Any]:
+    """The arguments of a call, of those that have a row for each of its rows the part that a branch has."""
+    if "-" not in layout:
+        return dict(call.arguments)
+    half = call.rows // 2
+    part = slice(0, half) if layout.startswith(f"{branch}-") else slice(half, None)
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: cut(each) for name, each in value.items()}
+        return value[part] if getattr(value, "ndim", 0) and len(value) == call.rows else value
+
+    return {name: cut(value) for name, value in call.arguments.items()}
 
 
 def check_finite(latents: Sequence[Tensor], prompt: str) -> None:

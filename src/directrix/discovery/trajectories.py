@@ -19,9 +19,9 @@ import torch
 from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.discovery.environment import generator
 from directrix.discovery.frozen_denoiser import Batch, FrozenDenoiser, as_maps, check_output
-from directrix.discovery.pipeline_calls import PipelineCall, check_finite, named, quiet
+from directrix.discovery.pipeline_calls import PipelineCall, check_finite, quiet
 from directrix.models import activations
-from directrix.models.guidance import Guidance
+from directrix.models.denoiser_calls import DenoiserCall, Scope
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -211,17 +211,17 @@ class Recording:
         # the mean square, so that the outputs can be forgotten.
         outputs: list[list[Tensor]] = [[] for _ in self.sites]
         sums: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in self.sites]
-        guidance = Guidance(model)
+        scope = Scope(model)
         rows = len(numbers)
-        passes = 0
+        layouts: list[str] = []
         # A further call of a step, without some layers (Stable Diffusion 3.5): no state of its own.
         skipping = False
 
         def end_step() -> None:
             branches = 1
             for site, now, of_site in zip(self.sites, outputs, sums, strict=True):
-                check_output(site, now, passes)
-                conditional, other = _branches(now, rows, model.guidance_layout == "conditional-unconditional")
+                check_output(site, now, len(layouts))
+                conditional, other = _branches(now, rows, layouts)
                 now.clear()
                 total = as_maps(conditional).sum(dim=0).cpu()
                 # A step without an unconditional branch has nothing to be distinguished from.
@@ -230,30 +230,33 @@ class Recording:
                 branches = branches if other is None else 2
             self.evaluations += rows * branches
 
-        def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-            nonlocal passes, skipping
-            skipping = kwargs.get("skip_layers") is not None
+        def see(call: DenoiserCall) -> None:
+            nonlocal skipping
+            layout = call.layout[1]
+            time = torch.as_tensor(call.arguments["timestep"]).flatten()[:1].cpu()
+            same = bool(times) and torch.equal(time, times[-1])
+            skipping = same and layout == "conditional" and any("-" in each for each in layouts)
             if skipping:
                 return
-            if guidance.now().layout == "unconditional":
-                passes += 1
+            # Branches in calls of their own: the second is about the same time, and another branch.
+            if same and layout not in layouts and "-" not in layout:
+                layouts.append(layout)
                 return
             if states:
                 end_step()
-            passes = 1
-            inputs = named(model.denoiser, args, kwargs)
-            states.append(torch.as_tensor(next(iter(inputs.values())))[-rows:].float().cpu())
-            times.append(torch.as_tensor(inputs["timestep"]).flatten()[:1].cpu())
+            layouts[:] = [layout]
+            states.append(torch.as_tensor(next(iter(call.arguments.values())))[-rows:].float().cpu())
+            times.append(time)
 
         def seen(now: list[Tensor], h: Tensor) -> None:
-            if not skipping:
+            if not skipping and scope.now() is not None:
                 now.append(h.detach().float())
 
+        scope.watch(see)
         with ExitStack() as stack:
-            stack.enter_context(guidance.watching())
-            stack.enter_context(activations.before_call(model, see))
+            stack.enter_context(scope.opened())
             for site, now in zip(self.sites, outputs, strict=True):
-                stack.enter_context(activations.read(model, site, partial(seen, now)))
+                stack.enter_context(activations.read(model, site, partial(seen, now), scope))
             call.latents([prompt] * rows, numbers, seed)
         end_step()
         check_finite(states, prompt)
@@ -267,10 +270,10 @@ class Recording:
         self.states.append(torch.stack(states, dim=1))
 
 
-def _branches(outputs: Sequence[Tensor], rows: int, conditional_first: bool) -> tuple[Tensor, Tensor | None]:
+def _branches(outputs: Sequence[Tensor], rows: int, layouts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
     """A step's outputs in the conditional branch, and those in the other if there is one."""
-    # Models with the guidance scale built in are called once only, whatever the scale.
     if len(outputs[0]) == rows:
-        return outputs[0], outputs[1] if len(outputs) == 2 else None
+        by_branch = dict(zip(layouts, outputs, strict=True))
+        return by_branch["conditional"], by_branch.get("unconditional")
     first, second = outputs[0][:rows], outputs[0][-rows:]
-    return (first, second) if conditional_first else (second, first)
+    return (first, second) if layouts[0] == "conditional-unconditional" else (second, first)

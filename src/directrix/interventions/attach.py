@@ -24,8 +24,8 @@ from directrix.directions.direction import Direction
 from directrix.directions.strength import Strength, checked, images_of
 from directrix.errors import DirectrixError, MismatchError, StrengthError, suggestion
 from directrix.interventions.compatibility import check_model
+from directrix.interventions.finite import check_range
 from directrix.interventions.steering import Steering
-from directrix.models.guidance import tells_guidance
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
@@ -35,14 +35,11 @@ if TYPE_CHECKING:
 class DirectionsMixin:
     """Methods that a pipeline gains; see `attach` and `with_directions`. Directions act on the conditional branch."""
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if not tells_guidance(cls):
-            raise DirectrixError(
-                f"{cls.__name__} does not say whether its batch holds both branches of guidance.",
-                "a pipeline with `do_classifier_free_guidance` or `encode_prompt`, such as Stable Diffusion's.",
-                "directrix.steer(pipeline, {direction: 1.0}, guided=True).",
-            )
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # The class is made at run time, and the steering belongs to this very denoiser: a copy opens its own.
+        state = {name: value for name, value in vars(self).items() if name != "_directions"}
+        loaded = _loaded(self)
+        return _restored, (_plain(type(self)), state, dict(loaded.entries), loaded.enabled)
 
     def load_direction(
         self,
@@ -83,6 +80,7 @@ class DirectionsMixin:
             )
         strength = checked(direction.strengths.default if strength is None else strength)
         check_model(SteerableModel.of(self), [direction])
+        check_range(direction, strength)
         # By its name here: a direction may be loaded twice, and errors call it what the user does.
         entry = _Entry(direction.with_(name=name), strength)
         loaded.steer(self, {**loaded.entries, name: entry}, loaded.enabled)
@@ -123,6 +121,8 @@ class DirectionsMixin:
             checked(entry.direction.strengths.default if each is None else each)
             for entry, each in zip(entries, given, strict=True)
         ]
+        for entry, value in zip(entries, values, strict=True):
+            check_range(entry.direction, value)
         given_by_name = dict(zip(known, values, strict=True))
         changed = {
             name: replace(entry, strength=given_by_name.get(name, 0.0)) for name, entry in loaded.entries.items()
@@ -177,9 +177,6 @@ def with_directions(pipeline_class: type) -> type:
     """The class of pipelines with the methods of `DirectionsMixin`: with_directions(StableDiffusionPipeline).
 
     It keeps its name, so a pipeline is saved as what it was. A class that has the methods is returned as it is.
-
-    Raises:
-        DirectrixError: the pipeline does not say whether its batch holds both branches of guidance.
     """
     if issubclass(pipeline_class, DirectionsMixin):
         return pipeline_class
@@ -191,11 +188,25 @@ def with_directions(pipeline_class: type) -> type:
 def attach(pipeline: Any) -> Any:
     """Gives a pipeline (or that of a `SteerableModel`) the methods of `DirectionsMixin`, and returns it.
 
-    Raises:
-        DirectrixError: the pipeline does not say whether its batch holds both branches of guidance.
+    What is loaded acts in all threads and tasks, as a LoRA does.
     """
     pipeline = SteerableModel.of(pipeline).pipeline
     pipeline.__class__ = with_directions(type(pipeline))
+    return pipeline
+
+
+def _plain(pipeline_class: type) -> type:
+    """The class of pipelines that the methods were added to."""
+    return next(each for each in pipeline_class.__mro__[1:] if not issubclass(each, DirectionsMixin))
+
+
+def _restored(pipeline_class: type, state: dict[str, Any], entries: Mapping[str, _Entry], enabled: bool) -> Any:
+    """A copy of a pipeline with directions, which has its own steering."""
+    pipeline: Any = object.__new__(pipeline_class)
+    vars(pipeline).update(state)
+    pipeline = attach(pipeline)
+    if entries:
+        _loaded(pipeline).steer(pipeline, entries, enabled)
     return pipeline
 
 
@@ -269,7 +280,7 @@ class _Loaded:
     def _steer(self, model: SteerableModel, entries: Mapping[str, _Entry], enabled: bool) -> None:
         if entries:
             self._network, self._compiled = model.denoiser, model.compiled
-            self._open.enter_context(_Standing(entries, enabled).opened(model))
+            self._open.enter_context(_Standing(entries, enabled).opened(model, everywhere=True))
         self.entries, self.enabled = entries, enabled
 
     def check(self, pipeline: Any, images: int | None = None) -> None:

@@ -63,3 +63,23 @@ def fitted(direction: Direction, h: Tensor) -> Tensor:
             f"that height and width, direction.resized({here[1]}, {here[2]}), or direction.pooled().",
         )
     return direction.tensor[:, None, None] if len(shape) == 1 and site.layout == "channels-first" else direction.tensor
+
+
+def rows_at_site(rows: Tensor, h: Tensor, layout: str) -> Tensor:
+    """What belongs to each row of the denoiser's batch, for each row of the site's output h.
+
+    A video's frames are rows of their own at some sites. A cache may leave the unconditional branch out.
+
+    Raises:
+        MismatchError: the site's rows are no multiple of the batch's.
+    """
+    batch, here = rows.shape[0], h.shape[0]
+    if here == batch:
+        return rows
+    if here % batch == 0:
+        return rows.repeat_interleave(here // batch, dim=0)
+    if "-" in layout and 2 * here == batch:
+        return rows[here:] if layout == "unconditional-conditional" else rows[:here]
+    raise MismatchError(
+        f"The site has {here} rows in a batch of {batch}.", "as many, or as many for each.", "the default site."
+    )

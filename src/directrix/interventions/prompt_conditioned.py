@@ -21,10 +21,11 @@ from directrix.directions.collection import Effect
 from directrix.directions.strength import expand
 from directrix.errors import MismatchError, StrengthError
 from directrix.interventions.compatibility import check_model, fitted
+from directrix.interventions.finite import watched_for_overflow
 from directrix.interventions.steering import Steering, as_json
 from directrix.interventions.step_window import StepWindow
 from directrix.models import activations
-from directrix.models.guidance import Guidance
+from directrix.models.denoiser_calls import Scope
 from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
 
@@ -51,7 +52,7 @@ class StepState:
 
     def move(self, fraction: float) -> None:
         """To the next step, or to the first one of other images, for which nothing is retained."""
-        if fraction <= self.fraction:
+        if fraction < self.fraction:
             self.retained.clear()
         self.fraction = fraction
 
@@ -134,15 +135,14 @@ class PromptConditioned(ABC):
         model = SteerableModel.of(pipeline)
         candidates = self.candidates() if self._used() else []
         check_model(model, (each for _, effect in candidates for each in effect))
-        window = StepWindow(model, self._settings["start"], self._settings["stop"])
         with ExitStack() as stack:
             if candidates and self._site is not None:
-                if self.remembers or not window.whole:
-                    stack.enter_context(activations.before_call(model, window.see))
-                guidance = Guidance(model)
-                stack.enter_context(guidance.watching())
-                added = _Added(self, candidates, guidance, self._on, self._settings["branch"], window)
-                stack.enter_context(activations.edit(model, self._site, added))
+                scope = Scope(model)
+                window = StepWindow(scope, self._settings["start"], self._settings["stop"])
+                stack.enter_context(scope.opened())
+                stack.enter_context(watched_for_overflow(scope, self.name))
+                added = _Added(self, candidates, scope, self._on, self._settings["branch"], window)
+                stack.enter_context(activations.edit(model, self._site, added, scope))
             yield model.pipeline
 
     def over(self, on: Sequence[frozenset[str]]) -> PromptConditioned:
@@ -179,31 +179,30 @@ class _Added:
         self,
         decides: PromptConditioned,
         candidates: Sequence[tuple[str, Effect]],
-        guidance: Guidance,
+        scope: Scope,
         on: Sequence[frozenset[str]] | None,
         branch: str,
         window: StepWindow,
     ) -> None:
         self._decides = decides
         self._candidates = candidates
-        self._guidance = guidance
+        self._scope = scope
         self._on = on
         self._branch = branch
         self._window = window
         self._vectors: Tensor | None = None
-        self._state = StepState()
-        # Of the last call that both branches were in.
-        self._weights: Tensor | None = None
 
     def __call__(self, h: Tensor) -> Tensor | None:
         import torch
 
-        if not self._window.open:
+        call = self._scope.now()
+        if call is None or not self._window.open(call):
             return None
-        guided, layout = self._guidance.now()
+        guided, layout = call.layout
         # Each branch then is in the batch, and they can be compared.
-        both = guided and "-" in layout
-        images = h.shape[0] // 2 if both else h.shape[0]
+        parts = layout.split("-") if guided else [layout]
+        both = len(set(parts)) == 2 and h.shape[0] == call.rows
+        images = h.shape[0] // len(parts) if both else h.shape[0]
         if self._on is not None and len(self._on) != images:
             raise StrengthError(
                 f"Categories are chosen for {len(self._on)} images; {images} are drawn.",
@@ -213,16 +212,20 @@ class _Added:
         allowed = torch.tensor([self._allowed(image) for image in range(images)], device=h.device)
         weights = None
         if both:
-            first, second = h[:images].float(), h[images:].float()
-            about = second - first if layout == "unconditional-conditional" else first - second
-            self._state.move(self._window.fraction)
-            self._state.timestep = self._window.timestep
-            self._state.without = first if layout == "unconditional-conditional" else second
-            weights = self._decides.weights(about.flatten(1), vectors, allowed, self._state)
-            self._weights = weights
-        elif guided and layout == "conditional" and self._weights is not None:
+            conditional, without = (
+                h.split(images)[parts.index(branch)].float() for branch in ("conditional", "unconditional")
+            )
+            about = conditional - without
+            state = self._scope.recall("state", StepState)
+            if self._decides.remembers:
+                state.move(call.step.fraction)
+                state.timestep = float(call.step.timestep)
+            state.without = without
+            weights = self._decides.weights(about.flatten(1), vectors, allowed, state)
+            self._scope.remember("weights", weights)
+        elif guided and layout == "conditional":
             # A further call of the same step, about the conditional branch alone (Stable Diffusion 3.5).
-            weights = self._weights
+            weights = self._scope.recall("weights", lambda: None)
         if weights is None:
             weights = self._decides.unseen(allowed)
         if weights is None:

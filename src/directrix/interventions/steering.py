@@ -17,10 +17,11 @@ from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.directions.strength import BRANCHES, Strength, checked, expand
 from directrix.errors import DirectrixError, StrengthError
-from directrix.interventions.compatibility import check_model, fitted
+from directrix.interventions.compatibility import check_model, fitted, rows_at_site
+from directrix.interventions.finite import check_addition, check_range, watched_for_overflow
 from directrix.interventions.step_window import StepWindow
 from directrix.models import activations
-from directrix.models.guidance import Guidance
+from directrix.models.denoiser_calls import DenoiserCall, Scope
 from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
 
@@ -51,7 +52,7 @@ def steer(
             without guidance there is one branch only, and it is steered.
         start, stop: window of the steps as fractions of the scheduler's timesteps; step i of n is steered if
             start <= i / n < stop.
-        guided: whether there are two branches of guidance; None to ask the pipeline.
+        guided: whether your own calls of the denoiser hold both branches of guidance; a pipeline's calls show it.
 
     Raises:
         StrengthError: a strength, branch or window that is not usable, or not one strength per image.
@@ -148,25 +149,30 @@ class Steering:
         """Steers the pipeline within the context; the hooks are gone afterwards, also after an exception."""
         model = SteerableModel.of(pipeline)
         check_model(model, self.strengths)
+        for each, strength in self.strengths.items():
+            check_range(each, strength)
         with self.opened(model):
             yield model.pipeline
 
     @contextmanager
-    def opened(self, model: SteerableModel) -> Iterator[None]:
-        """As `applied`, for directions that are known to belong to the model."""
+    def opened(self, model: SteerableModel, everywhere: bool = False) -> Iterator[None]:
+        """As `applied`, for directions that are known to belong to the model.
+
+        everywhere: in calls of all threads and tasks, not only of those that open it.
+        """
         by_site: dict[Site, list[Direction]] = {}
         for each in self.strengths:
             by_site.setdefault(each.site, []).append(each)
-        window = StepWindow(model, self.start, self.stop)
-        guidance = Guidance(model, self.guided)
         with ExitStack() as stack:
-            if not window.whole:
-                stack.enter_context(activations.before_call(model, window.see))
             if by_site:
-                stack.enter_context(guidance.watching())
-            for site, directions in by_site.items():
-                added = _Added(self, guidance, directions, window)
-                stack.enter_context(activations.edit(model, site, added))
+                scope = Scope(model, self.guided, everywhere)
+                window = StepWindow(scope, self.start, self.stop)
+                stack.enter_context(scope.opened())
+                if any(map(_is_on, self.strengths.values())):
+                    stack.enter_context(watched_for_overflow(scope, self.name))
+                for site, directions in by_site.items():
+                    added = _Added(self, scope, directions, window)
+                    stack.enter_context(activations.edit(model, site, added, scope))
             yield
 
     def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
@@ -200,20 +206,19 @@ def as_json(effect: Effect) -> Any:
 class _Added:
     """Adds the directions of one site to its output."""
 
-    def __init__(
-        self, steering: Steering, guidance: Guidance, directions: Sequence[Direction], window: StepWindow
-    ) -> None:
+    def __init__(self, steering: Steering, scope: Scope, directions: Sequence[Direction], window: StepWindow) -> None:
         self._steering = steering
-        self._guidance = guidance
+        self._scope = scope
         self._directions = directions
         self._window = window
         # What is added depends on the batch alone, so that steps of one size make no new tensors.
         self._cached: dict[tuple[Any, ...], list[tuple[Tensor | slice, Tensor]]] = {}
 
     def __call__(self, h: Tensor) -> Tensor | None:
-        if not self._window.open:
+        call = self._scope.now()
+        if call is None or not self._window.open(call):
             return None
-        additions = self._additions(h)
+        additions = self._additions(h, call)
         if not additions:
             return None
         result = h.clone()
@@ -222,18 +227,19 @@ class _Added:
             result[rows] += addition
         return result
 
-    def _additions(self, h: Tensor) -> list[tuple[Tensor | slice, Tensor]]:
+    def _additions(self, h: Tensor, call: DenoiserCall) -> list[tuple[Tensor | slice, Tensor]]:
         """For each direction the rows that it changes, and what it adds to them: (rows, ...)."""
         import torch
 
-        guided, layout = self._guidance.now()
-        key = (h.shape, h.dtype, h.device, guided, layout, torch.is_inference_mode_enabled())
+        guided, layout = call.layout
+        key = (h.shape, h.dtype, h.device, guided, layout, call.rows, torch.is_inference_mode_enabled())
         if key not in self._cached:
             found = []
             for each in self._directions:
-                rows = self._steering.rows(each, h.shape[0], guided, layout)
+                rows = self._steering.rows(each, call.rows, guided, layout)
                 if rows is None:
                     continue
+                rows = rows_at_site(rows, h, layout)
                 tensor = fitted(each, h)
                 steered = rows.nonzero().flatten()
                 if not len(steered):
@@ -242,9 +248,14 @@ class _Added:
                 factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
                 # The product is rounded once, to the model's own precision.
                 addition = (factors * tensor.to(h.device)).to(h.dtype)
+                check_addition(addition, each, self._steering.strengths[each])
                 found.append((_places(steered, h.device), addition))
             self._cached[key] = found
         return self._cached[key]
+
+
+def _is_on(strength: float | tuple[float, ...]) -> bool:
+    return any(strength) if isinstance(strength, tuple) else strength != 0
 
 
 def _places(rows: Tensor, device: torch.device) -> Tensor | slice:

@@ -23,25 +23,28 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from directrix.models.ports import CALL, INPUT, NUMBERS, OPEN, OUTPUT, PORTS, Port, register
+from directrix.models.running import LOCK
 
 
 @contextmanager
 def opened(module: nn.Module, kind: str, function: Callable[..., Any]) -> Iterator[None]:
     """Adds a function to the module's port, and takes it out again."""
-    lasting = _LASTING.get(module)
-    if lasting is None:
-        lasting = _LASTING[module] = _Lasting()
-    port = lasting.port()
-    if port is None:
-        port = Port(module, lasting.number, compiled=True)
-        lasting.port = ref(port)
-    port.functions[kind].append(function)
-    try:
+    with LOCK:
+        lasting = _LASTING.get(module)
+        if lasting is None:
+            lasting = _LASTING[module] = _Lasting()
+        port = lasting.port()
+        if port is None:
+            port = Port(module, lasting.number, compiled=True)
+            lasting.port = ref(port)
+        port.functions[kind].append(function)
         lasting.fit(port)
+    try:
         yield
     finally:
-        port.close(kind, function)
-        lasting.fit(port)
+        with LOCK:
+            port.close(kind, function)
+            lasting.fit(port)
 
 
 def traced_late(kind: str, number: int, *given: Any) -> Any:
@@ -139,15 +142,17 @@ def _run_edit(kind: str, value: Tensor, number: int) -> Tensor:
     return value if edited is None else edited
 
 
-def _run_show(state: Tensor, timestep: Tensor | None, mask: Tensor | None, partial: bool, number: int) -> Tensor:
+def _run_show(
+    state: Tensor, timestep: Tensor | None, text: Tensor | None, mask: Tensor | None, name: str, number: int
+) -> Tensor:
     """Shows the denoiser's arguments, as far as anybody looks at them, and gives the state back.
 
     The compiler drops what nobody uses, so the result takes the state's place.
     """
     port = PORTS.get(number)
     if port is not None:
-        seen = {"sample": state, "hidden_states": state, "timestep": timestep}
-        _show(port, CALL, (), {**seen, "encoder_attention_mask": mask, "skip_layers": [] if partial else None})
+        seen = {name: state, "timestep": timestep, "encoder_hidden_states": text, "encoder_attention_mask": mask}
+        _show(port, CALL, (), seen)
     return state
 
 
@@ -155,7 +160,9 @@ _EDIT = "(Tensor value, int number) -> Tensor"
 _edit_input = _operator("edit_input", _EDIT, partial(_run_edit, INPUT))
 _edit_output = _operator("edit_output", _EDIT, partial(_run_edit, OUTPUT))
 _before_call = _operator(
-    "before_call", "(Tensor state, Tensor? timestep, Tensor? mask, bool partial, int number) -> Tensor", _run_show
+    "before_call",
+    "(Tensor state, Tensor? timestep, Tensor? text, Tensor? mask, str name, int number) -> Tensor",
+    _run_show,
 )
 
 
@@ -168,10 +175,11 @@ def _traced(kind: str, number: int, *given: Any) -> Any:
     args, kwargs = given
     name = "sample" if "sample" in kwargs else "hidden_states"
     time = kwargs.get("timestep", args[1] if len(args) > 1 else None)
+    text = kwargs.get("encoder_hidden_states", args[2] if len(args) > 2 else None)
     # A tuple: dynamo of torch 2.6 knows no union of types.
     if isinstance(time, (int, float)):
         time = torch.full((), time)
-    rest = (time, kwargs.get("encoder_attention_mask"), kwargs.get("skip_layers") is not None, number)
+    rest = (time, text, kwargs.get("encoder_attention_mask"), name, number)
     if args:
         return (_before_call(args[0], *rest), *args[1:]), kwargs
     return args, {**kwargs, name: _before_call(kwargs[name], *rest)}

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from directrix.models.ports import CALL, INPUT, OPEN, OUTPUT, PORTS, Port, register
+from directrix.models.ports import ANSWER, CALL, INPUT, OPEN, OUTPUT, PORTS, Port, register
+from directrix.models.running import LOCK
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,15 +46,21 @@ def edit_input(module: nn.Module, edit: Edit, *, compiled: bool = False) -> Abst
 def before_call(module: nn.Module, see: See, *, compiled: bool = False) -> AbstractContextManager[None]:
     """Shows the arguments of each call of the module to `see(args, kwargs)` before it runs.
 
-    In a compiled denoiser it is shown the state (as `sample` and `hidden_states`), `timestep`,
-    `encoder_attention_mask` and `skip_layers` alone, and all of them by name.
+    In a compiled denoiser it is shown the state, `timestep`, `encoder_hidden_states` and `encoder_attention_mask`
+    alone, and all of them by name.
     """
     return _open(module, CALL, see, compiled)
 
 
+def after_call(module: nn.Module, see: Callable[[Any], None]) -> AbstractContextManager[None]:
+    """Shows what the module puts out, whatever it is, to `see`; not for compiled models."""
+    return _open(module, ANSWER, see, False)
+
+
 def retained() -> Callable[[], AbstractContextManager[None]]:
     """What is open now on every module, as a context manager that opens it again where it was closed since."""
-    ports = [PORTS[number] for number in sorted(PORTS)]
+    with LOCK:
+        ports = [PORTS[number] for number in sorted(PORTS)]
     contents = [(port, kind, each) for port in ports for kind, among in port.functions.items() for each in among]
 
     @contextmanager
@@ -75,16 +82,18 @@ def _open(module: nn.Module, kind: str, function: Callable[..., Any], compiled: 
         with opened(module, kind, function):
             yield
         return
-    port = Port(module)
-    port.functions[kind].append(function)
-    handle = register(module, port, kind, function, partial(_traced, kind, port.number))
-    OPEN[port.number] = True
+    with LOCK:
+        port = Port(module)
+        port.functions[kind].append(function)
+        handle = register(module, port, kind, function, partial(_traced, kind, port.number))
+        OPEN[port.number] = True
     try:
         yield
     finally:
-        del OPEN[port.number]
-        handle.remove()
-        port.close(kind, function)
+        with LOCK:
+            del OPEN[port.number]
+            handle.remove()
+            port.close(kind, function)
 
 
 def _traced(kind: str, number: int, *given: Any) -> Any:

@@ -6,16 +6,17 @@ A compiled graph cannot hold such functions, as they come and go; it holds the n
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from directrix.errors import SiteError
+from directrix.models.image_tokens import image_place
 
 if TYPE_CHECKING:
     from torch import nn
 
-CALL, INPUT, OUTPUT = "call", "input", "output"
+CALL, INPUT, OUTPUT, ANSWER = "call", "input", "output", "answer"
 # By number, and so in the order in which they were opened. A port lives as long as a hook of its module holds it.
 PORTS: WeakValueDictionary[int, Port] = WeakValueDictionary()
 NUMBERS = itertools.count()
@@ -33,7 +34,7 @@ class Port:
     def __init__(self, module: nn.Module, number: int | None = None, compiled: bool = False) -> None:
         self.module, self.compiled = module, compiled
         self.number = next(NUMBERS) if number is None else number
-        self.functions: dict[str, list[Callable[..., Any]]] = {CALL: [], INPUT: [], OUTPUT: []}
+        self.functions: dict[str, list[Callable[..., Any]]] = {CALL: [], INPUT: [], OUTPUT: [], ANSWER: []}
         PORTS[self.number] = self
 
     def close(self, kind: str, function: Callable[..., Any]) -> None:
@@ -43,57 +44,75 @@ class Port:
 
 
 def register(module: nn.Module, port: Port, kind: str, function: Callable[..., Any], traced: Callable[..., Any]) -> Any:
-    """Registers a hook on the module and returns torch's handle of it.
+    """Registers a hook on the module and returns torch's handle of it. Whoever calls it has `running.LOCK`.
 
     Args:
         port: lives as long as the hook.
-        kind: what the function is given, and may give another one for: an OUTPUT's hidden states, an INPUT, or the
-            arguments of a CALL, which it only sees.
+        kind: what the function is given, and may give another one for: an OUTPUT's hidden states, an INPUT; or the
+            arguments of a CALL and its ANSWER, which it only sees, and gives None for.
         traced: what a compiler traces in its place.
     """
-    from torch.compiler import is_compiling
-
-    def output(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        place = _place(module, args, kwargs, output)
-        hidden = output if place is None else output[place]
-        new = traced(hidden) if is_compiling() else function(hidden)
-        return new if new is None or place is None else (*output[:place], new, *output[place + 1 :])
-
-    def given(_module: nn.Module, args: tuple[Any, ...]) -> Any:
-        new = traced(args[0]) if is_compiling() else function(args[0])
-        return None if new is None else (new, *args[1:])
-
-    def call(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if is_compiling():
-            return traced(args, kwargs)
-        function(args, kwargs)
-        return None
-
-    hook: Any = {CALL: call, INPUT: given, OUTPUT: output}[kind]
-    hook.port = port
-    if kind == OUTPUT:
+    hook: Any = _Hook(module, port, kind, function, traced)
+    if kind in (OUTPUT, ANSWER):
         return module.register_forward_hook(hook, with_kwargs=True)
     return module.register_forward_pre_hook(hook, with_kwargs=kind == CALL)
 
 
-def _place(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> int | None:
+class _Hook:
+    """A hook of one module: in a copy of the module it does nothing, and goes."""
+
+    def __init__(
+        self, module: nn.Module, port: Port, kind: str, function: Callable[..., Any], traced: Callable[..., Any]
+    ) -> None:
+        self.port, self.kind, self.function, self.traced = port, kind, function, traced
+        self._module = ref(module)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return left_behind
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Any = None, output: Any = None) -> Any:
+        from torch.compiler import is_compiling
+
+        compiling, kind = is_compiling(), self.kind
+        if not compiling and self._module() is not module:
+            return None
+        function = self.traced if compiling else self.function
+        if kind == OUTPUT:
+            place = _place(module, output)
+            new = function(output if place is None else output[place])
+            return new if new is None or place is None else (*output[:place], new, *output[place + 1 :])
+        if kind == INPUT:
+            new = function(args[0])
+            return None if new is None else (new, *args[1:])
+        if kind == ANSWER:
+            return None if compiling else function(output)
+        return function(args, kwargs)
+
+
+def left_behind(module: nn.Module, *_: Any) -> None:
+    """What becomes of a hook in a copy of its module: it goes at the first call."""
+    for hooks in (module._forward_hooks, module._forward_pre_hooks):
+        for number in [number for number, each in hooks.items() if each is left_behind]:
+            del hooks[number]
+
+
+def _nothing() -> Callable[..., None]:
+    return left_behind
+
+
+def _place(module: nn.Module, output: Any) -> int | None:
     """Where in the output the hidden states are; None where it is they."""
     import torch
 
     if isinstance(output, torch.Tensor):
         return None
-    tensors = (
-        [place for place, each in enumerate(output) if isinstance(each, torch.Tensor)]
-        if isinstance(output, tuple)
-        else []
+    if isinstance(output, tuple) and any(isinstance(each, torch.Tensor) for each in output):
+        return image_place(module, output)
+    raise SiteError(
+        f"{type(module).__name__} returns {type(output).__name__} without a tensor of hidden states in it.",
+        "a module that returns a single tensor, or a block of a denoiser.",
+        "another site, such as the mid block of a U-Net.",
     )
-    if not tensors:
-        raise SiteError(
-            f"{type(module).__name__} returns {type(output).__name__} without a tensor of hidden states in it.",
-            "a module that returns a single tensor, or a block of a denoiser.",
-            "another site, such as the mid block of a U-Net.",
-        )
-    # Blocks of two streams put their text out as well: first in most families, last in some.
-    given = kwargs.get("hidden_states", args[0] if args else None)
-    alike = [place for place in tensors if output[place].shape == getattr(given, "shape", None)]
-    return (alike or tensors)[-1]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Lists of a transformer's blocks, in the order in which one of them is looked for.
 _LISTS = ("transformer_blocks", "joint_transformer_blocks", "layers", "blocks", "single_transformer_blocks")
+# Parts that stand beside the denoiser, and do some of its steps or one of its branches.
+_SECOND = ("transformer_2", "unet_2", "unconditional_transformer")
 _HEADS = re.compile(r"(?P<attention>.+)\.heads(?:\.(?P<head>\d+))?")
 
 
@@ -50,6 +52,25 @@ def denoiser(pipeline: Any) -> nn.Module:
         "a diffusers pipeline with a `unet` or a `transformer`.",
         'directrix.load("emoji") or a pipeline such as StableDiffusionPipeline.',
     )
+
+
+def denoisers(pipeline: Any) -> list[nn.Module]:
+    """All networks that share a pipeline's steps, that of `denoiser` first.
+
+    Raises:
+        ModelError: it has none, or two that differ in structure, of which a direction would fit one alone.
+    """
+    first = denoiser(pipeline)
+    others = [getattr(getattr(pipeline, "pipeline", pipeline), name, None) for name in _SECOND]
+    networks = [first, *(getattr(each, "_orig_mod", each) for each in others if each is not None)]
+    shapes = [[(name, each.shape) for name, each in network.named_parameters()] for network in networks[1:]]
+    if shapes and any(each != [(name, of.shape) for name, of in first.named_parameters()] for each in shapes):
+        raise ModelError(
+            f"{type(pipeline).__name__} shares its steps out among denoisers of different structure.",
+            "one denoiser, or several of one structure.",
+            "a pipeline without the second one.",
+        )
+    return networks
 
 
 def find(pipeline: Any, site: str | None = None) -> Site:
@@ -143,6 +164,12 @@ def heads(network: nn.Module, name: str) -> Heads | None:
             f"'{match['attention']}' has no head {head}.", f"0 to {count - 1}.", f"{match['attention']}.heads.0."
         )
     return Heads(projection, head * (width // count), (head + 1) * (width // count))
+
+
+def parent_of_heads(site: Site) -> str:
+    """The name of the block that an attention's site stands in."""
+    match = _HEADS.fullmatch(site.name)
+    return "" if match is None else match["attention"].rpartition(".")[0]
 
 
 def head_count(pipeline: Any, site: Site) -> int | None:

@@ -68,6 +68,11 @@ class SteerableModel:
         return sites.denoiser(self.pipeline)
 
     @property
+    def denoisers(self) -> list[nn.Module]:
+        """All networks that share the steps, `denoiser` first; ModelError where a direction can't fit them all."""
+        return sites.denoisers(self.pipeline)
+
+    @property
     def compiled(self) -> bool:
         """Whether the denoiser or a part of it is compiled, so that graphs which hide hooks may be in use."""
         own = (getattr(self.pipeline, name, None) for name in ("unet", "transformer"))

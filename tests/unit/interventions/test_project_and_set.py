@@ -3,8 +3,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -21,7 +21,6 @@ from directrix.interventions.prompt_conditioned import StepState, _Added
 from directrix.interventions.protocol import Plan, compose
 from directrix.interventions.steering import Steering
 from directrix.models import activations
-from directrix.models.guidance import Call
 from directrix.policies.fair import Fair
 from directrix.policies.policy import Policy
 
@@ -238,19 +237,26 @@ def test_a_further_call_about_the_conditional_half_is_as_the_last(people: list[D
     """Stable Diffusion 3.5 asks a third time, without some layers, and compares with the conditional half."""
 
     class Calls:
-        call = Call(True, "unconditional-conditional")
+        call = SimpleNamespace(layout=(True, "unconditional-conditional"), rows=2)
+        known: ClassVar[dict[str, Any]] = {}
 
-        def now(self) -> Call:
+        def now(self) -> Any:
             return self.call
+
+        def recall(self, name: str, otherwise: Callable[[], Any]) -> Any:
+            return self.known.setdefault(name, otherwise())
+
+        def remember(self, name: str, value: Any) -> None:
+            self.known[name] = value
 
     woman = people[0]
     replaced = ProjectAndSet({"gender": {each.name: {each: 1.0} for each in people[:2]}}, [{"gender": "woman"}])
-    guidance = Calls()
-    window = type("Window", (), {"open": True, "fraction": 0.0, "timestep": None})()
-    edit = _Added(replaced, replaced.candidates(), guidance, replaced._on, "conditional", window)  # type: ignore[arg-type]
+    scope: Any = Calls()
+    window: Any = SimpleNamespace(open=lambda call: True)
+    edit = _Added(replaced, replaced.candidates(), scope, replaced._on, "conditional", window)
     h = torch.randn(2, *woman.tensor.shape, generator=torch.Generator().manual_seed(0))
     both = edit(h)
-    guidance.call = Call(True, "conditional")
+    scope.call = SimpleNamespace(layout=(True, "conditional"), rows=1)
     third = edit(h[1:])
     assert both is not None and third is not None
     assert torch.equal(third[0], both[1]) and not torch.equal(third[0], h[1] + woman.tensor)

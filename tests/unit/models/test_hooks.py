@@ -69,17 +69,34 @@ def test_a_tuple_cannot_be_edited():
         module()
 
 
-def test_of_a_block_with_two_streams_the_hidden_states_are_edited():
-    class Block(nn.Module):
-        def forward(self, hidden_states: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return (text, hidden_states) if hidden_states.shape[0] == 3 else (hidden_states, text)
+class TextFirst(nn.Module):
+    def forward(self, hidden_states: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return text, hidden_states
 
-    block, text = Block(), torch.zeros(2)
+
+class TextLast(nn.Module):
+    def forward(self, hidden_states: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return hidden_states, text
+
+
+class Unnamed(nn.Module):
+    def forward(self, hidden_states: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return hidden_states + 0, text + 0
+
+
+@pytest.mark.parametrize(("block", "image"), [(TextFirst(), 1), (TextLast(), 0)])
+def test_of_a_block_with_two_streams_the_hidden_states_are_edited(block: nn.Module, image: int):
+    """By their name: text and image may have one shape."""
+    text = torch.zeros(3)
     with hooks.edit_output(block, lambda h: h + 1):
-        first, last = block(hidden_states=torch.zeros(3), text=text)
-        assert first is text and last.tolist() == [1.0] * 3
-        first, last = block(torch.zeros(4), text=text)
-        assert first.tolist() == [1.0] * 4 and last is text
+        found = block(torch.zeros(3), text=text)
+    assert found[image].tolist() == [1.0] * 3 and found[1 - image] is text
+
+
+def test_of_two_streams_without_a_name_none_is_edited():
+    block = Unnamed()
+    with hooks.edit_output(block, lambda h: h + 1), pytest.raises(SiteError, match="which of them is the image's"):
+        block(torch.zeros(3), text=torch.zeros(3))
 
 
 def test_inputs_are_read_and_edited():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from directrix.checks import one_of
 from directrix.directions.target_label import TargetLabel
 from directrix.generation.generate import generate
+from directrix.interventions.finite import beyond_range
 from directrix.interventions.steering import Steering
 from directrix.measurement.metrics import Interval, proportion
 from directrix.models.steerable import SteerableModel
@@ -79,7 +80,8 @@ class DoseResponse:
 
     def verdicts_under(self, interventions: Intervention | Sequence[Intervention]) -> Verdicts:
         """What the judge says of the same images under any interventions of all of them."""
-        return self._judge.label([record.image for record in self._draw(interventions=interventions)])
+        with beyond_range():
+            return self._judge.label([record.image for record in self._draw(interventions=interventions)])
 
     def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
         """What the direction does at a strength. DirectrixError where the judge does not know the attribute."""

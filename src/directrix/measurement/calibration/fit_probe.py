@@ -27,7 +27,7 @@ from directrix.interventions.step_window import StepWindow
 from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
 from directrix.models import activations
-from directrix.models.guidance import Guidance
+from directrix.models.denoiser_calls import Scope
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
@@ -281,13 +281,15 @@ class _Recorded:
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
-        window, guidance = StepWindow(pipeline, BEGIN, 1.0), Guidance(pipeline)
+        scope = Scope(SteerableModel.of(pipeline))
+        window = StepWindow(scope, BEGIN, 1.0)
         steps: dict[float, Tensor] = {}
 
         def see(h: Tensor) -> None:
-            if not window.open or window.timestep is None:
+            call = scope.now()
+            if call is None or not window.open(call):
                 return
-            guided, layout = guidance.now()
+            guided, layout = call.layout
             if guided and layout == "conditional":
                 # A further call of the step, about the other branch alone.
                 return
@@ -298,12 +300,11 @@ class _Recorded:
                 )
             half = h.chunk(2)[0 if layout == "unconditional-conditional" else 1].detach()
             # A solver that asks twice within a step is read the first time.
-            steps.setdefault(window.timestep, half.half().cpu() if half.abs().max() < HALF else half.cpu())
+            steps.setdefault(float(call.step.timestep), half.half().cpu() if half.abs().max() < HALF else half.cpu())
 
         with ExitStack() as stack:
-            stack.enter_context(activations.before_call(pipeline, window.see))
-            stack.enter_context(guidance.watching())
-            stack.enter_context(activations.read(pipeline, self._site, see))
+            stack.enter_context(scope.opened())
+            stack.enter_context(activations.read(scope.model, self._site, see, scope))
             stack.enter_context(self._inner.applied(pipeline))
             yield pipeline
         self._seen.add(self._images, steps)

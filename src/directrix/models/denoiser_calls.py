@@ -1,0 +1,226 @@
+"""The denoiser's present call, as an intervention sees it: whose it is, its rows, its step and its image tokens.
+
+A `Scope` is where an intervention acts: in calls of its own pipeline that are made in the context it was opened in (the
+same thread and task, and the tasks that these start). Each call is looked at once, when it begins.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from functools import cache, cached_property, partial
+from threading import local
+from typing import TYPE_CHECKING, Any
+
+from directrix.errors import MismatchError, ModelError, StrengthError
+from directrix.models import branches, hooks, running
+from directrix.models.image_tokens import ImageTokens
+from directrix.models.steerable import SteerableModel
+from directrix.models.step_clock import Step, StepClock
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_OPEN: ContextVar[tuple[Scope, ...]] = ContextVar("directrix_open", default=())
+
+
+class DenoiserCall:
+    """One call of a denoiser.
+
+    rows: of its batch. arguments: by name, the state first.
+    """
+
+    def __init__(self, scope: Scope, network: nn.Module, arguments: Mapping[str, Any], memory: _Memory) -> None:
+        self.network, self.arguments = network, arguments
+        self.rows = branches.row_count(next(iter(arguments.values())))
+        self._scope, self._memory = scope, memory
+        # Of the functions that run now: later, they may have gone on.
+        self._values = running.local_variables(scope.model.pipeline) if memory.run else {}
+
+    @cached_property
+    def layout(self) -> tuple[bool, str]:
+        """Whether there are two branches of guidance, and which of them are in this call (`directions.strength`)."""
+        return self._memory.layout(self._scope, self.arguments, self._values)
+
+    @cached_property
+    def step(self) -> Step:
+        """The present step; StrengthError where it cannot be known."""
+        return self._memory.clock.now(self._values, self.arguments.get("timestep"))
+
+    @property
+    def number(self) -> str:
+        """Which step this is, for people, counted from 1; by calls of the denoiser where the step is not known."""
+        try:
+            return f"{self.step.index + 1} of {self.step.count}"
+        except StrengthError:
+            return f"call {self._memory.calls}"
+
+    @cached_property
+    def tokens(self) -> ImageTokens:
+        """Which tokens are the image's."""
+        return ImageTokens(self.network, self.arguments)
+
+
+class _Memory:
+    """What a scope remembers of one call of its pipeline."""
+
+    def __init__(self, scope: Scope, run: running.Run | None) -> None:
+        self.run = run
+        self.clock = StepClock(scope.model)
+        self.call: DenoiserCall | None = None
+        self.other_branch = False
+        self.known: dict[str, Any] = {}
+        self.checks: list[Callable[[], None]] = []
+        self.calls = 0
+        self._layouts: list[tuple[int, tuple[Any, ...], tuple[bool, str]]] = []
+
+    def layout(self, scope: Scope, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[bool, str]:
+        rows = branches.row_count(next(iter(arguments.values())))
+        if self.run is None:
+            # Somebody calls the denoiser itself, and says how.
+            return (True, "unconditional-conditional") if scope.guided else (False, "conditional")
+        texts = tuple(each for each in arguments.values() if hasattr(each, "data_ptr") and each.ndim > 2)[1:]
+        for count, same, found in self._layouts:
+            if count == rows and len(same) == len(texts) and all(a is b for a, b in zip(same, texts, strict=True)):
+                return found
+        layout, guided = branches.layout_of(scope.model.name, scope.model.pipeline, arguments, values)
+        self.other_branch |= layout != "conditional"
+        found = (guided or self.other_branch, layout)
+        if scope.guided is not None and scope.guided != found[0]:
+            raise StrengthError(
+                f"guided={scope.guided} was asked for, but {scope.model.name} draws with{'' if found[0] else 'out'} "
+                "both branches of guidance.",
+                "guided=None, which asks the pipeline.",
+                "leave `guided` out.",
+            )
+        # A step has two calls at most; more would keep tensors that nobody needs.
+        self._layouts = [(rows, texts, found), *self._layouts[:1]]
+        return found
+
+
+class Scope:
+    """Where an intervention acts.
+
+    Args:
+        guided: whether calls of the denoiser itself hold both branches of guidance; a pipeline's own calls show it.
+        everywhere: in all threads and tasks, as what is attached to the pipeline.
+    """
+
+    def __init__(self, model: SteerableModel, guided: bool | None = None, everywhere: bool = False) -> None:
+        self.model = SteerableModel.of(model)
+        self.guided = guided
+        self._everywhere = everywhere
+        self._direct = local()
+        self._networks: list[nn.Module] = []
+        self._watching: list[Callable[[DenoiserCall], None]] = []
+        self._said = False
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Within, it acts."""
+        self._networks = self.model.denoisers
+        with ExitStack() as stack:
+            if any("__call__" in vars(each) for each in type(self.model.pipeline).__mro__):
+                stack.enter_context(running.followed(self.model.pipeline, self._begin, self._end))
+            for network in self._networks:
+                see = partial(self._see, network)
+                stack.enter_context(hooks.before_call(network, see, compiled=self.model.compiled))
+            _OPEN.set((*_OPEN.get(), self))
+            stack.callback(self._leave)
+            yield
+
+    def watch(self, see: Callable[[DenoiserCall], None]) -> None:
+        """Shows each call that it acts on to `see`, before the denoiser runs."""
+        self._watching.append(see)
+
+    def recall(self, name: str, otherwise: Callable[[], Any]) -> Any:
+        """What was remembered under a name in the pipeline's present call, which is `otherwise()` at first."""
+        known = self._memory().known
+        if name not in known:
+            known[name] = otherwise()
+        return known[name]
+
+    def remember(self, name: str, value: Any) -> None:
+        """Remembers a value until the pipeline's present call ends."""
+        self._memory().known[name] = value
+
+    def at_end(self, check: Callable[[], None]) -> None:
+        """Calls `check` when the pipeline's call ends; at once where none runs."""
+        memory = self._memory()
+        if memory.run is None:
+            check()
+        else:
+            memory.checks.append(check)
+
+    def now(self) -> DenoiserCall | None:
+        """The present call; None where it is somebody else's."""
+        return self._memory().call if self._acts() else None
+
+    def _leave(self) -> None:
+        _OPEN.set(tuple(each for each in _OPEN.get() if each is not self))
+
+    def _acts(self) -> bool:
+        if not self._everywhere and not any(each is self for each in _OPEN.get()):
+            return False
+        return not running.somebody_else(self.model.pipeline)
+
+    def _memory(self) -> _Memory:
+        run = running.running(self.model.pipeline)
+        if run is not None:
+            if self not in run.state:
+                run.state[self] = _Memory(self, run)
+            return run.state[self]
+        if not hasattr(self._direct, "memory"):
+            self._direct.memory = _Memory(self, None)
+        return self._direct.memory
+
+    def _see(self, network: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if not self._acts():
+            return
+        memory = self._memory()
+        memory.calls += 1
+        memory.call = DenoiserCall(self, network, by_name(network, args, kwargs), memory)
+        for see in self._watching:
+            see(memory.call)
+
+    def _end(self, run: running.Run) -> None:
+        for check in run.state[self].checks if self in run.state else ():
+            check()
+
+    def _begin(self, run: running.Run) -> None:
+        """A call of the pipeline begins."""
+        now = self.model.denoisers
+        if len(now) != len(self._networks) or any(a is not b for a, b in zip(now, self._networks, strict=True)):
+            raise MismatchError(
+                "The pipeline has another denoiser than when its steering was opened.",
+                "the one that the hooks are on.",
+                "open `steer` (or load the directions) again after a denoiser was replaced.",
+            )
+        if not self._everywhere and not any(each is self for each in _OPEN.get()) and not self._said:
+            self._said = True
+            warnings.warn(
+                f"A call of {self.model.name} is not steered: its steering was opened in another thread or task. "
+                "Open it where the pipeline is called, or use directrix.attach, which acts in all threads.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+
+@cache
+def _parameters(network_class: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(network_class.forward).parameters)[1:]  # pyright: ignore
+
+
+def by_name(network: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of the network by name, the state first."""
+    names = _parameters(type(network))
+    named = {**dict(zip(names, args, strict=False)), **kwargs}
+    first = next((name for name in names if name in named), None)
+    if first is None:
+        raise ModelError(
+            f"{type(network).__name__} was called without a state.", "a denoiser of diffusers.", "another model."
+        )
+    return {first: named.pop(first), **named}

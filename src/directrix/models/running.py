@@ -1,0 +1,137 @@
+"""Which call of which pipeline is running, in this thread and task.
+
+Pipelines may share one denoiser, and several of their calls may run at once. So the classes of the pipelines that are
+steered at present say when a call begins and ends (`followed`), in a context variable: each thread and each asyncio
+task has its own. What a pipeline knows of its own call (its latents, its prompt embeddings, its step) stands in the
+local variables of its functions; `local_variables` reads them, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from threading import RLock
+from typing import Any
+
+# Whatever opens or closes hooks, or changes a class, has it: torch numbers its hooks without one.
+LOCK = RLock()
+
+
+class Run:
+    """One call of a pipeline.
+
+    state: what each intervention remembers of it; it goes when the call ends.
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+        self.state: dict[Any, Any] = {}
+
+
+_RUNNING: ContextVar[tuple[Run, ...]] = ContextVar("directrix_running", default=())
+
+
+class _Followed:
+    """A class of pipelines whose calls are followed: by whom, and what its `__call__` is otherwise."""
+
+    def __init__(self, pipeline_class: type) -> None:
+        self.own = "__call__" in vars(pipeline_class)
+        self.original = pipeline_class.__call__
+        self.by: list[tuple[Any, Callable[[Run], None], Callable[[Run], None]]] = []
+
+
+_FOLLOWED: dict[type, _Followed] = {}
+
+
+def running(pipeline: Any) -> Run | None:
+    """The call of the pipeline that is running here; None where there is none."""
+    # The outermost: a class and the one it inherits from may both be followed, and each then tells of the same call.
+    return next((run for run in _RUNNING.get() if run.pipeline is pipeline), None)
+
+
+def somebody_else(pipeline: Any) -> bool:
+    """Whether the code that runs here is a call of another pipeline, and none of this one."""
+    runs = _RUNNING.get()
+    if runs:
+        return all(run.pipeline is not pipeline for run in runs)
+    import diffusers
+
+    classes = tuple(getattr(diffusers, name, ()) or () for name in ("DiffusionPipeline", "ModularPipeline"))
+    callers = [values["self"] for values in _methods() if isinstance(values["self"], classes)]
+    return bool(callers) and all(each is not pipeline for each in callers)
+
+
+@contextmanager
+def followed(
+    pipeline: Any, begin: Callable[[Run], None], end: Callable[[Run], None] = lambda run: None
+) -> Iterator[None]:
+    """Within, `begin(run)` is called when a call of the pipeline begins, and `end(run)` when it has ended well.
+
+    What they raise, the call raises. The pipeline's class is what it was when the last one who follows it leaves.
+    """
+    pipeline_class = type(pipeline)
+    entry = (pipeline, begin, end)
+    with LOCK:
+        found = _FOLLOWED.get(pipeline_class)
+        if found is None:
+            found = _Followed(pipeline_class)
+            pipeline_class.__call__ = _following(found)  # pyright: ignore[reportAttributeAccessIssue]
+            _FOLLOWED[pipeline_class] = found
+        found.by.append(entry)
+    try:
+        yield
+    finally:
+        with LOCK:
+            del found.by[next(place for place, each in enumerate(found.by) if each is entry)]
+            if not found.by:
+                del _FOLLOWED[pipeline_class]
+                if found.own:
+                    pipeline_class.__call__ = found.original  # pyright: ignore[reportAttributeAccessIssue]
+                else:
+                    del pipeline_class.__call__
+
+
+def local_variables(pipeline: Any) -> Mapping[str, Any]:
+    """The local variables of the pipeline's functions that run here, those of the innermost first; empty for none."""
+    found = []
+    for values in _methods():
+        if values["self"] is pipeline:
+            found.append(values)
+    return ChainMap(*found) if found else {}
+
+
+def _following(followed: _Followed) -> Callable[..., Any]:
+    original = followed.original
+
+    @wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = Run(self)
+        mine = [each for each in tuple(followed.by) if each[0] is self]
+        token = _RUNNING.set((*_RUNNING.get(), run))
+        try:
+            for _, begin, _ in mine:
+                begin(run)
+            result = original(self, *args, **kwargs)
+            for _, _, end in mine:
+                end(run)
+            return result
+        finally:
+            _RUNNING.reset(token)
+
+    return call
+
+
+def _methods() -> Iterator[Mapping[str, Any]]:
+    """The local variables of the methods that run here, from the innermost one, without torch's own."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_argcount and code.co_varnames[0] == "self" and "/torch/nn/" not in code.co_filename:
+            values = frame.f_locals
+            if "self" in values:
+                yield values
+        frame = frame.f_back
