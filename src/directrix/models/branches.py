@@ -106,9 +106,7 @@ def _image_count(values: Mapping[str, Any], rows: int, negatives: Sequence[Any])
     for name in _LATENTS:
         found = values.get(name)
         if (hasattr(found, "shape") and found.ndim > 1) or (isinstance(found, list) and found):
-            count = row_count(found)
-            if count and rows % count == 0:
-                return count
+            return row_count(found)
     counts = {row_count(each) for each in negatives}
     return rows // 2 if rows % 2 == 0 and rows // 2 in counts else rows
 
@@ -181,12 +179,8 @@ def stated_order(pipeline_class: type) -> str | None:
 
     It says which part of the denoiser's answer is which: ``uncond, text = noise_pred.chunk(2)``.
     """
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(pipeline_class.__call__))))
-    except (OSError, TypeError, SyntaxError):
-        return None
     found = set()
-    for node in ast.walk(tree):
+    for node in (each for own in pipeline_class.__mro__ if "__call__" in vars(own) for each in _nodes(own)):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Call):
             names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
             method = getattr(node.value.func, "attr", "")
@@ -194,3 +188,12 @@ def stated_order(pipeline_class: type) -> str | None:
             if method in ("chunk", "split") and len(names) == 2 and negative[0] != negative[1]:
                 found.add("unconditional-conditional" if negative[0] else "conditional-unconditional")
     return found.pop() if len(found) == 1 else None
+
+
+def _nodes(pipeline_class: type) -> Iterator[ast.AST]:
+    try:
+        source = inspect.getsource(inspect.unwrap(vars(pipeline_class)["__call__"]))
+        yield from ast.walk(ast.parse(textwrap.dedent(source)))
+    except (OSError, TypeError, SyntaxError):
+        # Written by no file, or not in Python.
+        return

@@ -142,17 +142,15 @@ def _run_edit(kind: str, value: Tensor, number: int) -> Tensor:
     return value if edited is None else edited
 
 
-def _run_show(
-    state: Tensor, timestep: Tensor | None, text: Tensor | None, mask: Tensor | None, name: str, number: int
-) -> Tensor:
+def _run_show(state: Tensor, timestep: Tensor | None, text: Tensor | None, mask: Tensor | None, number: int) -> Tensor:
     """Shows the denoiser's arguments, as far as anybody looks at them, and gives the state back.
 
     The compiler drops what nobody uses, so the result takes the state's place.
     """
     port = PORTS.get(number)
     if port is not None:
-        seen = {name: state, "timestep": timestep, "encoder_hidden_states": text, "encoder_attention_mask": mask}
-        _show(port, CALL, (), seen)
+        seen = {"timestep": timestep, "encoder_hidden_states": text, "encoder_attention_mask": mask}
+        _show(port, CALL, (state,), seen)
     return state
 
 
@@ -160,9 +158,7 @@ _EDIT = "(Tensor value, int number) -> Tensor"
 _edit_input = _operator("edit_input", _EDIT, partial(_run_edit, INPUT))
 _edit_output = _operator("edit_output", _EDIT, partial(_run_edit, OUTPUT))
 _before_call = _operator(
-    "before_call",
-    "(Tensor state, Tensor? timestep, Tensor? text, Tensor? mask, str name, int number) -> Tensor",
-    _run_show,
+    "before_call", "(Tensor state, Tensor? timestep, Tensor? text, Tensor? mask, int number) -> Tensor", _run_show
 )
 
 
@@ -179,7 +175,7 @@ def _traced(kind: str, number: int, *given: Any) -> Any:
     # A tuple: dynamo of torch 2.6 knows no union of types.
     if isinstance(time, (int, float)):
         time = torch.full((), time)
-    rest = (time, text, kwargs.get("encoder_attention_mask"), name, number)
+    rest = (time, text, kwargs.get("encoder_attention_mask"), number)
     if args:
         return (_before_call(args[0], *rest), *args[1:]), kwargs
     return args, {**kwargs, name: _before_call(kwargs[name], *rest)}

@@ -24,7 +24,8 @@ from directrix.models.step_clock import Step, StepClock
 if TYPE_CHECKING:
     from torch import nn
 
-_OPEN: ContextVar[tuple[Scope, ...]] = ContextVar("directrix_open", default=())
+# Of the scopes that were opened in this context, a mark of each.
+_OPEN: ContextVar[tuple[object, ...]] = ContextVar("directrix_open", default=())
 
 
 class DenoiserCall:
@@ -80,7 +81,13 @@ class _Memory:
     def layout(self, scope: Scope, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[bool, str]:
         rows = branches.row_count(next(iter(arguments.values())))
         if self.run is None:
-            # Somebody calls the denoiser itself, and says how.
+            # Somebody calls the denoiser itself.
+            if scope.guided is None and not scope.model.declares_guidance:
+                raise StrengthError(
+                    f"{scope.model.name} does not say whether a call of its denoiser holds both branches of guidance.",
+                    "a call of the pipeline, which shows it.",
+                    "guided=True or guided=False.",
+                )
             return (True, "unconditional-conditional") if scope.guided else (False, "conditional")
         texts = tuple(each for each in arguments.values() if hasattr(each, "data_ptr") and each.ndim > 2)[1:]
         for count, same, found in self._layouts:
@@ -113,6 +120,7 @@ class Scope:
         self.model = SteerableModel.of(model)
         self.guided = guided
         self._everywhere = everywhere
+        self._mark = object()
         self._direct = local()
         self._networks: list[nn.Module] = []
         self._watching: list[Callable[[DenoiserCall], None]] = []
@@ -128,8 +136,9 @@ class Scope:
             for network in self._networks:
                 see = partial(self._see, network)
                 stack.enter_context(hooks.before_call(network, see, compiled=self.model.compiled))
-            _OPEN.set((*_OPEN.get(), self))
-            stack.callback(self._leave)
+            if not self._everywhere:
+                _OPEN.set((*_OPEN.get(), self._mark))
+                stack.callback(self._leave)
             yield
 
     def watch(self, see: Callable[[DenoiserCall], None]) -> None:
@@ -160,10 +169,10 @@ class Scope:
         return self._memory().call if self._acts() else None
 
     def _leave(self) -> None:
-        _OPEN.set(tuple(each for each in _OPEN.get() if each is not self))
+        _OPEN.set(tuple(each for each in _OPEN.get() if each is not self._mark))
 
     def _acts(self) -> bool:
-        if not self._everywhere and not any(each is self for each in _OPEN.get()):
+        if not self._everywhere and not any(each is self._mark for each in _OPEN.get()):
             return False
         return not running.somebody_else(self.model.pipeline)
 
@@ -199,7 +208,7 @@ class Scope:
                 "the one that the hooks are on.",
                 "open `steer` (or load the directions) again after a denoiser was replaced.",
             )
-        if not self._everywhere and not any(each is self for each in _OPEN.get()) and not self._said:
+        if not self._everywhere and not any(each is self._mark for each in _OPEN.get()) and not self._said:
             self._said = True
             warnings.warn(
                 f"A call of {self.model.name} is not steered: its steering was opened in another thread or task. "

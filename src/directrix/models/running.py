@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from functools import wraps
 from threading import RLock
 from typing import Any
+from weakref import WeakMethod, ref
 
 # Whatever opens or closes hooks, or changes a class, has it: torch numbers its hooks without one.
 LOCK = RLock()
@@ -41,7 +42,8 @@ class _Followed:
     def __init__(self, pipeline_class: type) -> None:
         self.own = "__call__" in vars(pipeline_class)
         self.original = pipeline_class.__call__
-        self.by: list[tuple[Any, Callable[[Run], None], Callable[[Run], None]]] = []
+        # Weakly, so that a pipeline with a lasting steering can go.
+        self.by: list[tuple[Any, WeakMethod[Any], WeakMethod[Any]]] = []
 
 
 _FOLLOWED: dict[type, _Followed] = {}
@@ -66,15 +68,14 @@ def somebody_else(pipeline: Any) -> bool:
 
 
 @contextmanager
-def followed(
-    pipeline: Any, begin: Callable[[Run], None], end: Callable[[Run], None] = lambda run: None
-) -> Iterator[None]:
+def followed(pipeline: Any, begin: Callable[[Run], None], end: Callable[[Run], None]) -> Iterator[None]:
     """Within, `begin(run)` is called when a call of the pipeline begins, and `end(run)` when it has ended well.
 
-    What they raise, the call raises. The pipeline's class is what it was when the last one who follows it leaves.
+    Both are methods, which whoever follows keeps alive. What they raise, the call raises. The pipeline's class is what
+    it was when the last one who follows it leaves.
     """
     pipeline_class = type(pipeline)
-    entry = (pipeline, begin, end)
+    entry = (ref(pipeline), WeakMethod(begin), WeakMethod(end))
     with LOCK:
         found = _FOLLOWED.get(pipeline_class)
         if found is None:
@@ -110,19 +111,25 @@ def _following(followed: _Followed) -> Callable[..., Any]:
     @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         run = Run(self)
-        mine = [each for each in tuple(followed.by) if each[0] is self]
+        mine = [each[1:] for each in tuple(followed.by) if each[0]() is self]
         token = _RUNNING.set((*_RUNNING.get(), run))
         try:
-            for _, begin, _ in mine:
-                begin(run)
+            for begin, _ in mine:
+                _tell(begin, run)
             result = original(self, *args, **kwargs)
-            for _, _, end in mine:
-                end(run)
+            for _, end in mine:
+                _tell(end, run)
             return result
         finally:
             _RUNNING.reset(token)
 
     return call
+
+
+def _tell(method: WeakMethod[Any], run: Run) -> None:
+    found = method()
+    if found is not None:
+        found(run)
 
 
 def _methods() -> Iterator[Mapping[str, Any]]:

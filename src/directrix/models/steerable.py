@@ -130,6 +130,11 @@ class SteerableModel:
         return layout_of(self.name)
 
     @property
+    def declares_guidance(self) -> bool:
+        """Whether the pipeline says by itself if it guides, or has nothing to say: its guidance is embedded."""
+        return hasattr(type(self.pipeline), "do_classifier_free_guidance") or self.embeds_guidance
+
+    @property
     def embeds_guidance(self) -> bool:
         """Whether the guidance scale is an input of the denoiser, as in FLUX [dev] and latent consistency models."""
         config: Any = getattr(self.denoiser, "config", {})
