@@ -2,7 +2,7 @@
 
 Step i of the n that are drawn is the fraction i / n. Image-to-image draws the last part of the schedule only; its steps
 are counted from its own first one. The clock is the pipeline's own loop over the timesteps of its scheduler, not what
-the denoiser is told of the time, which some pipelines scale, turn round or round off.
+the denoiser is given as the time, which some pipelines scale, turn round or round off.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class StepClock:
         self._last: Any = None
         self._passed = -1
 
-    def now(self, values: Mapping[str, Any], told: Any) -> Step:
+    def now(self, values: Mapping[str, Any], given: Any) -> Step:
         """The present step.
 
         Args:
             values: the local variables of the pipeline's call; empty where somebody calls the denoiser itself.
-            told: the time that the denoiser is given.
+            given: the time that the denoiser is given.
 
         Raises:
             StrengthError: it cannot be known.
@@ -72,18 +72,18 @@ class StepClock:
             if current is not self._last:
                 self._last, self._passed = current, self._passed + 1
             return self._step(self._places[min(self._passed, len(self._places) - 1)], current)
-        return self._by_value(told)
+        return self._by_value(given)
 
     def _step(self, place: int, timestep: Any) -> Step:
         return Step(place, self._places[-1] + 1, timestep)
 
-    def _by_value(self, told: Any) -> Step:
+    def _by_value(self, given: Any) -> Step:
         """Of a call of the denoiser itself: the step of the scheduler whose time is next to the one it is given."""
         import torch
 
-        if told is None:
+        if given is None:
             raise _unknown()
-        now = float(torch.as_tensor(told).flatten()[0])
+        now = float(torch.as_tensor(given).flatten()[0])
         steps = torch.unique_consecutive(torch.as_tensor(self._all).detach().float().cpu())
         return Step(int((steps - now).abs().argmin()), len(steps), now)
 
