@@ -1,0 +1,335 @@
+"""A guider for diffusers' modular pipelines. It wraps another guider and adds directions:
+
+    h' = h + sum_i strength_i * direction_i
+
+at each direction's site, as `steering` does. A modular pipeline asks its guider for the batches of a step, and tells it
+before and after each call of the denoiser. So nothing about branches and steps has to be found out here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from directrix.directions.direction import Direction
+from directrix.directions.strength import Strength
+from directrix.errors import DirectrixError, StrengthError
+from directrix.interventions import guider_files
+from directrix.interventions.compatibility import check_model
+from directrix.interventions.guided_call import GuidedCall
+from directrix.interventions.steering import Steering
+from directrix.models.steerable import SteerableModel
+
+try:
+    from diffusers.configuration_utils import register_to_config
+    from diffusers.guiders import BaseGuidance, ClassifierFreeGuidance
+except ImportError as error:
+    raise DirectrixError(
+        "This version of diffusers has no guiders.", "diffusers 0.36 or newer.", "pip install -U diffusers."
+    ) from error
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Steered(BaseGuidance):
+    """Steers the images of a modular pipeline.
+
+        pipeline.update_components(guider=Steered({woman: 1.0}, pipeline.guider))
+
+    What it does not define itself (a guidance scale, `disable`) is the wrapped guider's.
+
+    Args:
+        directions: a strength for each direction, a number or one per image (prompts times images per prompt, in the
+            pipeline's order); or a single direction, which then has its default strength.
+        guider: the one that is wrapped, any guider whose predictions are named as diffusers names them; None for
+            `ClassifierFreeGuidance()`.
+        branch: "conditional", "unconditional" or "both". Perturbed predictions (skipped layers, perturbed or smoothed
+            attention) are of the conditional branch: they are the model's answer to the prompt as well. A step
+            without guidance has the conditional branch only.
+        start, stop: window of the steps as fractions of the run; step i of n is steered if start <= i / n < stop.
+
+    Raises:
+        StrengthError: a strength, branch or window that is not usable; in a run, not one strength per image, or
+            values that are not finite.
+        MismatchError: (in a run) a direction of another model, or one that does not fit the size of the images.
+        DirectrixError: (in a run) blocks that do not announce each call of the denoiser.
+    """
+
+    # Whatever has a load id is written to a pipeline's index, and so saved and loaded with the pipeline.
+    _diffusers_load_id = "null|null|null|null"
+
+    @register_to_config
+    def __init__(
+        self,
+        directions: Direction | Mapping[Direction, Strength],
+        guider: BaseGuidance | None = None,
+        branch: str = "conditional",
+        start: float = 0.0,
+        stop: float = 1.0,
+    ) -> None:
+        if guider is not None and not isinstance(guider, BaseGuidance):
+            raise DirectrixError(
+                f"The guider is a {type(guider).__name__}.",
+                "one of diffusers' guiders.",
+                "Steered(directions, pipeline.guider).",
+            )
+        self.steering = Steering(directions, branch, start, stop)
+        self._branches: list[str] = []
+        self._batches: list[Any] = []
+        self._announced = 0
+        self._checked: set[int] = set()
+        self._call: GuidedCall | None = None
+        self.guider: BaseGuidance = ClassifierFreeGuidance() if guider is None else guider
+
+    def install(self, pipeline: Any) -> None:
+        """Takes the place of the pipeline's guider, and wraps it unless another one was given.
+
+        Raises:
+            DirectrixError: the pipeline is not modular, or its blocks have no guider, or more than one.
+            MismatchError: a direction of another model.
+        """
+        found = guiders_of(pipeline)
+        if len(found) != 1:
+            raise DirectrixError(
+                f"The blocks of {type(pipeline).__name__} have {', '.join(found) or 'no guider'}, so no one guider "
+                "sees every call of a denoiser.",
+                "blocks with one guider, as those of SDXL, Stable Diffusion 3, Qwen-Image or Z-Image have.",
+                "the model's pipeline that is not modular, with directrix.steer.",
+            )
+        check_model(SteerableModel.of(pipeline), self.steering.strengths)
+        (name,) = found
+        if self.config["guider"] is None:
+            self.guider = found[name]
+            self.register_to_config(guider=self.guider)
+        pipeline.update_components(**{name: self})
+
+    # What a loop of denoising steps calls, in this order.
+
+    def set_state(self, step: int, num_inference_steps: int, timestep: Any) -> None:
+        """A step begins."""
+        self._close()
+        self._branches, self._batches, self._announced = [], [], 0
+        if step == 0:
+            self._checked.clear()
+        self.guider.set_state(step, num_inference_steps, timestep)
+
+    def prepare_inputs(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The step's batches."""
+        return self._noted(self.guider.prepare_inputs(*args, **kwargs))
+
+    def prepare_inputs_from_block_state(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The step's batches."""
+        return self._noted(self.guider.prepare_inputs_from_block_state(*args, **kwargs))
+
+    def prepare_models(self, denoiser: nn.Module) -> None:
+        """The caller is about to call the denoiser with the next batch."""
+        self._close()
+        self.guider.prepare_models(denoiser)
+        frame: Any = sys._getframe(1)
+        while isinstance(frame.f_locals.get("self"), BaseGuidance):
+            frame = frame.f_back
+        try:
+            self._open(denoiser, id(frame))
+        except BaseException:
+            self._abandon(denoiser)
+            raise
+
+    def cleanup_models(self, denoiser: nn.Module) -> None:
+        """That call is over."""
+        call = self._call
+        self._close()
+        self.guider.cleanup_models(denoiser)
+        if call is not None and not call.happened:
+            raise _unannounced("the denoiser was not called by the function that called prepare_models")
+
+    def __call__(self, data: list[Any]) -> Any:
+        """The guided prediction."""
+        if self._announced != len(self._branches):
+            raise _unannounced(f"{self._announced} of the step's {len(self._branches)} calls were announced")
+        return self.guider(data)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The guided prediction, of the single ones by name."""
+        return self.guider.forward(*args, **kwargs)
+
+    def _noted(self, batches: list[Any]) -> list[Any]:
+        from weakref import ref
+
+        names = [getattr(batch, self._identifier_key, None) for batch in batches]
+        self._branches = [_branch(name, type(self.guider).__name__) for name in names]
+        self._batches = [ref(batch) for batch in batches]
+        self._announced = 0
+        return batches
+
+    def _open(self, denoiser: nn.Module, loop: int) -> None:
+        place, self._announced = self._announced, self._announced + 1
+        if place >= len(self._branches):
+            raise _unannounced(f"the denoiser is called more often than for the guider's {place} batches")
+        if not self._is_steered():
+            return
+        model = SteerableModel(SimpleNamespace(unet=denoiser))
+        if id(denoiser) not in self._checked:
+            check_model(model, self.steering.strengths)
+            self._checked.add(id(denoiser))
+        guided = "unconditional" in self._branches
+        self._call = GuidedCall(self.steering, model, self._branches[place], guided, loop)
+        self._call.open(self._batches[place](), lambda: self._abandon(denoiser))
+
+    def _is_steered(self) -> bool:
+        steering, state = self.steering, self.guider.get_state()
+        if steering.start == 0 and steering.stop == 1:
+            return True
+        step, steps = state["step"], state["num_inference_steps"]
+        if not 0 <= step < steps:
+            raise StrengthError(
+                f"This is step {step} of {steps}, so the window of steps cannot be kept.",
+                "a scheduler that asks the denoiser once a step.",
+                "start=0.0, stop=1.0, or a scheduler such as EulerDiscreteScheduler.",
+            )
+        return steering.start <= step / steps < steering.stop
+
+    def _close(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.close()
+
+    def _abandon(self, denoiser: nn.Module) -> None:
+        """Leaves nothing behind, of the wrapped guider's neither, when a call fails."""
+        self._close()
+        self.guider.cleanup_models(denoiser)
+
+    # What is asked of a guider, and what is the wrapped one's.
+
+    @property
+    def num_conditions(self) -> int:
+        """How many batches this step has."""
+        return self.guider.num_conditions
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the present batch is of the conditional branch."""
+        return self.guider.is_conditional
+
+    @property
+    def _enabled(self) -> bool:
+        return self.guider._enabled
+
+    @property
+    def _identifier_key(self) -> str:
+        return self.guider._identifier_key
+
+    @property
+    def _input_predictions(self) -> Any:
+        return self.guider._input_predictions
+
+    def enable(self) -> None:
+        """Switches the wrapped guider on."""
+        self.guider.enable()
+
+    def disable(self) -> None:
+        """Switches guidance off; the directions stay."""
+        self.guider.disable()
+
+    def get_state(self) -> dict[str, Any]:
+        """The wrapped guider's state."""
+        return self.guider.get_state()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "guider" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+        return getattr(self.guider, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        inner = vars(self).get("guider")
+        if inner is None or name.startswith("_") or name in vars(self) or not hasattr(inner, name):
+            super().__setattr__(name, value)
+        else:
+            setattr(inner, name, value)
+
+    # Copies and files.
+
+    def new(self, **kwargs: Any) -> Steered:
+        """A copy with a copy of the wrapped guider, and with some arguments changed."""
+        return super().new(**{"guider": self.guider.new(), **kwargs})
+
+    def to_json_string(self) -> str:
+        """The configuration: the directions by the names of their files, the wrapped guider by its class and config."""
+        return json.dumps(guider_files.described(self), indent=2, sort_keys=True) + "\n"
+
+    def save_pretrained(self, save_directory: str | PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Writes the configuration and, beside it, a file for each direction; see `BaseGuidance.save_pretrained`.
+
+        Raises:
+            DirectrixError: the wrapped guider is none of diffusers' own, and so could not be loaded.
+            OutputError: a file cannot be written.
+        """
+        guider_files.check(self.guider)
+        for direction in self.steering.strengths:
+            direction.save(Path(save_directory) / guider_files.file_of(direction))
+        super().save_pretrained(save_directory, push_to_hub, **kwargs)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str],
+        subfolder: str | None = None,
+        return_unused_kwargs: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Reads what `save_pretrained` wrote, from a folder or the hub; see `BaseGuidance.from_pretrained`.
+
+        Nothing in the files is executed, and all of them are checked.
+
+        Raises:
+            DirectrixError: the configuration makes no sense, or names a guider that is none of diffusers' own.
+            DirectionFileError: a direction's file is missing or damaged, or is another one.
+        """
+        source, token = pretrained_model_name_or_path, kwargs.get("token")
+        config, unused, commit = cls.load_config(
+            source, subfolder=subfolder, return_unused_kwargs=True, return_commit_hash=True, **kwargs
+        )
+        revision = commit or kwargs.get("revision")
+        loaded = guider_files.loaded(config, source, subfolder or "", revision, token)
+        return cls.from_config(loaded, return_unused_kwargs=return_unused_kwargs, **unused)
+
+
+def guiders_of(pipeline: Any) -> dict[str, BaseGuidance]:
+    """The guiders of a modular pipeline by name; DirectrixError for another pipeline."""
+    if not hasattr(pipeline, "update_components"):
+        raise DirectrixError(
+            f"{type(pipeline).__name__} is no modular pipeline.",
+            "one of diffusers' modular pipelines.",
+            "directrix.steer(pipeline, directions).",
+        )
+    return {name: each for name, each in pipeline.components.items() if isinstance(each, BaseGuidance)}
+
+
+def _branch(prediction: Any, guider: str) -> str:
+    """The branch of guidance that a prediction of this name is of."""
+    if prediction == "pred_uncond":
+        return "unconditional"
+    if str(prediction).startswith("pred_cond"):
+        return "conditional"
+    raise DirectrixError(
+        f"{guider} makes a prediction '{prediction}', of which the branch of guidance is not known.",
+        "names such as pred_cond, pred_uncond and pred_cond_skip.",
+        "another guider, such as ClassifierFreeGuidance.",
+    )
+
+
+def _unannounced(what: str) -> DirectrixError:
+    return DirectrixError(
+        f"The calls of the denoiser cannot be told apart: {what}.",
+        "blocks that call prepare_models before and cleanup_models after each call, as diffusers' own do.",
+        "the model's pipeline that is not modular, with directrix.steer.",
+    )
+
+
+# Where a saved pipeline finds the class.
+Steered.__module__ = "directrix.guiders"
