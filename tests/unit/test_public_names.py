@@ -39,7 +39,7 @@ def run(code: str) -> str:
 
 
 def test_import_is_light():
-    heavy = "torch diffusers transformers numpy PIL yaml safetensors tqdm importlib.metadata"
+    heavy = "torch diffusers transformers numpy PIL yaml safetensors tqdm importlib.metadata directrix.guiders"
     assert run(f"import directrix, sys; print([m for m in '{heavy}'.split() if m in sys.modules])") == "[]\n"
 
 

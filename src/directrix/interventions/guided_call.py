@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
@@ -35,13 +36,15 @@ class GuidedCall:
 
     Args:
         branch: the one that the call is about. guided: whether the step has another one, too.
-        loop: the id of the frame that announced the call.
+        loop: the frame that announced the call.
     """
 
-    def __init__(self, steering: Steering, model: SteerableModel, branch: str, guided: bool, loop: int) -> None:
+    def __init__(self, steering: Steering, model: SteerableModel, branch: str, guided: bool, loop: FrameType) -> None:
         self.happened = model.compiled
         self._steering, self._model = steering, model
-        self._branch, self._guided, self._loop = branch, guided, loop
+        self._branch, self._guided = branch, guided
+        # Not the frame, which would retain all that its function has. A later one may have its id, or its code.
+        self._loop = id(loop), loop.f_code
         self._stack = ExitStack()
         self._unused: Any = None
 
@@ -72,7 +75,7 @@ class GuidedCall:
     def is_present(self) -> bool:
         """Whether the code that runs was called by the loop."""
         frame: Any = sys._getframe()
-        while frame is not None and id(frame) != self._loop:
+        while frame is not None and (id(frame), frame.f_code) != self._loop:
             frame = frame.f_back
         return frame is not None
 

@@ -11,10 +11,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from os import PathLike
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from diffusers.configuration_utils import register_to_config
+from diffusers.guiders import BaseGuidance, ClassifierFreeGuidance
 
 from directrix.directions.direction import Direction
 from directrix.directions.strength import Strength
@@ -23,21 +27,14 @@ from directrix.interventions import guider_files
 from directrix.interventions.compatibility import check_model
 from directrix.interventions.guided_call import GuidedCall
 from directrix.interventions.steering import Steering
+from directrix.interventions.wrapping_guider import WrappingGuider
 from directrix.models.steerable import SteerableModel
-
-try:
-    from diffusers.configuration_utils import register_to_config
-    from diffusers.guiders import BaseGuidance, ClassifierFreeGuidance
-except ImportError as error:
-    raise DirectrixError(
-        "This version of diffusers has no guiders.", "diffusers 0.36 or newer.", "pip install -U diffusers."
-    ) from error
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class Steered(BaseGuidance):
+class Steered(WrappingGuider):
     """Steers the images of a modular pipeline.
 
         pipeline.update_components(guider=Steered({woman: 1.0}, pipeline.guider))
@@ -79,13 +76,15 @@ class Steered(BaseGuidance):
                 "one of diffusers' guiders.",
                 "Steered(directions, pipeline.guider).",
             )
+        # diffusers takes what was given by position for defaults, and would leave it out of a copy.
+        self.register_to_config(_use_default_values=[])
         self.steering = Steering(directions, branch, start, stop)
         self._branches: list[str] = []
         self._batches: list[Any] = []
         self._announced = 0
         self._checked: set[int] = set()
         self._call: GuidedCall | None = None
-        self.guider: BaseGuidance = ClassifierFreeGuidance() if guider is None else guider
+        self.guider = ClassifierFreeGuidance() if guider is None else guider
 
     def install(self, pipeline: Any) -> None:
         """Takes the place of the pipeline's guider, and wraps it unless another one was given.
@@ -135,7 +134,7 @@ class Steered(BaseGuidance):
         while isinstance(frame.f_locals.get("self"), BaseGuidance):
             frame = frame.f_back
         try:
-            self._open(denoiser, id(frame))
+            self._open(denoiser, frame)
         except BaseException:
             self._abandon(denoiser)
             raise
@@ -154,10 +153,6 @@ class Steered(BaseGuidance):
             raise _unannounced(f"{self._announced} of the step's {len(self._branches)} calls were announced")
         return self.guider(data)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The guided prediction, of the single ones by name."""
-        return self.guider.forward(*args, **kwargs)
-
     def _noted(self, batches: list[Any]) -> list[Any]:
         from weakref import ref
 
@@ -167,7 +162,7 @@ class Steered(BaseGuidance):
         self._announced = 0
         return batches
 
-    def _open(self, denoiser: nn.Module, loop: int) -> None:
+    def _open(self, denoiser: nn.Module, loop: FrameType) -> None:
         place, self._announced = self._announced, self._announced + 1
         if place >= len(self._branches):
             raise _unannounced(f"the denoiser is called more often than for the guider's {place} batches")
@@ -204,63 +199,15 @@ class Steered(BaseGuidance):
         self._close()
         self.guider.cleanup_models(denoiser)
 
-    # What is asked of a guider, and what is the wrapped one's.
-
-    @property
-    def num_conditions(self) -> int:
-        """How many batches this step has."""
-        return self.guider.num_conditions
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether the present batch is of the conditional branch."""
-        return self.guider.is_conditional
-
-    @property
-    def _enabled(self) -> bool:
-        return self.guider._enabled
-
-    @property
-    def _identifier_key(self) -> str:
-        return self.guider._identifier_key
-
-    @property
-    def _input_predictions(self) -> Any:
-        return self.guider._input_predictions
-
-    def enable(self) -> None:
-        """Switches the wrapped guider on."""
-        self.guider.enable()
-
-    def disable(self) -> None:
-        """Switches guidance off; the directions stay."""
-        self.guider.disable()
-
-    def get_state(self) -> dict[str, Any]:
-        """The wrapped guider's state."""
-        return self.guider.get_state()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or "guider" not in vars(self):
-            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
-        return getattr(self.guider, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        inner = vars(self).get("guider")
-        if inner is None or name.startswith("_") or name in vars(self) or not hasattr(inner, name):
-            super().__setattr__(name, value)
-        else:
-            setattr(inner, name, value)
-
     # Copies and files.
 
-    def new(self, **kwargs: Any) -> Steered:
+    def new(self, **kwargs: Any) -> Any:
         """A copy with a copy of the wrapped guider, and with some arguments changed."""
-        return super().new(**{"guider": self.guider.new(), **kwargs})
+        return super().new(**{"guider": deepcopy(self.guider), **kwargs})
 
     def to_json_string(self) -> str:
         """The configuration: the directions by the names of their files, the wrapped guider by its class and config."""
-        return json.dumps(guider_files.described(self), indent=2, sort_keys=True) + "\n"
+        return json.dumps(guider_files.described(self.steering, self.guider), indent=2, sort_keys=True) + "\n"
 
     def save_pretrained(self, save_directory: str | PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> None:
         """Writes the configuration and, beside it, a file for each direction; see `BaseGuidance.save_pretrained`.
@@ -291,9 +238,10 @@ class Steered(BaseGuidance):
             DirectionFileError: a direction's file is missing or damaged, or is another one.
         """
         source, token = pretrained_model_name_or_path, kwargs.get("token")
-        config, unused, commit = cls.load_config(
+        found: Any = cls.load_config(
             source, subfolder=subfolder, return_unused_kwargs=True, return_commit_hash=True, **kwargs
         )
+        config, unused, commit = found
         revision = commit or kwargs.get("revision")
         loaded = guider_files.loaded(config, source, subfolder or "", revision, token)
         return cls.from_config(loaded, return_unused_kwargs=return_unused_kwargs, **unused)

@@ -21,7 +21,7 @@ from directrix.errors import DirectionFileError, DirectrixError, first_line
 if TYPE_CHECKING:
     from diffusers.guiders import BaseGuidance
 
-    from directrix.interventions.guider import Steered
+    from directrix.interventions.steering import Steering
 
 
 @dataclass
@@ -46,14 +46,13 @@ def file_of(direction: Direction) -> str:
     return f"{name}-{direction.digest()}.safetensors"
 
 
-def described(steered: Steered) -> dict[str, Any]:
+def described(steering: Steering, guider: BaseGuidance) -> dict[str, Any]:
     """The configuration as JSON values."""
     import diffusers
 
-    steering, inner = steered.steering, steered.guider
-    config = json.loads(inner.to_json_string())
+    config = json.loads(guider.to_json_string())
     # diffusers' own configuration does not know what was set since, such as a scale.
-    state = {**vars(inner), "enabled": inner._enabled}
+    state = {**vars(guider), "enabled": guider._enabled}
     now = {name: state[name] for name in config if isinstance(state.get(name), int | float)}
     return {
         "_class_name": "Steered",
