@@ -61,7 +61,8 @@ def generate(
         height, width: in pixels; None for the model's own.
         batch_size: images in one call of the pipeline, 8 unless given; several prompts may share a batch.
         output: folder for PNG files and manifest.jsonl. An image whose file is there, with a row of the same
-            settings, is not drawn again; one of other settings is drawn anew. Other rows are retained.
+            settings, stays as it is; one of other settings is drawn anew. Where a run goes on, the batch that it
+            stopped in is drawn whole, so that its images are those of a run that never stopped. Other rows stay.
         progress: how to show progress; None for silence.
 
     Raises:
@@ -121,18 +122,19 @@ def iterate(
     parts, plan = planned(given, listed, images_per_prompt, seed)
     rows = manifest.rows(model, listed, images_per_prompt, parts, plan, {"seed": seed, **call})
     done = [folder is not None and manifest.same(folder, known.get(row["file"]), row) for row in rows]
-    todo = [place for place in range(len(rows)) if not done[place]]
     drawn: dict[int, Record] = {}
     try:
-        with (progress or silent)(len(todo), "Drawing images") as bar:
+        with (progress or silent)(done.count(False), "Drawing images") as bar:
             for place, row in enumerate(rows):
-                if todo and todo[0] == place:
-                    batch, todo = todo[:batch_size], todo[batch_size:]
+                # Whole batches, also where a run goes on: an image's last bits may depend on what it is drawn with.
+                batch = range(place, min(place + batch_size, len(rows)))
+                if place % batch_size == 0 and not all(done[each] for each in batch):
                     chosen = select(plan.intervention, batch, len(rows))
                     images = _draw(model, [rows[each] for each in batch], chosen, call)
                     for each, image in zip(batch, images, strict=True):
-                        drawn[each] = _saved(folder, rows[each], *image)
-                    bar.advance(len(batch))
+                        if not done[each]:
+                            drawn[each] = _saved(folder, rows[each], *image)
+                            bar.advance(1)
                 yield drawn.pop(place, None) or Record(known[row["file"]], folder, drawn=False)
     finally:
         if folder is not None:

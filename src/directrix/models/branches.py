@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NEGATIVE = re.compile(r"(^|_)(neg|negative|uncond|unconditional|null)(_|\d|$)")
+_SOURCE = re.compile(r"(^|_)source(_|$)")
 _TEXT = re.compile(r"prompt|text|embed|hidden_states|cap_|caption|context|cond|ca_")
 _NO_TEXT = re.compile(r"mask|ids|image_embeds|rotary|latents|noise|input|residual|time|scale|block|length|model")
 # Names of the image's rows, in pipelines' variables.
@@ -40,8 +41,7 @@ def layout_of(name: str, pipeline: Any, arguments: Mapping[str, Any], values: Ma
         StrengthError: the rows cannot be told apart.
     """
     rows = row_count(next(iter(arguments.values())))
-    negatives = _named(values, negative=True)
-    positives = _named(values, negative=False)
+    negatives, positives, sources = (_named(values, which) for which in (_NEGATIVE, None, _SOURCE))
     texts = list(_texts(arguments, rows))
     images = _image_count(values, rows, negatives)
     guides = _guides(pipeline, values)
@@ -53,7 +53,8 @@ def layout_of(name: str, pipeline: Any, arguments: Mapping[str, Any], values: Ma
             about = [_is_any(part, negatives) for part in parts]
             alike = not any(about) and not guides and all(_is_equal(part, parts[0]) for part in parts)
             if alike or (any(about) and not all(about)):
-                return "-".join("unconditional" if each else "conditional" for each in about), any(about)
+                named = (_branch(part, negative, sources) for part, negative in zip(parts, about, strict=True))
+                return "-".join(named), any(about)
         order = stated_order(type(pipeline)) if rows == 2 * images and guides else None
         if order is not None:
             # Both prompts are the same, or the text states are made anew for the denoiser.
@@ -111,16 +112,21 @@ def _image_count(values: Mapping[str, Any], rows: int, negatives: Sequence[Any])
     return rows // 2 if rows % 2 == 0 and rows // 2 in counts else rows
 
 
-def _named(values: Mapping[str, Any], negative: bool) -> list[Any]:
-    """Text states among local variables, of the negative prompt or of the others."""
+def _named(values: Mapping[str, Any], which: re.Pattern[str] | None) -> list[Any]:
+    """Text states among local variables, of those whose name fits, or of the prompt's."""
     return [
         each
         for name, each in values.items()
-        if _TEXT.search(name)
-        and not _NO_TEXT.search(name)
-        and bool(_NEGATIVE.search(name)) == negative
-        and _is_states(each)
+        if _TEXT.search(name) and not _NO_TEXT.search(name) and _is_states(each)
+        if (which.search(name) if which else not _NEGATIVE.search(name) and not _SOURCE.search(name))
     ]
+
+
+def _branch(part: Any, negative: bool, sources: Sequence[Any]) -> str:
+    """What a part of a batch is about; "source" for an image that is only there to be compared with."""
+    if negative:
+        return "unconditional"
+    return "source" if _is_any(part, sources) else "conditional"
 
 
 def _texts(arguments: Mapping[str, Any], rows: int) -> Iterator[Any]:

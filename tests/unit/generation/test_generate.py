@@ -125,8 +125,21 @@ def test_done_pictures_are_not_drawn_again(pipeline: Any, tmp_path: Path, counte
     assert len(rows(tmp_path)) == 4
     counted.clear()
     more = generate(pipeline, PROMPTS, 3, output=tmp_path, **QUICK)
-    assert counted == [["a judge", "a cook"]]
+    # Whole batches, of which what is there stays.
+    assert counted == [["a judge"] * 3 + ["a cook"] * 3]
     assert [each.drawn for each in more] == [False, False, True] * 2
+
+
+def test_a_run_that_goes_on_draws_whole_batches(pipeline: Any, tmp_path: Path, counted: list[list[str]]):
+    """The last bits of an image may depend on what it is drawn with; a resumed run has those of an undisturbed one."""
+    settings = QUICK | {"batch_size": 3}
+    whole = generate(pipeline, PROMPTS, 2, output=tmp_path / "whole", **settings)
+    generate(pipeline, PROMPTS, 2, output=tmp_path / "resumed", **settings)
+    (tmp_path / "resumed" / "0000-001.png").unlink()
+    counted.clear()
+    resumed = generate(pipeline, PROMPTS, 2, output=tmp_path / "resumed", **settings)
+    assert counted == [["a judge", "a judge", "a cook"]]
+    assert [each.row["sha256"] for each in resumed] == [each.row["sha256"] for each in whole]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +165,8 @@ def test_changed_strength_of_one_image_draws_only_that(
     direction = make_direction()
     for strengths in ([1.0, 0.0], [1.0, 0.5]):
         counted.clear()
-        generate(pipeline, PROMPTS, output=tmp_path, interventions=[Steering({direction: strengths})], **QUICK)
+        steering = Steering({direction: strengths})
+        generate(pipeline, PROMPTS, output=tmp_path, batch_size=1, interventions=[steering], **QUICK)
     assert counted == [["a cook"]]
     counted.clear()
     other = make_direction(seed=5)

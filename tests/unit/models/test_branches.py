@@ -67,6 +67,17 @@ def test_perturbed_attention_without_guidance():
     assert layout(torch.cat([prompt, prompt]), Silent(), prompt_embeds=prompt) == ("conditional-conditional", False)
 
 
+def test_views_in_turn_and_sources():
+    """A panorama's views come in turn; an edited image's source is drawn beside it, and is not the prompt's."""
+    negative, prompt, source = states(1, 0), states(1, 1), states(1, 2)
+    values = {"negative_prompt_embeds": negative, "prompt_embeds": prompt, "source_prompt_embeds": source}
+    text = torch.cat([negative, prompt, negative, prompt])
+    found = layout(text, images=1, **values)
+    assert found == ("unconditional-conditional-unconditional-conditional", True)
+    text = torch.cat([negative, negative, source, prompt])
+    assert layout(text, images=1, **values) == ("unconditional-unconditional-source-conditional", True)
+
+
 @pytest.mark.parametrize("images", [1, 2, 3])
 def test_calls_of_their_own_in_either_order(images: int):
     values = {"prompt_embeds": states(images, 1), "negative_prompt_embeds": states(images, 0)}
