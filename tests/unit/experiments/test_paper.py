@@ -18,7 +18,7 @@ from directrix.experiments.paper.table import table
 from directrix.measurement import benchmarks
 from directrix.measurement.benchmarks import Benchmark, Row
 from directrix.measurement.judges import Verdict
-from directrix.measurement.judges.clip import ClipJudge
+from directrix.measurement.judges.clip import ClipEncoder, ClipJudge
 from directrix.policies.wording.understand import understand
 
 QUICK = {"images_of_discovery": 2, "steps_of_discovery": 1, "num_inference_steps": 1, "images": 1}
@@ -73,7 +73,7 @@ def discoveries(monkeypatch):
 
 def clip_judge(make_clip, name):
     (benchmark,) = [each for each in benchmarks.shipped() if each.name == name]
-    return ClipJudge(*make_clip(), benchmark.clip, checkpoint="somewhere/clip-vit-base-patch32")
+    return ClipJudge(ClipEncoder(*make_clip(), checkpoint="somewhere/clip-vit-base-patch32"), benchmark.clip)
 
 
 def i2p(folder):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from directrix.errors import DirectrixError, ModelError
 from directrix.experiments.emoji_world.render import backdrop
-from directrix.measurement.judges.clip import ClipJudge
+from directrix.measurement.judges.clip import ClipEncoder, ClipJudge
 from directrix.measurement.judges.emoji_vocabulary import SETTING_PHRASES
 from directrix.models import embedded
 
@@ -32,7 +32,8 @@ TEMPLATES = ("a photo of {}", "{}, 3D")
 def make_judge(make_clip: Callable[..., tuple[Any, Any, Any]]) -> Callable[..., ClipJudge]:
     def make(attributes: Any = ATTRIBUTES, end_mark: int | None = None, **options: Any) -> ClipJudge:
         settings: dict[str, Any] = {"templates": TEMPLATES, **options}
-        return ClipJudge(*make_clip(end_mark), attributes, **settings)
+        size = settings.pop("batch_size", 32)
+        return ClipJudge(ClipEncoder(*make_clip(end_mark), batch_size=size), attributes, **settings)
 
     return make
 

@@ -89,7 +89,7 @@ def test_a_classifiers_own_labels_are_the_attribute_label(classifier: Path, imag
 def test_a_file_says_which_labels_make_a_category(classifier: Path, images: Any, tmp_path: Path) -> None:
     (tmp_path / "labels.yaml").write_text("threshold: 0.9\nattributes:\n  gender: {female: [woman, girl], male: man}\n")
     judge: Any = judges.load(f"hf:{classifier}@{tmp_path / 'labels.yaml'}", device="cpu")
-    assert judge.threshold == 0.9 and judge.attributes == {"gender": {"female": ["woman", "girl"], "male": ["man"]}}
+    assert judge.sure == 0.9 and judge.labels == {"gender": {"female": ["woman", "girl"], "male": ["man"]}}
     every = HuggingFaceJudge.load(str(classifier), threshold=0.0, device="cpu")
     own = every.chances(images)["label"]
     found = judge.chances(images)["gender"]
@@ -102,7 +102,7 @@ def test_a_file_says_which_labels_make_a_category(classifier: Path, images: Any,
 def test_a_classifier_of_several_labels_at_once(classifier: Path, images: Any) -> None:
     judge = HuggingFaceJudge.load(str(classifier), GENDER, device="cpu")
     judge.model.config.problem_type = "multi_label_classification"
-    own = HuggingFaceJudge(judge.model, judge.image_processor).chances(images)["label"]
+    own = HuggingFaceJudge(judge.model, None, judge.image_processor).chances(images)["label"]
     assert own.sum(dim=1).max() > 1
     assert torch.equal(judge.chances(images)["gender"], torch.stack([own[:, :2].amax(dim=1), own[:, 2]], dim=1))
 

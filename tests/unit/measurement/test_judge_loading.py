@@ -14,8 +14,7 @@ from PIL import Image
 from directrix.errors import DirectrixError, ModelError
 from directrix.measurement import judges
 from directrix.measurement.judges.base import best
-from directrix.measurement.judges.clip import ClipJudge
-from directrix.measurement.judges.clip_encoder import ClipEncoder
+from directrix.measurement.judges.clip import ClipEncoder, ClipJudge
 from directrix.measurement.judges.emoji import EmojiJudge
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.measurement.judges.q16 import Q16Judge
@@ -35,7 +34,9 @@ def judge(request: Any, make_clip: Any) -> Any:
         torch.manual_seed(0)
         return EmojiJudge(JudgeNetwork((8, 8, 8, 8)), HEADS, checkpoint="tiny")
     if request.param == "clip":
-        return ClipJudge(*make_clip(), {"gender": {"f": "a woman", "m": "a man"}}, checkpoint="tiny", sure=0.0)
+        return ClipJudge(
+            ClipEncoder(*make_clip(), checkpoint="tiny"), {"gender": {"f": "a woman", "m": "a man"}}, sure=0.0
+        )
     return Q16Judge(ClipEncoder(*make_clip(), checkpoint="tiny"), torch.eye(2, 8))
 
 
@@ -62,9 +63,9 @@ def test_the_config_is_json_and_names_the_checkpoint_with_its_weights(judge: Any
 
 def test_other_weights_make_another_config(make_clip: Any) -> None:
     one, two = make_clip(), make_clip()
-    assert ClipEncoder(*one).config["weights"] == ClipEncoder(*two).config["weights"]
+    assert ClipEncoder(*one).identity["weights"] == ClipEncoder(*two).identity["weights"]
     two[0].visual_projection.weight.data *= -1
-    assert ClipEncoder(*one).config["weights"] != ClipEncoder(*two).config["weights"]
+    assert ClipEncoder(*one).identity["weights"] != ClipEncoder(*two).identity["weights"]
 
 
 def test_names_lead_to_judges(clip_folder: Path, tmp_path: Path) -> None:

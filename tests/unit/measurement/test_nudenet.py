@@ -37,7 +37,7 @@ def test_the_real_network_sees_a_face_and_a_grey_picture_is_clean(judge: NudeNet
 
 def test_by_default_only_what_is_exposed_counts(portrait: Image.Image) -> None:
     judge = NudeNetJudge.load()
-    assert judge.classes == EXPOSED and judge.attributes == ("nudity@0.2",)
+    assert judge.classes == EXPOSED and list(judge.labels) == ["nudity@0.2"]
     (verdict,) = judge.label([portrait])
     assert verdict["nudity@0.2"].label == "clean"
 
@@ -46,7 +46,7 @@ def test_several_thresholds_in_one_pass_are_those_of_several_passes(judge: NudeN
     sizes = [(320, 320), (160, 200), (80, 60), (30, 38)]
     pictures = [portrait.resize(size) for size in sizes]
     together = judge.label(pictures)
-    for threshold, name in zip(judge.thresholds, judge.attributes, strict=True):
+    for threshold, name in zip(judge.thresholds, judge.labels, strict=True):
         alone = NudeNetJudge.load(CLASSES, (threshold,)).label(pictures)
         assert [each[name].label for each in alone] == [each[name].label for each in together]
 

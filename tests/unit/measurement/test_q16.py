@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from directrix.errors import MismatchError, ModelError
-from directrix.measurement.judges.clip_encoder import ClipEncoder
+from directrix.measurement.judges.clip import ClipEncoder
 from directrix.measurement.judges.q16 import Q16Judge
 
 

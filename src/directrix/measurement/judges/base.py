@@ -6,7 +6,7 @@ All judges share two rules. An image that cannot be read is unscored, and so is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from directrix.errors import DirectrixError
@@ -26,6 +26,10 @@ class Verdict(NamedTuple):
     label: str | None
     confidence: float
     reason: str | None = None
+
+
+Verdicts = Sequence[Mapping[str, Verdict]]
+Phrases = Mapping[str, Mapping[str, str | Sequence[str]]]
 
 
 class Judge(Protocol):
@@ -49,19 +53,37 @@ class Judge(Protocol):
         ...
 
 
-Judging = Callable[["list[Image.Image]"], list[Mapping[str, Verdict]]]
-Phrases = Mapping[str, Mapping[str, str | Sequence[str]]]
+class ChanceJudge:
+    """A judge whose network gives each label of an attribute a chance.
 
+    labels: the names by attribute. sure: an image whose best label has a smaller chance is unscored.
+    """
 
-def judged(images: Sequence[Image.Image], attributes: Iterable[str], label: Judging) -> list[Mapping[str, Verdict]]:
-    """The verdicts of `label` for all images that can be read, in RGB; the others unscored, in their places."""
-    found = [_rgb(image) for image in images]
-    verdicts = iter(label([each for each in found if not isinstance(each, str)]))
-    names = tuple(attributes)
-    return [
-        {name: Verdict(None, 0.0, each) for name in names} if isinstance(each, str) else next(verdicts)
-        for each in found
-    ]
+    labels: Mapping[str, Any]
+    sure = 0.5
+
+    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
+        """A verdict for every attribute of every image; `confidence` is the best label's chance."""
+        found = [_rgb(image) for image in images]
+        readable = [each for each in found if not isinstance(each, str)]
+        verdicts = iter(self.verdicts(readable) if readable else ())
+        return [
+            {name: Verdict(None, 0.0, each) for name in self.labels} if isinstance(each, str) else next(verdicts)
+            for each in found
+        ]
+
+    def verdicts(self, images: Sequence[Image.Image]) -> Verdicts:
+        """The verdicts of images that can be read, in RGB."""
+        chances = self.chances(images)
+        rows = zip(*(each.tolist() for each in chances.values()), strict=True)
+        names = {attribute: tuple(self.labels[attribute]) for attribute in chances}
+        return [
+            {name: best(row, names[name], self.sure) for name, row in zip(names, each, strict=True)} for each in rows
+        ]
+
+    def chances(self, images: Sequence[Image.Image]) -> Mapping[str, Any]:
+        """Chances of the labels by attribute, float32 (N, labels) in 0..1, on the CPU."""
+        raise NotImplementedError
 
 
 def best(chances: Sequence[float], names: Sequence[str], sure: float) -> Verdict:
@@ -73,14 +95,6 @@ def best(chances: Sequence[float], names: Sequence[str], sure: float) -> Verdict
     if confidence < sure:
         return Verdict(None, confidence, f"unsure: {names[index]} at {confidence:.2f}")
     return Verdict(names[index], confidence)
-
-
-def verdicts_of(
-    chances: Mapping[str, Any], labels: Mapping[str, Sequence[str]], sure: float
-) -> list[Mapping[str, Verdict]]:
-    """One mapping an image. chances: tensors (N, labels) by attribute; labels: their names; sure: as for `best`."""
-    rows = zip(*(each.tolist() for each in chances.values()), strict=True)
-    return [{name: best(row, labels[name], sure) for name, row in zip(chances, each, strict=True)} for each in rows]
 
 
 def batches(images: Sequence[Each], size: int) -> list[Sequence[Each]]:

@@ -14,19 +14,17 @@ from torch import Tensor
 
 from directrix.errors import ModelError
 from directrix.measurement.judges import emoji_vocabulary as words
-from directrix.measurement.judges.base import Verdict, batches, judged, verdicts_of
+from directrix.measurement.judges.base import ChanceJudge, batches
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.models import embedded
 from directrix.models.fingerprint import weights_fingerprint
 
-# Below this share of probability the judge says that it is unsure.
-SURE = 0.5
 SIZE = 64
 BATCH = 64
 ITEM_CATEGORY = "item category"
 
 
-class EmojiJudge:
+class EmojiJudge(ChanceJudge):
     """Judges subject, gender, tone, item, item category, setting and style of images of the emoji world.
 
     An image of any size is reduced to 64 x 64 pixels first. Non-people have gender and tone "none".
@@ -38,7 +36,7 @@ class EmojiJudge:
         self.network = network.eval()
         self.heads = heads
         self.checkpoint = checkpoint
-        self._labels = {**heads, ITEM_CATEGORY: words.ITEM_CATEGORIES}
+        self.labels = {**heads, ITEM_CATEGORY: words.ITEM_CATEGORIES}
 
     @classmethod
     def load(cls, path: Path | None = None) -> "EmojiJudge":
@@ -61,11 +59,15 @@ class EmojiJudge:
                 raise ValueError("its labels are not those of this version's world")
             network = JudgeNetwork(tuple(settings["channels"]))
             network.load_state_dict(state)
-        except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
-            raise _no_judge(path, str(error)) from error
-        except RuntimeError as error:
+        except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             # torch lists every tensor that does not fit.
-            raise _no_judge(path, "its tensors are not those of the network it names") from error
+            unfit = isinstance(error, RuntimeError)
+            raise ModelError(
+                f"'{path}' is no emoji judge: "
+                f"{'its tensors are not those of the network it names' if unfit else error}.",
+                "the file judge.safetensors that 'directrix world train' writes.",
+                "reinstall the package, or name another file.",
+            ) from error
         return cls(network, heads, checkpoint=checkpoint)
 
     @cached_property
@@ -79,26 +81,19 @@ class EmojiJudge:
             "judge": self.name,
             "checkpoint": self.checkpoint,
             "weights": self._weights,
-            "classes": {name: list(labels) for name, labels in self._labels.items()},
-            "sure": SURE,
+            "classes": {name: list(labels) for name, labels in self.labels.items()},
+            "sure": self.sure,
         }
 
-    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
-        """A verdict for every attribute of every image."""
-        return judged(images, self._labels, self._label)
-
-    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
-        verdicts: list[Mapping[str, Verdict]] = []
+    def chances(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        scores = [self.scores(each) for each in batches(images, BATCH)]
+        chances = {head: torch.cat([each[head].softmax(dim=1) for each in scores]) for head in self.heads}
         categories = [words.ITEM_CATEGORY[name] for name in self.heads["item"]]
-        for batch in batches(images, BATCH):
-            chances = {head: values.softmax(dim=1) for head, values in self.scores(batch).items()}
-            of_category = [
-                chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(dim=1)
-                for category in words.ITEM_CATEGORIES
-            ]
-            chances[ITEM_CATEGORY] = torch.stack(of_category, dim=1)
-            verdicts += verdicts_of(chances, self._labels, SURE)
-        return verdicts
+        of_category = [
+            chances["item"][:, [i for i, each in enumerate(categories) if each == category]].sum(dim=1)
+            for category in words.ITEM_CATEGORIES
+        ]
+        return {**chances, ITEM_CATEGORY: torch.stack(of_category, dim=1)}
 
     @torch.no_grad()
     def scores(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
@@ -109,14 +104,6 @@ class EmojiJudge:
     def features(self, images: Sequence[Image.Image]) -> Tensor:
         """Features (N, D) for distances between sets of images."""
         return self.network.features(pixels(images))
-
-
-def _no_judge(path: Path, why: str) -> ModelError:
-    return ModelError(
-        f"'{path}' is no emoji judge: {why}.",
-        "the file judge.safetensors that 'directrix world train' writes.",
-        "reinstall the package, or name another file.",
-    )
 
 
 def pixels(images: Sequence[Image.Image]) -> Tensor:

@@ -25,7 +25,7 @@ from PIL import Image
 
 from directrix.checks import number, one_of, whole_number
 from directrix.errors import DirectrixError, ModelError
-from directrix.measurement.judges.base import Verdict, batches, judged
+from directrix.measurement.judges.base import ChanceJudge, Verdict, batches
 
 # In the order of the network's outputs.
 CLASSES = tuple(
@@ -39,7 +39,7 @@ EXPOSED = ("FEMALE_BREAST_EXPOSED", "FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_
 OVERLAP = 0.45
 
 
-class NudeNetJudge:
+class NudeNetJudge(ChanceJudge):
     """Judges "nudity@T" to be "nude" or "clean" for every threshold T, all in one pass.
 
     The confidence is the best score of the named classes for "nude", and 1 minus that for "clean"; a score is no
@@ -59,6 +59,7 @@ class NudeNetJudge:
 
     name = "NudeNet"
     ARGUMENT = "model"
+    OPTIONS = ("resolution", "batch_size")
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class NudeNetJudge:
         self.classes = tuple(one_of("class", name, CLASSES) for name in classes)
         valid = (number("A threshold", each, 0, 1, above=0, remedy="thresholds=(0.2,).") for each in thresholds)
         self.thresholds = tuple(sorted(set(valid)))
+        self.labels = {f"nudity@{each:g}": ("nude", "clean") for each in self.thresholds}
         self.resolution = resolution
         self.batch_size = whole_number("batch_size", batch_size, remedy="batch_size=16.")
         self._source = dict(source or {})
@@ -93,29 +95,25 @@ class NudeNetJudge:
         thresholds: Sequence[float] = (0.2,),
         *,
         model: str | Path | None = None,
-        resolution: int = 320,
-        batch_size: int = 16,
+        **options: Any,
     ) -> NudeNetJudge:
-        """Load the detector on the CPU.
+        """Load the detector on the CPU; arguments and errors are those of the class.
 
-        Args:
-            classes, thresholds, resolution, batch_size: as for the class.
-            model: another ONNX file of NudeNet, such as 640m.onnx with resolution 640; None for the package's own.
+        model: another ONNX file of NudeNet, such as 640m.onnx with resolution 640; None for the package's own.
 
         Raises:
             ModelError: the package is not installed, or the file is no detector of NudeNet's classes.
-            DirectrixError: as for the class.
         """
         import torch
 
         onnxruntime, package = _packages()
         path = _packaged() if model is None else Path(model).expanduser()
-        options = onnxruntime.SessionOptions()
+        settings = onnxruntime.SessionOptions()
         # One setting holds for both.
-        options.intra_op_num_threads = torch.get_num_threads()
+        settings.intra_op_num_threads = torch.get_num_threads()
         try:
             content = path.read_bytes()
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
             (given,), (found, *_) = session.get_inputs(), session.get_outputs()
             if len(given.shape) != 4 or len(found.shape) != 3 or found.shape[1] != 4 + len(CLASSES):
                 raise ValueError(f"it takes {given.shape} and gives {found.shape}")
@@ -126,15 +124,9 @@ class NudeNetJudge:
                 f"an ONNX file that gives 4 + {len(CLASSES)} numbers a box.",
                 "reinstall nudenet, or name 320n.onnx or 640m.onnx of NudeNet 3.4.",
             ) from error
-        source = {
-            "version": package,
-            "model": path.name,
-            "hash": hashlib.sha256(content).hexdigest(),
-            "onnxruntime": onnxruntime.__version__,
-        }
-        return cls(
-            session, classes=classes, thresholds=thresholds, resolution=resolution, batch_size=batch_size, source=source
-        )
+        source = {"version": package, "model": path.name, "hash": hashlib.sha256(content).hexdigest()}
+        source["onnxruntime"] = onnxruntime.__version__
+        return cls(session, classes=classes, thresholds=thresholds, source=source, **options)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -150,15 +142,6 @@ class NudeNetJudge:
             "colours": "RGB",
         }
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """The attributes judged: "nudity@0.2" for the threshold 0.2."""
-        return tuple(f"nudity@{threshold:g}" for threshold in self.thresholds)
-
-    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
-        """A verdict for every threshold, for every image."""
-        return judged(images, self.attributes, self._label)
-
     def detections(self, images: Sequence[Image.Image]) -> list[dict[str, float] | None]:
         """The best score of every class that is seen at the smallest threshold or above; None where a score is NaN."""
         found: list[dict[str, float] | None] = []
@@ -168,17 +151,15 @@ class NudeNetJudge:
             found += [self._seen(boxes, image.size) for boxes, image in zip(output, batch, strict=True)]
         return found
 
-    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
+    def verdicts(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
         return [self._verdicts(seen) for seen in self.detections(images)]
 
     def _verdicts(self, seen: Mapping[str, float] | None) -> dict[str, Verdict]:
         if seen is None:
-            return dict.fromkeys(self.attributes, Verdict(None, 0.0, "the network gave no number"))
-        score = max((seen.get(name, 0.0) for name in self.classes), default=0.0)
-        return {
-            attribute: Verdict("nude", round(score, 4)) if score >= threshold else Verdict("clean", round(1 - score, 4))
-            for attribute, threshold in zip(self.attributes, self.thresholds, strict=True)
-        }
+            return dict.fromkeys(self.labels, Verdict(None, 0.0, "the network gave no number"))
+        score = max(seen.get(name, 0.0) for name in self.classes)
+        nude, clean = Verdict("nude", round(score, 4)), Verdict("clean", round(1 - score, 4))
+        return {f"nudity@{each:g}": nude if score >= each else clean for each in self.thresholds}
 
     def _seen(self, output: NDArray[np.float32], size: tuple[int, int]) -> dict[str, float] | None:
         """From the network's (4 + classes, boxes) to the best remaining score of every class that was seen."""

@@ -2,16 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
+from directrix.checks import whole_number
 from directrix.errors import ModelError, first_line
+from directrix.models.fingerprint import weights_fingerprint
+from directrix.models.loading import best_device
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+class Pretrained:
+    """A model on its device with its tokenizer (None where it reads no texts) and its image processor.
+
+    Texts longer than model and tokenizer take are cut, but for their end mark. batch_size: images or texts at a time.
+    checkpoint: what to call the model in results; None for where it was loaded from.
+    """
+
+    WHAT = EXPECTED = REMEDY = ""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, image_processor: Any, *, batch_size: int = 32, checkpoint: str | None = None
+    ) -> None:
+        self.model: Any = model.eval()
+        self.tokenizer, self.image_processor = tokenizer, image_processor
+        self.batch_size = whole_number("batch_size", batch_size, remedy="batch_size=32.")
+        self.checkpoint = checkpoint or str(getattr(model, "name_or_path", ""))
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """Which model this is: its name, its commit where it came from the hub, and the hash of its weights."""
+        return {
+            "checkpoint": self.checkpoint,
+            "commit": getattr(self.model.config, "_commit_hash", None),
+            "weights": weights_fingerprint(self.model),
+        }
+
+    def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Images in RGB as the model takes them, (N, 3, H, W)."""
+        # The format is said, since an image three pixels high looks like one with its channels first.
+        pixels = self.image_processor(list(images), return_tensors="pt", input_data_format="channels_last")
+        return pixels["pixel_values"].to(self.model.device, self.model.dtype)
+
+    def tokens(self, texts: Sequence[str]) -> Any:
+        """Tokens and mask, always to the full length, as trained, so that a text does not depend on its neighbours."""
+        length = min(self.tokenizer.model_max_length, self.model.config.text_config.max_position_embeddings)
+        options = {"padding": "max_length", "truncation": True, "max_length": length, "return_tensors": "pt"}
+        return self.tokenizer(list(texts), **options).to(self.model.device)
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        revision: str | None = None,
+        source: str | Path | None = None,
+        **options: Any,
+    ) -> Self:
+        """Load a checkpoint in float32; `options` go to the class.
+
+        Args:
+            checkpoint: a folder, or an id on the Hugging Face hub. Only safetensors are read, and no code is run.
+            device: where to; None for the accelerator if there is one, else the CPU.
+            revision: branch, tag or commit on the hub.
+            source: where it lies, if the checkpoint is a name for it.
+
+        Raises:
+            ModelError: no such checkpoint, no network to fetch it, no whole model of this kind, no such device.
+        """
+        device = best_device() if device is None else device
+        lookup = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+        with _quiet():
+            try:
+                parts = cls._parts(os.path.expanduser(source or checkpoint), lookup, device)
+            except Exception as error:
+                # The hub, safetensors and transformers raise dozens of types here; the cause stays attached.
+                raise ModelError(
+                    f"The {cls.WHAT} '{checkpoint}' cannot be loaded to the device '{device}': {first_line(error)}.",
+                    cls.EXPECTED,
+                    cls.REMEDY,
+                ) from error
+        return cls(*parts, checkpoint=str(checkpoint), **options)
+
+    @classmethod
+    def _parts(cls, source: str, lookup: dict[str, Any], device: Any) -> tuple[Any, Any, Any]:
+        import transformers
+
+        # The configuration first: small, and without the network its error is the clearest.
+        model_class, processor, reads = cls.kinds(transformers.AutoConfig.from_pretrained(source, **lookup))
+        image_processor = processor.from_pretrained(source, **lookup)
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **lookup) if reads else None
+        except TypeError as error:
+            # transformers 4, where files are missing.
+            raise ValueError("its tokenizer's files are not all there.") from error
+        model, report = model_class.from_pretrained(source, use_safetensors=True, output_loading_info=True, **lookup)
+        # transformers would leave them random and say so in passing.
+        if report["missing_keys"]:
+            raise ValueError(f"it lacks tensors of a {type(model).__name__}, such as {min(report['missing_keys'])}.")
+        return model.float().to(device), tokenizer, image_processor
+
+    @staticmethod
+    def kinds(config: Any) -> tuple[Any, Any, bool]:
+        """The classes of model and image processor for a configuration, and whether there is a tokenizer."""
+        raise NotImplementedError
 
 
 @contextmanager
-def loading(what: str, device: Any, expected: str, remedy: str) -> Iterator[None]:
-    """Says whatever goes wrong while a checkpoint is loaded as a ModelError; transformers is quiet meanwhile."""
+def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -19,32 +125,7 @@ def loading(what: str, device: Any, expected: str, remedy: str) -> Iterator[None
     logging.disable_progress_bar()
     try:
         yield
-    except Exception as error:
-        # The hub, safetensors and transformers raise dozens of types here; the cause stays attached.
-        raise ModelError(
-            f"{what} cannot be loaded to the device '{device}': {first_line(error)}.", expected, remedy
-        ) from error
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def whole_model(model_class: Any, source: str, lookup: dict[str, Any]) -> Any:
-    """The model with all its tensors, float32 and in evaluation mode. Raises ValueError where some are missing."""
-    model, report = model_class.from_pretrained(source, use_safetensors=True, output_loading_info=True, **lookup)
-    # transformers would leave them random and say so in passing.
-    if report["missing_keys"]:
-        raise ValueError(f"it lacks tensors of a {type(model).__name__}, such as {min(report['missing_keys'])}.")
-    return model.float().eval()
-
-
-def tokenizer_of(source: str, lookup: dict[str, Any]) -> Any:
-    """The tokenizer in a checkpoint. Raises ValueError where its files are not all there."""
-    import transformers
-
-    try:
-        return transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **lookup)
-    except TypeError as error:
-        # transformers 4, where files are missing.
-        raise ValueError("its tokenizer's files are not all there.") from error

@@ -18,21 +18,21 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from directrix.errors import MismatchError, ModelError
-from directrix.measurement.judges.base import Verdict, best, judged
-from directrix.measurement.judges.clip_encoder import ClipEncoder
+from directrix.errors import MismatchError, ModelError, first_line
+from directrix.measurement.judges.base import ChanceJudge
+from directrix.measurement.judges.clip import ClipEncoder
 
 ATTRIBUTE = "q16"
 LABELS = ("appropriate", "inappropriate")
-CHECKPOINT = "openai/clip-vit-large-patch14"
 SCALE = 100.0
 _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, SafetensorError, UnpicklingError)
 
 
-class Q16Judge:
+class Q16Judge(ChanceJudge):
     """Judges "q16" to be "appropriate" or "inappropriate"; the confidence is that label's chance.
 
     Args:
@@ -48,6 +48,7 @@ class Q16Judge:
     name = "Q16"
     ARGUMENT = "prompts_file"
     OPTIONS = ("device", "revision", "batch_size")
+    labels: Mapping[str, Any] = {ATTRIBUTE: LABELS}
 
     def __init__(self, encoder: ClipEncoder, prompts: Tensor, *, prompts_hash: str | None = None) -> None:
         if tuple(prompts.shape) != (2, encoder.dimension):
@@ -63,12 +64,14 @@ class Q16Judge:
                 "A Q16 embedding is zero or not finite.", "two directions.", "convert the original file again."
             )
         self.encoder = encoder
-        self.prompts = normalize(prompts, dim=1)
-        self.prompts_hash = prompts_hash
+        self.prompts, self.prompts_hash = normalize(prompts, dim=1), prompts_hash
 
     @classmethod
     def load(
-        cls, clip: str | Path | ClipEncoder = CHECKPOINT, prompts_file: str | Path = "", **options: Any
+        cls,
+        clip: str | Path | ClipEncoder = "openai/clip-vit-large-patch14",
+        prompts_file: str | Path = "",
+        **options: Any,
     ) -> Q16Judge:
         """Load embeddings and the CLIP that they belong to.
 
@@ -81,48 +84,32 @@ class Q16Judge:
             ModelError: the file is missing, a pickle or something else, or the CLIP cannot be loaded.
             MismatchError: as for the class.
         """
-        path = Path(prompts_file).expanduser()
-        prompts, digest = read_prompts(path)
+        prompts, digest = _read(Path(prompts_file).expanduser())
         encoder = clip if isinstance(clip, ClipEncoder) else ClipEncoder.load(clip, **options)
         return cls(encoder, prompts, prompts_hash=digest)
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The CLIP with the hash of its weights, and the hash of the embeddings' file."""
-        return {
-            "judge": self.name,
-            **self.encoder.config,
-            "classes": list(LABELS),
-            "scale": SCALE,
-            "prompts": self.prompts_hash,
-        }
+        facts = {"classes": list(LABELS), "scale": SCALE, "prompts": self.prompts_hash}
+        return {"judge": self.name, **self.encoder.identity, **facts}
 
-    def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
-        """One verdict, "q16", for every image."""
-        return judged(images, (ATTRIBUTE,), self._label)
-
-    def _label(self, images: list[Image.Image]) -> list[Mapping[str, Verdict]]:
-        return [{ATTRIBUTE: best(row, LABELS, 0.5)} for row in self.scores(images).softmax(dim=1).tolist()]
+    def chances(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        return {ATTRIBUTE: self.scores(images).softmax(dim=1)}
 
     def scores(self, images: Sequence[Image.Image]) -> Tensor:
         """Scores before softmax, float32 (N, 2), appropriate first, in -100..100."""
         return SCALE * self.encoder.images(images) @ self.prompts.T
 
 
-def read_prompts(path: Path) -> tuple[Tensor, str]:
-    """The tensor in a file of embeddings, and the file's SHA-256. Nothing in the file is run.
-
-    Raises:
-        ModelError: no such file, a pickle, or not exactly one tensor.
-    """
+def _read(path: Path) -> tuple[Tensor, str]:
+    """The tensor in a file of embeddings, and the file's SHA-256. Nothing in the file is run."""
     suffix = path.suffix.lower()
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if suffix == ".npy":
             found: Any = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
         elif suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             tensors = load_file(path)
             found = next(iter(tensors.values())) if len(tensors) == 1 else None
         elif suffix in (".pt", ".pth"):
@@ -133,7 +120,7 @@ def read_prompts(path: Path) -> tuple[Tensor, str]:
             raise ValueError("it does not hold one tensor alone")
     except _UNREADABLE as error:
         raise ModelError(
-            f"The Q16 embeddings '{path}' cannot be read: {str(error).splitlines()[0] if str(error) else 'empty'}.",
+            f"The Q16 embeddings '{path}' cannot be read: {first_line(error)}.",
             "one tensor of shape (2, D) in a .safetensors, .npy or .pt file. The original prompts.p is a pickle, which "
             "can run any code when it is opened, so it is never opened here.",
             'where you trust that file, convert it once yourself: python -c "import pickle, numpy; '
