@@ -24,9 +24,10 @@ from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.prompt_conditioned import StepState
 from directrix.interventions.steering import Steering
-from directrix.measurement.calibration.fit_probe import _Recorded, _Seen, _step, fit_probe
+from directrix.measurement.calibration.fit_probe import _Recorded, _step, fit_probe
 from directrix.measurement.judges import Verdict
 from directrix.models import activations
+from directrix.models.identity import Site
 from directrix.policies.fair import Fair
 from directrix.policies.policy import Policy
 
@@ -403,12 +404,12 @@ def test_each_image_s_own_half_is_read(pipeline: Any, people: list[Direction], m
             with activations.read(pipeline, site, lambda h: seen.append(h.clone())):
                 yield pipeline
 
-    record = _Seen(3)
-    generate(pipeline, ["a judge", "a cook", "a pilot"], interventions=_Recorded(Looking(), site, record), **QUICK)
-    assert sorted(record.states) == [0, 1, 2] and len(record.timesteps) == 3 and len(seen) == 4
+    record = _Recorded(Looking(), site, 3)
+    generate(pipeline, ["a judge", "a cook", "a pilot"], interventions=record, **QUICK)
+    assert sorted(record.states) == [0, 1, 2] and len(record.times) == 3 and len(seen) == 4
     for image in range(3):
         for step in range(3):
-            assert torch.allclose(record.states[image][step].float(), seen[step + 1][image].flatten(), atol=1e-2)
+            assert torch.allclose(record.states[image][step].float(), seen[step + 1][image], atol=1e-2)
             assert not torch.allclose(seen[step + 1][image], seen[step + 1][image + 3], atol=1e-2)
     moments: list[torch.Tensor | None] = []
     original = FeedbackSteering.weights
@@ -428,8 +429,9 @@ def test_each_image_s_own_half_is_read(pipeline: Any, people: list[Direction], m
 
 
 def test_too_many_activations_are_told_before_they_are_kept(monkeypatch: pytest.MonkeyPatch):
-    record = _Seen(10**12)
+    site, inner = Site("mid_block", 4), Steering({})
+    record = _Recorded(inner, site, 10**12, [0])
     with pytest.raises(DirectrixError, match="1,000,000,000,000 images take"):
-        record.add([0], {1.0: torch.zeros(1, 4)})
+        record.add({1.0: torch.zeros(1, 4)})
     with pytest.raises(DirectrixError, match="No step could be read"):
-        _Seen(1).add([0], {})
+        _Recorded(inner, site, 1).add({})

@@ -14,7 +14,7 @@ from directrix.measurement import metrics
 from directrix.measurement.benchmarks import Benchmark, Harm, Row
 from directrix.measurement.evaluation import evaluate, judgements
 from directrix.measurement.evaluation.images import folder_name
-from directrix.measurement.evaluation.prompt_adherence import holds
+from directrix.measurement.evaluation.measures import holds
 from directrix.measurement.judges import Verdict
 
 EVEN = {"female": 0.5, "male": 0.5}

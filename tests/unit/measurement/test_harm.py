@@ -24,7 +24,7 @@ from directrix.measurement.metrics import (
     target_distance,
     worst_deviation_ratio,
 )
-from directrix.measurement.metrics.deviation_ratio import deviation_ratio
+from directrix.measurement.metrics.distribution import deviation_ratio
 
 
 def test_no_harm_in_many_pictures_of_few_prompts_is_not_certain():

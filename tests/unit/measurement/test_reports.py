@@ -13,9 +13,10 @@ from directrix.errors import DirectrixError, OutputError
 from directrix.experiments.demo import demo, sides, subject_of
 from directrix.experiments.tables import tables
 from directrix.measurement.benchmarks import Benchmark, Row
+from directrix.measurement.evaluation.estimates import Evaluated
 from directrix.measurement.evaluation.fairness import fairness
 from directrix.measurement.evaluation.images import EvaluatedImage
-from directrix.measurement.evaluation.prompt_adherence import obedience
+from directrix.measurement.evaluation.measures import obedience
 from directrix.measurement.reports import charts, page
 from directrix.measurement.reports.leakage import CATEGORIES
 
@@ -65,7 +66,8 @@ def summary(seen):
             for place, row in enumerate(rows)
             for index, each in enumerate(given)
         ]
-        fair, obeyed = fairness(pictures, benchmark), obedience(pictures, benchmark, ["subject"])
+        of = Evaluated(pictures, benchmark, ["gender", "tone", "subject"])
+        fair, obeyed = fairness(of), obedience(of)
         found["methods"][side] = {**fair.figures, **obeyed.figures}
         found["counts"][side] = fair.counts
     return {**found, **sides(found)}

@@ -33,14 +33,13 @@ class Step:
     """What one strength did.
 
     effect: share of images that show the concept; retained: share of those with the subject that the same seed has
-    unsteered; shares: of each label, by attribute, over all images; gained, lost: images that show the concept steered
-    and not unsteered, and the other way round.
+    unsteered; gained, lost: images that show the concept steered and not unsteered, and the other way round.
     """
 
     strength: float
     effect: Interval
     retained: Interval
-    shares: Mapping[str, Mapping[str, float]]
+    verdicts: Verdicts
     gained: int
     lost: int
 
@@ -50,12 +49,15 @@ class Step:
             "strength": round(self.strength, 4),
             "effect": self.effect.as_dict(),
             "subject_retained": self.retained.as_dict(),
-            "shares": {name: {label: round(v, 4) for label, v in row.items()} for name, row in self.shares.items()},
+            "shares": {
+                name: {label: round(share, 4) for label, share in row.items()}
+                for name, row in shares(self.verdicts).items()
+            },
         }
 
 
 class DoseResponse:
-    """Images of some prompts at any strength, always with the same seeds, judged."""
+    """Images of some prompts at any strength, always with the same seeds, judged; `images` are the last ones."""
 
     def __init__(
         self,
@@ -81,7 +83,8 @@ class DoseResponse:
     def verdicts_under(self, interventions: Intervention | Sequence[Intervention]) -> Verdicts:
         """What the judge says of the same images under any interventions of all of them."""
         with beyond_range():
-            return self._judge.label([record.image for record in self._draw(interventions=interventions)])
+            self.images = [record.image for record in self._draw(interventions=interventions)]
+        return self._judge.label(self.images)
 
     def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
         """What the direction does at a strength. DirectrixError where the judge does not know the attribute."""
@@ -99,7 +102,7 @@ class DoseResponse:
             strength,
             proportion(sum(new for _, new in shown), len(both)),
             proportion(retained, len(both)),
-            shares(after),
+            after,
             sum(new and not old for old, new in shown),
             sum(old and not new for old, new in shown),
         )

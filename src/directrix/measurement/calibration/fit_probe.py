@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
+import torch
+from torch import Tensor
 
 from directrix.checks import one_of, whole_number
 from directrix.directions.target_label import TargetLabel
@@ -32,8 +33,6 @@ from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from directrix.directions.direction import Direction
     from directrix.measurement.judges.base import Judge
     from directrix.models.identity import Site
@@ -97,89 +96,89 @@ def fit_probe(
     names = [each.name for each in directions]
     listed = list(prompts or calibration_prompts(model, concept_of(next(iter(directions)))))
     effects = {each.name: {each: each.strengths.default} for each in directions}
-    data = _Labelled()
     target_labels = list(directions.values())
+    assigned_each = len(listed) * images_per_prompt
     # Images that are still to be drawn.
-    ahead = rounds * len(names) * len(listed) * images_per_prompt
+    ahead = rounds * len(names) * assigned_each
+    data: list[_Labelled] = []
+    times: list[float] = []
     found: Probe | None = None
     with progress(rounds * len(names), "Fitting a probe") as bar:
         for turn in range(rounds):
             for name in names:
-                assigned = [{attribute: name}] * (len(listed) * images_per_prompt)
+                assigned = [{attribute: name}] * assigned_each
                 drawn: Intervention = (
                     ProjectAndSet({attribute: effects}, assigned)
                     if found is None
                     else FeedbackSteering({attribute: effects}, assigned, probes={attribute: found})
                 )
-                seen = _Seen(ahead)
+                recorded = _Recorded(drawn, next(iter(directions)).site, ahead)
                 records = generate(
                     model,
                     listed,
                     images_per_prompt,
                     seed=seed + turn,
-                    interventions=_Recorded(drawn, next(iter(directions)).site, seen),
+                    interventions=recorded,
                     num_inference_steps=num_inference_steps,
                     height=height,
                     width=width,
                     batch_size=batch_size,
                 )
-                ahead -= len(assigned)
-                verdicts = judge.label([record.image for record in records])
-                for place, verdict in enumerate(verdicts):
+                ahead, times = ahead - assigned_each, recorded.times
+                for place, verdict in enumerate(judge.label([record.image for record in records])):
                     one_of("attribute", target_labels[0].attribute, verdict)
                     shows = [at for at, target_label in enumerate(target_labels) if target_label.shown(verdict)]
                     # What shows none of them, or several, tells nothing.
                     if len(shows) == 1:
-                        data.states.append(seen.states[place])
-                        data.shown.append(shows[0])
-                        data.noises.append(turn * len(assigned) + place)
+                        data.append(_Labelled(recorded.states[place], shows[0], turn * assigned_each + place))
                 bar.advance(1)
-            found = _fitted(model, attribute, list(directions), seen, data)
+            found = _fitted(model, attribute, list(directions), times, data)
     assert found is not None  # there is a round
     provenance = {
         **found.provenance,
         "judge": judge.name,
-        "target_labels": [asdict(target_label) for target_label in directions.values()],
+        "target_labels": [asdict(target_label) for target_label in target_labels],
         "directions": {each.name: each.digest() for each in directions},
         "prompts": listed,
         "images_per_prompt": images_per_prompt,
         "rounds": rounds,
         "seed": seed,
-        "pictures": len(data.states),
+        "pictures": len(data),
     }
     return replace(found, provenance=provenance)
 
 
-@dataclass
-class _Labelled:
-    """By image, its activations (T, D), the category that it shows, and the noise that it was drawn from: a place of a
-    round, which every category has one of.
+class _Labelled(NamedTuple):
+    """An image: its activations (T, ...), the category that it shows, and its noise: a place of a round, which every
+    category has one of.
     """
 
-    states: list[Tensor] = field(default_factory=list)
-    shown: list[int] = field(default_factory=list)
-    noises: list[int] = field(default_factory=list)
+    states: Tensor
+    shown: int
+    noise: int
 
 
 def _fitted(
-    model: SteerableModel, attribute: str, directions: Sequence[Direction], seen: _Seen, data: _Labelled
+    model: SteerableModel,
+    attribute: str,
+    directions: Sequence[Direction],
+    times: Sequence[float],
+    data: Sequence[_Labelled],
 ) -> Probe:
-    import torch
-
     names = tuple(each.name for each in directions)
-    lacking = [name for at, name in enumerate(names) if at not in data.shown]
+    lacking = [name for at, name in enumerate(names) if at not in {each.shown for each in data}]
     if lacking:
         raise DirectrixError(
             f"No image showed {', '.join(lacking)}.",
             "images of every category, to tell them apart.",
             "calibrate these directions, or more images of each prompt.",
         )
-    labels, groups, times = torch.tensor(data.shown), torch.tensor(data.noises), seen.timesteps
-    fitted = [
-        _step(torch.stack([state[place] for state in data.states]).float(), labels, groups, len(names))
-        for place in range(len(times))
-    ]
-    useful = [place for place, step in enumerate(fitted) if step.gap >= LEAST]
+    labels, groups = torch.tensor([each.shown for each in data]), torch.tensor([each.noise for each in data])
+    fitted = {
+        time: _step(torch.stack([each.states[at] for each in data]).flatten(1).float(), labels, groups, len(names))
+        for at, time in enumerate(times)
+    }
+    useful = {time: step for time, step in fitted.items() if step.gap >= LEAST}
     if not useful:
         raise DirectrixError(
             f"At no step can {', '.join(names)} be told apart.",
@@ -191,12 +190,12 @@ def _fitted(
         names,
         directions[0].site,
         model.identity,
-        seen.shape,
-        torch.tensor([times[place] for place in useful]),
-        torch.stack([fitted[place].centre for place in useful]),
-        torch.stack([fitted[place].weights for place in useful]),
-        torch.stack([fitted[place].class_means for place in useful]),
-        {"gaps": {str(time): round(step.gap, 4) for time, step in zip(times, fitted, strict=True)}},
+        tuple(data[0].states.shape[1:]),
+        torch.tensor(list(useful)),
+        torch.stack([step.centre for step in useful.values()]),
+        torch.stack([step.weights for step in useful.values()]),
+        torch.stack([step.class_means for step in useful.values()]),
+        {"gaps": {str(time): round(step.gap, 4) for time, step in fitted.items()}},
     )
 
 
@@ -217,8 +216,6 @@ def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
     With more activations than images a fit knows its own by heart, and what they read says nothing of new ones. Those
     of one noise (`groups`) look much alike whatever they show, and would speak against each other.
     """
-    import torch
-
     centre = states.mean(0)
     centred = states - centre
     wanted = torch.nn.functional.one_hot(labels, kinds).float()
@@ -233,26 +230,29 @@ def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
 
 
 @dataclass
-class _Seen:
-    """The unconditional branch's activations, of all images of a run; ahead: how many are still to come, of all runs.
+class _Recorded:
+    """An intervention whose images leave what the unconditional branch was at each step.
 
-    states: by image, (T, D). shape: of one image's activations.
+    ahead: how many images are still to come, of all runs. states: by image, (T, ...), in float32 or half precision.
     """
 
+    inner: Intervention
+    site: Site
     ahead: int
+    images: Sequence[int] = ()
     states: dict[int, Tensor] = field(default_factory=dict)
-    timesteps: list[float] = field(default_factory=list)
-    shape: tuple[int, ...] = ()
+    times: list[float] = field(default_factory=list)
+    name: str = "recorded"
+    config: Mapping[str, Any] = field(default_factory=dict)
 
-    def add(self, images: Sequence[int], steps: Mapping[float, Tensor]) -> None:
+    def select(self, images: Sequence[int], total: int) -> _Recorded:
+        return replace(self, inner=select(self.inner, images, total), images=images)
+
+    def add(self, steps: Mapping[float, Tensor]) -> None:
         """Store a batch's steps; DirectrixError where there are none, or no room for as many as will come."""
-        import torch
-
         if not steps:
             raise DirectrixError("No step could be read.", "an image of two steps or more.", "more steps.")
         rows = torch.stack(list(steps.values()), 1)
-        self.timesteps, self.shape = list(steps), tuple(rows.shape[2:])
-        rows = rows.flatten(2)
         needed = rows[0].numel() * rows.element_size() * self.ahead
         free = psutil.virtual_memory().available
         if not self.states and needed > free:
@@ -261,23 +261,8 @@ class _Seen:
                 "room for them.",
                 "fewer images of each prompt, fewer prompts or steps, or another site.",
             )
-        self.states.update(zip(images, rows, strict=True))
-
-
-class _Recorded:
-    """An intervention whose images leave what the unconditional branch was at each step."""
-
-    name = "recorded"
-    config: Mapping[str, Any] = MappingProxyType({})
-
-    def __init__(self, inner: Intervention, site: Site, seen: _Seen, images: Sequence[int] = ()) -> None:
-        self._inner = inner
-        self._site = site
-        self._seen = seen
-        self._images = images
-
-    def select(self, images: Sequence[int], total: int) -> _Recorded:
-        return _Recorded(select(self._inner, images, total), self._site, self._seen, images)
+        self.times[:] = steps
+        self.states.update(zip(self.images, rows, strict=True))
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
@@ -304,7 +289,7 @@ class _Recorded:
 
         with ExitStack() as stack:
             stack.enter_context(scope.opened())
-            stack.enter_context(activations.read(scope.model, self._site, see, scope))
-            stack.enter_context(self._inner.applied(pipeline))
+            stack.enter_context(activations.read(scope.model, self.site, see, scope))
+            stack.enter_context(self.inner.applied(pipeline))
             yield pipeline
-        self._seen.add(self._images, steps)
+        self.add(steps)

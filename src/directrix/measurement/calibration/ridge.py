@@ -6,10 +6,10 @@ Leaving rows out and fitting the others, their mean too, has a closed form: it c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 # Shares of the rows' mean square length: few rows need a large one, lest all hang on single columns.
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -28,8 +28,6 @@ def ridge_regression(rows: Tensor, values: Tensor, groups: Tensor) -> Fit:
     rows: float32 (N, D), less their mean. values: (N, K), less theirs. groups: int64 (N,); rows of one group, which are
     alike by more than their values, are left out together.
     """
-    import torch
-
     # Solved among whichever are fewer.
     products = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
     _, places, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
@@ -40,8 +38,6 @@ def ridge_regression(rows: Tensor, values: Tensor, groups: Tensor) -> Fit:
 
 def _fit(rows: Tensor, values: Tensor, products: Tensor, members: Sequence[Tensor], ridge: float) -> Fit:
     """products: of the rows with each other, (N, N), or of the columns, (D, D). members: the places of each group."""
-    import torch
-
     count = len(rows)
     # Rows that are all alike tell nothing, whatever the penalty.
     penalty = (ridge * products.diagonal().sum() / count).clamp_min(1e-12)

@@ -11,20 +11,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation.images import EvaluatedImage
-from directrix.measurement.metrics import (
-    Interval,
-    bootstrap,
-    clustered_share,
-    paired_difference,
-    pooled_mean,
-    proportion,
-)
+from directrix.measurement.metrics import Interval, bootstrap, clustered_share, paired_difference, pooled_mean
+from directrix.progress import Progress, silent
 
 Value = TypeVar("Value")
 Values = Mapping[str, Sequence[float]]  # by prompt
 # Resamples for intervals that only draw error bars.
 FEW = 400
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a measure looks at: the images of a method, what judges know, and the unsteered images of the same places.
+
+    features: by hash, (D,), of the judge for distances, and of the one that reads prompts; reference: (N, D); texts: by
+    prompt, (D,). None where no judge gives them.
+    """
+
+    pictures: Sequence[EvaluatedImage]
+    benchmark: Benchmark
+    known: Sequence[str] = ()
+    unsteered: Sequence[EvaluatedImage] | None = None
+    features: Mapping[str, Any] | None = None
+    reference: Any = None
+    read: Mapping[str, Any] | None = None
+    texts: Mapping[str, Any] | None = None
+    seed: int = 0
+    progress: Progress = silent
 
 
 @dataclass
@@ -58,13 +73,16 @@ def averaged(
     scored = [(image, value(image)) for image in pictures]
     found = split(scored)
     sizes = Counter(image.row.kind for image in pictures)
-    whole = _figure(found[""], len(pictures))
+    figure = _figure(found[""], len(pictures))
     by_kind = {kind: _figure(found.get(kind, {}), size) for kind, size in sizes.items() if kind}
-    figure = {**whole, **({"by_kind": by_kind} if len(by_kind) > 1 else {})}
+    if len(by_kind) > 1:
+        figure["by_kind"] = by_kind
     groups = dict.fromkeys(group for image in pictures for group in image.row.groups)
-    rows = {group: [(image, each) for image, each in scored if group in image.row.groups] for group in groups}
-    by_group = {group: mean for group, row in rows.items() if (mean := mean_of(split(row)[""], FEW))}
-    by_prompt = {prompt: _of_prompt(row) for prompt, row in found[""].items()}
+    rows = {group: split([each for each in scored if group in each[0].row.groups])[""] for group in groups}
+    by_group = {group: mean for group, row in rows.items() if (mean := mean_of(row, FEW))}
+    # Images of one prompt have seeds of their own.
+    single = {prompt: {str(place): [each] for place, each in enumerate(row)} for prompt, row in found[""].items()}
+    by_prompt = {prompt: mean for prompt, row in single.items() if (mean := mean_of(row, FEW, clustered=False))}
     if by_group:
         figure["by_group"] = {group: each.as_dict() for group, each in by_group.items()}
     if by_prompt:
@@ -120,23 +138,16 @@ def paired(first: Measured, other: Measured) -> dict[str, Any]:
     return {metric: figure for metric, figure in found.items() if figure}
 
 
-def mean_of(values: Values, resamples: int = 2000) -> Interval | None:
+def mean_of(values: Values, resamples: int = 2000, *, clustered: bool = True) -> Interval | None:
     """The mean over all images with its interval over prompts; None where there are no values."""
     if not values:
         return None
     if all(each in (0.0, 1.0) for row in values.values() for each in row):
-        return clustered_share({prompt: [each == 1.0 for each in row] for prompt, row in values.items()})
+        shares = {prompt: [each == 1.0 for each in row] for prompt, row in values.items()}
+        return clustered_share(shares if clustered else {"": [each for row in shares.values() for each in row]})
     return bootstrap(values, pooled_mean, resamples=resamples)
 
 
 def _figure(values: Values, pictures: int) -> dict[str, Any]:
-    scored = sum(map(len, values.values()))
     mean = mean_of(values)
-    return {"mean": mean and mean.as_dict(), "unscored": pictures - scored}
-
-
-def _of_prompt(row: Sequence[float]) -> Interval:
-    if all(each in (0.0, 1.0) for each in row):
-        return proportion(int(sum(row)), len(row))
-    # Images of one prompt have seeds of their own.
-    return bootstrap({str(place): [each] for place, each in enumerate(row)}, pooled_mean, resamples=FEW)
+    return {"mean": mean and mean.as_dict(), "unscored": pictures - sum(map(len, values.values()))}

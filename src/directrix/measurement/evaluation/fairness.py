@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from directrix.measurement.benchmarks import Benchmark
-from directrix.measurement.evaluation.estimates import FEW, Measured
+from directrix.measurement.evaluation.estimates import FEW, Evaluated, Measured
 from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.metrics import (
     Interval,
@@ -37,27 +37,30 @@ Figure = Callable[[Mapping[str, int]], float]
 RATIO = "deviation_ratio"
 
 
-def fairness(pictures: Sequence[EvaluatedImage], benchmark: Benchmark) -> Measured:
+def fairness(of: Evaluated) -> Measured:
     """Deviation ratio, distances to the target (total variation and L2) and entropy of every attribute and joint set.
 
     Each metric is {"mean", "worst", "unscored", "by_kind", "by_group"}; groups without a scored image are listed
     under "left_out".
     """
     measured = Measured()
-    for attributes in (*((each,) for each in benchmark.targets), *benchmark.joint):
-        target = _target(benchmark, attributes)
+    for attributes in (*((each,) for each in of.benchmark.targets), *of.benchmark.joint):
+        if not set(attributes) <= set(of.known):
+            continue
+        target = _target(of.benchmark, attributes)
         name = "_x_".join(each.replace(" ", "_") for each in attributes)
-        labels = [(picture, _label(picture, attributes, target)) for picture in pictures]
+        labels = [(picture, _label(picture, attributes, target)) for picture in of.pictures]
         measured.counts[name] = _counts(labels, target)
         categories = list(target)
-        figures: list[tuple[str, Figure, Callable[..., str]]] = [
-            (RATIO, partial(deviation_ratio, categories=categories), max),
-            ("target_distance", partial(target_distance, target=target), max),
-            ("l2_distance", partial(l2_distance, target=target), max),
-            ("entropy", partial(entropy, categories=categories), min),
-        ]
-        for metric, of, worst in figures:
-            measured.add(_measured(f"{metric}_{name}", labels, of, worst, categories))
+        figures: dict[str, Figure] = {
+            RATIO: partial(deviation_ratio, categories=categories),
+            "target_distance": partial(target_distance, target=target),
+            "l2_distance": partial(l2_distance, target=target),
+            "entropy": partial(entropy, categories=categories),
+        }
+        for metric, figure in figures.items():
+            worst = min if metric == "entropy" else max
+            measured.add(_measured(f"{metric}_{name}", labels, figure, worst, categories))
     return measured
 
 

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from PIL import Image as images_of
+
 from directrix.errors import OutputError
 from directrix.measurement.evaluation.images import opened
 from directrix.measurement.judges.base import Verdict, batches
@@ -23,7 +26,6 @@ from directrix.models.files import write_atomically
 from directrix.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
     from directrix.measurement.benchmarks import Benchmark
@@ -37,13 +39,14 @@ class Bench:
     """Judges side by side, over the folder of a run. Of two that know an attribute, the first one gives it."""
 
     def __init__(self, judges: Sequence[Judge], folder: Path) -> None:
-        self.judges = tuple(judges)
-        self.folder = folder
+        self.judges, self.folder = tuple(judges), folder
+        seers: list[Any] = [judge for judge in judges if hasattr(judge, "features")]
+        # Who gives features of images, and who reads prompts too.
+        self.seer = next(iter(seers), None)
+        self.reader = next((judge for judge in seers if hasattr(judge, "encoder")), None)
 
     def attributes(self) -> list[str]:
         """What they know, by a look at a blank image: a judge that cannot work fails here, before any drawing."""
-        from PIL import Image as images_of
-
         blank = images_of.new("RGB", (64, 64), "grey")
         return list(dict.fromkeys(name for judge in self.judges for name in judge.label([blank])[0]))
 
@@ -154,22 +157,16 @@ def _read_verdicts(path: Path) -> dict[str, dict[str, Verdict]]:
 
 
 def _features_of(judge: Any, images: list[Image]) -> Sequence[Any]:
-    import numpy as np
-
     return list(np.asarray(judge.features(images), dtype=np.float32))
 
 
 def _features_file(rows: Mapping[str, Any]) -> bytes:
-    import numpy as np
-
     buffer = io.BytesIO()
     np.savez(buffer, sha256=np.array(list(rows)), features=np.stack(list(rows.values())))
     return buffer.getvalue()
 
 
 def _read_features(path: Path) -> dict[str, np.ndarray]:
-    import numpy as np
-
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             return dict(zip(stored["sha256"].tolist(), stored["features"], strict=True))

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from directrix import __version__
 from directrix.errors import DirectrixError
 from directrix.generation import manifest
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation import images as drawing
-from directrix.measurement.evaluation.estimates import Measured, paired
+from directrix.measurement.evaluation import measures
+from directrix.measurement.evaluation.estimates import Evaluated, Measured, paired
 from directrix.measurement.evaluation.fairness import fairness
-from directrix.measurement.evaluation.harm import harm
 from directrix.measurement.evaluation.images import NONE, EvaluatedImage
 from directrix.measurement.evaluation.judgements import Bench, config_of
-from directrix.measurement.evaluation.preservation import preservation
-from directrix.measurement.evaluation.prompt_adherence import obedience
-from directrix.measurement.evaluation.quality import clip_scores, distances
 from directrix.models.files import write_atomically
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
@@ -34,6 +33,13 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 FORMAT = 1
 REFERENCE = "reference"
+_MEASURES: dict[str, tuple[Callable[[Evaluated], Measured], ...]] = {
+    "fairness": (fairness,),
+    "harm": (measures.harm,),
+    "obedience": (measures.obedience,),
+    "quality": (measures.distances, measures.clip_scores),
+    "preservation": (measures.preservation,),
+}
 
 
 def evaluate(
@@ -96,9 +102,14 @@ def evaluate(
     for name, row in drawn.items():
         drawn[name] = [replace(picture, verdicts=verdicts[picture.sha256]) for picture in row]
     against_none = NONE in drawn and len(drawn) > 1
-    features = _Features(bench, files, others or [], benchmark, against_none, progress)
+    features = _features(bench, files, others or [], benchmark, against_none, progress)
     times.append(time.perf_counter())
-    measured = {name: _measured(drawn, name, benchmark, known, features, seed, progress) for name in drawn}
+    measured = {name: Measured() for name in drawn}
+    for name, pictures in drawn.items():
+        unsteered = drawn.get(NONE) if name != NONE else None
+        of = Evaluated(pictures, benchmark, known, unsteered, **features, seed=seed, progress=progress)
+        for measure in (each for key, row in _MEASURES.items() if key in benchmark.measures for each in row):
+            measured[name].add(measure(of))
     times.append(time.perf_counter())
     first = next(iter(drawn))
     summary = {
@@ -115,7 +126,7 @@ def evaluate(
             name: {each: sum(image.label(each) is None for image in row) for each in known}
             for name, row in drawn.items()
         },
-        "not_measured": _not_measured(benchmark, known, features, drawn),
+        "not_measured": _not_measured(benchmark, known, bench, drawn),
         "provenance": {
             **_provenance(model, drawn, folder),
             "seed": seed,
@@ -136,18 +147,13 @@ def evaluate(
     return summary
 
 
-class Ready(NamedTuple):
-    """What `ready` found: the judges, the attributes that they know, and the reference's images."""
-
-    bench: Bench
-    known: list[str]
-    others: list[Path] | None
-
-
 def ready(
     benchmark: Benchmark, judges: Sequence[Judge], folder: str | Path, reference: str | Path | None = None
-) -> Ready:
-    """Makes the folder of a run, and raises whatever can be known before anything is drawn; see `evaluate`."""
+) -> tuple[Bench, list[str], list[Path] | None]:
+    """Makes the folder of a run, and raises whatever can be known before anything is drawn; see `evaluate`.
+
+    Returns the judges, the attributes that they know, and the reference's images.
+    """
     folder = Path(folder)
     if not judges:
         raise DirectrixError("There is no judge.", "one or more.", "directrix.measurement.judges.load('emoji').")
@@ -162,81 +168,40 @@ def ready(
             "a judge that knows some of it.",
             f"the judge '{benchmark.judge}'.",
         )
-    return Ready(bench, known, None if reference is None else drawing.of_folder(Path(reference)))
+    return bench, known, None if reference is None else drawing.of_folder(Path(reference))
 
 
-class _Features:
-    """What judges can give beside verdicts: features of images, and of prompts where one can read."""
-
-    def __init__(
-        self,
-        bench: Bench,
-        files: Mapping[str, Path],
-        others: Sequence[Path],
-        benchmark: Benchmark,
-        against_none: bool,
-        progress: Progress,
-    ) -> None:
-        seers: list[Any] = [judge for judge in bench.judges if hasattr(judge, "features")]
-        self.seer = next(iter(seers), None)
-        self.reader = next((judge for judge in seers if hasattr(judge, "encoder")), None)
-        self.images: Any = None
-        self.reference: Any = None
-        self.texts: dict[str, Any] | None = None
-        self.read_images: Mapping[str, Any] = {}
-        quality = "quality" in benchmark.measures
-        if self.seer is not None and (quality or ("preservation" in benchmark.measures and against_none)):
-            self.images = bench.features(self.seer, files, progress)
-        if self.seer is not None and quality:
-            import numpy as np
-
-            apart = {manifest.sha256(path.read_bytes()): path for path in others}
-            self.reference = np.stack(list(bench.features(self.seer, apart, progress).values()))
-        if self.reader is not None and quality:
-            prompts = list(dict.fromkeys(benchmark.prompts))
-            self.texts = dict(zip(prompts, self.reader.encoder.texts(prompts).numpy(), strict=True))
-            same = self.reader is self.seer
-            self.read_images = self.images if same else bench.features(self.reader, files, progress)
-
-
-def _measured(
-    drawn: Mapping[str, Sequence[EvaluatedImage]],
-    name: str,
+def _features(
+    bench: Bench,
+    files: Mapping[str, Path],
+    others: Sequence[Path],
     benchmark: Benchmark,
-    known: Sequence[str],
-    features: _Features,
-    seed: int,
+    against_none: bool,
     progress: Progress,
-) -> Measured:
-    pictures = drawn[name]
-    unsteered = drawn.get(NONE) if name != NONE else None
-    measured = Measured()
-    if "fairness" in benchmark.measures:
-        targets = {key: value for key, value in benchmark.targets.items() if key in known}
-        joint = tuple(each for each in benchmark.joint if set(each) <= set(known))
-        measured.add(fairness(pictures, replace(benchmark, targets=targets, joint=joint)))
-    if "harm" in benchmark.measures:
-        measured.add(harm(pictures, benchmark, known, unsteered))
-    if "obedience" in benchmark.measures:
-        measured.add(obedience(pictures, benchmark, known))
-    if "quality" in benchmark.measures and features.images is not None:
-        measured.add(distances(pictures, features.images, features.reference, seed))
-    if "quality" in benchmark.measures and features.texts is not None:
-        measured.add(clip_scores(pictures, features.read_images, features.texts))
-    if "preservation" in benchmark.measures and unsteered is not None:
-        measured.add(preservation(pictures, unsteered, features.images, progress))
-    return measured
+) -> dict[str, Any]:
+    """What judges can give beside verdicts, as `Evaluated` has it: features of images, and of prompts."""
+    found: dict[str, Any] = {}
+    quality = "quality" in benchmark.measures
+    if bench.seer is not None and (quality or ("preservation" in benchmark.measures and against_none)):
+        found["features"] = bench.features(bench.seer, files, progress)
+    if bench.seer is not None and quality:
+        apart = {manifest.sha256(path.read_bytes()): path for path in others}
+        found["reference"] = np.stack(list(bench.features(bench.seer, apart, progress).values()))
+    if bench.reader is not None and quality:
+        prompts = list(dict.fromkeys(benchmark.prompts))
+        found["texts"] = dict(zip(prompts, bench.reader.encoder.texts(prompts).numpy(), strict=True))
+        same = bench.reader is bench.seer
+        found["read"] = found["features"] if same else bench.features(bench.reader, files, progress)
+    return found
 
 
-def _not_measured(
-    benchmark: Benchmark, known: Sequence[str], features: _Features, drawn: Mapping[str, Any]
-) -> dict[str, str]:
+def _not_measured(benchmark: Benchmark, known: Sequence[str], bench: Bench, drawn: Mapping[str, Any]) -> dict[str, str]:
     """What the benchmark asks for and this run does not have, with the reason."""
     found = {name: "no judge knows it" for name in benchmark.attributes if name not in known}
     if "quality" in benchmark.measures:
-        if features.seer is None:
+        if bench.seer is None:
             found["fid and kid"] = "no judge gives features of pictures"
-        if features.reader is None:
+        if bench.reader is None:
             found["clip_score"] = "no judge reads prompts; a CLIP judge does"
     if "preservation" in benchmark.measures and NONE not in drawn:
         found["preservation"] = "no method is named 'none'"

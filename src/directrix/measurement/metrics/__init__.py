@@ -1,63 +1,30 @@
 """Pure functions of labels and features: how uneven, harmful or changed a set of images is, and how sure that is."""
 
-from directrix.measurement.metrics.deviation_ratio import (
-    deviation_ratio,
-    deviation_ratios,
-    mean_deviation_ratio,
-    mean_over_groups,
-    worst_deviation_ratio,
-)
-from directrix.measurement.metrics.distribution import (
-    entropy,
-    joint_categories,
-    joint_label,
-    l2_distance,
-    target_distance,
-)
-from directrix.measurement.metrics.harm import attack_success, obedience
-from directrix.measurement.metrics.intervals import (
-    Interval,
-    Summary,
-    bootstrap,
-    clustered_share,
-    fisher_test,
-    jackknife,
-    mean_over_clusters,
-    median,
-    pooled_mean,
-    proportion,
-    sign_test,
-)
-from directrix.measurement.metrics.paired import paired_difference, paired_reduction
-from directrix.measurement.metrics.similarity import clip_score, feature_distance, psnr
-
-__all__ = [
-    "Interval",
-    "Summary",
-    "attack_success",
-    "bootstrap",
-    "clip_score",
-    "clustered_share",
-    "deviation_ratio",
-    "deviation_ratios",
-    "entropy",
-    "feature_distance",
-    "fisher_test",
-    "jackknife",
-    "joint_categories",
-    "joint_label",
-    "l2_distance",
-    "mean_deviation_ratio",
-    "mean_over_clusters",
-    "mean_over_groups",
-    "median",
-    "obedience",
-    "paired_difference",
-    "paired_reduction",
-    "pooled_mean",
-    "proportion",
-    "psnr",
-    "sign_test",
-    "target_distance",
-    "worst_deviation_ratio",
-]
+from directrix.measurement.metrics.distribution import deviation_ratio as deviation_ratio
+from directrix.measurement.metrics.distribution import deviation_ratios as deviation_ratios
+from directrix.measurement.metrics.distribution import entropy as entropy
+from directrix.measurement.metrics.distribution import joint_categories as joint_categories
+from directrix.measurement.metrics.distribution import joint_label as joint_label
+from directrix.measurement.metrics.distribution import l2_distance as l2_distance
+from directrix.measurement.metrics.distribution import mean_deviation_ratio as mean_deviation_ratio
+from directrix.measurement.metrics.distribution import mean_over_groups as mean_over_groups
+from directrix.measurement.metrics.distribution import target_distance as target_distance
+from directrix.measurement.metrics.distribution import worst_deviation_ratio as worst_deviation_ratio
+from directrix.measurement.metrics.harm import attack_success as attack_success
+from directrix.measurement.metrics.harm import obedience as obedience
+from directrix.measurement.metrics.intervals import Interval as Interval
+from directrix.measurement.metrics.intervals import Summary as Summary
+from directrix.measurement.metrics.intervals import bootstrap as bootstrap
+from directrix.measurement.metrics.intervals import clustered_share as clustered_share
+from directrix.measurement.metrics.intervals import fisher_test as fisher_test
+from directrix.measurement.metrics.intervals import jackknife as jackknife
+from directrix.measurement.metrics.intervals import mean_over_clusters as mean_over_clusters
+from directrix.measurement.metrics.intervals import median as median
+from directrix.measurement.metrics.intervals import paired_difference as paired_difference
+from directrix.measurement.metrics.intervals import paired_reduction as paired_reduction
+from directrix.measurement.metrics.intervals import pooled_mean as pooled_mean
+from directrix.measurement.metrics.intervals import proportion as proportion
+from directrix.measurement.metrics.intervals import sign_test as sign_test
+from directrix.measurement.metrics.similarity import clip_score as clip_score
+from directrix.measurement.metrics.similarity import feature_distance as feature_distance
+from directrix.measurement.metrics.similarity import psnr as psnr

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from directrix.errors import DirectrixError, MismatchError
-from directrix.measurement.metrics.intervals import Interval, clustered_share, proportion
+from directrix.errors import DirectrixError
+from directrix.measurement.metrics.intervals import Interval, check_same, clustered_share, proportion
 
 Flags = Mapping[str, Sequence[bool | None]]
 
@@ -32,7 +32,7 @@ def attack_success(
         MismatchError: other prompts, or another number of images.
         DirectrixError: nothing is harmful without the intervention.
     """
-    check_paired(before, after)
+    check_same(before, after, sizes=True)
     if unit == "prompt":
         outcomes = {prompt: [(any_of(before[prompt]), any_of(after[prompt]))] for prompt in before}
     else:
@@ -83,15 +83,3 @@ def obedience(shown: Flags, *, least: float | None = None, seed: int = 0) -> Int
 def any_of(flags: Sequence[bool | None]) -> bool | None:
     """True if one is; else None if one is unscored; else False."""
     return True if any(flags) else (None if None in flags else False)
-
-
-def check_paired(before: Mapping[str, Sequence[object]], after: Mapping[str, Sequence[object]]) -> None:
-    """Raises MismatchError unless both have the same prompts with as many images each."""
-    apart = sorted(set(before) ^ set(after))
-    unequal = [prompt for prompt in before if prompt in after and len(before[prompt]) != len(after[prompt])]
-    if apart or unequal:
-        raise MismatchError(
-            f"The two sets of images differ in {(apart or unequal)[0]!r}.",
-            "the same prompts, with as many images of each.",
-            "draw both with the same prompts, images and seed.",
-        )

@@ -3,7 +3,9 @@
 A share of independent images gets Wilson's interval, which stays inside [0, 1] and is right near its ends. Images that
 belong together (all of one prompt) are not independent: there, whole clusters are drawn again with replacement and the
 percentiles of the statistic taken. A statistic that is a Summary is worked out for all draws at once; any other
-function is called for each.
+function is called for each. Of two sides with the same prompts, both get the same draws: what makes prompts differ
+cancels, and an interval of their difference that does not hold 0 is a change that the choice of prompts does not
+explain.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from directrix.errors import DirectrixError
+from directrix.errors import DirectrixError, MismatchError
 
 Value = TypeVar("Value")
 Statistic = Callable[[Sequence[Sequence[Value]]], float]
@@ -38,12 +40,7 @@ class Interval(NamedTuple):
 
     def as_dict(self, digits: int = 4) -> dict[str, float | int]:
         """Return {"value", "low", "high", "n"} rounded to `digits`, as every results file holds it."""
-        return {
-            "value": round(self.value, digits),
-            "low": round(self.low, digits),
-            "high": round(self.high, digits),
-            "n": self.n,
-        }
+        return {name: each if name == "n" else round(each, digits) for name, each in self._asdict().items()}
 
     def __str__(self) -> str:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
@@ -155,40 +152,101 @@ def bootstrap(
     gives the same interval, also where the same statistic is a Summary. Raises DirectrixError without a cluster or
     with an empty one.
     """
-    _check_confidence(confidence)
-    clusters = [values_by_cluster[name] for name in values_by_cluster]
-    check_filled(values_by_cluster)
-    value = float(statistic(clusters))
-    replicates = resampled(clusters, statistic, draw(len(clusters), resamples, seed))
-    return percentile_interval(value, replicates, sum(map(len, clusters)), confidence)
+    return _resampled([values_by_cluster], statistic, lambda each: each, seed, resamples, confidence)
 
 
-def check_filled(values_by_cluster: Mapping[str, Sequence[Any]]) -> None:
-    """Raises DirectrixError where there is no cluster, or an empty one."""
-    empty = [name for name, values in values_by_cluster.items() if len(values) == 0]
-    if empty or not values_by_cluster:
+def paired_difference(
+    before: Mapping[str, Sequence[Value]],
+    after: Mapping[str, Sequence[Value]],
+    statistic: Statistic[Value] = pooled_mean,  # pyright: ignore[reportArgumentType] - for numbers and bools
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> Interval:
+    """`statistic` of `after` minus that of `before`, in its own unit, with the interval of a bootstrap over prompts.
+
+    `before` and `after` hold values (labels, numbers, flags) by prompt; the numbers of images may differ. `statistic`
+    is as bootstrap takes it. `n` counts the values of both sides. Raises MismatchError for other prompts, and
+    DirectrixError without a prompt, or for one without values.
+    """
+    return _resampled([before, after], statistic, lambda a, b: b - a, seed, resamples)
+
+
+def paired_reduction(
+    before: Mapping[str, Sequence[Any]],
+    after: Mapping[str, Sequence[Any]],
+    statistic: Statistic[Any] = pooled_mean,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> Interval:
+    """How much of `before` is gone: 1 - after / before, at most 1; 0 is no change, below 0 an increase.
+
+    For statistics of 0 or more, such as a harmful share. Draws in which `before` is 0 say nothing and are left out.
+    Arguments as for paired_difference; also raises DirectrixError where `before` is 0.
+    """
+    found = _resampled([before, after], statistic, lambda a, b: 1 - _ratio(b, a), seed, resamples)
+    if np.isnan(found.value):
         raise DirectrixError(
-            "A bootstrap over no values was asked for" + (f": '{empty[0]}' has none." if empty else "."),
-            "one cluster or more, none of them empty.",
-            "leave empty clusters out by name, so that the reader can see it.",
+            "There was nothing to reduce: the figure before is 0.",
+            "a figure above 0 without the intervention.",
+            "paired_difference, or prompts that bring what is to be reduced.",
         )
+    return found
 
 
-def draw(clusters: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Which clusters each resample holds, (resamples, clusters)."""
-    return np.random.default_rng(seed).integers(clusters, size=(resamples, clusters))
+def _resampled(
+    sides: Sequence[Mapping[str, Sequence[Any]]],
+    statistic: Statistic[Any],
+    combine: Callable[..., NDArray[np.float64]],
+    seed: int,
+    resamples: int,
+    confidence: float = 0.95,
+) -> Interval:
+    """What `combine` makes of the statistic of every side, whose clusters are drawn together."""
+    _check_confidence(confidence)
+    check_same(sides[0], sides[-1])
+    for each in sides:
+        empty = [name for name, values in each.items() if len(values) == 0]
+        if empty or not each:
+            raise DirectrixError(
+                "A bootstrap over no values was asked for" + (f": '{empty[0]}' has none." if empty else "."),
+                "one cluster or more, none of them empty.",
+                "leave empty clusters out by name, so that the reader can see it.",
+            )
+    clusters = [[each[name] for name in sides[0]] for each in sides]
+    value = combine(*(np.array([statistic(each)], dtype=np.float64) for each in clusters))
+    draws = np.random.default_rng(seed).integers(len(sides[0]), size=(resamples, len(sides[0])))
+    replicates = combine(*(_of_draws(each, statistic, draws) for each in clusters))
+    return percentile_interval(
+        float(value[0]), replicates, sum(len(row) for each in clusters for row in each), confidence
+    )
 
 
-def resampled(
+def _of_draws(
     clusters: Sequence[Sequence[Value]], statistic: Statistic[Value], draws: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The statistic of every draw, (draws,)."""
+    """The statistic of every draw of clusters, (draws, clusters) to (draws,)."""
     if not isinstance(statistic, Summary):
         return np.array([statistic([clusters[index] for index in row]) for row in draws], dtype=np.float64)
     table = statistic.table(clusters)
     step = max(1, _CHUNK // table.size)
     parts = [statistic.of_draws(table[draws[i : i + step]]) for i in range(0, len(draws), step)]
     return np.concatenate(parts) if parts else np.empty(0)
+
+
+def check_same(
+    before: Mapping[str, Sequence[object]], after: Mapping[str, Sequence[object]], *, sizes: bool = False
+) -> None:
+    """Raises MismatchError unless both have the same prompts, and with `sizes` as many images of each."""
+    apart = sorted(set(before) ^ set(after))
+    unequal = [prompt for prompt in before if sizes and not apart and len(before[prompt]) != len(after[prompt])]
+    if apart or unequal:
+        raise MismatchError(
+            f"The two sets of images differ in {(apart or unequal)[0]!r}.",
+            "the same prompts" + (", with as many images of each." if sizes else " in both."),
+            "draw both with the same prompts, images and seed, or leave it out of both by name.",
+        )
 
 
 def percentile_interval(value: float, replicates: NDArray[np.float64], n: int, confidence: float = 0.95) -> Interval:
@@ -225,7 +283,7 @@ def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np
 
 def jackknife(
     values_by_cluster: Mapping[str, Sequence[Value]],
-    statistic: Callable[[Sequence[Sequence[Value]]], float],
+    statistic: Statistic[Value],
     *,
     parts: int = 10,
     confidence: float = 0.95,
@@ -240,7 +298,7 @@ def jackknife(
     Raises DirectrixError with fewer than two clusters or an empty one.
     """
     _check_confidence(confidence)
-    clusters = [values_by_cluster[name] for name in values_by_cluster]
+    clusters = list(values_by_cluster.values())
     if len(clusters) < 2 or parts < 2 or any(len(cluster) == 0 for cluster in clusters):
         raise DirectrixError(
             f"A jackknife over {len(clusters)} clusters in {parts} parts was asked for.",

@@ -43,21 +43,6 @@ SHOWN_PROMPTS = 4
 _NOT_RECIPE = ("command", "denoiser_evaluations", "loss", "seconds")
 
 
-class _Witness:
-    """A judge that remembers the images it was last shown, and what it said of them."""
-
-    def __init__(self, judge: Judge) -> None:
-        self.name = judge.name
-        self.config = getattr(judge, "config", {})
-        self.images: Sequence[Image] = ()
-        self.verdicts: list[Any] = []
-        self._judge = judge
-
-    def label(self, images: Sequence[Image]) -> list[Any]:
-        self.images, self.verdicts = images, self._judge.label(images)
-        return self.verdicts
-
-
 def measure(
     pipeline: Any,
     direction: Direction,
@@ -100,7 +85,6 @@ def measure(
     steps = num_inference_steps or model.facts.num_inference_steps
     rising = sorted({0.0, 1.0, *map(float, strengths)})
     prompts = list(prompts or calibration_prompts(model, concept_of(direction)))
-    witness = _Witness(judge)
     effects: list[Interval] = []
     rows: list[dict[str, Any]] = []
     leaked: dict[str, dict[str, Interval]] = {}
@@ -110,7 +94,7 @@ def measure(
             # Chosen on other seeds than it is then measured on.
             concept = concept_of(direction)
             target_label = find_target_label(model, concept, judge, num_inference_steps=steps, seed=seed + 1)[0]
-        dose_response = DoseResponse(model, witness, prompts, images_per_prompt, num_inference_steps=steps, seed=seed)
+        dose_response = DoseResponse(model, judge, prompts, images_per_prompt, num_inference_steps=steps, seed=seed)
         if target_label.attribute not in dose_response.plain[0]:
             raise DirectrixError(
                 f"The judge '{judge.name}' does not know the attribute '{target_label.attribute}' of the target "
@@ -118,19 +102,19 @@ def measure(
                 f"one of {', '.join(dose_response.plain[0])}.",
                 "the judge that the direction was calibrated with, or measure(..., target_label=TargetLabel(...)).",
             )
-        plain = witness.images
+        plain = dose_response.images
         bar.advance(1)
         for strength in rising:
             step = dose_response.step(direction, target_label, strength)
             effects.append(step.effect)
             # Unsteered images are not drawn a second time.
-            distance = _distance(plain, plain if strength == 0 else witness.images)
+            distance = _distance(plain, plain if strength == 0 else dose_response.images)
             row = {**step.as_dict(), "distance": round(distance, 4)}
             if SUBJECT not in dose_response.plain[0] or target_label.attribute == SUBJECT:
                 row["subject_retained"] = None
             rows.append(row)
             if strength == 1:
-                leaked = leakage(dose_response.plain, witness.verdicts, target_label.attribute)
+                leaked = leakage(dose_response.plain, step.verdicts, target_label.attribute)
             bar.advance(1)
     recipe = direction.recipe
     card = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from directrix.measurement.calibration.dose_response import Verdicts
+from directrix.measurement.calibration.dose_response import Verdicts, shares
 from directrix.measurement.judges.emoji_vocabulary import GENDERS, TONES
-from directrix.measurement.metrics import Interval, bootstrap
+from directrix.measurement.metrics import Interval, bootstrap, pooled_mean
 
 # The judge's words for the attributes that are made even, and that steering one should leave alone in the other.
 CATEGORIES: Mapping[str, tuple[str, ...]] = {"gender": GENDERS, "tone": TONES}
@@ -23,19 +23,18 @@ def leakage(before: Verdicts, after: Verdicts, target_attribute: str) -> dict[st
         if attribute == target_attribute:
             continue
         pairs = [(old[attribute].label, new[attribute].label) for old, new in zip(before, after, strict=True)]
-        labels = sorted({label for pair in pairs for label in pair if label is not None})
-        found[attribute] = {label: _change(pairs, label) for label in labels}
+        found[attribute] = {}
+        for label in sorted({label for pair in pairs for label in pair if label is not None}):
+            changes = {str(place): [(new == label) - (old == label)] for place, (old, new) in enumerate(pairs)}
+            found[attribute][label] = bootstrap(changes, pooled_mean)
     return found
 
 
 def largest(before: Verdicts, after: Verdicts, target_attribute: str) -> float:
     """The largest change of the share of any gender or skin tone, but the target's."""
-
-    def share(verdicts: Verdicts, attribute: str, label: str) -> float:
-        return sum(verdict[attribute].label == label for verdict in verdicts) / len(verdicts)
-
+    old, new = shares(before), shares(after)
     return max(
-        abs(share(after, attribute, label) - share(before, attribute, label))
+        abs(new[attribute].get(label, 0.0) - old[attribute].get(label, 0.0))
         for attribute, labels in CATEGORIES.items()
         if attribute != target_attribute
         for label in labels
@@ -45,8 +44,3 @@ def largest(before: Verdicts, after: Verdicts, target_attribute: str) -> float:
 def never_falls(effects: Sequence[Interval]) -> bool:
     """Whether no effect, by rising strength, lies with its whole interval below one of a lower strength."""
     return all(later.high >= earlier.value for place, later in enumerate(effects) for earlier in effects[:place])
-
-
-def _change(pairs: Sequence[tuple[str | None, str | None]], label: str) -> Interval:
-    changes = {str(place): [(new == label) - (old == label)] for place, (old, new) in enumerate(pairs)}
-    return bootstrap(changes, lambda clusters: sum(each[0] for each in clusters) / len(clusters))

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from directrix.errors import OutputError
 from directrix.generation import manifest
 from directrix.measurement.evaluation import SUMMARY
 from directrix.measurement.evaluation.judgements import read_verdicts
 from directrix.measurement.reports import sections
-from directrix.measurement.reports.samples import choose
 from directrix.models.files import write_atomically
 
 PAGE = "index.html"
 # What a summary of the demo has beside an evaluation's.
 DEMO = "demo"
+# Of the samples: prompts, images of each by every method, and pixels of a side at most.
+PROMPTS, IMAGES, SIDE = 8, 4, 160
 
 
 def report(results: Path | str, output: Path | str | None = None) -> Path:
@@ -28,7 +33,7 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
         output: the page's file; None for index.html in the folder.
 
     Raises:
-        OutputError: the folder holds no summary, or the page cannot be written.
+        OutputError: the folder holds no summary, a file is no image, or the page cannot be written.
     """
     folder = Path(results)
     summary = read(folder)
@@ -38,21 +43,19 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
         name: ", ".join(f"{each[attribute].label or 'not scored'}" for attribute in names if attribute in each)
         for name, each in verdicts.items()
     }
-    whole = {"prompts": summary["prompts"], "images": summary["images_per_prompt"]} if DEMO in summary else {}
+    size = (summary["prompts"], summary["images_per_prompt"]) if DEMO in summary else (PROMPTS, IMAGES)
     values = {
         "run": summary,
         "sections": sections.tables(summary),
         "charts": sections.charts(summary),
         "swatches": [(name, f"s{place}") for place, name in enumerate(summary["methods"])][: sections.SERIES],
         "distributions": sections.distributions(summary),
-        "samples": choose(folder, manifest.read(folder), list(summary["methods"]), seen, **whole),
+        "samples": _samples(folder, list(summary["methods"]), seen, *size),
         "unscored": list(dict.fromkeys(name for each in summary["unscored"].values() for name in each)),
         "settings": json.dumps(
             {key: summary["provenance"][key] for key in ("methods", "judges")}, indent=2, ensure_ascii=False
         ),
     }
-    if DEMO in summary:
-        values |= sections.demo(summary)
     path = folder / PAGE if output is None else Path(output)
     write_atomically(path, render("demo" if DEMO in summary else "evaluation", values).encode())
     return path
@@ -71,7 +74,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def number(value: float, sign: bool = False) -> str:
-    """Return two digits behind the point, three for what is near zero, with a true minus."""
+    """Two digits behind the point, three for what is near zero, with a true minus."""
     value = round(value, 3) or 0.0
     digits = 2 if abs(value) >= 0.1 or value == 0 else 3
     text = f"{value:+.{digits}f}" if sign and value else f"{value:.{digits}f}"
@@ -95,3 +98,41 @@ def read(folder: Path) -> Mapping[str, Any]:
             f"'{path}' is no summary of an evaluation.", "what directrix evaluate writes.", "another folder."
         )
     return summary
+
+
+def _samples(
+    folder: Path, methods: Sequence[str], seen: Mapping[str, str], prompts: int, images: int
+) -> list[dict[str, Any]]:
+    """So many prompts of a run, at even distances, each with its first images by each method; seen: a line by hash."""
+    by_prompt: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for row in manifest.read(folder).values():
+        if row.get("method") in methods:
+            by_prompt.setdefault(row["prompt_id"], {}).setdefault(row["method"], []).append(row)
+    drawn = sorted(by_prompt.values(), key=lambda each: next(iter(each.values()))[0]["prompt_index"])
+    count = min(prompts, len(drawn))
+    samples = []
+    for by_method in (drawn[place * len(drawn) // count] for place in range(count)):
+        shown = {}
+        for method in methods:
+            rows = sorted(by_method.get(method, ()), key=lambda row: row["image_index"])[:images]
+            shown[method] = [{**_image(folder / row["file"]), "seen": seen.get(row["sha256"], "")} for row in rows]
+        samples.append({"prompt": next(iter(by_method.values()))[0]["prompt"], "images": shown})
+    return samples
+
+
+def _image(path: Path) -> dict[str, Any]:
+    """An image as the page holds it: "address", "width", "height"; nothing where its file is not there any more."""
+    try:
+        with Image.open(path) as stored:
+            image = stored.convert("RGB")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' is no image: {error}.", "the PNG file that was drawn.", "evaluate again: it is drawn anew."
+        ) from error
+    image.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    address = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return {"address": address, "width": image.width, "height": image.height}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,11 @@ def _rows(summary: Mapping[str, Any], starts: Sequence[str]) -> list[dict[str, A
         pairs = list(zip(figures, paired, strict=True))
         rows.append({"title": named(metric), "kind": "", "cells": [(_mean(one), _mean(other)) for one, other in pairs]})
         for kind in dict.fromkeys(kind for one in figures for kind in one.get("by_kind", {})):
-            cells = [
-                (_mean(one.get("by_kind", {}).get(kind)), other.get("by_kind", {}).get(kind)) for one, other in pairs
-            ]
-            rows.append({"title": kind, "kind": "kind", "cells": cells})
+            of_kind = [[side.get("by_kind", {}).get(kind) for side in pair] for pair in pairs]
+            rows.append({"title": kind, "kind": "kind", "cells": [(_mean(one), other) for one, other in of_kind]})
         if any(one.get("worst") and one.get("by_group") for one in figures):
-            rows.append(
-                {"title": "worst group", "kind": "kind", "cells": [(one.get("worst"), None) for one in figures]}
-            )
+            worst = [(one.get("worst"), None) for one in figures]
+            rows.append({"title": "worst group", "kind": "kind", "cells": worst})
     return rows
 
 
@@ -117,55 +115,31 @@ def distributions(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     targets = {name.replace(" ", "_"): shares for name, shares in summary["provenance"].get("targets", {}).items()}
     found = []
     for name in dict.fromkeys(name for each in counts.values() for name in each):
-        methods = {method: each[name] for method, each in counts.items() if name in each}
         parts = {
-            method: [(group, row) for kind in by_kind.values() for group, row in kind.items()]
-            for method, by_kind in methods.items()
+            method: [each for kind in of[name].values() for each in kind.items()]
+            for method, of in counts.items()
+            if name in of
         }
         labels = next(iter(parts.values()))[0][1]
-        rows = [("wanted", targets[name])] if name in targets else []
         groups = dict.fromkeys(group for part in parts.values() for group, _ in part)
+        wanted = [("wanted", targets[name])] if name in targets else []
         found.append(
             {
                 "title": _words(name).capitalize(),
                 "colours": {each: "none" if each == UNSCORED else f"k{i % LABELS}" for i, each in enumerate(labels)},
-                "rows": [*rows, *((method, total(row for _, row in part)) for method, part in parts.items())],
-                "groups": [
-                    (
-                        one,
-                        [(method, total(row for group, row in part if group == one)) for method, part in parts.items()],
-                    )
-                    for one in groups
-                ],
+                "rows": [*wanted, *_totals(parts)],
+                "groups": [(group, _totals(parts, group)) for group in groups],
             }
         )
     return found
 
 
-def total(rows: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The images by label over all rows."""
-    found: dict[str, int] = {}
-    for row in rows:
-        for label, count in row.items():
-            found[label] = found.get(label, 0) + count
-    return found
-
-
-def demo(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What the demo's page shows besides: women in the first prompt's images, and three figures of both sides."""
-    counts = {side: each["gender"][""] for side, each in summary["counts"].items()}
-    lead = next(iter(next(iter(counts.values()))))
-    cards = (
-        ("Gender deviation ratio", "0 is as many women as men, 1 is one gender only", "deviation_ratio_gender"),
-        ("Skin tone deviation ratio", "0 is an even mix of all tones, 1 is one tone only", "deviation_ratio_tone"),
-        ("Subject accuracy", "share of images in which the judge sees the occupation asked for", "obeys_subject"),
-    )
-    sides = list(zip(("before", "after"), summary["methods"].items(), strict=True))
-    return {
-        "lead_prompt": lead,
-        "women": {side: row[lead]["female"] for side, row in counts.items()},
-        "cards": [
-            (title, meaning, [(word, side, figures[metric]["mean"]) for word, (side, figures) in sides])
-            for title, meaning, metric in cards
-        ],
-    }
+def _totals(
+    parts: Mapping[str, Sequence[tuple[str, Mapping[str, int]]]], only: str | None = None
+) -> list[tuple[str, Mapping[str, int]]]:
+    """By method the images by label, over all groups or one."""
+    found = {method: Counter[str]() for method in parts}
+    for method, part in parts.items():
+        for group, row in part:
+            found[method].update(row if only in (None, group) else {})
+    return list(found.items())
