@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, Field, model_validator
 
 from directrix.checks import one_of, validated
@@ -85,8 +86,6 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
     Raises:
         BenchmarkError: as for `directrix.measurement.benchmarks.load`.
     """
-    import yaml
-
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -12,11 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from directrix.checks import number
+from directrix.concept import Concept
 from directrix.deprecation import renamed
-from directrix.directions.direction import Strengths
+from directrix.directions.direction import Direction, Strengths
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import NoEffectError
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step
@@ -28,14 +29,10 @@ from directrix.measurement.calibration.target import (
     judge_for,
     others_of,
 )
+from directrix.measurement.judges.base import Judge
 from directrix.measurement.metrics import sign_test
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from directrix.concept import Concept
-    from directrix.directions.direction import Direction
-    from directrix.measurement.judges.base import Judge
 
 # At strength 1.0 this share of the images shows the concept.
 EFFECT = 0.98

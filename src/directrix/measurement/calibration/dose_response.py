@@ -6,20 +6,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from directrix.checks import one_of
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.generation.generate import generate
 from directrix.interventions.finite import beyond_range
+from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
+from directrix.measurement.judges.base import Judge, Verdict
 from directrix.measurement.metrics import Interval, proportion
 from directrix.models.steerable import SteerableModel
-
-if TYPE_CHECKING:
-    from directrix.directions.direction import Direction
-    from directrix.interventions.protocol import Intervention
-    from directrix.measurement.judges.base import Judge, Verdict
 
 Verdicts = Sequence[Mapping[str, "Verdict"]]
 

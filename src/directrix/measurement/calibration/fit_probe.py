@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 import torch
 from torch import Tensor
 
 from directrix.checks import one_of, whole_number
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
@@ -27,15 +28,12 @@ from directrix.interventions.protocol import Intervention, select
 from directrix.interventions.step_window import StepWindow
 from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
+from directrix.measurement.judges.base import Judge
 from directrix.models import activations
 from directrix.models.denoiser_calls import Scope
+from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from directrix.directions.direction import Direction
-    from directrix.measurement.judges.base import Judge
-    from directrix.models.identity import Site
 
 # Of the steps, those before this tell nothing yet: the image is noise.
 BEGIN = 0.15

@@ -13,23 +13,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
 from directrix.interventions.project_and_set import ProjectAndSet
+from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.dose_response import DoseResponse, Verdicts
 from directrix.measurement.calibration.target import calibration_prompts, concept_of, half_steps
+from directrix.measurement.judges.base import Judge
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from directrix.directions.direction import Direction
-    from directrix.interventions.protocol import Intervention
-    from directrix.measurement.judges.base import Judge
 
 # Images that a shift is measured on: a share's change is then known to about .03.
 PICTURES = 280

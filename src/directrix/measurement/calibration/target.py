@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from directrix.concept import AttributeSet, Concept, PromptPair
 from directrix.deprecation import upgraded
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import ConceptError, NoEffectError
 from directrix.generation.generate import generate
 from directrix.measurement import judges
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
+from directrix.measurement.judges.base import Judge, Verdict
 from directrix.measurement.metrics import Interval, fisher_test, proportion
 from directrix.models import EMBEDDED
 from directrix.models.steerable import SteerableModel
-
-if TYPE_CHECKING:
-    from directrix.directions.direction import Direction
-    from directrix.measurement.judges.base import Judge, Verdict
 
 # What the words of a concept change is asked after so many rounds of images.
 LOOKS = (1, 2, 4)

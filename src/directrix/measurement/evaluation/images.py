@@ -7,21 +7,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL import Image as images_of
+from PIL.Image import Image
 
 from directrix.errors import DirectrixError
 from directrix.generation import manifest
 from directrix.generation.generate import generate
 from directrix.interventions.protocol import Intervention
 from directrix.measurement.benchmarks import Benchmark, Row
+from directrix.measurement.judges.base import Verdict
 from directrix.models.files import write_atomically
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from directrix.measurement.judges.base import Verdict
-    from directrix.models.steerable import SteerableModel
 
 Methods = Mapping[str, Sequence[Intervention]]
 # The method that changes nothing; the others are compared with it where it is there.
@@ -51,8 +50,6 @@ class EvaluatedImage:
 
 def opened(path: Path) -> Image:
     """The image in a file, RGB."""
-    from PIL import Image as images_of
-
     with images_of.open(path) as image:
         return image.convert("RGB")
 

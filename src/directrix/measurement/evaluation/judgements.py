@@ -13,23 +13,19 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image as images_of
+from PIL.Image import Image
 
 from directrix.errors import OutputError
+from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation.images import opened
-from directrix.measurement.judges.base import Verdict, batches
+from directrix.measurement.judges.base import Judge, Verdict, batches
 from directrix.measurement.judges.registry import load
 from directrix.models.files import write_atomically
 from directrix.progress import Progress
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from directrix.measurement.benchmarks import Benchmark
-    from directrix.measurement.judges.base import Judge
 
 CHUNK = 64
 Files = Mapping[str, Path]  # by hash

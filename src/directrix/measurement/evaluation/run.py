@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from platform import python_version
+from typing import Any
 
 import numpy as np
 
 from directrix import __version__
 from directrix.errors import DirectrixError
 from directrix.generation import manifest
+from directrix.interventions.protocol import Intervention
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation import images as drawing
 from directrix.measurement.evaluation import measures
@@ -22,13 +24,10 @@ from directrix.measurement.evaluation.estimates import Evaluated, Measured, pair
 from directrix.measurement.evaluation.fairness import fairness
 from directrix.measurement.evaluation.images import NONE, EvaluatedImage
 from directrix.measurement.evaluation.judgements import Bench, config_of
+from directrix.measurement.judges.base import Judge
 from directrix.models.files import write_atomically
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from directrix.interventions.protocol import Intervention
-    from directrix.measurement.judges.base import Judge
 
 SUMMARY = "summary.json"
 FORMAT = 1
@@ -219,8 +218,6 @@ def _reference(
 
 
 def _provenance(model: SteerableModel, drawn: Mapping[str, Sequence[EvaluatedImage]], folder: Path) -> dict[str, Any]:
-    from platform import python_version
-
     rows = manifest.read(folder)
     some = next(iter(rows.values()))
     settings = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler", "dtype")

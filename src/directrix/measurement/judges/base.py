@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from PIL import Image
 
 from directrix.errors import DirectrixError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 Each = TypeVar("Each")
 

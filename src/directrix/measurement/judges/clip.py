@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+import transformers
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -23,9 +24,6 @@ from directrix.errors import DirectrixError, ModelError
 from directrix.measurement.judges.base import ChanceJudge, Phrases, batches, checked_phrases
 from directrix.measurement.judges.pretrained import Pretrained
 from directrix.models import EMBEDDED, embedded
-
-if TYPE_CHECKING:
-    from transformers import CLIPModel
 
 CHECKPOINT = "openai/clip-vit-base-patch32"
 TEMPLATES = ("a photo of {}", "a picture of {}", "an image of {}", "a portrait of {}", "a drawing of {}")
@@ -49,7 +47,7 @@ class ClipEncoder(Pretrained):
     )
     REMEDY = "checkpoint='emoji', which needs no network; download the checkpoint again; device='cpu'."
 
-    def __init__(self, model: CLIPModel, tokenizer: Any, image_processor: Any, **options: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, image_processor: Any, **options: Any) -> None:
         _check_end_mark(tokenizer, model.config.text_config)
         super().__init__(model, tokenizer, image_processor, **options)
 
@@ -60,8 +58,6 @@ class ClipEncoder(Pretrained):
 
     @staticmethod
     def kinds(config: Any) -> tuple[Any, Any, bool]:
-        import transformers
-
         if config.model_type != "clip":
             raise ValueError(f"its model is a {config.model_type}, not a clip.")
         # transformers 5 has a class of its own for PIL; only its pixels are the same with and without torchvision.

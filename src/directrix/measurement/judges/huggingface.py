@@ -21,9 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+import yaml
 from PIL import Image
 from pydantic import BaseModel, Field
 from torch import Tensor
+from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES
 
 from directrix.checks import number, one_of, validated
 from directrix.errors import DirectrixError
@@ -111,9 +114,6 @@ class HuggingFaceJudge(Pretrained, ChanceJudge):
 
     @staticmethod
     def kinds(config: Any) -> tuple[Any, Any, bool]:
-        import transformers
-        from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES
-
         if any(name.endswith("ForImageClassification") for name in config.architectures or ()):
             return transformers.AutoModelForImageClassification, transformers.AutoImageProcessor, False
         if config.model_type in MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES:
@@ -160,8 +160,6 @@ class HuggingFaceJudge(Pretrained, ChanceJudge):
 
 
 def _read(path: Path) -> Labels:
-    import yaml
-
     try:
         content = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+import torch
+import transformers
+from PIL import Image
+from transformers.utils import logging
 
 from directrix.checks import whole_number
 from directrix.errors import ModelError, first_line
 from directrix.models.fingerprint import weights_fingerprint
 from directrix.models.loading import best_device
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
 
 
 class Pretrained:
@@ -94,8 +95,6 @@ class Pretrained:
 
     @classmethod
     def _parts(cls, source: str, lookup: dict[str, Any], device: Any) -> tuple[Any, Any, Any]:
-        import transformers
-
         # The configuration first: small, and without the network its error is the clearest.
         model_class, processor, reads = cls.kinds(transformers.AutoConfig.from_pretrained(source, **lookup))
         image_processor = processor.from_pretrained(source, **lookup)
@@ -118,8 +117,6 @@ class Pretrained:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    from transformers.utils import logging
-
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

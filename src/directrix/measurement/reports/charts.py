@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+import matplotlib
+from matplotlib.figure import Figure as Canvas
+
 Figure = Mapping[str, Any]  # {"value", "low", "high"}; the ends of the interval may be left out
 
 # The colours of page.css in its light scheme.
@@ -47,9 +50,6 @@ class Group(NamedTuple):
 
 def grouped_bars(title: str, groups: Sequence[Group], series: Sequence[str]) -> str:
     """Return an <svg> for a page, a bar for each group and series (at most six); `title` is read out in its place."""
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
     height = len(series) + 1.8  # of a group, in bars
     inches = 0.17 * height * len(groups) + 0.3
     with matplotlib.rc_context(STYLE):
@@ -94,9 +94,6 @@ def cost_curve(points: Mapping[str, Sequence[Mapping[str, Any]]], title: str) ->
 
     points: by method, rows of "evaluations" (> 0) and "effect", a figure.
     """
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(7.2, 4), layout="constrained")
         axes = canvas.add_subplot(ylim=(-0.02, 1.02), xscale="log", yticks=QUARTERS)

@@ -10,10 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
 
 from directrix import __version__
 from directrix.directions.card import FORMAT, markdown, sentence, stored
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
@@ -21,17 +25,12 @@ from directrix.interventions.compatibility import check_model
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse
 from directrix.measurement.calibration.target import calibrated_on, calibration_prompts, concept_of, find_target_label
+from directrix.measurement.judges import Judge
+from directrix.measurement.metrics import Interval
 from directrix.measurement.reports.direction_card_image import Strip
 from directrix.measurement.reports.leakage import leakage, never_falls
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from directrix.directions.direction import Direction
-    from directrix.measurement.judges import Judge
-    from directrix.measurement.metrics import Interval
 
 __all__ = ["Strip", "leakage", "markdown", "measure", "never_falls", "sentence", "stored", "strip"]
 
@@ -165,7 +164,6 @@ def strip(pipeline: Any, direction: Direction, card: Mapping[str, Any], *, progr
 
 def _distance(before: Sequence[Image], after: Sequence[Image]) -> float:
     """Mean over images of the root mean square difference of their pixels, which are in [0, 1]."""
-    import numpy as np
 
     def pixels(image: Image) -> np.ndarray:
         return np.asarray(image.convert("RGB"), dtype=np.float64) / 255

@@ -5,14 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image as images_of
+from PIL.Image import Image
 
 from directrix.deprecation import upgraded
 from directrix.directions.target_label import TargetLabel
 from directrix.measurement.reports.charts import INK, LINE, PAPER, QUARTERS, SERIES, SOFT, STYLE
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 # Pixels. An image whose shorter side is below LEAST is enlarged by a whole number, one above MOST is reduced.
 LEAST, MOST = 96, 192
@@ -52,12 +56,6 @@ def sheet(
 
     None in a row leaves a place empty. With a card, its chart lies below, from the first column to the last.
     """
-    import matplotlib
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image as images_of
-
     cells = [(words, [None if image is None else cell(image) for image in images]) for words, images in rows]
     across, down = next(image.size for _, images in cells for image in images if image is not None)
     left, top = MARGIN + LABEL, MARGIN + TITLE + HEAD
@@ -89,8 +87,6 @@ def sheet(
 
 def cell(image: Image) -> Image:
     """The image as a sheet shows it, RGB: with hard pixels where enlarged, smooth where reduced."""
-    from PIL import Image as images_of
-
     image = image.convert("RGB")
     short, long = sorted(image.size)
     if short < LEAST:

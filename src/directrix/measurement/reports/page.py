@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 from PIL import Image
 
 from directrix.errors import OutputError
@@ -63,9 +65,6 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
 
 def render(template: str, values: Mapping[str, Any]) -> str:
     """Return a page from ``template``.html.jinja beside this file; all values are escaped."""
-    from jinja2 import Environment, FileSystemLoader
-    from markupsafe import Markup
-
     here = Path(__file__).parent
     pages = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     pages.filters |= {"number": number, "percent": "{:.0%}".format}

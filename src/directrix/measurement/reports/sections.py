@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+from markupsafe import Markup
+
 from directrix.measurement.reports.charts import SERIES as COLOURS
 from directrix.measurement.reports.charts import Group, grouped_bars
 
@@ -25,8 +28,6 @@ STARTS = ("deviation_ratio", "target_distance", "l2_distance", "entropy", "inapp
 
 def tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The sections that have figures, each with its rows and those that are folded away."""
-    import yaml
-
     given = yaml.safe_load(Path(__file__).with_name("sections.yaml").read_text(encoding="utf-8"))
     parts = {"rows": "metrics", "more": "folded"}
     found = [{**each, **{part: _rows(summary, each[key]) for part, key in parts.items()}} for each in given]
@@ -79,8 +80,6 @@ def _words(name: str) -> str:
 
 def charts(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A chart of each metric that is charted and has two groups or more."""
-    from markupsafe import Markup
-
     methods = list(summary["methods"])[:SERIES]
     found = []
     for metric in _metrics(summary, CHARTED):
