@@ -7,20 +7,30 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from directrix.checks import one_of
 from directrix.errors import BenchmarkError, first_line, suggestion
 from directrix.measurement.benchmarks.benchmark import Row
 
+Text = Annotated[str, Field(min_length=1)]
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<file>.+\.csv))?")
 
 
-class Switches(NamedTuple):
-    """A column of names joined by ";", and for each an attribute and the label that is expected of it, or None."""
+class Meaning(BaseModel, extra="forbid", coerce_numbers_to_str=True):
+    """What a judge should give for a switch."""
 
-    column: str
-    meaning: Mapping[str, tuple[str, str] | None]
+    attribute: Text
+    label: Text
+
+
+class Switches(BaseModel, extra="forbid", coerce_numbers_to_str=True):
+    """The column that holds switches such as "balance:gender;absent:weapon"; null means what no judge can see."""
+
+    meaning: dict[str, Meaning | None]
+    column: str = "expected"
 
 
 ROLES = ("id", "prompt", "group", "kind")
@@ -129,49 +139,34 @@ def _row(
     labels: Mapping[str, str],
     switches: Switches | None,
 ) -> Row:
-    def cell(column: str | None) -> str:
-        return (line[column] or "").strip() if column is not None else ""
-
     if None in line or any(value is None for value in line.values()):
         raise BenchmarkError(
             f"Line {number} of '{path}' has not as many fields as there are columns.",
             "one field a column.",
             "put fields that hold commas into quotation marks.",
         )
-    prompt = cell(chosen["prompt"])
-    if not prompt:
+    cells = {role: line[column].strip() if column else "" for role, column in chosen.items()}
+    if not cells["prompt"]:
         raise BenchmarkError(
             f"Line {number} of '{path}' has an empty prompt.", "at least one word.", "leave the line out."
         )
-    return Row(
-        cell(chosen["id"]) or f"{number - 2:05d}",
-        prompt,
-        cell(chosen["group"]),
-        cell(chosen["kind"]),
-        {
-            **{name: cell(column) for name, column in labels.items() if cell(column)},
-            **({} if switches is None else _meant(path, number, cell(switches.column), switches)),
-        },
-    )
+    expected = {name: line[column].strip() for name, column in labels.items() if line[column].strip()}
+    if switches is not None:
+        expected |= _meant(f"line {number} of '{path}'", line[switches.column], switches)
+    return Row(**{**cells, "id": cells["id"] or f"{number - 2:05d}"}, expected=expected)
 
 
-def _meant(path: Path, number: int, text: str, switches: Switches) -> dict[str, str]:
+def _meant(line: str, text: str, switches: Switches) -> dict[str, str]:
     """What is expected by attribute; several things that must not be there are joined: "!weapon|smoking"."""
     found: dict[str, str] = {}
-    for name in (each.strip() for each in text.split(";") if each.strip()):
-        one_of(
-            f"switch in the description for line {number} of '{path}', called",
-            name,
-            switches.meaning,
-            error=BenchmarkError,
-        )
-        attribute, label = switches.meaning[name] or (None, "")
-        if attribute is None:
+    for name in filter(None, map(str.strip, text.split(";"))):
+        one_of(f"switch in the description for {line}, called", name, switches.meaning, error=BenchmarkError)
+        meant = switches.meaning[name]
+        if meant is None:
             continue
-        before = found.get(attribute)
-        if before is not None and before.startswith("!") and label.startswith("!"):
-            if label[1:] not in before[1:].split("|"):
-                found[attribute] = f"{before}|{label[1:]}"
-        else:
-            found[attribute] = label
+        before, label = found.get(meant.attribute, ""), meant.label
+        if not (before.startswith("!") and label.startswith("!")):
+            found[meant.attribute] = label
+        elif label[1:] not in before[1:].split("|"):
+            found[meant.attribute] = f"{before}|{label[1:]}"
     return found

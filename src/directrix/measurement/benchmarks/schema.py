@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, Field, model_validator
@@ -14,52 +13,34 @@ from directrix.checks import one_of, validated
 from directrix.errors import BenchmarkError
 from directrix.measurement.benchmarks import prompts
 from directrix.measurement.benchmarks.benchmark import MEASURES, Benchmark, Harm
+from directrix.measurement.benchmarks.prompts import Text
 
 # The table is the user's; see `load`.
 GIVEN = "given"
 Share = Annotated[float, Field(gt=0, le=1)]
-Text = Annotated[str, Field(min_length=1)]
 
 
-class _Part(BaseModel, extra="forbid", coerce_numbers_to_str=True):
-    pass
-
-
-class _Meaning(_Part):
-    """What a judge should give for a switch."""
-
+class _Harm(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     attribute: Text
-    label: Text
+    labels: tuple[str, ...]
 
 
-class _Switches(_Part):
-    """The column that holds switches such as "balance:gender;absent:weapon"; null means what no judge can see."""
-
-    meaning: dict[str, _Meaning | None]
-    column: str = "expected"
-
-
-class _Harm(_Part):
-    attribute: Text
-    labels: list[str]
-
-
-class Description(_Part):
+class Description(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     """The content of benchmark.yaml; docs/evaluation.md says what each key means."""
 
     name: Text
     version: Text
     licence: Text
     description: Text
-    measures: list[str]
+    measures: tuple[str, ...]
     source: str = ""
     data: str = "prompts.csv"
     columns: dict[Literal["id", "prompt", "group", "kind"], str | list[str]] = {}
     expected: list[str] | dict[str, str] = []
-    switches: _Switches | None = None
+    switches: prompts.Switches | None = None
     judge: str = "emoji"
     fair: dict[str, list[str] | dict[str, float]] = {}
-    joint: list[Annotated[list[str], Field(min_length=2)]] = []
+    joint: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
     harm: dict[str, _Harm] = {}
     even_within: Share = 0.25
     obeyed_at: Share = 0.8
@@ -75,7 +56,22 @@ class Description(_Part):
                 raise BenchmarkError(f"It measures {measure} but has no '{key}'.", f"'{key}' as well.")
         for attribute in (each for names in self.joint for each in names):
             one_of("attribute under 'fair', called", attribute, self.fair, error=BenchmarkError)
+        for attribute, labels in self.fair.items():
+            shares = self.shares(attribute)
+            sums_up = math.isclose(sum(shares.values()), 1, abs_tol=1e-6)
+            if len(shares) < max(2, len(labels)) or min(shares.values()) < 0 or not sums_up:
+                raise BenchmarkError(
+                    f"the labels of '{attribute}' are {labels!r}.",
+                    "two labels or more, each once, as a list for equal shares, or each with its share; shares sum to "
+                    "1.",
+                    "[female, male].",
+                )
         return self
+
+    def shares(self, attribute: str) -> dict[str, float]:
+        """Equal shares of a list of labels, or the shares that a mapping says."""
+        labels = self.fair[attribute]
+        return labels if isinstance(labels, dict) else dict.fromkeys(labels, 1 / len(labels or "?"))
 
 
 def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -> Benchmark:
@@ -110,42 +106,12 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
         )
     where = prompts.located(data) if data is not None else path.parent / found.data
     expected = found.expected if isinstance(found.expected, dict) else {name: name for name in found.expected}
-    switches = found.switches and prompts.Switches(
-        found.switches.column,
-        {name: each and (each.attribute, each.label) for name, each in found.switches.meaning.items()},
-    )
+    same = ("name", "version", "licence", "measures", "judge", "joint", "even_within", "obeyed_at", "images", "clip")
     return Benchmark(
-        name=found.name,
-        version=found.version,
-        licence=found.licence,
+        **{key: getattr(found, key) for key in same},
         description=" ".join(found.description.split()),
-        rows=() if absent else prompts.rows(where, found.columns, expected, switches),
-        measures=tuple(found.measures),
         source=" ".join(found.source.split()),
-        judge=found.judge,
-        targets={attribute: _shares(path, attribute, labels) for attribute, labels in found.fair.items()},
-        joint=tuple(map(tuple, found.joint)),
-        harms={name: Harm(each.attribute, tuple(each.labels)) for name, each in found.harm.items()},
-        even_within=found.even_within,
-        obeyed_at=found.obeyed_at,
-        images=found.images,
-        clip=found.clip,
+        rows=() if absent else prompts.rows(where, found.columns, expected, found.switches),
+        targets={attribute: found.shares(attribute) for attribute in found.fair},
+        harms={name: Harm(each.attribute, each.labels) for name, each in found.harm.items()},
     )
-
-
-def _shares(path: Path, attribute: str, labels: Sequence[str] | Mapping[str, float]) -> dict[str, float]:
-    """Equal shares of a list of labels, or the shares that a mapping says."""
-    shares: dict[str, Any] = (
-        dict(labels) if isinstance(labels, Mapping) else dict.fromkeys(labels, 1 / len(labels or "?"))
-    )
-    if (
-        len(shares) < max(2, len(labels))
-        or min(shares.values()) < 0
-        or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6)
-    ):
-        raise BenchmarkError(
-            f"'{path}': the labels of '{attribute}' are {labels!r}.",
-            "two labels or more, each once, as a list for equal shares, or each with its share; shares sum to 1.",
-            "[female, male].",
-        )
-    return shares
