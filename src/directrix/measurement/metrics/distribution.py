@@ -26,9 +26,8 @@ Labels = Mapping[str, Sequence[str | None]]
 
 
 def deviation_ratio(counts: Mapping[str, int], categories: Sequence[str]) -> float:
-    """Return D in [0, 1] for `counts` (images by category); a category without a count has 0.
+    """D in [0, 1] for `counts`: images by category, those without a label left out.
 
-    Images without a label do not belong in `counts`: they are neither in one category nor in another. Raises
     DirectrixError for fewer than two categories or two alike, a count outside them, a negative count, or no image.
     """
     even = 1 / len(check_categories(categories))
@@ -36,23 +35,21 @@ def deviation_ratio(counts: Mapping[str, int], categories: Sequence[str]) -> flo
 
 
 def deviation_ratios(labels: Labels, categories: Sequence[str]) -> dict[str, Interval]:
-    """Return D of every group (occupation, say).
+    """D of every group (occupation, say).
 
     The 95 % interval follows from Wilson's intervals of the categories' shares: the largest and the least D that they
-    allow. So it says something for a group whose images are all alike, too. `n` is the number of scored images.
-    Raises DirectrixError as mean_deviation_ratio does.
+    allow. So it says something for a group whose images are all alike, too. `n` and errors as mean_deviation_ratio.
     """
     counts = {group: Counter(row) for group, row in scored(labels).items()}
     return {group: _with_bounds(row, categories, comparisons=1) for group, row in counts.items()}
 
 
 def worst_deviation_ratio(labels: Labels, categories: Sequence[str]) -> Interval:
-    """Return the largest D of all groups.
+    """The largest D of all groups.
 
     The largest of many noisy figures lies above the true largest. Its interval: nothing speaks against the true one
     being as high as the highest upper bound of a group, and every group's lower bound, widened so that all of them
-    hold at once with 95 % (Bonferroni), is below it. `n` is the number of scored images. Raises DirectrixError as
-    mean_deviation_ratio does.
+    hold at once with 95 % (Bonferroni), is below it. `n` and errors as mean_deviation_ratio.
     """
     counts = [Counter(row) for row in scored(labels).values()]
     bounds = [_with_bounds(row, categories, comparisons=len(counts)) for row in counts]
@@ -61,21 +58,17 @@ def worst_deviation_ratio(labels: Labels, categories: Sequence[str]) -> Interval
 
 
 def mean_deviation_ratio(labels: Labels, categories: Sequence[str], *, seed: int = 0) -> Interval:
-    """Return the mean of D over groups (occupations, say), each group counting the same.
+    """The mean of D over groups (occupations, say), each group counting the same.
 
-    `labels` holds the labels of every group's images; None is an image left unscored, which is not
-    counted. The 95 % interval comes from drawing whole groups again (a cluster bootstrap): it says what other
-    groups of the same kind would give. `n` is the number of scored images. Groups with no scored image
-    raise DirectrixError, since neither 0 nor leaving them out would be right.
+    `labels` holds the labels of every group's images; None is an image left unscored, which is not counted. The 95 %
+    interval comes from drawing whole groups again: what other groups of the same kind would give. `n` is the number of
+    scored images. DirectrixError for a group without any, since neither 0 nor leaving it out would be right.
     """
     return mean_over_groups(labels, lambda counts: deviation_ratio(counts, categories), seed=seed)
 
 
 def mean_over_groups(labels: Labels, figure: Callable[[Mapping[str, int]], float], *, seed: int = 0) -> Interval:
-    """Return the mean over groups of any figure of a group's counts, such as target_distance or entropy.
-
-    Interval, `n` and errors are those of mean_deviation_ratio.
-    """
+    """As mean_deviation_ratio for any figure of a group's counts, such as target_distance or entropy."""
     return bootstrap(scored(labels), mean_over_clusters(lambda row: figure(Counter(row))), seed=seed)
 
 
@@ -111,8 +104,7 @@ def _with_bounds(counts: Mapping[str, int], categories: Sequence[str], compariso
 def target_distance(counts: Mapping[str, int], target: Mapping[str, float]) -> float:
     """Total variation between the shares of `counts` and `target`, in [0, 1]; 0 is the target itself.
 
-    `target` gives every category its share; the shares sum to 1. Raises DirectrixError for shares that do not, for a
-    count outside the target's categories, a negative count, or no image.
+    DirectrixError for shares that do not sum to 1, a count outside their categories, a negative count, or no image.
     """
     shares = shares_of(counts, _checked(target))
     return min(1.0, sum(abs(shares[category] - wanted) for category, wanted in target.items()) / 2)
@@ -125,11 +117,7 @@ def l2_distance(counts: Mapping[str, int], target: Mapping[str, float]) -> float
 
 
 def entropy(counts: Mapping[str, int], categories: Sequence[str]) -> float:
-    """Entropy of the shares over that of an even mix, in [0, 1]; higher is more even.
-
-    Raises DirectrixError for fewer than two categories or two alike, a count outside them, a negative count, or no
-    image.
-    """
+    """Entropy of the shares over that of an even mix, in [0, 1]; higher is more even. Errors: as deviation_ratio."""
     shares = shares_of(counts, check_categories(categories)).values()
     found = -sum(share * math.log(share) for share in shares if share > 0) / math.log(len(categories))
     return min(1.0, max(0.0, found))

@@ -47,10 +47,7 @@ class Interval(NamedTuple):
 
 
 def proportion(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
-    """Return the share `successes` / `n` with Wilson's interval.
-
-    Raises DirectrixError unless 0 <= successes <= n, n >= 1 and 0 < confidence < 1.
-    """
+    """The share `successes` / `n` with Wilson's interval. DirectrixError unless 0 <= successes <= n and n >= 1."""
     _check_confidence(confidence)
     if n < 1 or not 0 <= successes <= n:
         raise DirectrixError(
@@ -65,32 +62,31 @@ def proportion(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
 
 @cache
 def _wilson(successes: int, n: int, confidence: float) -> tuple[float, float]:
-    from scipy.stats import binomtest
+    from scipy import stats
 
-    found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    found = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return float(found.low), float(found.high)
 
 
 def fisher_test(more: int, fewer: int, n: int) -> float:
     """Chance of at least this large a difference were both shares of n the same (Fisher's exact test, one-sided)."""
-    from scipy.stats import fisher_exact
+    from scipy import stats
 
-    found: Any = fisher_exact([[more, n - more], [fewer, n - fewer]], "greater")
-    return float(found.pvalue)
+    return float(stats.fisher_exact([[more, n - more], [fewer, n - fewer]], "greater")[1])  # pyright: ignore[reportArgumentType]
 
 
 def sign_test(successes: int, n: int) -> float:
     """Chance of at least this many successes in n were both outcomes equally likely (one-sided sign test)."""
-    from scipy.stats import binomtest
+    from scipy import stats
 
-    return float(binomtest(successes, n, alternative="greater").pvalue)
+    return float(stats.binomtest(successes, n, alternative="greater").pvalue)
 
 
 def median(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """Return the median with its interval of order statistics, which assumes nothing of how values are spread.
+    """The median with its interval of order statistics, which assumes nothing of how values are spread.
 
     Where there are too few values for the confidence (5 or fewer, for 0.95), the ends are the least and the largest.
-    Raises DirectrixError where there are none, unless 0 < confidence < 1.
+    DirectrixError where there are none.
     """
     _check_confidence(confidence)
     if not values:
@@ -108,16 +104,13 @@ def median(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
 class Summary(Generic[Value]):
     """A statistic in two steps: every cluster to k numbers, once; then those of any draw of clusters to the figure.
 
-    Args:
-        of_cluster: the values of a cluster to its k numbers.
-        of_draws: (draws, clusters, k) to (draws,).
+    of_cluster: the values of a cluster to its k numbers. of_draws: (draws, clusters, k) to (draws,).
     """
 
     of_cluster: Callable[[Sequence[Value]], Sequence[float]]
     of_draws: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
     def __call__(self, clusters: Sequence[Sequence[Value]]) -> float:
-        """The figure of these clusters."""
         return float(self.of_draws(self.table(clusters)[None])[0])
 
     def table(self, clusters: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
@@ -145,12 +138,11 @@ def bootstrap(
     resamples: int = 2000,
     confidence: float = 0.95,
 ) -> Interval:
-    """Return `statistic` of the clusters with the percentile interval of a cluster bootstrap.
+    """`statistic` of the clusters with the percentile interval of a cluster bootstrap.
 
-    `statistic` takes a sequence of clusters, each a sequence of its values. Clusters are drawn with
-    replacement, as many as there are, each with all its values. `n` is the number of values. The same seed
-    gives the same interval, also where the same statistic is a Summary. Raises DirectrixError without a cluster or
-    with an empty one.
+    `statistic` takes a sequence of clusters, each a sequence of its values. As many clusters as there are get drawn,
+    with replacement, each with all its values. `n` is the number of values. The same seed gives the same interval, also
+    where the same statistic is a Summary. DirectrixError without a cluster, or with an empty one.
     """
     return _resampled([values_by_cluster], statistic, lambda each: each, seed, resamples, confidence)
 
@@ -165,9 +157,8 @@ def paired_difference(
 ) -> Interval:
     """`statistic` of `after` minus that of `before`, in its own unit, with the interval of a bootstrap over prompts.
 
-    `before` and `after` hold values (labels, numbers, flags) by prompt; the numbers of images may differ. `statistic`
-    is as bootstrap takes it. `n` counts the values of both sides. Raises MismatchError for other prompts, and
-    DirectrixError without a prompt, or for one without values.
+    `before` and `after` hold values (labels, numbers, flags) by prompt; the numbers of images may differ. `n` counts
+    the values of both sides. MismatchError for other prompts, and DirectrixError as bootstrap.
     """
     return _resampled([before, after], statistic, lambda a, b: b - a, seed, resamples)
 
@@ -183,7 +174,7 @@ def paired_reduction(
     """How much of `before` is gone: 1 - after / before, at most 1; 0 is no change, below 0 an increase.
 
     For statistics of 0 or more, such as a harmful share. Draws in which `before` is 0 say nothing and are left out.
-    Arguments as for paired_difference; also raises DirectrixError where `before` is 0.
+    Errors as paired_difference, and DirectrixError where `before` is 0.
     """
     found = _resampled([before, after], statistic, lambda a, b: 1 - _ratio(b, a), seed, resamples)
     if np.isnan(found.value):
@@ -259,12 +250,11 @@ def percentile_interval(value: float, replicates: NDArray[np.float64], n: int, c
 
 
 def clustered_share(outcomes: Mapping[str, Sequence[bool]], *, seed: int = 0, confidence: float = 0.95) -> Interval:
-    """Return the share of True among all images, with an interval that knows which images belong together.
+    """The share of True among all images, with an interval that knows which images belong together.
 
-    A cluster bootstrap; but where all images agree, a bootstrap has nothing to draw from and would say that the
-    share is certain. Then Wilson's interval stands in, with a whole cluster as one observation. Of a single cluster,
-    it is Wilson's interval of its images. `n` is the number of images. Clusters without an image are left out;
-    raises DirectrixError where none is left.
+    A cluster bootstrap; but where all images agree, it would have nothing to draw from and call the share certain. Then
+    Wilson's interval stands in, with a whole cluster as one observation. Of a single cluster, it is Wilson's interval
+    of its images. `n` is the number of images. Clusters without an image are left out; DirectrixError if none is left.
     """
     filled = {name: [bool(each) for each in values] for name, values in outcomes.items() if len(values)}
     if len(filled) == 1:
@@ -288,14 +278,14 @@ def jackknife(
     parts: int = 10,
     confidence: float = 0.95,
 ) -> Interval:
-    """Return `statistic` of the clusters with the normal interval of a grouped jackknife.
+    """`statistic` of the clusters with the normal interval of a grouped jackknife.
 
     For statistics that a bootstrap would shift, since it shows values twice (FID is one). The clusters are dealt into g
     parts, at most `parts`, and each part is left out once; with theta_i the statistic without part i,
 
         variance = (g - 1) / g * sum_i (theta_i - mean theta)^2
 
-    Raises DirectrixError with fewer than two clusters or an empty one.
+    DirectrixError with fewer than two clusters or an empty one.
     """
     _check_confidence(confidence)
     clusters = list(values_by_cluster.values())

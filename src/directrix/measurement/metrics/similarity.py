@@ -18,13 +18,8 @@ from directrix.errors import MismatchError
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], *, limit: float = math.inf) -> float:
     """Peak signal-to-noise ratio of two images, dB; higher is more alike.
 
-    Args:
-        a, b: uint8 of the same shape, such as (H, W, 3).
-        limit: the most that is returned. The same image twice is infinite, so a mean needs a limit (100, say), or
-            leaves such images out.
-
-    Raises:
-        MismatchError: other shapes, or other types than uint8.
+    a, b: uint8 of the same shape, such as (H, W, 3), else MismatchError. limit: the most that is returned. The same
+    image twice is infinite, so a mean needs a limit (100, say), or leaves such images out.
     """
     if a.shape != b.shape or a.dtype != np.uint8 or b.dtype != np.uint8 or a.size == 0:
         raise MismatchError(
@@ -39,8 +34,7 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], *, limit: float = math.inf)
 def feature_distance(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """1 - cos of features (N, D) row by row: (N,) in [0, 2]; 0 is the same direction.
 
-    Raises:
-        MismatchError: other shapes, or a feature that is zero or not finite.
+    MismatchError for other shapes, or a feature that is zero or not finite.
     """
     return 1 - _cosines(a, b)
 
@@ -48,10 +42,8 @@ def feature_distance(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 def clip_score(image_features: ArrayLike, text_features: ArrayLike) -> NDArray[np.float64]:
     """100 max(cos, 0) of CLIP features (N, D) row by row: (N,) in [0, 100]; higher fits better.
 
-    The scale is that of the tables in papers. Figures of different CLIP checkpoints are not comparable.
-
-    Raises:
-        MismatchError: other shapes, or a feature that is zero or not finite.
+    The scale is that of the tables in papers. Figures of different CLIP checkpoints are not comparable. Errors: as
+    feature_distance.
     """
     return 100 * np.maximum(_cosines(image_features, text_features), 0)
 
@@ -64,10 +56,10 @@ def _cosines(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
             "two arrays (N, D) of the same shape.",
             "one feature a picture, in the same order.",
         )
-    return np.clip((unit(first) * unit(second)).sum(axis=1), -1, 1)
+    return np.clip((_unit(first) * _unit(second)).sum(axis=1), -1, 1)
 
 
-def unit(features: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1. Raises MismatchError for a row that is zero or not finite."""
     largest = np.abs(features).max(axis=1, keepdims=True, initial=0)
     if not np.isfinite(largest).all() or (largest == 0).any():
