@@ -9,7 +9,7 @@ same seeds unsteered tell what else changed: a strength is sensible while at mos
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import takewhile
 from typing import Any
@@ -68,7 +68,6 @@ def calibrate(
 
     Args:
         pipeline: a diffusers pipeline or a SteerableModel.
-        direction: as it was discovered.
         judge: anything with `label`; one that knows a "subject" can tell when it is lost. None for `judge_for` the
             model.
         concept: whose prompts are used; None for the direction's own.
@@ -108,23 +107,18 @@ def calibrate(
         unit, climbed = _climb(dose_response, direction, target_label, effect)
         bar.advance(1)
         scaled = direction.with_(tensor=direction.tensor * unit)
-        ranged = []
+        rows = [replace(row, strength=row.strength / unit) for row in climbed]
         for strength in sweep:
-            ranged.append(dose_response.step(scaled, target_label, strength))
+            rows.append(dose_response.step(scaled, target_label, strength))
             bar.advance(1)
-    rows = sorted(
-        [*(replace(row, strength=row.strength / unit) for row in climbed), *ranged], key=lambda row: row.strength
-    )
+    rows.sort(key=lambda row: row.strength)
     calibration = {
         "judge": judge.name,
         "target_label": asdict(target_label),
         "effect_asked_for": effect,
         "words": words,
         "unit": unit,
-        "prompts": listed,
-        "images_per_prompt": each,
-        "num_inference_steps": steps,
-        "seed": seed,
+        **dose_response.facts,
         "unsteered": dose_response.step(direction, target_label, 0.0).as_dict(),
         "strengths": [row.as_dict() for row in rows],
     }
@@ -180,14 +174,11 @@ def _climb(
 def _sensible(rows: Sequence[Step]) -> Strengths:
     """The strengths next to which no subjects are lost beyond `LOST`, outwards from 0; rows by rising strength."""
 
-    def furthest(outwards: Sequence[Step]) -> float:
-        return max(
-            (row.strength for row in takewhile(lambda row: row.retained.value >= 1 - LOST, outwards)),
-            key=abs,
-            default=0.0,
-        )
+    def furthest(outwards: Iterable[Step]) -> float:
+        whole = takewhile(lambda row: row.retained.value >= 1 - LOST, outwards)
+        return max((row.strength for row in whole), key=abs, default=0.0)
 
-    low = furthest([row for row in reversed(rows) if row.strength < 0])
-    high = furthest([row for row in rows if row.strength > 0])
+    low = furthest(row for row in reversed(rows) if row.strength < 0)
+    high = furthest(row for row in rows if row.strength > 0)
     # 1.0 is what the effect was stated for, whatever it costs; the figures beside it say what.
     return Strengths(1.0, round(low, 4), round(max(high, 1.0), 4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,11 +15,9 @@ from directrix.generation.generate import generate
 from directrix.interventions.finite import beyond_range
 from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
-from directrix.measurement.judges.base import Judge, Verdict
+from directrix.measurement.judges.base import Judge, Verdicts
 from directrix.measurement.metrics import Interval, proportion
 from directrix.models.steerable import SteerableModel
-
-Verdicts = Sequence[Mapping[str, "Verdict"]]
 
 SUBJECT = "subject"
 # Below this chance (were there no effect) an effect counts as seen.
@@ -68,10 +66,11 @@ class DoseResponse:
         seed: int = 0,
         batch_size: int = 16,
     ) -> None:
-        self.prompts = list(prompts)
         self._judge = judge
-        settings = {"num_inference_steps": num_inference_steps, "seed": seed, "batch_size": batch_size}
-        self._draw = partial(generate, model, self.prompts, images_per_prompt, **settings)
+        settings = {"num_inference_steps": num_inference_steps, "seed": seed}
+        # What was drawn, for a direction's provenance.
+        self.facts = {"prompts": list(prompts), "images_per_prompt": images_per_prompt, **settings}
+        self._draw = partial(generate, model, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
         self.plain = self.verdicts_under(())
 
     def verdicts(self, direction: Direction, strength: float) -> Verdicts:

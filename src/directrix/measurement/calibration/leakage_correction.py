@@ -95,31 +95,25 @@ def compensate_leakage(
                 bar.advance(1)
             return np.concatenate(found) - unsteered
 
-        none = [0.0] * len(target_labels)
-        shift = shifts(none)
-        amounts, after = none, shift
-        if float(abs(shift).max()) > ENOUGH:
+        amounts = [0.0] * len(target_labels)
+        before = after = shifts(amounts)
+        if float(abs(before).max()) > ENOUGH:
             probes = np.eye(len(target_labels)) * PROBE
-            response = np.stack([(shifts(list(probe)) - shift) / PROBE for probe in probes], axis=1)
+            response = np.stack([(shifts(list(probe)) - before) / PROBE for probe in probes], axis=1)
             normal = response.T @ response + RIDGE * np.eye(len(target_labels))
-            amounts = list(np.clip(-np.linalg.solve(normal, response.T @ shift), -MOST, MOST))
-            after = shifts(amounts)
-    better = float(abs(after).max()) < float(abs(shift).max())
-    retained = [float(amount) for amount in amounts] if better else none
-    names = [other.name for other in others]
+            solved = np.clip(-np.linalg.solve(normal, response.T @ before), -MOST, MOST).tolist()
+            compensated = shifts(solved)
+            if float(abs(compensated).max()) < float(abs(before).max()):
+                amounts, after = solved, compensated
     found = {
         "judge": judge.name,
         "target_labels": [asdict(target_label) for target_label in target_labels],
-        "added": dict(zip(names, (round(amount, 4) for amount in retained), strict=True)),
-        "before": _by_label(target_labels, shift),
-        "after": _by_label(target_labels, after if better else shift),
-        "prompts": listed,
-        "images_per_prompt": each,
-        "num_inference_steps": steps,
-        "seed": seed,
+        "added": {other.name: round(amount, 4) for other, amount in zip(others, amounts, strict=True)},
+        "before": _by_label(target_labels, before),
+        "after": _by_label(target_labels, after),
+        **dose_response.facts,
     }
-    compensated = _with(direction, list(others), retained)
-    return compensated.with_(provenance={**direction.provenance, "compensated": found})
+    return _with(direction, list(others), amounts).with_(provenance={**direction.provenance, "compensated": found})
 
 
 def _with(direction: Direction, others: Sequence[Direction], amounts: Sequence[float]) -> Direction:

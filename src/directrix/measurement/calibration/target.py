@@ -72,9 +72,6 @@ def judge_for(
     the concept's words and the others' (the neutral ones, where there are none), and also tells the subjects of
     `subject_prompts` apart.
     """
-    name = _judge_name(model, judge)
-    if name.partition(":")[0] != "clip":
-        return judges.load(name), None
     pairs = concept.pairs
     wanted = [pair.negative or pair.target for pair in pairs]
     other = [pair.target for each in others for pair in each.pairs] or [pair.neutral for pair in pairs]
@@ -83,24 +80,24 @@ def judge_for(
     attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
     if len(prompts) > 1:
         attributes[SUBJECT] = {prompt: [prompt] for prompt in prompts}
-    return judges.load(name, attributes=attributes), TargetLabel("concept", concept.name, present=not concept.anti)
+    loaded, asked = _loaded(model, judge, attributes)
+    return loaded, TargetLabel("concept", concept.name, present=not concept.anti) if asked else None
 
 
 def judge_of_values(
     model: SteerableModel, attribute: AttributeSet, judge: str | None = None
 ) -> tuple[Judge, list[TargetLabel] | None]:
     """A judge that tells all values of an attribute apart, and what it should see of each, as `judge_for` has it."""
-    name = _judge_name(model, judge)
-    if name.partition(":")[0] != "clip":
-        return judges.load(name), None
     values = {each.name: [pair.target for pair in each.pairs] for each in attribute.concepts}
-    return judges.load(name, attributes={attribute.name: values}), [
-        TargetLabel(attribute.name, each) for each in values
-    ]
+    loaded, asked = _loaded(model, judge, {attribute.name: values})
+    return loaded, [TargetLabel(attribute.name, each) for each in values] if asked else None
 
 
-def _judge_name(model: SteerableModel, judge: str | None) -> str:
-    return judge or ("emoji" if model.identity.name == EMBEDDED else "clip")
+def _loaded(model: SteerableModel, name: str | None, attributes: Mapping[str, Any]) -> tuple[Judge, bool]:
+    """The judge of that name, or of the model; and whether it was asked about the attributes, as CLIP is."""
+    name = name or ("emoji" if model.identity.name == EMBEDDED else "clip")
+    asked = name.partition(":")[0] == "clip"
+    return judges.load(name, **({"attributes": attributes} if asked else {})), asked
 
 
 def calibration_prompts(model: SteerableModel, concept: Concept) -> list[str]:
@@ -111,14 +108,8 @@ def calibration_prompts(model: SteerableModel, concept: Concept) -> list[str]:
 
 def subject_prompts(model: SteerableModel, concept: Concept) -> list[str]:
     """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
-    neutral = list(dict.fromkeys(pair.neutral for pair in concept.pairs))
-    subjects = model.facts.subjects
-    others = [
-        re.sub(r"\ba person\b", subject, prompt)
-        for prompt in neutral
-        if re.search(r"\ba person\b", prompt)
-        for subject in subjects
-    ]
+    neutral = [pair.neutral for pair in concept.pairs]
+    others = [re.sub(r"\ba person\b", each, prompt) for prompt in neutral for each in model.facts.subjects]
     return list(dict.fromkeys([*neutral, *others]))
 
 
@@ -127,10 +118,9 @@ def _most(changes: Mapping[tuple[str, str], float]) -> tuple[str, str]:
 
     Where a person becomes a dog, whatever is judged of persons goes too.
     """
-    best = max(changes, key=lambda key: (changes[key], key))
-    subjects = {key: rise for key, rise in changes.items() if key[0] == SUBJECT}
-    subject = max(subjects, key=lambda key: (subjects[key], key), default=best)
-    return subject if changes[subject] >= changes[best] - ABOUT else best
+    rising = sorted(changes, key=lambda key: (changes[key], key))
+    subject = next((key for key in reversed(rising) if key[0] == SUBJECT), rising[-1])
+    return subject if changes[subject] >= changes[rising[-1]] - ABOUT else rising[-1]
 
 
 def find_target_label(

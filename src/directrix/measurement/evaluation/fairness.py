@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation.estimates import FEW, Evaluated, Measured
 from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.metrics import (
@@ -34,7 +33,8 @@ from directrix.measurement.metrics import (
 
 Labels = Mapping[str, Sequence[str]]  # by group, scored images only
 Figure = Callable[[Mapping[str, int]], float]
-RATIO = "deviation_ratio"
+Labelled = Sequence[tuple[EvaluatedImage, str | None]]
+RATIO, ENTROPY = "deviation_ratio", "entropy"
 
 
 def fairness(of: Evaluated) -> Measured:
@@ -47,39 +47,34 @@ def fairness(of: Evaluated) -> Measured:
     for attributes in (*((each,) for each in of.benchmark.targets), *of.benchmark.joint):
         if not set(attributes) <= set(of.known):
             continue
-        target = _target(of.benchmark, attributes)
+        # The attributes are to be independent.
+        shares = product(*(of.benchmark.targets[each].values() for each in attributes))
+        names = joint_categories({each: list(of.benchmark.targets[each]) for each in attributes})
+        target = dict(zip(names, map(prod, shares), strict=True))
         name = "_x_".join(each.replace(" ", "_") for each in attributes)
-        labels = [(picture, _label(picture, attributes, target)) for picture in of.pictures]
+        seen = [joint_label({each: picture.label(each) for each in attributes}, attributes) for picture in of.pictures]
+        # None where the judge could not tell, or saw something that is none of the categories.
+        labels = [
+            (picture, label if label in target else None) for picture, label in zip(of.pictures, seen, strict=True)
+        ]
         measured.counts[name] = _counts(labels, target)
         categories = list(target)
         figures: dict[str, Figure] = {
             RATIO: partial(deviation_ratio, categories=categories),
             "target_distance": partial(target_distance, target=target),
             "l2_distance": partial(l2_distance, target=target),
-            "entropy": partial(entropy, categories=categories),
+            ENTROPY: partial(entropy, categories=categories),
         }
         for metric, figure in figures.items():
-            worst = min if metric == "entropy" else max
-            measured.add(_measured(f"{metric}_{name}", labels, figure, worst, categories))
+            measured.add(_measured(f"{metric}_{name}", labels, figure, categories))
     return measured
 
 
-def _target(benchmark: Benchmark, attributes: Sequence[str]) -> dict[str, float]:
-    """The wanted share of every combination: the attributes are to be independent."""
-    shares = product(*(benchmark.targets[each].values() for each in attributes))
-    categories = joint_categories({each: list(benchmark.targets[each]) for each in attributes})
-    return dict(zip(categories, map(prod, shares), strict=True))
+def _groups(picture: EvaluatedImage) -> tuple[str, ...]:
+    return picture.row.groups or (picture.row.id,)
 
 
-def _label(picture: EvaluatedImage, attributes: Sequence[str], target: Mapping[str, float]) -> str | None:
-    """None where the judge could not tell, or saw something that is none of the categories."""
-    label = joint_label({each: picture.label(each) for each in attributes}, attributes)
-    return label if label in target else None
-
-
-def _counts(
-    labels: Sequence[tuple[EvaluatedImage, str | None]], target: Mapping[str, float]
-) -> dict[str, dict[str, dict[str, int]]]:
+def _counts(labels: Labelled, target: Mapping[str, float]) -> dict[str, dict[str, dict[str, int]]]:
     found: dict[str, dict[str, dict[str, int]]] = {}
     for picture, label in labels:
         for group in _groups(picture):
@@ -88,17 +83,7 @@ def _counts(
     return found
 
 
-def _groups(picture: EvaluatedImage) -> tuple[str, ...]:
-    return picture.row.groups or (picture.row.id,)
-
-
-def _measured(
-    metric: str,
-    labels: Sequence[tuple[EvaluatedImage, str | None]],
-    of: Figure,
-    worst: Callable[..., str],
-    categories: Sequence[str],
-) -> Measured:
+def _measured(metric: str, labels: Labelled, of: Figure, categories: Sequence[str]) -> Measured:
     kinds = dict.fromkeys(picture.row.kind for picture, _ in labels)
     parts = {"": labels}
     if len(kinds) > 1:
@@ -112,7 +97,7 @@ def _measured(
                 grouped.setdefault(group, []).extend([] if label is None else [label])
         scored = {group: row for group, row in grouped.items() if row}
         values[kind] = {group: [of(Counter(row))] for group, row in scored.items()}
-        figures[kind] = _figure(metric.startswith(RATIO), scored, of, worst, categories)
+        figures[kind] = _figure(metric, scored, of, categories)
         figures[kind]["unscored"] = sum(label is None for _, label in part)
         if len(scored) < len(grouped):
             figures[kind]["left_out"] = sorted(set(grouped) - set(scored))
@@ -121,15 +106,16 @@ def _measured(
     return Measured({metric: figure}, values={metric: values} if values[""] else {})
 
 
-def _figure(
-    is_ratio: bool, labels: Labels, of: Figure, worst: Callable[..., str], categories: Sequence[str]
-) -> dict[str, Any]:
+def _figure(metric: str, labels: Labels, of: Figure, categories: Sequence[str]) -> dict[str, Any]:
     if not labels:
         return {"mean": None}
-    if is_ratio:
-        by_group = deviation_ratios(labels, categories)
-    else:
-        by_group = {group: _of_group(row, of, categories) for group, row in labels.items()}
+    is_ratio = metric.startswith(RATIO)
+    by_group = (
+        deviation_ratios(labels, categories)
+        if is_ratio
+        else {group: _of_group(row, of, categories) for group, row in labels.items()}
+    )
+    worst = min if metric.startswith(ENTROPY) else max
     name = worst(by_group, key=lambda group: by_group[group].value)
     # The largest of many noisy ratios lies above the true one; its interval knows that.
     extreme = worst_deviation_ratio(labels, categories) if is_ratio else by_group[name]

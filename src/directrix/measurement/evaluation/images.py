@@ -38,11 +38,6 @@ class EvaluatedImage:
     sha256: str
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
-    @property
-    def image(self) -> Image:
-        """The image, RGB, read from its file."""
-        return opened(self.path)
-
     def label(self, attribute: str) -> str | None:
         """What the judge says; None where it could not tell."""
         return self.verdicts[attribute].label
@@ -55,11 +50,7 @@ def opened(path: Path) -> Image:
 
 
 def checked(methods: Mapping[str, Any]) -> dict[str, tuple[Intervention, ...]]:
-    """Every method as a sequence of interventions.
-
-    Raises:
-        DirectrixError: no method, a name that is empty, or two that would share a folder.
-    """
+    """Every method as a sequence of interventions; DirectrixError for none, an empty name, or two of one folder."""
     if not methods:
         raise DirectrixError("There is no method to evaluate.", "one or more.", 'methods={"none": ()}.')
     found: dict[str, tuple[Intervention, ...]] = {}
@@ -125,11 +116,7 @@ def draw(
 
 
 def known_folder(folder: Path, benchmark: Benchmark) -> None:
-    """Refuses a folder that holds another benchmark's run.
-
-    Raises:
-        DirectrixError: it does.
-    """
+    """DirectrixError for a folder that holds another benchmark's run."""
     path = folder / "run.json"
     mine = {"benchmark": benchmark.name, "version": benchmark.version}
     try:
@@ -146,11 +133,7 @@ def known_folder(folder: Path, benchmark: Benchmark) -> None:
 
 
 def of_folder(folder: Path) -> list[Path]:
-    """The PNG and JPEG files of a folder and the folders in it, in order.
-
-    Raises:
-        DirectrixError: there are none.
-    """
+    """The PNG and JPEG files of a folder and the folders in it, in order; DirectrixError where there are none."""
     endings = {".png", ".jpg", ".jpeg", ".webp"}
     found = sorted(path for path in folder.expanduser().rglob("*") if path.suffix.lower() in endings)
     if not found:

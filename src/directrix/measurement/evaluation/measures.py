@@ -18,7 +18,7 @@ from directrix.measurement.evaluation.estimates import (
     split,
     with_kinds,
 )
-from directrix.measurement.evaluation.images import EvaluatedImage
+from directrix.measurement.evaluation.images import EvaluatedImage, opened
 from directrix.measurement.evaluation.quality import fid, kid
 from directrix.measurement.metrics import (
     Interval,
@@ -184,7 +184,7 @@ def preservation(of: Evaluated) -> Measured:
     ratios: dict[tuple[int, int], float] = {}
     with of.progress(len(changed), "Comparing pixels") as bar:
         for picture in changed:
-            old, new = (np.asarray(each.image, dtype=np.uint8) for each in (before[picture.place], picture))
+            old, new = (np.asarray(opened(each.path), dtype=np.uint8) for each in (before[picture.place], picture))
             ratios[picture.place] = psnr(old, new, limit=MOST)
             bar.advance(1)
     measured = averaged("identical", of.pictures, lambda each: float(each.place not in ratios))

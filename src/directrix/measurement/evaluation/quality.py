@@ -27,8 +27,7 @@ from directrix.measurement.metrics.intervals import percentile_interval
 def fid(features_a: ArrayLike, features_b: ArrayLike) -> float:
     """Fréchet distance of two sets of features, (N, D) and (M, D), 0 or more; lower is more alike.
 
-    Raises:
-        MismatchError: not two arrays of features of the same D, fewer than two rows, or a number that is not finite.
+    MismatchError for other shapes, fewer than two rows, or a number that is not finite.
     """
     import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -48,19 +47,12 @@ def kid(
 ) -> Interval:
     """Kernel distance of two sets of features, (N, D) and (M, D); lower is more alike, 0 the same distribution.
 
-    Args:
-        features_a, features_b: float, one row an image.
-        subsets: how many pairs of subsets are drawn (each without replacement).
-        subset_size: images a subset; None for 1,000, or half of the smaller set where that is less.
-        seed: of the draws.
+    The mean over pairs of subsets that are drawn without replacement, and where 95 % of the subsets lie. That is the
+    spread of subset_size images, not of all: a generous interval. Its `n` counts all images.
 
-    Returns:
-        The mean over subsets, and where 95 % of the subsets lie. That is the spread of subset_size images, not of
-        all: a generous interval. Its `n` counts all images.
+    subset_size: None for 1,000, or half of the smaller set where that is less.
 
-    Raises:
-        MismatchError: as fid.
-        DirectrixError: no subset, or subsets smaller than 2 or larger than the smaller set.
+    MismatchError as fid; DirectrixError for no subset, or subsets smaller than 2 or larger than the smaller set.
     """
     import torch
     from torchmetrics.image.kid import poly_mmd
@@ -75,11 +67,10 @@ def kid(
             "subset_size=None.",
         )
     generator = np.random.default_rng(seed)
-
-    def subset(rows: NDArray[np.float64]) -> torch.Tensor:
-        return torch.from_numpy(rows[generator.choice(len(rows), size, replace=False)])
-
-    found = np.array([float(poly_mmd(subset(a), subset(b))) for _ in range(subsets)])
+    found = np.empty(subsets)
+    for place in range(subsets):
+        one, other = (torch.from_numpy(rows[generator.choice(len(rows), size, replace=False)]) for rows in (a, b))
+        found[place] = float(poly_mmd(one, other))
     return percentile_interval(float(found.mean()), found, len(a) + len(b))
 
 

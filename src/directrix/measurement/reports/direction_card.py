@@ -84,7 +84,7 @@ def measure(
     steps = num_inference_steps or model.facts.num_inference_steps
     rising = sorted({0.0, 1.0, *map(float, strengths)})
     prompts = list(prompts or calibration_prompts(model, concept_of(direction)))
-    effects: list[Interval] = []
+    effects = []
     rows: list[dict[str, Any]] = []
     leaked: dict[str, dict[str, Interval]] = {}
     with progress(len(rising) + 1, f"Measuring {direction.name}") as bar:
@@ -127,10 +127,7 @@ def measure(
         "sensible": asdict(direction.strengths),
         "judge": judge.name,
         "target_label": asdict(target_label),
-        "prompts": prompts,
-        "images_per_prompt": images_per_prompt,
-        "num_inference_steps": steps,
-        "seed": seed,
+        **dose_response.facts,
         "strengths": rows,
         "monotone": never_falls(effects),
         "leakage": {
