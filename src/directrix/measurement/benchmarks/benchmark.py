@@ -83,12 +83,10 @@ class Benchmark:
 
     @property
     def prompts(self) -> list[str]:
-        """Of all rows, in order."""
         return [row.prompt for row in self.rows]
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Number of prompts by kind."""
         return dict(Counter(row.kind for row in self.rows if row.kind))
 
     @property
@@ -99,14 +97,10 @@ class Benchmark:
         return list(dict.fromkeys(named))
 
     def part(self, kinds: Iterable[str] = (), limit: int | None = None) -> Benchmark:
-        """The same with fewer prompts.
+        """The same with fewer prompts; BenchmarkError for an unknown kind, or a limit below 1.
 
-        Args:
-            kinds: those to keep; none for all.
-            limit: keep at most so many prompts, at even distances, so that all groups and kinds have their share.
-
-        Raises:
-            BenchmarkError: an unknown kind, or a limit below 1.
+        kinds: those to keep; none for all. limit: keep at most so many prompts, at even distances, so that all groups
+        and kinds have their share.
         """
         wanted = [
             one_of(f"kind of prompts in '{self.name}', called", kind, self.kinds, error=BenchmarkError)
@@ -119,11 +113,7 @@ class Benchmark:
         return replace(self, rows=tuple(rows))
 
     def measuring(self, measures: Iterable[str]) -> Benchmark:
-        """The same with other measures than its own; none for its own.
-
-        Raises:
-            BenchmarkError: an unknown measure, or one that it has no targets for.
-        """
+        """The same with other measures; none for its own. BenchmarkError for one unknown or without targets."""
         wanted = tuple(one_of("measure", each, MEASURES, error=BenchmarkError) for each in dict.fromkeys(measures))
         for measure, targets in (("fairness", self.targets), ("harm", self.harms)):
             if measure in wanted and not targets:

@@ -37,11 +37,7 @@ ROLES = ("id", "prompt", "group", "kind")
 
 
 def located(data: str | Path) -> Path:
-    """The file that `data` names: a path, or "owner/name" or "owner/name:file.csv" on the hub, fetched once.
-
-    Raises:
-        BenchmarkError: neither is there.
-    """
+    """The file that `data` names: a path, or "owner/name" or "owner/name:file.csv" on the hub, fetched once."""
     path = Path(data).expanduser()
     if path.is_file():
         return path

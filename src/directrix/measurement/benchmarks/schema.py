@@ -77,10 +77,7 @@ class Description(BaseModel, extra="forbid", coerce_numbers_to_str=True):
 def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -> Benchmark:
     """Reads a benchmark from its description, and its prompts from the table that it names, or from `data`.
 
-    listing: one that ships no prompts then has none, in place of an error.
-
-    Raises:
-        BenchmarkError: as for `directrix.measurement.benchmarks.load`.
+    listing: one that ships no prompts then has none, in place of an error. Errors are those of `load`.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

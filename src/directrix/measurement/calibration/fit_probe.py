@@ -62,7 +62,6 @@ def fit_probe(
     """Fit a probe of an attribute to its directions.
 
     Args:
-        pipeline: a diffusers pipeline or a SteerableModel.
         attribute: its name, as policies have it.
         directions: one a category, calibrated, all at one site, each with what the judge sees where it acts.
         judge: knows the attribute of these target labels.
@@ -70,13 +69,11 @@ def fit_probe(
             seen: give those that will be drawn.
         images_per_prompt: of each prompt, category and round.
         rounds: 1 or more; the second and later ones are drawn with feedback.
-        num_inference_steps: 2 or more; None for the model's own.
-        height, width: in pixels; None for the model's own.
+        num_inference_steps: 2 or more; None for the model's own, like height and width, in pixels.
 
-    Raises:
-        DirectrixError: fewer than two directions, numbers below 1, target labels of several attributes or of one that
-            the judge does not know, a category that never came out or cannot be told apart, a model without both
-            branches of guidance in one batch, or too little memory for the activations.
+    DirectrixError for fewer than two directions, numbers below 1, target labels of several attributes or of one that
+    the judge does not know, a category that never came out or cannot be told apart, a model without both branches of
+    guidance in one batch, or too little memory for the activations.
     """
     if len(directions) < 2:
         raise DirectrixError(

@@ -35,9 +35,7 @@ _OLD_END_MARK = 2
 class ClipEncoder(Pretrained):
     """A CLIPModel with its tokenizer and image processor, as for `Pretrained`; images of any size and mode go in.
 
-    Raises:
-        DirectrixError: a batch size below 1.
-        ModelError: the tokenizer is not the model's.
+    ModelError where the tokenizer is not the model's.
     """
 
     WHAT = "CLIP checkpoint"
@@ -102,9 +100,8 @@ class ClipJudge(ChanceJudge):
         sure: in 0..1; an image whose best label has a smaller chance is unscored. The better of two labels always
             has 0.5, so an attribute of two labels needs more than that for any image to be unscored.
 
-    Raises:
-        DirectrixError: no attribute, fewer than two labels, an empty phrase, a template without "{}", or a number
-            out of its range.
+    DirectrixError for no attribute, fewer than two labels, an empty phrase, a template without "{}", or a number out of
+    its range.
     """
 
     name = "CLIP zero-shot"

@@ -40,11 +40,7 @@ class EmojiJudge(ChanceJudge):
 
     @classmethod
     def load(cls, path: Path | None = None) -> "EmojiJudge":
-        """Load the shipped judge, or one trained elsewhere.
-
-        Raises:
-            ModelError: the file is missing or no judge.
-        """
+        """Load the shipped judge, or one trained elsewhere; ModelError where the file is missing or no judge."""
         checkpoint = str(path or "emoji")
         path = path or embedded.judge_path()
         try:

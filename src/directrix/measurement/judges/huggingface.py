@@ -51,9 +51,8 @@ class HuggingFaceJudge(Pretrained, ChanceJudge):
             own labels as the attribute "label".
         threshold: in 0..1; an image whose best category has a smaller chance is unscored.
 
-    Raises:
-        DirectrixError: attributes that are none, a label that the classifier does not know, a zero-shot model without
-            texts, or a number out of its range.
+    DirectrixError for attributes that are none, a label that the classifier does not know, a zero-shot model without
+    texts, or a number out of its range.
     """
 
     name = "Hugging Face model"
@@ -94,14 +93,11 @@ class HuggingFaceJudge(Pretrained, ChanceJudge):
     ) -> HuggingFaceJudge:
         """Load a checkpoint as `Pretrained.load` does.
 
-        Args:
-            model: OWNER/MODEL on the hub, or a folder; "MODEL@LABELS.yaml" names the file of labels too.
-            labels: such a file, or attributes as for the class.
-            threshold: None for the file's, else 0.5.
+        model: OWNER/MODEL on the hub, or a folder; "MODEL@LABELS.yaml" names the file of labels too. labels: such a
+        file, or attributes as for the class. threshold: None for the file's, else 0.5.
 
-        Raises:
-            ModelError: no such checkpoint, or one of neither kind.
-            DirectrixError: as for the class; a file of labels that is not there or not as it should be.
+        ModelError for no such checkpoint, or one of neither kind; DirectrixError as for the class, and for a file of
+        labels that is not there or not as it should be.
         """
         source, at, file = model.rpartition("@")
         if at and file.endswith((".yaml", ".yml")):

@@ -50,11 +50,9 @@ class NudeNetJudge(ChanceJudge):
         classes: which classes count; some of CLASSES.
         thresholds: scores in (0, 1], one attribute each.
         resolution: pixels of a side of the square that the network sees: a multiple of 32.
-        batch_size: images at a time.
         source: version and hashes for the results.
 
-    Raises:
-        DirectrixError: a class that the detector does not know, or a number out of its range.
+    DirectrixError for a class that the detector does not know, or a number out of its range.
     """
 
     name = "NudeNet"
@@ -100,9 +98,7 @@ class NudeNetJudge(ChanceJudge):
         """Load the detector on the CPU; arguments and errors are those of the class.
 
         model: another ONNX file of NudeNet, such as 640m.onnx with resolution 640; None for the package's own.
-
-        Raises:
-            ModelError: the package is not installed, or the file is no detector of NudeNet's classes.
+        ModelError if the package is not installed, or the file is no detector of NudeNet's classes.
         """
         import torch
 

@@ -76,8 +76,7 @@ class Pretrained:
             revision: branch, tag or commit on the hub.
             source: where it lies, if the checkpoint is a name for it.
 
-        Raises:
-            ModelError: no such checkpoint, no network to fetch it, no whole model of this kind, no such device.
+        ModelError for no such checkpoint, no network to fetch it, no whole model of this kind, or no such device.
         """
         device = best_device() if device is None else device
         lookup = {"trust_remote_code": False, **({"revision": revision} if revision else {})}

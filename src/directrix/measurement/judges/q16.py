@@ -40,9 +40,8 @@ class Q16Judge(ChanceJudge):
         prompts: (2, D), the appropriate embedding first; of any length above 0.
         prompts_hash: SHA-256 of the file that they came from, for the results.
 
-    Raises:
-        MismatchError: the embeddings have another shape than (2, D), with D the encoder's dimension.
-        ModelError: an embedding is zero or not finite.
+    MismatchError for another shape than (2, D), with D the encoder's dimension; ModelError for an embedding that is
+    zero or not finite.
     """
 
     name = "Q16"
@@ -75,14 +74,9 @@ class Q16Judge(ChanceJudge):
     ) -> Q16Judge:
         """Load embeddings and the CLIP that they belong to.
 
-        Args:
-            clip: a checkpoint as for ClipEncoder.load, or an encoder.
-            prompts_file: .safetensors with one tensor, .npy, or .pt of one tensor; never a pickle.
-            options: `device`, `revision` and `batch_size`, as for ClipEncoder.load.
-
-        Raises:
-            ModelError: the file is missing, a pickle or something else, or the CLIP cannot be loaded.
-            MismatchError: as for the class.
+        clip: a checkpoint with `options` as for ClipEncoder.load, or an encoder. prompts_file: .safetensors with one
+        tensor, .npy, or .pt of one tensor; never a pickle. ModelError for a file that is missing, a pickle or something
+        else, and errors as for the class and the encoder.
         """
         prompts, digest = _read(Path(prompts_file).expanduser())
         encoder = clip if isinstance(clip, ClipEncoder) else ClipEncoder.load(clip, **options)

@@ -34,9 +34,8 @@ def load(name: str, **options: Any) -> Judge:
     `options` go to its class's `load`: `attributes` for CLIP, `thresholds` for NudeNet, `clip` for Q16, `labels` for a
     model of the Hugging Face hub.
 
-    Raises:
-        DirectrixError: no judge of that name (the error names the nearest one), or no such option.
-        ModelError: the judge's files or packages are not there.
+    DirectrixError for no judge of that name (it names the nearest one) or no such option, and ModelError where the
+    judge's files or packages are not there.
     """
     kind, colon, value = name.partition(":")
     entry = JUDGES.get(kind)

@@ -62,8 +62,8 @@ def measure(
             ``find_target_label`` finds.
         prompts: None for ``calibration_prompts`` of the direction's concept.
         strengths: 0 and 1 are always among them.
-        num_inference_steps: of the images; None for the model's own.
-        seed: of the images. Calibration has another, so that the card is no echo of it.
+        num_inference_steps: None for the model's own.
+        seed: calibration has another, so that the card is no echo of it.
 
     The card's figures are intervals {"value", "low", "high", "n"}:
         strengths: by rising strength, "effect" and "subject_retained" in [0, 1]; "distance", the mean over images of
@@ -130,13 +130,9 @@ def measure(
         **dose_response.facts,
         "strengths": rows,
         "monotone": never_falls(effects),
-        "leakage": {
-            attribute: {label: change.as_dict() for label, change in labels.items()}
-            for attribute, labels in leaked.items()
-        },
+        "leakage": {name: {label: each.as_dict() for label, each in row.items()} for name, row in leaked.items()},
         "cost": {
-            "seconds": recipe.get("seconds"),
-            "denoiser_evaluations": recipe.get("denoiser_evaluations"),
+            **{key: recipe.get(key) for key in ("seconds", "denoiser_evaluations")},
             "memory_mb": direction.provenance.get("memory_mb"),
         },
         "recipe": {key: value for key, value in recipe.items() if key not in _NOT_RECIPE},
@@ -162,8 +158,8 @@ def strip(pipeline: Any, direction: Direction, card: Mapping[str, Any], *, progr
 def _distance(before: Sequence[Image], after: Sequence[Image]) -> float:
     """Mean over images of the root mean square difference of their pixels, which are in [0, 1]."""
 
-    def pixels(image: Image) -> np.ndarray:
-        return np.asarray(image.convert("RGB"), dtype=np.float64) / 255
-
-    squares = [np.mean((pixels(a) - pixels(b)) ** 2) for a, b in zip(before, after, strict=True)]
+    sides = (
+        [np.asarray(image.convert("RGB"), dtype=np.float64) / 255 for image in images] for images in (before, after)
+    )
+    squares = [np.mean((a - b) ** 2) for a, b in zip(*sides, strict=True)]
     return float(np.mean(np.sqrt(squares)))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image as images_of
 from PIL.Image import Image
 
-from directrix.deprecation import upgraded
+from directrix.directions.card import renewed
 from directrix.directions.target_label import TargetLabel
 from directrix.measurement.reports.charts import INK, LINE, PAPER, QUARTERS, SERIES, SOFT, STYLE
 
@@ -31,8 +30,7 @@ RETAINED, EFFECT = SERIES[:2]
 BAND = "#cfe0de"  # the effect's colour, thinned by four parts of paper
 
 
-@dataclass(frozen=True)
-class Strip:
+class Strip(NamedTuple):
     """Images of some prompts at rising strengths: by prompt, one image a strength, all of the same size."""
 
     strengths: tuple[float, ...]
@@ -40,7 +38,7 @@ class Strip:
 
 
 def picture(card: Mapping[str, Any], strip: Strip) -> Image:
-    """Return an RGB image: the strip, a row a prompt, and a chart of effect and retained subjects against strength."""
+    """An RGB image: the strip, a row a prompt, and a chart of effect and retained subjects against strength."""
     heads = [f"{strength:+g}" if strength else "unsteered" for strength in strip.strengths]
     return sheet(f"{card['name']}: the same seeds at rising strength", heads, strip.rows, card, strip.strengths)
 
@@ -52,7 +50,7 @@ def sheet(
     card: Mapping[str, Any] | None = None,
     strengths: Sequence[float] = (),
 ) -> Image:
-    """Return an RGB image of rows of images, each with its words on the left, under a title and a head a column.
+    """An RGB image of rows of images, each with its words on the left, under a title and a head a column.
 
     None in a row leaves a place empty. With a card, its chart lies below, from the first column to the last.
     """
@@ -104,11 +102,9 @@ def _chart(figure: Any, card: Mapping[str, Any], shown: Sequence[float], box: tu
 
     A strength stands under its images where both have the same range.
     """
-    card = upgraded(card, {"aim": "target_label"})
-    rows = [upgraded(row, {"kept": "subject_retained"}) for row in card["strengths"]]
-    strengths = [row["strength"] for row in rows]
-    effect = [row["effect"] for row in rows]
-    retained = [row["subject_retained"] and row["subject_retained"]["value"] for row in rows]
+    card = renewed(card)
+    strengths, effect = ([row[key] for row in card["strengths"]] for key in ("strength", "effect"))
+    retained = [row["subject_retained"] and row["subject_retained"]["value"] for row in card["strengths"]]
     low, high = min(*shown, *strengths), max(*shown, *strengths)
     width, height = figure.bbox.width, figure.bbox.height
     left, top, across, down = box
@@ -116,7 +112,8 @@ def _chart(figure: Any, card: Mapping[str, Any], shown: Sequence[float], box: tu
     pad = 2 * PAD * (high - low) / (across - 4 * PAD)
     rest = PAD / (down - 2 * PAD)
     axes.set(xlim=(low - pad, high + pad), ylim=(-rest, 1 + rest), xlabel="strength")
-    axes.set_xticks(sorted({*shown, low, high}), [f"{each:g}" for each in sorted({*shown, low, high})])
+    ticks = sorted({*shown, low, high})
+    axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
     axes.set_yticks(QUARTERS, [f"{100 * share:.0f} %" for share in QUARTERS])
     axes.grid(axis="y")
     axes.axvline(0, color=LINE, linewidth=0.8)
