@@ -18,6 +18,7 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import nn
 
+from directrix.discovery.restored import lasting_weights, restored, without_cache
 from directrix.models import hooks
 from directrix.models.steerable import SteerableModel
 
@@ -39,7 +40,8 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
 def frozen(model: SteerableModel) -> Iterator[None]:
     """Within: every network of the pipeline is in eval mode and no parameter requires a gradient.
 
-    Afterwards every flag is what it was, also after an exception; values are never touched.
+    Afterwards every flag is what it was, also after an exception, and so is all else of the pipeline (`restored`);
+    weights are never touched.
     """
     networks = [part for part in model.pipeline.components.values() if isinstance(part, nn.Module)]
     training = [(module, module.training) for network in networks for module in network.modules()]
@@ -54,8 +56,11 @@ def frozen(model: SteerableModel) -> Iterator[None]:
         torch.backends.cudnn.deterministic = True
         network = model.denoiser
         with (
+            restored(model.pipeline),
+            without_cache(network),
             own_attention(network),
             with_hooks(network),
+            lasting_weights(network),
             # Compiled networks run as they are written: gradients and recordings go through hooks that a graph hides.
             torch.compiler.set_stance("force_eager"),
         ):

@@ -62,7 +62,6 @@ class FrozenDenoiser:
         pipeline = model.pipeline
         # With CPU offload the weights wait on the CPU, and pipeline.device says so; they run elsewhere.
         self.device: torch.device = getattr(pipeline, "_execution_device", pipeline.device)
-        self.dtype: torch.dtype = next(self.network.parameters()).dtype
         self.forward = 0
         self.forward_backward = 0
         self._model = model
@@ -158,6 +157,11 @@ class FrozenDenoiser:
             return x_t
         rest = next(iter(self.first_inputs.values()))[:1, x_t.shape[1] :]
         return torch.cat([x_t, rest.to(x_t).expand(len(x_t), *rest.shape[1:])], dim=1)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the states that the pipeline gives it; weights may be stored in another one."""
+        return next(iter(self.first_inputs.values())).dtype
 
     @cached_property
     @torch.no_grad()

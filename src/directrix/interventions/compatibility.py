@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from directrix.directions.direction import Direction
 from directrix.errors import MismatchError
+from directrix.models import stored_weights
 from directrix.models.fingerprint import STRUCTURE, fits
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+IDENTITY = "directrix.models.identity(pipeline)"
 
 
 def check_model(model: SteerableModel, directions: Iterable[Direction]) -> None:
@@ -32,11 +35,14 @@ def check_model(model: SteerableModel, directions: Iterable[Direction]) -> None:
                 "a model with the same parameters, of the same shapes.",
                 f"load '{each.model.name}'.",
             )
+        # Such weights may be those of the direction's model, but no fingerprint can tell.
+        changed = stored_weights.changed(model.denoiser)
+        own = f"; or, where it is one and the same, direction.with_(model={IDENTITY})" if changed else ""
         raise MismatchError(
-            f"The direction '{each.name}' belongs to the model '{each.model.name}' "
-            f"({each.model.fingerprint[:8]}), not to '{known.name}' ({known.fingerprint[:8]}).",
+            f"The direction '{each.name}' belongs to the model '{each.model.name}' ({each.model.fingerprint[:8]}), "
+            f"not to '{known.name}' ({known.fingerprint[:8]}){', ' + changed if changed else ''}.",
             "a direction that was discovered with this very model.",
-            f"load '{each.model.name}', or discover '{each.name}' anew with this model.",
+            f"load '{each.model.name}', or discover '{each.name}' anew with this model{own}.",
         )
 
 

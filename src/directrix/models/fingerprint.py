@@ -1,8 +1,9 @@
 """The fingerprint of a denoiser: which structure and weights it has.
 
-It is taken from the sign bits of the weights, so it is the same in float32, float16 and bfloat16, but no two
-trained models share one. A direction that came without its model has "structure:" and a hash of the names and
-shapes alone, and fits every denoiser of that structure.
+It is taken from the sign bits of the weights, so it is the same in float32, float16, bfloat16 and float8, but no two
+trained models share one. Integers lose the signs of the smallest weights, so a model in int8 or int4 has another one.
+A direction that came without its model has "structure:" and a hash of the names and shapes alone, and fits every
+denoiser of that structure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from directrix.errors import ModelError
+from directrix.models import stored_weights
 
 if TYPE_CHECKING:
     import torch
@@ -22,20 +24,23 @@ if TYPE_CHECKING:
 
 STRUCTURE = "structure:"
 
-# Keyed by the denoiser: (state of its weights, fingerprint).
-_KNOWN: WeakKeyDictionary[Any, tuple[tuple[int, int], str]] = WeakKeyDictionary()
+# Keyed by the denoiser: (its weights and their versions, fingerprint).
+_KNOWN: WeakKeyDictionary[Any, tuple[list[Any], str]] = WeakKeyDictionary()
+# Copies of an attention's own projections, and one of these.
+_FUSED = {"to_qkv": "to_k", "to_kv": "to_k", "to_added_qkv": "add_k_proj", "to_added_kv": "add_k_proj"}
 
 
 def fingerprint(network: nn.Module) -> str:
     """SHA-256 over the denoiser's configuration and every parameter's name, shape and sign bits.
 
-    The result is cached until a weight changes. LoRA layers and IP-Adapters are left out: they make no other model.
+    The result is cached until a weight changes. LoRA layers, IP-Adapters and fused copies of projections are left out:
+    they make no other model.
 
     Raises:
-        ModelError: the weights are not in memory.
+        ModelError: the weights are not in memory, or cannot be read.
     """
-    parameters = {name: each for name, each in network.named_parameters() if not _is_added(network, name)}
-    state = (len(parameters), sum(each._version for each in parameters.values()))
+    parameters = _own(network)
+    state = _state(parameters)
     retained = _KNOWN.get(network)
     on_meta = any(each.is_meta for each in parameters.values())
     if retained is not None and (on_meta or retained[0] == state):
@@ -61,9 +66,8 @@ def structure(network: nn.Module) -> str:
     them.
     """
     digest = hashlib.sha256()
-    own = {name: each for name, each in network.named_parameters() if not _is_added(network, name)}
-    for name, parameter in _base(own):
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+    for name, parameter in _base(_own(network)):
+        digest.update(f"{name}{stored_weights.shape(parameter)}".encode())
     return STRUCTURE + digest.hexdigest()
 
 
@@ -71,7 +75,7 @@ def fits(known: str, network: nn.Module) -> bool:
     """Whether a fingerprint is the network's: that of its weights, or of its structure where it is one.
 
     Raises:
-        ModelError: the weights are asked for and not in memory.
+        ModelError: the weights are asked for and not in memory, or cannot be read.
     """
     return known == (structure(network) if known.startswith(STRUCTURE) else fingerprint(network))
 
@@ -88,7 +92,7 @@ def weights_fingerprint(network: nn.Module) -> str:
     For networks whose configuration each version of their library writes in another way.
     """
     digest = hashlib.sha256()
-    _add_weights(digest, {k: v for k, v in network.named_parameters() if not _is_added(network, k)})
+    _add_weights(digest, _own(network))
     return digest.hexdigest()
 
 
@@ -105,9 +109,26 @@ def _waiting(network: nn.Module, name: str, parameter: torch.Tensor) -> torch.Te
     return parameter
 
 
+def _own(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The parameters that were trained with the network, by name."""
+    return {name: each for name, each in network.named_parameters() if not _is_added(network, name)}
+
+
+def _state(parameters: dict[str, torch.Tensor]) -> list[Any]:
+    """Equal to that of another time where the parameters are the same ones and nobody wrote to them."""
+    from torch.utils.weak import WeakIdRef
+
+    # Tensors made in inference mode count no versions.
+    return [(WeakIdRef(each), 0 if each.is_inference() else each._version) for each in parameters.values()]
+
+
 def _is_added(network: Any, name: str) -> bool:
-    """Whether a parameter belongs to a LoRA or an IP-Adapter."""
+    """Whether a parameter belongs to a LoRA or an IP-Adapter, or is a copy of an attention's own."""
     if "lora_" in name or re.search(r"\.to_[kv]_ip\.", name):
+        return True
+    # `fuse_qkv_projections` copies what stays where it is, and taking it back may leave the copy.
+    attention, _, projection = name.rpartition(".")[0].rpartition(".")
+    if projection in _FUSED and hasattr(network.get_submodule(attention), _FUSED[projection]):
         return True
     return name.startswith("encoder_hid_proj.") and _has_image_prompts(network)
 
@@ -124,7 +145,7 @@ def _base(parameters: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _add_weights(digest: Any, parameters: dict[str, Any]) -> None:
     for name, parameter in _base(parameters):
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        digest.update(f"{name}{stored_weights.shape(parameter)}".encode())
         digest.update(_sign_bits(parameter))
 
 
@@ -132,7 +153,10 @@ def _sign_bits(parameter: torch.Tensor) -> bytes:
     import numpy as np
     import torch
 
-    values = parameter.detach()
+    values = stored_weights.values(parameter)
+    if not values.dtype.is_floating_point and not values.dtype.is_signed:
+        # Packed by a library of its own, so bits are all that is known.
+        return values.cpu().numpy().tobytes()
     if values.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
         values = values.float()
     return np.packbits(torch.signbit(values).flatten().cpu().numpy()).tobytes()
@@ -143,6 +167,7 @@ def _settings(network: Any) -> dict[str, Any]:
     # the result.
     defaults = {key: value.default for key, value in inspect.signature(type(network).__init__).parameters.items()}
     config = dict(getattr(network, "config", {}))
+    config.pop("quantization_config", None)
     if _has_image_prompts(network):
         config.pop("encoder_hid_dim_type", None)
     plain = json.loads(json.dumps(config, default=str))

@@ -8,7 +8,8 @@ weight changes.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -186,14 +187,16 @@ class SteerableModel:
         """The text-to-image model with the same parts, for one that starts from an image; else itself.
 
         So a direction for a ControlNet's pipeline is one of the denoiser that the ControlNet stands beside. An
-        inpainting network of its own (with channels for the mask) has no such sibling.
+        inpainting network of its own (with channels for the mask) has no such sibling. Nothing of the pipeline is
+        changed.
         """
         if "image" not in self.parameters or self.masked:
             return self
         from diffusers import AutoPipelineForText2Image
 
         try:
-            sibling = SteerableModel.of(AutoPipelineForText2Image.from_pipe(self.pipeline, controlnet=None))
+            with _copied_configs(self.pipeline):
+                sibling = SteerableModel.of(AutoPipelineForText2Image.from_pipe(self.pipeline, controlnet=None))
         except ValueError:
             return self
         return sibling if sibling.denoiser is self.denoiser else self
@@ -232,6 +235,19 @@ def identity(pipeline: Any) -> ModelIdentity:
 def image_size(pipeline: Any, height: int | None, width: int | None) -> dict[str, int | None]:
     """Both sides in pixels where one is given; see `SteerableModel.image_size`."""
     return SteerableModel.of(pipeline).image_size(height, width)
+
+
+@contextmanager
+def _copied_configs(pipeline: Any) -> Iterator[None]:
+    """Within, the pipeline's parts have copies of their configurations, which some pipelines' constructors correct."""
+    given = [(each, each._internal_dict) for each in pipeline.components.values() if hasattr(each, "_internal_dict")]
+    try:
+        for part, config in given:
+            part._internal_dict = type(config)(config)
+        yield
+    finally:
+        for part, config in given:
+            part._internal_dict = config
 
 
 def _number(value: Any, otherwise: float) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from directrix import models
 from directrix.errors import ModelError
+from directrix.models.fingerprint import structure
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,56 @@ def test_fingerprint_ignores_adapters_and_base_layer_names(make_pipeline: Callab
 
     unet.conv_in = Wrapped(unet.conv_in)
     assert models.fingerprint(unet) == models.fingerprint(pipeline.unet)
+
+
+def test_fused_projections_make_no_other_model(make_pipeline: Callable[..., Any], pipeline: Any):
+    """They are copies; taken back, the copies stay in some versions of diffusers."""
+    unet = make_pipeline().unet
+    known = models.fingerprint(pipeline.unet), structure(pipeline.unet)
+    unet.fuse_qkv_projections()
+    assert any("to_kv" in name for name, _ in unet.named_parameters())
+    assert (models.fingerprint(unet), structure(unet)) == known
+    unet.unfuse_qkv_projections()
+    assert (models.fingerprint(unet), structure(unet)) == known
+
+
+def test_projections_that_were_trained_as_one_count(pipeline: Any):
+    class Attention(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.to_q, self.to_kv = torch.nn.Linear(4, 4), torch.nn.Linear(4, 8)
+
+    network = torch.nn.Sequential(Attention())
+    before = models.fingerprint(network)
+    with torch.no_grad():
+        network.get_submodule("0.to_kv").weight.neg_()  # pyright: ignore
+    assert models.fingerprint(network) != before
+
+
+def test_fingerprint_notices_other_parameters_in_the_place_of_the_old(make_pipeline: Callable[..., Any]):
+    unet = make_pipeline().unet
+    before, old = models.fingerprint(unet), unet.conv_in.weight
+    unet.conv_in.weight = torch.nn.Parameter(-old.detach())
+    # As many writes as the old one had seen, none of which changes a sign.
+    while unet.conv_in.weight._version < old._version:
+        with torch.no_grad():
+            unet.conv_in.weight.mul_(1)
+    assert models.fingerprint(unet) != before
+
+
+def test_fingerprint_of_weights_that_were_made_in_inference_mode(make_pipeline: Callable[..., Any], pipeline: Any):
+    with torch.inference_mode():
+        unet = make_pipeline().unet
+    assert models.fingerprint(unet) == models.fingerprint(unet) == models.fingerprint(pipeline.unet)
+
+
+def test_a_copy_has_a_fingerprint_of_its_own(make_pipeline: Callable[..., Any], pipeline: Any):
+    known = models.fingerprint(pipeline.unet)
+    twin = copy.deepcopy(pipeline.unet)
+    assert models.fingerprint(twin) == known
+    with torch.no_grad():
+        twin.conv_in.weight.neg_()
+    assert models.fingerprint(twin) != known == models.fingerprint(pipeline.unet)
 
 
 def test_fingerprint_survives_offloading_and_refuses_what_it_never_read(make_pipeline: Callable[..., Any]):
