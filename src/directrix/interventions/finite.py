@@ -63,11 +63,11 @@ def watched_for_overflow(scope: Scope, steering: str) -> Iterator[None]:
 
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
             return
-        finite, dtype, step = tensor.isfinite().all(), tensor.dtype, call.number
+        finite, dtype = tensor.isfinite().all(), tensor.dtype
 
         def raise_unless() -> None:
             if not bool(finite):
-                raise _overflow(f"'{steering}'", f" in step {step}", dtype)
+                raise _overflow(f"'{steering}'", f" in {call.place}", dtype)
 
         if tensor.device.type == "cpu":
             raise_unless()
@@ -79,11 +79,13 @@ def watched_for_overflow(scope: Scope, steering: str) -> Iterator[None]:
         if call is not None:
             check(call, answer[0] if isinstance(answer, tuple | Mapping) else answer)
 
-    scope.watch(lambda call: check(call, next(iter(call.arguments.values()))))
     with ExitStack() as stack:
-        # In a compiled model the next step's state shows it.
-        for network in () if scope.model.compiled else scope.model.denoisers:
-            stack.enter_context(hooks.after_call(network, answered))
+        if scope.model.compiled:
+            # There the next step's state shows it.
+            scope.watch(lambda call: check(call, next(iter(call.arguments.values()))))
+        else:
+            for network in scope.model.denoisers:
+                stack.enter_context(hooks.after_call(network, answered))
         yield
 
 

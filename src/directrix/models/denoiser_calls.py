@@ -37,14 +37,17 @@ class DenoiserCall:
     def __init__(self, scope: Scope, network: nn.Module, arguments: Mapping[str, Any], memory: _Memory) -> None:
         self.network, self.arguments = network, arguments
         self.rows = branches.row_count(next(iter(arguments.values())))
-        self._scope, self._memory = scope, memory
-        # Of the functions that run now: later, they may have gone on.
-        self._values = running.local_variables(scope.model.pipeline) if memory.run else {}
+        self._scope, self._memory, self._count = scope, memory, memory.calls
+
+    @cached_property
+    def _values(self) -> Mapping[str, Any]:
+        # Only while the call lasts: then the pipeline's functions go on.
+        return running.local_variables(self._scope.model.pipeline) if self._memory.run else {}
 
     @cached_property
     def layout(self) -> tuple[bool, str]:
         """Whether there are two branches of guidance, and which of them are in this call (`directions.strength`)."""
-        return self._memory.layout(self._scope, self.arguments, self._values)
+        return self._memory.layout(self._scope, self)
 
     @cached_property
     def step(self) -> Step:
@@ -52,12 +55,10 @@ class DenoiserCall:
         return self._memory.clock.now(self._values, self.arguments.get("timestep"))
 
     @property
-    def number(self) -> str:
-        """Which step this is, for people, counted from 1; by calls of the denoiser where the step is not known."""
-        try:
-            return f"{self.step.index + 1} of {self.step.count}"
-        except StrengthError:
-            return f"call {self._memory.calls}"
+    def place(self) -> str:
+        """Which step or call this is, for people, counted from 1."""
+        step = vars(self).get("step")
+        return f"call {self._count} of the denoiser" if step is None else f"step {step.index + 1} of {step.count}"
 
     @cached_property
     def tokens(self) -> ImageTokens:
@@ -78,8 +79,8 @@ class _Memory:
         self.calls = 0
         self._layouts: list[tuple[int, tuple[Any, ...], tuple[bool, str]]] = []
 
-    def layout(self, scope: Scope, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[bool, str]:
-        rows = branches.row_count(next(iter(arguments.values())))
+    def layout(self, scope: Scope, call: DenoiserCall) -> tuple[bool, str]:
+        """See `DenoiserCall.layout`."""
         if self.run is None:
             # Somebody calls the denoiser itself.
             if scope.guided is None and not scope.model.declares_guidance:
@@ -89,11 +90,12 @@ class _Memory:
                     "guided=True or guided=False.",
                 )
             return (True, "unconditional-conditional") if scope.guided else (False, "conditional")
-        texts = tuple(each for each in arguments.values() if hasattr(each, "data_ptr") and each.ndim > 2)[1:]
-        for count, same, found in self._layouts:
-            if count == rows and len(same) == len(texts) and all(a is b for a, b in zip(same, texts, strict=True)):
+        texts = tuple(each for each in call.arguments.values() if hasattr(each, "data_ptr") and each.ndim > 2)[1:]
+        for rows, same, found in self._layouts:
+            if rows == call.rows and len(same) == len(texts) and all(a is b for a, b in zip(same, texts, strict=True)):
                 return found
-        layout, guided = branches.layout_of(scope.model.name, scope.model.pipeline, arguments, values)
+        model = scope.model
+        layout, guided = branches.layout_of(model.name, model.pipeline, call.arguments, call._values)
         self.other_branch |= layout != "conditional"
         found = (guided or self.other_branch, layout)
         if scope.guided is not None and scope.guided != found[0]:
@@ -104,7 +106,7 @@ class _Memory:
                 "leave `guided` out.",
             )
         # A step has two calls at most; more would keep tensors that nobody needs.
-        self._layouts = [(rows, texts, found), *self._layouts[:1]]
+        self._layouts = [(call.rows, texts, found), *self._layouts[:1]]
         return found
 
 
@@ -147,49 +149,54 @@ class Scope:
 
     def recall(self, name: str, otherwise: Callable[[], Any]) -> Any:
         """What was remembered under a name in the pipeline's present call, which is `otherwise()` at first."""
-        known = self._memory().known
+        known = self._known()
         if name not in known:
             known[name] = otherwise()
         return known[name]
 
     def remember(self, name: str, value: Any) -> None:
         """Remembers a value until the pipeline's present call ends."""
-        self._memory().known[name] = value
+        self._known()[name] = value
 
     def at_end(self, check: Callable[[], None]) -> None:
         """Calls `check` when the pipeline's call ends; at once where none runs."""
         memory = self._memory()
-        if memory.run is None:
+        if memory is None or memory.run is None:
             check()
         else:
             memory.checks.append(check)
 
     def now(self) -> DenoiserCall | None:
         """The present call; None where it is somebody else's."""
-        return self._memory().call if self._acts() else None
+        memory = self._memory()
+        return None if memory is None else memory.call
+
+    def _known(self) -> dict[str, Any]:
+        memory = self._memory()
+        return {} if memory is None else memory.known
 
     def _leave(self) -> None:
         _OPEN.set(tuple(each for each in _OPEN.get() if each is not self._mark))
 
-    def _acts(self) -> bool:
-        if not self._everywhere and not any(each is self._mark for each in _OPEN.get()):
-            return False
-        return not running.somebody_else(self.model.pipeline)
-
-    def _memory(self) -> _Memory:
+    def _memory(self) -> _Memory | None:
+        """What is remembered of the call that runs here; None where it is somebody else's."""
+        if not self._everywhere and self._mark not in _OPEN.get():
+            return None
         run = running.running(self.model.pipeline)
         if run is not None:
             if self not in run.state:
                 run.state[self] = _Memory(self, run)
             return run.state[self]
+        if running.somebody_else(self.model.pipeline):
+            return None
         if not hasattr(self._direct, "memory"):
             self._direct.memory = _Memory(self, None)
         return self._direct.memory
 
     def _see(self, network: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not self._acts():
-            return
         memory = self._memory()
+        if memory is None:
+            return
         memory.calls += 1
         memory.call = DenoiserCall(self, network, by_name(network, args, kwargs), memory)
         for see in self._watching:
@@ -208,7 +215,7 @@ class Scope:
                 "the one that the hooks are on.",
                 "open `steer` (or load the directions) again after a denoiser was replaced.",
             )
-        if not self._everywhere and not any(each is self._mark for each in _OPEN.get()) and not self._said:
+        if not self._everywhere and self._mark not in _OPEN.get() and not self._said:
             self._said = True
             warnings.warn(
                 f"A call of {self.model.name} is not steered: its steering was opened in another thread or task. "

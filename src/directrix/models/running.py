@@ -8,6 +8,7 @@ local variables of its functions; `local_variables` reads them, and changes noth
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from weakref import WeakMethod, ref
 
 # Whatever opens or closes hooks, or changes a class, has it: torch numbers its hooks without one.
 LOCK = RLock()
+_NETWORKS = re.compile(r"[/\\](torch[/\\]nn|diffusers[/\\](models|hooks)|directrix[/\\](models|interventions))[/\\]")
 
 
 class Run:
@@ -63,7 +65,7 @@ def somebody_else(pipeline: Any) -> bool:
     import diffusers
 
     classes = tuple(getattr(diffusers, name, ()) or () for name in ("DiffusionPipeline", "ModularPipeline"))
-    callers = [values["self"] for values in _methods() if isinstance(values["self"], classes)]
+    callers = [values["self"] for _, values in _methods() if isinstance(values["self"], classes)]
     return bool(callers) and all(each is not pipeline for each in callers)
 
 
@@ -99,9 +101,13 @@ def followed(pipeline: Any, begin: Callable[[Run], None], end: Callable[[Run], N
 def local_variables(pipeline: Any) -> Mapping[str, Any]:
     """The local variables of the pipeline's functions that run here, those of the innermost first; empty for none."""
     found = []
-    for values in _methods():
+    for name, values in _methods():
         if values["self"] is pipeline:
             found.append(values)
+            if name == "__call__":
+                break
+    if len(found) == 1:
+        return found[0]
     return ChainMap(*found) if found else {}
 
 
@@ -132,13 +138,13 @@ def _tell(method: WeakMethod[Any], run: Run) -> None:
         found(run)
 
 
-def _methods() -> Iterator[Mapping[str, Any]]:
-    """The local variables of the methods that run here, from the innermost one, without torch's own."""
+def _methods() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and local variables of the methods that run here, from the innermost one, without those of networks."""
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if code.co_argcount and code.co_varnames[0] == "self" and "/torch/nn/" not in code.co_filename:
+        if code.co_argcount and code.co_varnames[0] == "self" and not _NETWORKS.search(code.co_filename):
             values = frame.f_locals
             if "self" in values:
-                yield values
+                yield code.co_name, values
         frame = frame.f_back
