@@ -8,11 +8,11 @@ alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import finalize
 
 from diffusers.hooks import HookRegistry, ModelHook
@@ -20,19 +20,28 @@ from diffusers.hooks import HookRegistry, ModelHook
 from directrix.directions.direction import Direction
 from directrix.directions.strength import expand
 from directrix.errors import StrengthError
-from directrix.interventions.compatibility import fitted
+from directrix.interventions.compatibility import fitted, rows_at_site
+from directrix.interventions.finite import check_addition
 from directrix.interventions.steering import Steering
 from directrix.models import activations
+from directrix.models.branches import row_count
+from directrix.models.denoiser_calls import by_name
+from directrix.models.image_tokens import ImageTokens
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+class _Seen(NamedTuple):
+    """What is known of the call once it is made: the rows of its batch, and its image's tokens."""
+
+    rows: int
+    tokens: ImageTokens
+
+
 class GuidedCall:
     """The call.
-
-    happened: whether the denoiser was called; taken for granted where it is compiled.
 
     Args:
         branch: the one that the call is about. guided: whether the step has another one, too.
@@ -40,13 +49,18 @@ class GuidedCall:
     """
 
     def __init__(self, steering: Steering, model: SteerableModel, branch: str, guided: bool, loop: FrameType) -> None:
-        self.happened = model.compiled
         self._steering, self._model = steering, model
         self._branch, self._guided = branch, guided
         # Not the frame, which would retain all that its function has. A later one may have its id, or its code.
         self._loop = id(loop), loop.f_code
+        self._seen: _Seen | None = None
         self._stack = ExitStack()
         self._unused: Any = None
+
+    @property
+    def happened(self) -> bool:
+        """Whether the denoiser was called."""
+        return self._seen is not None
 
     def open(self, batch: Any, failed: Callable[[], None]) -> None:
         """Opens the edits. They are closed by `close`, or when the loop is gone, with which the batch goes.
@@ -54,11 +68,13 @@ class GuidedCall:
         Args:
             failed: called when the denoiser's call raises.
         """
-        steering = self._steering
+        strengths, scope = self._steering.strengths, cast(Any, self)
         with ExitStack() as stack:
-            for site in dict.fromkeys(each.site for each in steering.strengths):
-                directions = [each for each in steering.strengths if each.site == site]
-                stack.enter_context(activations.edit(self._model, site, partial(self._added, directions)))
+            stack.enter_context(activations.before_call(self._model, self._see))
+            for site in dict.fromkeys(each.site for each in strengths):
+                directions = [each for each in strengths if each.site == site]
+                stack.enter_context(activations.edit(self._model, site, partial(self._added, directions), scope))
+            # In a compiled model this would be another graph.
             if not self._model.compiled:
                 stack.enter_context(_hooked(self._model.denoiser, _Watch(self, failed)))
             self._stack = stack.pop_all()
@@ -79,32 +95,45 @@ class GuidedCall:
             frame = frame.f_back
         return frame is not None
 
+    def now(self) -> _Seen | None:
+        """What `activations.edit` asks of a scope."""
+        return self._seen if self.is_present() else None
+
+    def _see(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if self.is_present():
+            network = self._model.denoiser
+            arguments = by_name(network, args, kwargs)
+            self._seen = _Seen(row_count(next(iter(arguments.values()))), ImageTokens(network, arguments))
+
     def _added(self, directions: Sequence[Direction], h: Tensor) -> Tensor | None:
         """h with the directions added; None where there is nothing to add."""
-        if not self.is_present():
+        seen, result = self.now(), None
+        if seen is None:
             return None
-        result = None
         for each in directions:
-            strength, branch = self._steering.strengths[each], self._steering.branch
-            rows = expand(strength, h.shape[0], self._guided, branch, self._branch)
+            strength = self._steering.strengths[each]
+            rows = expand(strength, seen.rows, self._guided, self._steering.branch, self._branch)
             if rows is None:
                 continue
+            rows = rows_at_site(rows, h, self._branch)
             places = rows.nonzero().flatten()
             factors = rows[places].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
+            # The product is rounded once, to the model's own precision. Rows of strength 0 keep their bits.
+            addition = (factors * fitted(each, h).to(h.device)).to(h.dtype)
+            check_addition(addition, each, strength)
             result = h.clone() if result is None else result
-            # Rows of strength 0 keep their bits; the product is rounded once, to the model's own precision.
-            result[places.to(h.device)] += (factors * fitted(each, h).to(h.device)).to(h.dtype)
-            if not bool(result.isfinite().all()) and bool(h.isfinite().all()):
-                raise StrengthError(
-                    f"The direction '{each.name}' at strength {strength} makes activations that are not finite.",
-                    f"values that {h.dtype} can hold.",
-                    "a smaller strength.",
-                )
+            result[places.to(h.device)] += addition
+        if result is not None and not bool(result.isfinite().all()) and bool(h.isfinite().all()):
+            raise StrengthError(
+                f"Steered with '{self._steering.name}', the activations are not finite in {h.dtype}.",
+                "a strength that the model's precision can hold.",
+                "a smaller strength, or load the model in float32 or bfloat16.",
+            )
         return result
 
 
 class _Watch(ModelHook):
-    """Sees that the call is made, and when it raises."""
+    """Sees when the call raises."""
 
     def __init__(self, call: GuidedCall, failed: Callable[[], None]) -> None:
         super().__init__()
@@ -112,13 +141,11 @@ class _Watch(ModelHook):
 
     def new_forward(self, _module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         forward: Any = self.fn_ref.original_forward
-        if not self._call.is_present():
-            return forward(*args, **kwargs)
-        self._call.happened = True
         try:
             return forward(*args, **kwargs)
         except BaseException:
-            self._failed()
+            if self._call.is_present():
+                self._failed()
             raise
 
 

@@ -25,6 +25,7 @@ from directrix.directions.strength import Strength
 from directrix.errors import DirectrixError, StrengthError
 from directrix.interventions import guider_files
 from directrix.interventions.compatibility import check_model
+from directrix.interventions.finite import check_range
 from directrix.interventions.guided_call import GuidedCall
 from directrix.interventions.steering import Steering
 from directrix.interventions.wrapping_guider import WrappingGuider
@@ -101,7 +102,7 @@ class Steered(WrappingGuider):
                 "blocks with one guider, as those of SDXL, Stable Diffusion 3, Qwen-Image or Z-Image have.",
                 "the model's pipeline that is not modular, with directrix.steer.",
             )
-        check_model(SteerableModel.of(pipeline), self.steering.strengths)
+        self._check(SteerableModel.of(pipeline))
         (name,) = found
         if self.config["guider"] is None:
             self.guider = found[name]
@@ -170,11 +171,16 @@ class Steered(WrappingGuider):
             return
         model = SteerableModel(SimpleNamespace(unet=denoiser))
         if id(denoiser) not in self._checked:
-            check_model(model, self.steering.strengths)
+            self._check(model)
             self._checked.add(id(denoiser))
         guided = "unconditional" in self._branches
         self._call = GuidedCall(self.steering, model, self._branches[place], guided, loop)
         self._call.open(self._batches[place](), lambda: self._abandon(denoiser))
+
+    def _check(self, model: SteerableModel) -> None:
+        check_model(model, self.steering.strengths)
+        for each, strength in self.steering.strengths.items():
+            check_range(each, strength)
 
     def _is_steered(self) -> bool:
         steering, state = self.steering, self.guider.get_state()
