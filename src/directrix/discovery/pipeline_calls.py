@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from directrix.discovery.environment import generator
@@ -30,6 +31,9 @@ _OWN = re.compile(
     r"(negative_)?(pooled_)?prompt.*|generator|guidance_scale|num_inference_steps|num_images_per_prompt|latents"
     r"|output_type|return_dict|self"
 )
+
+
+_CALLS = 3
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,16 @@ class PipelineCall:
         scale = facts.guidance_scale if scale is None else float(scale)
         return cls(model, scale, sampling.num_inference_steps or facts.num_inference_steps, sampling.call or {})
 
-    @property
+    @cached_property
     def guided(self) -> bool:
-        """Whether each step has a conditional and an unconditional branch."""
-        scale = self.arguments.get("true_cfg_scale")
-        return self.model.halved(self.guidance_scale) or (scale is not None and scale > 1)
+        """Whether each step has a conditional and an unconditional branch, as its first calls show."""
+        if not max(self.guidance_scale, self.arguments.get("true_cfg_scale") or 0) > 1:
+            return False
+        try:
+            self.captured(["a"], branch="unconditional")
+        except ModelError:
+            return False
+        return True
 
     def check_negatives(self, concepts: Sequence[Concept], drawn: bool) -> None:
         """Raises ConceptError where a concept has a negative prompt that does nothing.
@@ -118,11 +127,14 @@ class PipelineCall:
         guided = branch == "unconditional"
         scale = self.guidance_scale if guided or self.model.embeds_guidance else 1.0
         captured: list[dict[str, Any]] = []
+        layouts: list[str] = []
 
         def see(call: DenoiserCall) -> None:
-            layout = call.layout[1]
-            if branch == "whole" or branch in layout.split("-"):
-                captured.append(_rows_of(branch, layout, call))
+            layouts.append(call.layout[1])
+            if branch == "whole" or branch in layouts[-1].split("-"):
+                captured.append(_rows_of(branch, layouts[-1], call))
+            # No step has more calls than these.
+            if captured or len(layouts) == _CALLS:
                 raise _Enough
 
         scope = Scope(self.model)
@@ -133,9 +145,11 @@ class PipelineCall:
                 noise = generator(0, "question")
                 self._called(prompts, negatives, scale, plain=not guided, generator=noise)
         except _Enough:
-            return captured[-1]
+            pass
+        if captured:
+            return captured[0]
         raise ModelError(
-            f"{self.model.name} drew an image without a call of its denoiser about the {branch} branch.",
+            f"{self.model.name} does not call its denoiser about the {branch} branch.",
             "a call about each branch of guidance.",
             "a guidance scale above 1, or a model that guides.",
         )

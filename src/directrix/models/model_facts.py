@@ -18,7 +18,6 @@ class ModelFacts:
     Args:
         identity: name, revision, fingerprint.
         prediction_type: "epsilon", "v_prediction" or "flow_prediction"; another word for what cannot be noised.
-        guidance_layout: where the branches of guidance are (see `families.Layout`).
         latent_shape: (C, H, W) of one image's latents at the model's own size.
         guidance_scale, num_inference_steps: for its images.
         learning_rate: for directions, if the model's card gives one.
@@ -29,7 +28,6 @@ class ModelFacts:
 
     identity: ModelIdentity
     prediction_type: str
-    guidance_layout: str
     latent_shape: tuple[int, int, int]
     guidance_scale: float
     num_inference_steps: int

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from directrix.models import model_facts, sites
-from directrix.models.families import Layout, has_reversed_clock, layout_of
 from directrix.models.identity import ModelIdentity, Site
 from directrix.models.model_facts import ModelFacts
 
@@ -116,7 +115,6 @@ class SteerableModel:
         return ModelFacts(
             identity=identity,
             prediction_type=scheduler.get("prediction_type") or "flow_prediction",
-            guidance_layout=self.guidance_layout,
             latent_shape=(int(channels), int(height), int(width)),
             guidance_scale=float(card.get("guidance_scale", _number(default.get("guidance_scale"), 7.5))),
             num_inference_steps=int(card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))),
@@ -124,11 +122,6 @@ class SteerableModel:
             subjects=tuple(card.get("subjects", ())),
             site=card.get("site"),
         )
-
-    @property
-    def guidance_layout(self) -> Layout:
-        """Where the branches of classifier-free guidance are when the pipeline uses any."""
-        return layout_of(self.name)
 
     @property
     def declares_guidance(self) -> bool:
@@ -141,17 +134,10 @@ class SteerableModel:
         config: Any = getattr(self.denoiser, "config", {})
         return bool(config.get("guidance_embeds")) or config.get("time_cond_proj_dim") is not None
 
-    def halved(self, guidance_scale: float) -> bool:
-        """Whether this guidance scale makes the pipeline ask its denoiser about two branches."""
-        if self.guidance_layout == "none" or self.embeds_guidance:
-            return False
-        # Two calls that nothing but `true_cfg_scale` switches on.
-        return "true_cfg_scale" not in self.parameters and guidance_scale > 1
-
     @property
     def reversed_clock(self) -> bool:
-        """Whether the denoiser is given 1 - t / T in place of t."""
-        return has_reversed_clock(self.name)
+        """Whether the denoiser's clock runs from 0 (noise) to 1 (image), and what it predicts points that way too."""
+        return self.name.startswith("Lumina")
 
     @property
     def masked(self) -> bool:

@@ -274,7 +274,9 @@ def test_anti_concepts_are_drawn_with_the_negative_prompt(pipeline):
     pipeline.__class__ = Watched
     collect(pipeline, [WOMAN], 1)
     collect(pipeline, [WOMAN, SAFE], 1)
-    assert seen == [(["a woman"], None), (["a woman", "a person"], ["", "violence"])]
+    # Beside the short call that shows whether there are two branches.
+    drawn = [each for each in seen if each[0] != ["a"]]
+    assert drawn == [(["a woman"], None), (["a woman", "a person"], ["", "violence"])]
     for method in ("reconstruction", "distillation"):
         assert discover(pipeline, SAFE, method=method).norm() > 0
         with pytest.raises(ConceptError, match="negative prompt does nothing"):

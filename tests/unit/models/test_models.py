@@ -117,7 +117,6 @@ def test_facts(pipeline: Any, v_pipeline: Any):
     assert models.facts(v_pipeline).prediction_type == "v_prediction"
     assert facts.latent_shape == (4, 8, 8)
     assert (facts.guidance_scale, facts.num_inference_steps, facts.learning_rate) == (7.5, 50, None)
-    assert facts.guidance_layout == "unconditional-conditional"
 
 
 def test_cards_set_the_paper_s_figures(make_pipeline: Callable[..., Any]):

@@ -241,16 +241,12 @@ def test_a_concept_without_an_effect_ranks_nothing(of: Any):
         search_sites(family.pipeline, same, ["transformer_blocks.1"], sampling=sampling)
 
 
-def test_facts_say_how_guidance_is_laid_out(of: Any):
-    names = ("sd1", "lcm", "lumina-next", "lumina-2", "flux-dev", "pixart-alpha")
-    layouts = [models.facts(of(name).pipeline).guidance_layout for name in names]
-    assert layouts == [
-        "unconditional-conditional",
-        "none",
-        "conditional-unconditional",
-        "two-calls",
-        "two-calls",
-        "unconditional-conditional",
-    ]
-    assert SteerableModel.of(of("lcm").pipeline).embeds_guidance
-    assert not SteerableModel.of(of("sd1").pipeline).embeds_guidance
+@pytest.mark.parametrize(
+    ("name", "guided"), [("sd1", True), ("lcm", False), ("lumina-next", True), ("lumina-2", True), ("flux-dev", False)]
+)
+def test_whether_a_call_has_two_branches_is_seen(of: Any, name: str, guided: bool):
+    family = of(name)
+    model = SteerableModel.of(family.pipeline)
+    assert PipelineCall(model, family.scale, 2, dict(family.call)).guided == guided
+    assert not PipelineCall(model, 1.0, 2, dict(family.call)).guided
+    assert model.embeds_guidance == (name in ("lcm", "flux-dev"))
