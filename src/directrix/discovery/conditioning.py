@@ -28,10 +28,10 @@ class Conditioning:
         return Conditioning({path: each[index] for path, each in self.rows.items()}, self.shared)
 
     def expand(self, count: int, *_: int) -> Conditioning:
-        """One row repeated, as ``Tensor.expand`` does it; further sizes are those of the tensors."""
-        return Conditioning(
-            {path: each.expand(count, *each.shape[1:]) for path, each in self.rows.items()}, self.shared
-        )
+        """One row repeated, as ``Tensor.expand`` does it, but laid out as pipelines do; further sizes are those of the
+        tensors."""
+        rows = {path: each.expand(count, *each.shape[1:]).contiguous() for path, each in self.rows.items()}
+        return Conditioning(rows, self.shared)
 
     def arguments(self) -> dict[str, Any]:
         """As keyword arguments of the denoiser."""

@@ -143,7 +143,9 @@ class FrozenDenoiser:
         if isinstance(conditioning, torch.Tensor):
             conditioning = Conditioning({("encoder_hidden_states",): conditioning})
         x_t = self._completed(x_t.to(self.device, self.dtype))
-        arguments = conditioning.arguments() | {"return_dict": False, "timestep": timesteps.to(self.device)}
+        # Some take their precision from the time's.
+        times = timesteps.to(self.device, torch.as_tensor(self.first_inputs["timestep"]).dtype)
+        arguments = conditioning.arguments() | {"return_dict": False, "timestep": times}
         answer = self.network(x_t, **arguments)[0].float()
         # Models that also predict a variance do so in a second half of the channels, which no sampler here uses.
         if answer.ndim == 4 and answer.shape[1] == 2 * x_t.shape[1]:

@@ -111,7 +111,16 @@ class PipelineCall:
         """
         rows = zip(prompts, negatives or [""] * len(prompts), numbers, strict=True)
         generators = [generator(seed, "image", *row) for row in rows]
-        latents = self._called(prompts, negatives, self.guidance_scale, generator=generators).images
+        last: list[Tensor] = []
+
+        def keep(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            last[:] = [tensors["latents"]]
+            return tensors
+
+        # Some pipelines rearrange and rescale what they give out at the end.
+        kept = {"callback_on_step_end": keep} if "callback_on_step_end" not in self.arguments else {}
+        images = self._called(prompts, negatives, self.guidance_scale, generator=generators, **kept).images
+        latents = last[0] if last else images
         check_finite([latents], prompts[0])
         return latents
 
@@ -185,7 +194,7 @@ class PipelineCall:
                 **more,
             }
         )
-        return self.model.pipeline(list(prompts), **arguments)
+        return self.model.pipeline(prompt=list(prompts), **arguments)
 
 
 class _Enough(Exception):

@@ -152,7 +152,7 @@ def _draw(
     generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]
     prompts = [row.get("rewritten_prompt", row["prompt"]) for row in rows]
     with intervention.applied(model.pipeline):
-        result = model.pipeline(prompts, generator=generators, output_type="pil", **arguments)
+        result = model.pipeline(prompt=prompts, generator=generators, output_type="pil", **arguments)
     flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
     return zip(result.images, map(bool, flags), strict=True)
 

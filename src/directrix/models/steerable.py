@@ -8,6 +8,7 @@ weight changes.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock, RLock
@@ -176,15 +177,11 @@ class SteerableModel:
         inpainting network of its own (with channels for the mask) has no such sibling. Nothing of the pipeline is
         changed.
         """
-        if "image" not in self.parameters or self.masked:
+        if not {"image", "control_image"} & self.parameters.keys() or self.masked:
             return self
-        from diffusers import AutoPipelineForText2Image
-
-        try:
-            with _copied_configs(self.pipeline):
-                sibling = SteerableModel.of(AutoPipelineForText2Image.from_pipe(self.pipeline, controlnet=None))
-        except ValueError:
-            return self
+        with _copied_configs(self.pipeline):
+            made = _sibling(self.pipeline)
+        sibling = self if made is None or type(made) is type(self.pipeline) else SteerableModel.of(made)
         return sibling if sibling.denoiser is self.denoiser else self
 
     def find_site(self, name: str | None = None) -> Site:
@@ -221,6 +218,25 @@ def identity(pipeline: Any) -> ModelIdentity:
 def image_size(pipeline: Any, height: int | None, width: int | None) -> dict[str, int | None]:
     """Both sides in pixels where one is given; see `SteerableModel.image_size`."""
     return SteerableModel.of(pipeline).image_size(height, width)
+
+
+def _sibling(pipeline: Any) -> Any:
+    """A text-to-image pipeline of the same parts; None where there is none."""
+    from diffusers import AutoPipelineForText2Image
+    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+
+    try:
+        return AutoPipelineForText2Image.from_pipe(pipeline, controlnet=None)
+    except ValueError:
+        # diffusers knows few of them.
+        name = re.sub("ControlNet(Union)?|Img2Img|Inpaint(ing)?", "", type(pipeline).__name__)
+    for cls in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values():
+        if cls.__name__ == name:
+            wanted, options = cls._get_signature_keys(cls)
+            parts, config = pipeline.components, pipeline.config
+            given = {each: parts[each] for each in wanted if each in parts}
+            return cls(**given, **{each: config[each] for each in options if each in config})
+    return None
 
 
 @contextmanager

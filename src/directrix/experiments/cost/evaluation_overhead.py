@@ -68,5 +68,5 @@ def _bare(pipeline: Any, prompts: list[str], images: int, batch_size: int) -> fl
     for first in range(0, len(listed), batch_size):
         part = listed[first : first + batch_size]
         generators = [torch.Generator().manual_seed(first + place) for place in range(len(part))]
-        pipeline(part, **settings, generator=generators)
+        pipeline(prompt=part, **settings, generator=generators)
     return time.perf_counter() - started

@@ -178,7 +178,7 @@ def seconds_per_image(pipeline: Any, batches: int = 5, batch_size: int = 8) -> I
     times = []
     for number in range(batches + 1):
         began = time.perf_counter()
-        pipeline(prompts, num_inference_steps=20, generator=torch.Generator().manual_seed(number))
+        pipeline(prompt=prompts, num_inference_steps=20, generator=torch.Generator().manual_seed(number))
         times.append((time.perf_counter() - began) / batch_size)
     return _mean(np.array(times[1:]))
 
