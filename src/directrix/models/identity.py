@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from directrix.errors import MismatchError, ModelError
 from directrix.models import embedded
@@ -17,8 +16,8 @@ LAYOUTS = ("channels-first", "channels-last")
 EMBEDDED = "emoji"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SNAPSHOT = re.compile(r"models--(?P<name>[^/\\]+)[/\\]snapshots[/\\](?P<revision>[0-9a-f]+)")
-# Keyed by the denoiser: name and revision that it was loaded as.
-_LOADED_AS: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
+# The denoiser's own attribute, so that copies have it too: name and revision that it was loaded as.
+_LOADED_AS = "_directrix_loaded_as"
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,13 @@ class ModelIdentity:
     @classmethod
     def of(cls, network: Any) -> ModelIdentity:
         """That of a denoiser, however it was loaded. ModelError where its weights are not in memory."""
-        name, revision = _LOADED_AS.get(network) or _configured(network)
+        name, revision = getattr(network, _LOADED_AS, None) or _configured(network)
         return cls(name, revision, fingerprint(network))
 
 
 def remember(network: Any, name: str, revision: str) -> None:
     """Notes what a denoiser was loaded as; without a revision, the one of the hub's cache."""
-    _LOADED_AS[network] = (name, revision or _configured(network)[1])
+    setattr(network, _LOADED_AS, (name, revision or _configured(network)[1]))
 
 
 def embedded_folder() -> Path | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from directrix import models
 from directrix.errors import ModelError
 from directrix.models.fingerprint import structure
+from directrix.models.identity import remember
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +134,14 @@ def test_name_and_revision_come_from_the_hub_s_cache(make_pipeline: Callable[...
     pipeline.unet.register_to_config(_name_or_path="/c/hub/models--org--some--net/snapshots/0123abcd/unet")
     identity = models.identity(pipeline)
     assert (identity.name, identity.revision) == ("org/some--net".replace("--", "/"), "0123abcd")
+
+
+def test_a_copy_keeps_the_name_that_its_model_was_loaded_as(make_pipeline: Callable[..., Any]):
+    pipeline = make_pipeline()
+    remember(pipeline.unet, "org/name", "0123")
+    for twin in (copy.deepcopy(pipeline), pickle.loads(pickle.dumps(pipeline))):
+        assert models.identity(twin) == models.identity(pipeline)
+        assert models.identity(twin).name == "org/name"
 
 
 def test_a_folder_gives_its_name_and_never_its_path(folder: Path, pipeline: Any):

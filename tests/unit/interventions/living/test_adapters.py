@@ -10,6 +10,8 @@ import torch
 from transformers import CLIPImageProcessor
 
 from directrix import models
+from directrix.errors import MismatchError
+from directrix.interventions.attach import attach
 from directrix.interventions.steering import steer
 
 
@@ -116,6 +118,56 @@ def test_a_lora_may_be_fused(
     pipeline.unet.fuse_lora()
     torch.testing.assert_close(draw(pipeline), beside, atol=1e-3, rtol=1e-3)
     check_steering(pipeline, lambda: draw(pipeline), direction)
+
+
+def lora_state(pipeline: Any, seed: int) -> dict[str, torch.Tensor]:
+    """A random LoRA, as its file holds it."""
+    from peft import get_peft_model_state_dict
+
+    add_lora(pipeline, "default", seed)
+    found = get_peft_model_state_dict(pipeline.unet)
+    return {f"unet.{key}": value.detach().clone() for key, value in found.items()}
+
+
+def test_a_lora_is_exchanged_in_place(
+    make_pipeline: Callable[..., Any], draw: Callable[..., Any], discover: Callable[..., Any], make_direction: Any
+):
+    pipeline = make_pipeline()
+    if not hasattr(pipeline.unet, "enable_lora_hotswap"):
+        pytest.skip("this version of diffusers exchanges no LoRA in place")
+    one, other = lora_state(make_pipeline(), 1), lora_state(make_pipeline(), 2)
+    direction, known = make_direction(of=pipeline), models.identity(pipeline)
+
+    def swap(state: dict[str, torch.Tensor], **options: Any) -> None:
+        # The pipeline keeps the tensors that it is given, and writes to them.
+        given = {key: value.clone() for key, value in state.items()}
+        pipeline.load_lora_weights(given, adapter_name="default", **options)
+
+    pipeline.unet.enable_lora_hotswap(target_rank=2)
+    swap(one)
+    with steer(pipeline, {direction: 1.0}):
+        first = draw(pipeline)
+        swap(other, hotswap=True)
+        second = draw(pipeline)
+    assert not torch.allclose(first, second)
+    assert models.identity(pipeline) == known == discover(pipeline).model
+    attached = attach(pipeline)
+    attached.load_direction(direction)
+    torch.testing.assert_close(draw(pipeline), second)
+    swap(one, hotswap=True)
+    torch.testing.assert_close(draw(pipeline), first)
+    attached.unload_directions()
+
+
+def test_a_lora_that_was_fused_before_anybody_asked_makes_another_model(
+    make_pipeline: Callable[..., Any], make_direction: Any
+):
+    direction, pipeline = make_direction(), make_pipeline()
+    add_lora(pipeline)
+    pipeline.unet.fuse_lora()
+    with pytest.raises(MismatchError, match="into whose weights a LoRA is fused") as caught, steer(pipeline, direction):
+        pass
+    assert "direction.with_(model=" in str(caught.value.remedy)
 
 
 def test_steering_beside_an_ip_adapter(

@@ -58,6 +58,35 @@ def test_discovery(make_pipeline: Callable[..., Any], discover: Callable[..., An
     torch.testing.assert_close(discover(pipeline, method).tensor, expected.tensor)
 
 
+@pytest.mark.parametrize("kind", ["leaf_level", "block_level"])
+def test_groups_of_layers(
+    make_pipeline: Callable[..., Any],
+    draw: Callable[..., Any],
+    discover: Callable[..., Any],
+    make_direction: Any,
+    kind: str,
+):
+    pipeline = make_pipeline()
+    if not hasattr(pipeline.unet, "enable_group_offload"):
+        pytest.skip("this version of diffusers moves no groups")
+    direction, known, expected = (
+        make_direction(of=pipeline),
+        models.identity(pipeline),
+        discover(pipeline, "trajectory"),
+    )
+    plain = draw(pipeline)
+    with steer(pipeline, {direction: 1.0}):
+        steered = draw(pipeline)
+        pipeline.unet.enable_group_offload(
+            onload_device=CPU, offload_device=CPU, offload_type=kind, num_blocks_per_group=1
+        )
+        assert torch.equal(draw(pipeline), steered)
+    assert torch.equal(draw(pipeline), plain) and models.identity(pipeline) == known
+    torch.testing.assert_close(discover(pipeline, "trajectory").tensor, expected.tensor)
+    with steer(pipeline, {direction: 1.0}):
+        assert torch.equal(draw(pipeline), steered)
+
+
 def test_the_model_is_known_though_its_weights_wait_elsewhere(make_pipeline: Callable[..., Any]):
     known = models.identity(make_pipeline())
     pipeline = make_pipeline()
