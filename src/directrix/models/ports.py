@@ -54,7 +54,7 @@ def register(module: nn.Module, port: Port, kind: str, function: Callable[..., A
     """
     hook: Any = _Hook(module, port, kind, function, traced)
     if kind in (OUTPUT, ANSWER):
-        return module.register_forward_hook(hook, with_kwargs=True)
+        return module.register_forward_hook(hook)
     return module.register_forward_pre_hook(hook, with_kwargs=kind == CALL)
 
 
@@ -73,14 +73,19 @@ class _Hook:
     def __deepcopy__(self, memo: Any) -> Any:
         return left_behind
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Any = None, output: Any = None) -> Any:
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], *given: Any) -> Any:
+        """given: a CALL's arguments by name, or what the module put out."""
         from torch.compiler import is_compiling
 
         compiling, kind = is_compiling(), self.kind
         if not compiling and self._module() is not module:
             return None
+        if kind == CALL and not given:
+            # Another thread closed it after torch had listed the hooks to call, and torch forgot what it is to be given.
+            return None
         function = self.traced if compiling else self.function
         if kind == OUTPUT:
+            output = given[0]
             place = _place(module, output)
             new = function(output if place is None else output[place])
             return new if new is None or place is None else (*output[:place], new, *output[place + 1 :])
@@ -88,8 +93,8 @@ class _Hook:
             new = function(args[0])
             return None if new is None else (new, *args[1:])
         if kind == ANSWER:
-            return None if compiling else function(output)
-        return function(args, kwargs)
+            return None if compiling else function(given[0])
+        return function(args, given[0])
 
 
 def left_behind(module: nn.Module, *_: Any) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -33,6 +37,20 @@ def test_all_are_gone_after_an_exception():
         raise RuntimeError
     assert not module._forward_hooks
     assert not module._forward_pre_hooks
+
+
+@pytest.mark.parametrize("opened", [hooks.edit_output, hooks.edit_input, hooks.after_call, hooks.before_call])
+def test_one_that_another_thread_closes_during_the_call_is_no_trouble(opened: Callable[..., Any]):
+    """Torch lists the hooks first, and then asks for each what it is to be given."""
+    module, others = nn.Identity(), ExitStack()
+
+    def close(*_: Any) -> None:
+        others.close()
+
+    with opened(module, close):
+        others.enter_context(opened(module, lambda *_: None))
+        assert module(torch.ones(2)).tolist() == [1.0, 1.0]
+    assert not module._forward_hooks and not module._forward_pre_hooks
 
 
 def test_on_a_compiled_model_the_class_changes_as_long_as_a_hook_is_open():
