@@ -130,7 +130,13 @@ class Scope:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Within, it acts."""
+        """Within, it acts; StrengthError for a modular pipeline, whose blocks call the denoiser each in their own way."""
+        if any(each.__name__ == "ModularPipeline" for each in type(self.model.pipeline).__mro__):
+            raise StrengthError(
+                f"{self.model.name} is a modular pipeline, whose guider decides the branches.",
+                "a pipeline that is not modular.",
+                "directrix.guiders.Steered(directions, pipeline.guider).install(pipeline).",
+            )
         self._networks = self.model.denoisers
         with ExitStack() as stack:
             if any("__call__" in vars(each) for each in type(self.model.pipeline).__mro__):

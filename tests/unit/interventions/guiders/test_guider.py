@@ -283,7 +283,6 @@ def test_a_prediction_of_an_unknown_name_is_refused(sdxl, woman):
         sdxl.draw()
 
 
-@pytest.mark.xfail(reason="steer does not refuse modular pipelines yet", strict=False)
 def test_steer_names_the_guider(sdxl, woman):
     with (
         pytest.raises(DirectrixError, match=r"modular pipeline.*directrix\.guiders\.Steered"),
