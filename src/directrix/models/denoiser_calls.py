@@ -130,7 +130,7 @@ class Scope:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Within, it acts; StrengthError for a modular pipeline, whose blocks call the denoiser each in their own way."""
+        """Within, it acts; StrengthError for a modular pipeline, whose blocks call the denoiser in their own ways."""
         if any(each.__name__ == "ModularPipeline" for each in type(self.model.pipeline).__mro__):
             raise StrengthError(
                 f"{self.model.name} is a modular pipeline, whose guider decides the branches.",

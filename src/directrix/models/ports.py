@@ -81,7 +81,7 @@ class _Hook:
         if not compiling and self._module() is not module:
             return None
         if kind == CALL and not given:
-            # Another thread closed it after torch had listed the hooks to call, and torch forgot what it is to be given.
+            # Another thread closed it after torch had listed the hooks to call: torch forgot what it is to be given.
             return None
         function = self.traced if compiling else self.function
         if kind == OUTPUT:
