@@ -90,7 +90,8 @@ class _Memory:
                     "guided=True or guided=False.",
                 )
             return (True, "unconditional-conditional") if scope.guided else (False, "conditional")
-        texts = tuple(each for each in call.arguments.values() if hasattr(each, "data_ptr") and each.ndim > 2)[1:]
+        others = list(call.arguments.values())[1:]
+        texts = tuple(each for each in others if isinstance(each, list) or getattr(each, "ndim", 0) > 2)
         for rows, same, found in self._layouts:
             if rows == call.rows and len(same) == len(texts) and all(a is b for a, b in zip(same, texts, strict=True)):
                 return found
