@@ -113,13 +113,13 @@ class PipelineCall:
         generators = [generator(seed, "image", *row) for row in rows]
         last: list[Tensor] = []
 
-        def keep(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        def see(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             last[:] = [tensors["latents"]]
             return tensors
 
         # Some pipelines rearrange and rescale what they give out at the end.
-        kept = {"callback_on_step_end": keep} if "callback_on_step_end" not in self.arguments else {}
-        images = self._called(prompts, negatives, self.guidance_scale, generator=generators, **kept).images
+        watched = {"callback_on_step_end": see} if "callback_on_step_end" not in self.arguments else {}
+        images = self._called(prompts, negatives, self.guidance_scale, generator=generators, **watched).images
         latents = last[0] if last else images
         check_finite([latents], prompts[0])
         return latents
@@ -194,7 +194,17 @@ class PipelineCall:
                 **more,
             }
         )
-        return self.model.pipeline(prompt=list(prompts), **arguments)
+        try:
+            return self.model.pipeline(prompt=list(prompts), **arguments)
+        except (AttributeError, TypeError, ValueError) as error:
+            images = [name for name in ("image", "control_image") if name in self.model.parameters]
+            if not images or any(name in arguments for name in images):
+                raise
+            raise ModelError(
+                f"{self.model.name} did not draw from a prompt alone ({error}).",
+                "a pipeline that does, or one whose parts make one up.",
+                f"give the image with each call: sampling=Sampling(call={{'{images[0]}': image}}).",
+            ) from error
 
 
 class _Enough(Exception):

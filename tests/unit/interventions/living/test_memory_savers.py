@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.interventions.steering import steer
 from directrix.models import sites
 from directrix.models.steerable import SteerableModel
+from unit.models.families.diffusion_transformers import flux
 
 CALLS = ["enable_attention_slicing", "enable_vae_slicing", "enable_vae_tiling"]
 
@@ -117,3 +119,34 @@ def test_discovery_and_steering_with_gradient_checkpointing(
     direction = discover(pipeline, "trajectory")
     torch.testing.assert_close(direction.tensor, expected.tensor)
     check_steering(pipeline, lambda: draw(pipeline), direction)
+
+
+def test_fused_projections(
+    make_pipeline: Callable[..., Any],
+    discover: Callable[..., Any],
+    draw: Callable[..., Any],
+    check_steering: Callable[..., None],
+):
+    """Directions of the model as it was steer it fused, and those of it fused steer it as it was."""
+    pipeline = make_pipeline()
+    before = discover(pipeline)
+    pipeline.unet.fuse_qkv_projections()
+    check_steering(pipeline, lambda: draw(pipeline), before)
+    fused = discover(pipeline, "trajectory")
+    assert fused.model == before.model
+    pipeline.unet.unfuse_qkv_projections()
+    check_steering(pipeline, lambda: draw(pipeline), fused)
+    fresh = make_pipeline()
+    check_steering(fresh, lambda: draw(fresh), fused)
+
+
+def test_a_discovery_sets_caches_aside(discover: Callable[..., Any]):
+    """A cache takes states that follow one another for steps of one run."""
+    if not hasattr(diffusers, "FirstBlockCacheConfig"):
+        pytest.skip("this version of diffusers has no such cache")
+    pipeline = flux()
+    call = {"height": 16, "width": 16, "max_sequence_length": 16}
+    expected = discover(pipeline, "trajectory", call=call)
+    pipeline.transformer.enable_cache(diffusers.FirstBlockCacheConfig(threshold=10.0))
+    assert torch.equal(discover(pipeline, "trajectory", call=call).tensor, expected.tensor)
+    assert pipeline.transformer.is_cache_enabled

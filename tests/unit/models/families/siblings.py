@@ -139,3 +139,15 @@ def flux_2_klein() -> Any:
             transformer=transformer,
         )
     )
+
+
+def flux_control() -> Any:
+    """FLUX Control: its transformer takes an image beside the latents, so no text-to-image pipeline has its parts."""
+    import diffusers
+
+    pipeline = transformers.flux()
+    config = {key: value for key, value in pipeline.transformer.config.items() if not key.startswith("_")}
+    transformer = diffusers.FluxTransformer2DModel(**{**config, "in_channels": 32, "out_channels": 16})
+    wanted, _ = diffusers.FluxControlPipeline._get_signature_keys(diffusers.FluxControlPipeline)
+    parts_of_it = {key: value for key, value in pipeline.components.items() if key in wanted}
+    return parts.ready(diffusers.FluxControlPipeline(**{**parts_of_it, "transformer": transformer}))

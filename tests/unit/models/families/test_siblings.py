@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import diffusers
 import pytest
 import torch
+from PIL import Image
 
 from directrix.concept import Concept
 from directrix.discovery import Optimizer, Sampling, discover
+from directrix.errors import ModelError
 from directrix.models import SteerableModel
 from unit.discovery.test_restored import unchanged
 from unit.models.families import siblings
@@ -58,3 +61,15 @@ def test_discovery(case: str):
     with unchanged(pipeline):
         for method in ("trajectory", "distillation"):
             assert discover(pipeline, WOMAN, method, sampling=settings, optimizer=Optimizer(1, 1)).norm() > 0
+
+
+def test_a_pipeline_that_needs_an_image_is_given_one():
+    if not hasattr(diffusers, "FluxControlPipeline"):
+        pytest.skip("this version of diffusers has none")
+    pipeline = siblings.flux_control()
+    settings = Sampling(1, num_inference_steps=2, call=SHORT)
+    with pytest.raises(ModelError, match="did not draw from a prompt alone") as caught:
+        discover(pipeline, WOMAN, sampling=settings)
+    assert "'control_image': image" in str(caught.value.remedy)
+    settings = Sampling(1, num_inference_steps=2, call={**SHORT, "control_image": Image.new("RGB", (16, 16))})
+    assert discover(pipeline, WOMAN, sampling=settings).norm() > 0
