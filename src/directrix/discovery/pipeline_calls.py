@@ -118,7 +118,7 @@ class PipelineCall:
             return tensors
 
         # Some pipelines rearrange and rescale what they give out at the end.
-        watched = {"callback_on_step_end": see} if "callback_on_step_end" not in self.arguments else {}
+        watched: dict[str, Any] = {"callback_on_step_end": see} if "callback_on_step_end" not in self.arguments else {}
         images = self._called(prompts, negatives, self.guidance_scale, generator=generators, **watched).images
         latents = last[0] if last else images
         check_finite([latents], prompts[0])
