@@ -105,7 +105,7 @@ def _guides(pipeline: Any, values: Mapping[str, Any]) -> bool:
 
 def _image_count(values: Mapping[str, Any], rows: int, negatives: Sequence[Any]) -> int:
     for name in _LATENTS:
-        found = values.get(name)
+        found: Any = values.get(name)
         if (hasattr(found, "shape") and found.ndim > 1) or (isinstance(found, list) and found):
             return row_count(found)
     counts = {row_count(each) for each in negatives}

@@ -17,21 +17,21 @@ def clock(timesteps: Any = None) -> StepClock:
     return StepClock(SimpleNamespace(pipeline=SimpleNamespace(scheduler=scheduler)))  # type: ignore[arg-type]
 
 
-def fractions(clock: StepClock, timesteps: torch.Tensor, told: Any, **names: str) -> list[float]:
+def fractions(clock: StepClock, timesteps: torch.Tensor, given: Any, **names: str) -> list[float]:
     found = []
     for i, t in enumerate(timesteps):
         values = {"timesteps": timesteps, "t": t, "i": i}
-        found.append(clock.now({names.get(k, k): v for k, v in values.items() if names.get(k, k)}, told(t)).fraction)
+        found.append(clock.now({names.get(k, k): v for k, v in values.items() if names.get(k, k)}, given(t)).fraction)
     return found
 
 
-@pytest.mark.parametrize("told", [lambda t: t, lambda t: t / 1000, lambda t: 1 - t / 1000, lambda t: (t / 1000).half()])
-def test_whatever_the_denoiser_is_told(told: Any):
-    """Also a first timestep that a transformer is told as 1, and a last one of 1."""
+@pytest.mark.parametrize("given", [lambda t: t, lambda t: t / 1000, lambda t: 1 - t / 1000, lambda t: (t / 1000).half()])
+def test_whatever_the_denoiser_is_told(given: Any):
+    """Also a first timestep that a transformer is given as 1, and a last one of 1."""
     timesteps = torch.tensor([1000.0, 667.0, 334.0, 1.0])
-    assert fractions(clock(timesteps), timesteps, told) == [0.0, 0.25, 0.5, 0.75]
+    assert fractions(clock(timesteps), timesteps, given) == [0.0, 0.25, 0.5, 0.75]
     # A loop without a counter.
-    assert fractions(clock(timesteps), timesteps, told, i="") == [0.0, 0.25, 0.5, 0.75]
+    assert fractions(clock(timesteps), timesteps, given, i="") == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_a_solver_that_asks_twice_within_a_step():
@@ -50,6 +50,6 @@ def test_calls_of_the_denoiser_itself_go_by_the_scheduler():
 
 
 def test_a_step_that_cannot_be_known_is_refused():
-    for timesteps, told in ((None, 5.0), (torch.zeros(0), 5.0), (torch.ones(3), None)):
+    for timesteps, given in ((None, 5.0), (torch.zeros(0), 5.0), (torch.ones(3), None)):
         with pytest.raises(StrengthError, match="present step is not known"):
-            clock(timesteps).now({}, told)
+            clock(timesteps).now({}, given)

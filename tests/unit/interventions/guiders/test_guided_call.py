@@ -44,11 +44,11 @@ def test_nothing_is_left_when_a_call_raises(pair, woman, error):
     with pair.guided_by(steered):
         expected = pair.draw()
         # Whoever holds the exception holds the frames, too.
-        with pytest.raises(type(error)) as held, failing(last, 3, error):
+        with pytest.raises(type(error)) as caught, failing(last, 3, error):
             pair.draw()
         assert pair.hooks() == []
         assert torch.equal(pair.draw(), expected)
-    assert held.value is error
+    assert caught.value is error
     assert torch.equal(pair.draw(), plain)
 
 
@@ -123,11 +123,11 @@ def test_an_announced_call_that_never_came_acts_in_no_later_one(loop):
     def fail() -> None:
         raise RuntimeError("the control network")
 
-    with pytest.raises(RuntimeError) as held:
+    with pytest.raises(RuntimeError) as caught:
         loop.step(fail)
     assert torch.equal(loop.call(), plain)
-    held.value.with_traceback(None)
-    del held
+    caught.value.with_traceback(None)
+    del caught
     gc.collect()
     assert loop.pair.hooks() == []
 
