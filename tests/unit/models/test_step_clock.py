@@ -25,8 +25,10 @@ def fractions(clock: StepClock, timesteps: torch.Tensor, given: Any, **names: st
     return found
 
 
-@pytest.mark.parametrize("given", [lambda t: t, lambda t: t / 1000, lambda t: 1 - t / 1000, lambda t: (t / 1000).half()])
-def test_whatever_the_denoiser_is_told(given: Any):
+@pytest.mark.parametrize(
+    "given", [lambda t: t, lambda t: t / 1000, lambda t: 1 - t / 1000, lambda t: (t / 1000).half()]
+)
+def test_whatever_time_the_denoiser_is_given(given: Any):
     """Also a first timestep that a transformer is given as 1, and a last one of 1."""
     timesteps = torch.tensor([1000.0, 667.0, 334.0, 1.0])
     assert fractions(clock(timesteps), timesteps, given) == [0.0, 0.25, 0.5, 0.75]
