@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from functools import cache, cached_property, partial
 from threading import local
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from directrix.errors import MismatchError, ModelError, StrengthError
 from directrix.models import branches, hooks, running
@@ -24,8 +25,8 @@ from directrix.models.step_clock import Step, StepClock
 if TYPE_CHECKING:
     from torch import nn
 
-# Of the scopes that were opened in this context, a mark of each.
-_OPEN: ContextVar[tuple[object, ...]] = ContextVar("directrix_open", default=())
+# The scopes that were opened in this context.
+_OPEN: ContextVar[tuple[ref[Scope], ...]] = ContextVar("directrix_open", default=())
 
 
 class DenoiserCall:
@@ -123,11 +124,12 @@ class Scope:
         self.model = SteerableModel.of(model)
         self.guided = guided
         self._everywhere = everywhere
-        self._mark = object()
+        self._mark = ref(self)
         self._direct = local()
         self._networks: list[nn.Module] = []
         self._watching: list[Callable[[DenoiserCall], None]] = []
-        self._said = False
+        self._said: set[str] = set()
+        self._closed_from_outside = False
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -146,8 +148,9 @@ class Scope:
                 see = partial(self._see, network)
                 stack.enter_context(hooks.before_call(network, see, compiled=self.model.compiled))
             if not self._everywhere:
-                _OPEN.set((*_OPEN.get(), self._mark))
-                stack.callback(self._leave)
+                # What was closed in another context is still listed in this one, until it is gone.
+                _OPEN.set((*(each for each in _OPEN.get() if each() is not None), self._mark))
+            stack.callback(self._leave)
             yield
 
     def watch(self, see: Callable[[DenoiserCall], None]) -> None:
@@ -183,6 +186,7 @@ class Scope:
         return {} if memory is None else memory.known
 
     def _leave(self) -> None:
+        self._closed_from_outside = running.running(self.model.pipeline) is None
         _OPEN.set(tuple(each for each in _OPEN.get() if each is not self._mark))
 
     def _memory(self) -> _Memory | None:
@@ -194,7 +198,7 @@ class Scope:
             if self not in run.state:
                 run.state[self] = _Memory(self, run)
             return run.state[self]
-        if running.somebody_else(self.model.pipeline):
+        if running.somebody_else(self.model.pipeline) is not None:
             return None
         if not hasattr(self._direct, "memory"):
             self._direct.memory = _Memory(self, None)
@@ -204,13 +208,29 @@ class Scope:
         memory = self._memory()
         if memory is None:
             return
+        other = None if memory.run is None else running.somebody_else(self.model.pipeline)
+        if other is not None:
+            memory.call = None
+            if not running.is_followed(other):
+                self._say(
+                    f"A call of {type(other).__name__} within a call of {self.model.name} is not steered. Open the "
+                    "steering for this pipeline too."
+                )
+            return
         memory.calls += 1
         memory.call = DenoiserCall(self, network, by_name(network, args, kwargs), memory)
         for see in self._watching:
             see(memory.call)
 
     def _end(self, run: running.Run) -> None:
-        for check in run.state[self].checks if self in run.state else ():
+        if self not in run.state:
+            return
+        if self._closed_from_outside:
+            self._say(
+                f"The steering of {self.model.name} was closed or changed in another thread or task during a call: "
+                "its images are steered in a part of their steps."
+            )
+        for check in run.state[self].checks:
             check()
 
     def _begin(self, run: running.Run) -> None:
@@ -222,14 +242,17 @@ class Scope:
                 "the one that the hooks are on.",
                 "open `steer` (or load the directions) again after a denoiser was replaced.",
             )
-        if not self._everywhere and self._mark not in _OPEN.get() and not self._said:
-            self._said = True
-            warnings.warn(
+        if self._memory() is None:
+            self._say(
                 f"A call of {self.model.name} is not steered: its steering was opened in another thread or task. "
-                "Open it where the pipeline is called, or use directrix.attach, which acts in all threads.",
-                RuntimeWarning,
-                stacklevel=4,
+                "Open it where the pipeline is called, or use directrix.attach, which acts in all threads."
             )
+
+    def _say(self, what: str) -> None:
+        """Warns, once for each text."""
+        if what not in self._said:
+            self._said.add(what)
+            warnings.warn(what, RuntimeWarning, stacklevel=5)
 
 
 @cache

@@ -53,20 +53,26 @@ _FOLLOWED: dict[type, _Followed] = {}
 
 def running(pipeline: Any) -> Run | None:
     """The call of the pipeline that is running here; None where there is none."""
-    # The outermost: a class and the one it inherits from may both be followed, and each then tells of the same call.
     return next((run for run in _RUNNING.get() if run.pipeline is pipeline), None)
 
 
-def somebody_else(pipeline: Any) -> bool:
-    """Whether the code that runs here is a call of another pipeline, and none of this one."""
-    runs = _RUNNING.get()
-    if runs:
-        return all(run.pipeline is not pipeline for run in runs)
+def somebody_else(pipeline: Any) -> Any:
+    """The pipeline whose call the code that runs here belongs to, where that is neither this one nor a part of it."""
     import diffusers
 
     classes = tuple(getattr(diffusers, name, ()) or () for name in ("DiffusionPipeline", "ModularPipeline"))
-    callers = [values["self"] for _, values in _methods() if isinstance(values["self"], classes)]
-    return bool(callers) and all(each is not pipeline for each in callers)
+    callers = (values["self"] for _, values in _methods() if isinstance(values["self"], classes))
+    # A call may call another pipeline, in a callback say: the innermost one counts.
+    caller = next(callers, None)
+    if caller is None and _RUNNING.get():
+        caller = _RUNNING.get()[-1].pipeline
+    return None if caller is pipeline or any(each is caller for each in vars(pipeline).values()) else caller
+
+
+def is_followed(pipeline: Any) -> bool:
+    """Whether somebody follows the pipeline's calls."""
+    with LOCK:
+        return any(each[0]() is pipeline for found in _FOLLOWED.values() for each in found.by)
 
 
 @contextmanager
@@ -116,9 +122,11 @@ def _following(followed: _Followed) -> Callable[..., Any]:
 
     @wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = Run(self)
+        runs = _RUNNING.get()
+        # A class and the one it inherits from may both be followed: then it is one call.
+        run = runs[-1] if runs and runs[-1].pipeline is self else Run(self)
         mine = [each[1:] for each in tuple(followed.by) if each[0]() is self]
-        token = _RUNNING.set((*_RUNNING.get(), run))
+        token = _RUNNING.set((*runs, run))
         try:
             for begin, _ in mine:
                 _tell(begin, run)
