@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # The scopes that were opened in this context.
-_OPEN: ContextVar[tuple[ref[Scope], ...]] = ContextVar("directrix_open", default=())
+_OPEN: ContextVar[tuple[ref[Any], ...]] = ContextVar("directrix_open", default=())
 
 
 class DenoiserCall:
