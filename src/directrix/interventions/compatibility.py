@@ -71,10 +71,10 @@ def fitted(direction: Direction, h: Tensor) -> Tensor:
     return direction.tensor[:, None, None] if len(shape) == 1 and site.layout == "channels-first" else direction.tensor
 
 
-def rows_at_site(rows: Tensor, h: Tensor, layout: str) -> Tensor:
+def rows_at_site(rows: Tensor, h: Tensor) -> Tensor:
     """What belongs to each row of the denoiser's batch, for each row of the site's output h.
 
-    A video's frames are rows of their own at some sites. A cache may leave the unconditional branch out.
+    A video's frames are rows of their own at some sites.
 
     Raises:
         MismatchError: the site's rows are no multiple of the batch's.
@@ -84,8 +84,6 @@ def rows_at_site(rows: Tensor, h: Tensor, layout: str) -> Tensor:
         return rows
     if here % batch == 0:
         return rows.repeat_interleave(here // batch, dim=0)
-    if "-" in layout and 2 * here == batch:
-        return rows[here:] if layout == "unconditional-conditional" else rows[:here]
     raise MismatchError(
         f"The site has {here} rows in a batch of {batch}.", "as many, or as many for each.", "the default site."
     )

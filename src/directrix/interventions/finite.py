@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
+from directrix.interventions.step_window import StepWindow
 from directrix.models import hooks
 from directrix.models.denoiser_calls import DenoiserCall, Scope
+from directrix.models.running import running
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,58 +47,84 @@ def check_range(direction: Direction, strength: float | tuple[float, ...]) -> No
             )
 
 
-def check_addition(addition: Tensor, direction: Direction, strength: Any) -> None:
-    """Raises StrengthError where what is added is not finite in the model's precision."""
-    if not bool(addition.isfinite().all()):
-        raise _overflow(f"'{direction.name}' at strength {_largest(strength):g}", "", addition.dtype)
+def check_addition(tensor: Tensor, direction: Direction, strength: Any, call: DenoiserCall, dtype: Any) -> None:
+    """Raises StrengthError where what is added is not finite in the model's precision; the tensor is on the CPU."""
+    if not bool((_largest(strength) * tensor).to(dtype).isfinite().all()):
+        raise _overflow({direction: strength}, call.place, dtype)
 
 
 @contextmanager
-def watched_for_overflow(scope: Scope, steering: str) -> Iterator[None]:
-    """Within, StrengthError is raised where a denoiser's state or answer is not finite.
+def watched_for_overflow(scope: Scope, window: StepWindow, strengths: Mapping[Direction, Any]) -> Iterator[None]:
+    """Within, StrengthError is raised where a denoiser's state or answer, or what is drawn, stops being finite.
 
-    On a CPU at once; on an accelerator, which would have to be waited for, when the pipeline's call ends.
+    On a CPU at once; on an accelerator, which would have to be waited for, when the pipeline's call ends. What was not
+    finite before anything was added is the model's own affair.
     """
 
-    def check(call: DenoiserCall, tensor: Any) -> None:
-        import torch
-
-        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+    def check(value: Any, call: DenoiserCall, place: str = "") -> None:
+        found = _is_finite(value)
+        before = scope.recall("finite", lambda: None)
+        if found is None or (before is None and not window.open(call)):
             return
-        finite, dtype = tensor.isfinite().all(), tensor.dtype
-
-        def raise_unless() -> None:
-            if not bool(finite):
-                raise _overflow(f"'{steering}'", f" in {call.place}", dtype)
-
-        if tensor.device.type == "cpu":
-            raise_unless()
+        finite, dtype = found
+        if before is None:
+            scope.remember("finite", finite)
+        elif finite.device.type == "cpu":
+            raise_unless(before, finite, dtype, lambda: place or call.place)
         else:
-            scope.at_end(raise_unless)
+            now = place or call.place
+            scope.at_end(lambda: raise_unless(before, finite, dtype, lambda: now))
+
+    def raise_unless(before: Tensor, finite: Tensor, dtype: Any, place: Callable[[], str]) -> None:
+        if bool(before) and not bool(finite):
+            raise _overflow(strengths, place(), dtype)
+
+    def called(call: DenoiserCall) -> None:
+        # In a compiled model the next step's state shows what an answer was.
+        if compiled or scope.recall("finite", lambda: None) is None:
+            check(next(iter(call.arguments.values())), call)
 
     def answered(answer: Any) -> None:
         call = scope.now()
         if call is not None:
-            check(call, answer[0] if isinstance(answer, tuple | Mapping) else answer)
+            check(answer[0] if isinstance(answer, tuple | Mapping) else answer, call)
 
+    def decoded(args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> None:
+        call = scope.now() if running(scope.model.pipeline) is not None else None
+        if call is not None:
+            check(args[0], call, "the last step")
+
+    compiled, decoder = scope.model.compiled, scope.model.decoder
+    scope.watch(called)
     with ExitStack() as stack:
-        if scope.model.compiled:
-            # There the next step's state shows it.
-            scope.watch(lambda call: check(call, next(iter(call.arguments.values()))))
-        else:
-            for network in scope.model.denoisers:
-                stack.enter_context(hooks.after_call(network, answered))
+        for network in () if compiled else scope.model.denoisers:
+            stack.enter_context(hooks.after_call(network, answered))
+        if decoder is not None:
+            stack.enter_context(hooks.before_call(decoder, decoded))
         yield
+
+
+def _is_finite(value: Any) -> tuple[Tensor, Any] | None:
+    """Whether a tensor, or a list of them, holds finite numbers alone (on their device), and its dtype."""
+    import torch
+
+    tensors = value if isinstance(value, list | tuple) else [value]
+    tensors = [each for each in tensors if isinstance(each, torch.Tensor) and each.is_floating_point()]
+    if not tensors:
+        return None
+    return torch.stack([each.isfinite().all() for each in tensors]).all(), tensors[0].dtype
 
 
 def _largest(strength: float | tuple[float, ...]) -> float:
     return max(strength, key=abs) if isinstance(strength, tuple) else strength
 
 
-def _overflow(what: str, where: str, dtype: Any) -> StrengthError:
+def _overflow(strengths: Mapping[Direction, Any], step: str, dtype: Any) -> StrengthError:
     precision = str(dtype).removeprefix("torch.")
+    largest = {each.name: _largest(strength) for each, strength in strengths.items()}
+    added = " and ".join(f"'{name}' at strength {strength:g}" for name, strength in largest.items() if strength)
     return StrengthError(
-        f"Steered with {what}, the model's numbers stop being finite{where}, in {precision}.",
+        f"Steered with {added}, the model's numbers stop being finite in {step}, in {precision}.",
         "a strength that the model's precision can hold.",
-        "a smaller strength, or load the model in float32 or bfloat16.",
+        "a smaller strength" + (", or the model in bfloat16 or float32." if precision == "float16" else "."),
     )

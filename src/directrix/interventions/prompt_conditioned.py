@@ -28,6 +28,7 @@ from directrix.models import activations
 from directrix.models.denoiser_calls import Scope
 from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
+from directrix.models.step_caches import renewed
 
 if TYPE_CHECKING:
     import torch
@@ -140,7 +141,11 @@ class PromptConditioned(ABC):
                 scope = Scope(model)
                 window = StepWindow(scope, self._settings["start"], self._settings["stop"])
                 stack.enter_context(scope.opened())
-                stack.enter_context(watched_for_overflow(scope, self.name))
+                stack.enter_context(renewed(model.denoisers))
+                strengths = {
+                    each: strength for effect in self._categories.values() for each, strength in effect.items()
+                }
+                stack.enter_context(watched_for_overflow(scope, window, strengths))
                 added = _Added(self, candidates, scope, self._on, self._settings["branch"], window)
                 stack.enter_context(activations.edit(model, self._site, added, scope))
             yield model.pipeline

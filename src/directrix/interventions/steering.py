@@ -24,6 +24,7 @@ from directrix.models import activations
 from directrix.models.denoiser_calls import DenoiserCall, Scope
 from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
+from directrix.models.step_caches import renewed
 
 if TYPE_CHECKING:
     import torch
@@ -166,10 +167,12 @@ class Steering:
         with ExitStack() as stack:
             if by_site:
                 scope = Scope(model, self.guided, everywhere)
-                window = StepWindow(scope, self.start, self.stop)
+                acts = any(map(_is_on, self.strengths.values()))
+                window = StepWindow(scope, self.start, self.stop, acts)
                 stack.enter_context(scope.opened())
-                if any(map(_is_on, self.strengths.values())):
-                    stack.enter_context(watched_for_overflow(scope, self.name))
+                if acts:
+                    stack.enter_context(renewed(model.denoisers))
+                    stack.enter_context(watched_for_overflow(scope, window, self.strengths))
                 for site, directions in by_site.items():
                     added = _Added(self, scope, directions, window)
                     stack.enter_context(activations.edit(model, site, added, scope))
@@ -239,16 +242,16 @@ class _Added:
                 rows = self._steering.rows(each, call.rows, guided, layout)
                 if rows is None:
                     continue
-                rows = rows_at_site(rows, h, layout)
+                rows = rows_at_site(rows, h)
                 tensor = fitted(each, h)
                 steered = rows.nonzero().flatten()
                 if not len(steered):
                     # So small a strength that it is 0 in float32.
                     continue
+                check_addition(tensor, each, self._steering.strengths[each], call, h.dtype)
                 factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
                 # The product is rounded once, to the model's own precision.
                 addition = (factors * tensor.to(h.device)).to(h.dtype)
-                check_addition(addition, each, self._steering.strengths[each])
                 found.append((_places(steered, h.device), addition))
             self._cached[key] = found
         return self._cached[key]

@@ -98,7 +98,8 @@ def _edit_in(
         return seen[0] if seen else None
 
     def changed(h: Tensor) -> Tensor | None:
-        if scope is not None and (scope.now() is None or skipped(block)):
+        # Heads of a skipped block are not computed, and so never get here.
+        if scope is not None and (scope.now() is None or (found is None and skipped(block))):
             return None
         image = tokens() if streams else None
         place = image.place(block, h, channels) if image else None if channels is None else (..., channels)

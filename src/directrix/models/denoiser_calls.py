@@ -20,6 +20,7 @@ from directrix.errors import MismatchError, ModelError, StrengthError
 from directrix.models import branches, hooks, running
 from directrix.models.image_tokens import ImageTokens
 from directrix.models.steerable import SteerableModel
+from directrix.models.step_caches import leaves_out_unconditional
 from directrix.models.step_clock import Step, StepClock
 
 if TYPE_CHECKING:
@@ -32,12 +33,11 @@ _OPEN: ContextVar[tuple[ref[Any], ...]] = ContextVar("directrix_open", default=(
 class DenoiserCall:
     """One call of a denoiser.
 
-    rows: of its batch. arguments: by name, the state first.
+    arguments: by name, the state first.
     """
 
     def __init__(self, scope: Scope, network: nn.Module, arguments: Mapping[str, Any], memory: _Memory) -> None:
         self.network, self.arguments = network, arguments
-        self.rows = branches.row_count(next(iter(arguments.values())))
         self._scope, self._memory, self._count = scope, memory, memory.calls
 
     @cached_property
@@ -46,9 +46,16 @@ class DenoiserCall:
         return running.local_variables(self._scope.model.pipeline) if self._memory.run else {}
 
     @cached_property
+    def rows(self) -> int:
+        """Of the batch that the blocks are given."""
+        given = branches.row_count(next(iter(self.arguments.values())))
+        return given // 2 if leaves_out_unconditional(self.network) else given
+
+    @cached_property
     def layout(self) -> tuple[bool, str]:
         """Whether there are two branches of guidance, and which of them are in this call (`directions.strength`)."""
-        return self._memory.layout(self._scope, self)
+        guided, layout = self._memory.layout(self._scope, self)
+        return guided, layout.partition("-")[2] if leaves_out_unconditional(self.network) else layout
 
     @cached_property
     def step(self) -> Step:
@@ -57,9 +64,11 @@ class DenoiserCall:
 
     @property
     def place(self) -> str:
-        """Which step or call this is, for people, counted from 1."""
-        step = vars(self).get("step")
-        return f"call {self._count} of the denoiser" if step is None else f"step {step.index + 1} of {step.count}"
+        """Which step this is, for people, counted from 1; which call where the step cannot be known."""
+        try:
+            return f"step {self.step.index + 1} of {self.step.count}"
+        except StrengthError:
+            return f"call {self._count} of the denoiser"
 
     @cached_property
     def tokens(self) -> ImageTokens:

@@ -79,12 +79,16 @@ class SteerableModel:
         own = (getattr(self.pipeline, name, None) for name in ("unet", "transformer"))
         if any(hasattr(each, "_orig_mod") for each in own):
             return True
-        return any(
-            getattr(module, "_compiled_call_impl", None) is not None
-            or "_orig_mod" in module._modules
-            or hasattr(vars(module).get("forward"), "_torchdynamo_orig_callable")
-            for module in self.denoiser.modules()
-        )
+        return any(map(_is_compiled, self.denoiser.modules()))
+
+    @property
+    def decoder(self) -> nn.Module | None:
+        """What turns latents into an image, where it is a module that runs as it is written."""
+        vae = getattr(self.pipeline, "vae", None)
+        decoder = getattr(vae, "decoder", None)
+        if not hasattr(decoder, "modules") or hasattr(vae, "_orig_mod") or "decode" in vars(vae):
+            return None
+        return None if any(map(_is_compiled, decoder.modules())) else decoder
 
     @property
     def identity(self) -> ModelIdentity:
@@ -250,6 +254,14 @@ def _copied_configs(pipeline: Any) -> Iterator[None]:
     finally:
         for part, config in given:
             part._internal_dict = config
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return (
+        getattr(module, "_compiled_call_impl", None) is not None
+        or "_orig_mod" in module._modules
+        or hasattr(vars(module).get("forward"), "_torchdynamo_orig_callable")
+    )
 
 
 def _number(value: Any, otherwise: float) -> float:
