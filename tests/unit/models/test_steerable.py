@@ -106,8 +106,8 @@ with steer(pipeline, {direction: 1.0}, stop=0.5):
 handles = RemovableHandle.next_id
 with steer(pipeline, {direction: 1.0}, stop=0.5):
     assert RemovableHandle.next_id == handles + opened
-# One hook at the site, one that sees a call of the denoiser, and one that sees whether its answer is finite.
-assert opened == 3, opened
+# At the site, at the call of the denoiser, and where its answer and the latents are seen to be finite.
+assert opened == 4, opened
 assert "directrix.models.compiled" not in sys.modules
 assert not hasattr(torch.ops.directrix, "edit_output")
 """
