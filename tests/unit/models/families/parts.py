@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 LENGTH = 48
+DENOISERS = ("unet", "transformer", "transformer_2", "unconditional_transformer", "prior", "prior_prior")
 
 
 def symbols() -> list[str]:
@@ -51,7 +52,7 @@ def fast_tokenizer() -> Any:
     )
 
 
-def clip_text(projection: bool = False, width: int = 32) -> Any:
+def clip_text(projection: bool = False, width: int = 32, length: int = LENGTH) -> Any:
     """A CLIP text encoder of this width, with its pooled output projected to 16 features or not."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -61,7 +62,7 @@ def clip_text(projection: bool = False, width: int = 32) -> Any:
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
-        max_position_embeddings=LENGTH,
+        max_position_embeddings=length,
         projection_dim=16,
         bos_token_id=512,
         eos_token_id=513,
@@ -114,13 +115,13 @@ def vae(channels: int = 4, blocks: int = 2, **options: Any) -> Any:
 
 def ready(pipeline: Any) -> Any:
     """The pipeline in eval mode and without bars, its denoiser's weights far enough from zero to have an effect."""
-    network = getattr(pipeline, "unet", None) or pipeline.transformer
+    networks = [getattr(pipeline, name, None) for name in DENOISERS]
     with torch.no_grad():
         # Gates and tables start at zero in some families, where no block would matter.
-        for weight in network.parameters():
-            if float(weight.abs().max()) == 0 or weight.ndim == 0:
-                weight.normal_(std=0.3)
-    network.eval()
+        for network in filter(None, networks):
+            for weight in network.eval().parameters():
+                if float(weight.abs().max()) == 0 or weight.ndim == 0:
+                    weight.normal_(std=0.3)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
