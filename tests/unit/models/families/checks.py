@@ -290,6 +290,6 @@ def result(verdicts: Sequence[Verdict]) -> tuple[str, str]:
     of = {kind: [each for each in verdicts if each.result == kind] for kind in ("wrong", "refused")}
     for kind, found in of.items():
         if found:
-            which = [] if len(found) == len(verdicts) else [each.check for each in found]
-            return kind, ": ".join([*filter(None, [", ".join(which)]), *dict.fromkeys(each.why for each in found)])
+            which = "" if len(found) == len(verdicts) else ", ".join(each.check for each in found) + ": "
+            return kind, which + found[0].why
     return "right", ""

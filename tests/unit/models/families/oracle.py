@@ -242,7 +242,10 @@ class Oracle:
         found = [rows_of(call.given[name]) for name in self.names if name in call.given]
         assert found, "a call without text"
         count = max(len(each) for each in found)
-        return [list(row) for row in zip(*(each for each in found if len(each) == count), strict=True)]
+        rows = [list(row) for row in zip(*(each for each in found if len(each) == count), strict=True)]
+        # Some are given a video's text once for each of its frames.
+        videos = next((leaf for leaf in call.given.values() if not isinstance(leaf, list) and leaf.ndim == 5), rows)
+        return rows[:: max(1, len(rows) // len(videos))]
 
     def _see_tokens(
         self, call: Call, seed: Call, prompts: list[Recorder], place: int, labels: list[int | None]

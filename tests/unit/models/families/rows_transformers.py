@@ -105,7 +105,7 @@ ROWS: dict[str, Row] = {
         {**S64, "system_prompt": "Say", "max_sequence_length": 40},
     ),
     "HunyuanDiTPipeline": Row(HUNYUAN, {**S16, "use_resolution_binning": False}),
-    "HunyuanDiTPAGPipeline": Row(HUNYUAN, {**S16, "use_resolution_binning": False, "pag_scale": 2.0}),
+    "HunyuanDiTPAGPipeline": Row(HUNYUAN, {**S16, "use_resolution_binning": False, "pag_scale": 2.0}, off=None),
     "CogView3PlusPipeline": Row(partial(kits.t5, "cogview3", scheduler=kits.ddim), {**SMALL}),
     "CogView4Pipeline": Row(partial(kits.reads, "cogview4", scheduler=kits.shifting), {**S32, **SHORT}),
     "AuraFlowPipeline": Row(partial(kits.t5, "aura"), SMALL),

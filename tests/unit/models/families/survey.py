@@ -27,16 +27,7 @@ END = "<!-- end of table -->\n"
 HEADS = "| class | steering | why |", "| why not | classes |"
 ROWS: dict[str, Row] = {**rows_unets.ROWS, **rows_transformers.ROWS, **rows_videos.ROWS, **rows_more.ROWS}
 # Classes that draw another image than the one that was asked for, and why.
-WRONG = {
-    "StableDiffusionPanoramaPipeline": "its batch holds the branches of each view side by side",
-    "AuraFlowPipeline": "windows of steps: its denoiser is given a time from 1 to 0",
-    "Cosmos2TextToImagePipeline": "windows of steps: its denoiser is given a time of its own",
-    "LTXImageToVideoPipeline": "windows of steps: its denoiser is given a time for each token",
-    "SanaSprintPipeline": "windows of steps: its times are angles",
-    "SanaSprintImg2ImgPipeline": "windows of steps: its times are angles",
-    "ErnieImagePipeline": "its blocks are given tokens first, rows second",
-    "WanPipeline of two denoisers": "the second denoiser is not steered",
-}
+WRONG: dict[str, str] = {}
 # Why some classes cannot be built here.
 UNBUILT = {
     "needs sentencepiece": r"Kolors\w*",
