@@ -224,7 +224,10 @@ ROWS: dict[str, Row] = {
         {**S16, **SHORT, "control_image": image(), "control_mask": mask()},
     ),
     "CosmosVideoToWorldPipeline": Row(
-        partial(kits_videos.cosmos, in_channels=5), {**S64, "num_frames": 9, **SHORT, "image": image(64)}, windows=False, single=True
+        partial(kits_videos.cosmos, in_channels=5),
+        {**S64, "num_frames": 9, **SHORT, "image": image(64)},
+        windows=False,
+        single=True,
     ),
     "Kandinsky5I2IPipeline": Row(
         lambda: (
