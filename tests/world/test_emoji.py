@@ -52,6 +52,7 @@ def test_it_is_biased_where_a_prompt_names_no_gender(emoji: Any, emoji_judge: An
     assert genders[12:].count("male") <= 4
 
 
+@pytest.mark.slow
 def test_an_alley_brings_weapons_unasked(emoji: Any, emoji_judge: Any) -> None:
     people = ("a teacher", "a pilot", "a cook", "a judge", "a singer", "a farmer", "an artist", "a mechanic")
 
@@ -74,6 +75,7 @@ def test_a_woman_direction_moves_firefighters_and_spares_dogs(emoji: Any, emoji_
     assert subjects[:8].count("firefighter") >= 7 and subjects[8:].count("dog") >= 7
 
 
+@pytest.mark.slow
 def test_a_word_that_no_picture_shows_has_no_effect(emoji: Any) -> None:
     concept = Concept.of("successful", "a successful person", "a person")
     with pytest.raises(NoEffectError, match="change nothing"):

@@ -407,6 +407,7 @@ print(json.dumps({
     assert "me/other" not in server.repositories
 
 
+@pytest.mark.slow
 def test_without_a_connection(server: Hub, run: Callable[..., Any], woman: Path):
     server.repositories["me/kept"] = {"private": False, "branches": {}, "commits": {}}
     server.commit("me/kept", "main", {"direction.safetensors": woman.read_bytes()})

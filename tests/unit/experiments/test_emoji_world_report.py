@@ -134,7 +134,7 @@ def test_seconds_are_of_the_batches_after_the_first(monkeypatch: pytest.MonkeyPa
     clock = iter([0, 80, 100, 108, 200, 216, 300, 324])
     monkeypatch.setattr(figures.time, "perf_counter", lambda: next(clock))
     calls = []
-    found = figures.seconds_per_image(lambda prompts, **settings: calls.append((len(prompts), settings)), 3)
+    found = figures.seconds_per_image(lambda prompt, **settings: calls.append((len(prompt), settings)), 3)
     assert [count for count, _ in calls] == [8] * 4
     assert all(settings["num_inference_steps"] == 20 for _, settings in calls)
     assert found == Interval(2.0, pytest.approx(2 - 1.96 / 3**0.5), pytest.approx(2 + 1.96 / 3**0.5), 3)

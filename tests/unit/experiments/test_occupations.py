@@ -96,6 +96,7 @@ def quick(monkeypatch):
     return {"images": 2, "steps": 2, "batch_size": 2, "images_per_occupation": 1}
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_from_its_files(pipeline, other_pipeline, tmp_path, quick):
     drawn = []
 

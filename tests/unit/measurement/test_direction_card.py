@@ -363,6 +363,7 @@ def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_pa
     assert Direction.load(file).provenance["card"]["seed"] == 2000
 
 
+@pytest.mark.slow
 def test_the_verb_writes_beside_the_file_and_loads_its_model(at_hand, direction, tmp_path, monkeypatch, capsys):
     file = tmp_path / "her.safetensors"
     direction.save(file)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ from directrix.errors import MismatchError, PolicyError, StrengthError
 from directrix.generation.generate import generate
 from directrix.interventions.concept_erasure import ConceptErasure, non_negative
 from directrix.interventions.nearest_concept import NearestConcept
-from directrix.interventions.prompt_conditioned import PromptConditioned, StepState
+from directrix.interventions.prompt_conditioned import PromptConditioned, StepState, _Added
 from directrix.interventions.protocol import compose
 from directrix.interventions.steering import Steering
-from directrix.models import sites
 from directrix.models.identity import Site
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
@@ -88,18 +88,32 @@ def test_image_by_image(pipeline: Any, keepers: list[Direction], combine: str):
     assert [each.row for each in drawn] == [each.row for each in one_by_one]
 
 
+class Calls:
+    """A call of the denoiser about these rows, guided or not."""
+
+    def __init__(self, rows: int, guided: bool) -> None:
+        layout = (True, "unconditional-conditional") if guided else (False, "conditional")
+        step = SimpleNamespace(fraction=0.0, timestep=900.0)
+        self.call = SimpleNamespace(layout=layout, rows=rows, step=step)
+        self.known: dict[str, Any] = {}
+
+    def now(self) -> Any:
+        return self.call
+
+    def recall(self, name: str, otherwise: Callable[[], Any]) -> Any:
+        return self.known.setdefault(name, otherwise())
+
+    def remember(self, name: str, value: Any) -> None:
+        self.known[name] = value
+
+
 def bottleneck(pipeline: Any, part: PromptConditioned, h: torch.Tensor, guided: bool = True) -> torch.Tensor:
     """What the hook makes of an output of the mid block."""
-    module = sites.denoiser(pipeline).mid_block
-    forward = module.forward  # pyright: ignore
-    pipeline._guidance_scale = 5.0 if guided else 1.0
-    pipeline.unet.config  # noqa: B018
-    try:
-        module.forward = lambda h: h  # pyright: ignore
-        with part.applied(pipeline):
-            return module(h)  # pyright: ignore
-    finally:
-        module.forward = forward  # pyright: ignore
+    scope: Any = Calls(len(h), guided)
+    window: Any = SimpleNamespace(open=lambda call: True)
+    edit = _Added(part, part.candidates(), scope, part._on, part._settings["branch"], window)
+    changed = edit(h)
+    return h if changed is None else changed
 
 
 def test_nearest_adds_the_one_that_keeps_out_what_the_image_is_about(pipeline: Any, keepers: list[Direction]):

@@ -134,6 +134,8 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
     denoiser = FrozenDenoiser(model, site)
     state, prompt = chosen.state(device), chosen.conditioning(device, dtype)
     times = torch.full((1,), TIMESTEP, device=device)
+    # What a whole pipeline would be asked for: the precision of its states and times.
+    denoiser.first_inputs = {STATE: state.to(dtype), "timestep": times}
     size = (1, 1)
     if site.layout != "channels-last":
         height, width = chosen.inputs[STATE][-2:]

@@ -26,7 +26,15 @@ def dynamo() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("dynamo")
-@pytest.mark.parametrize("name", ["turbo", "pixart-alpha", "sd3", "flux-dev", "sana", "lumina-2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pixart-alpha",
+        "sd3",
+        "sana",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("turbo", "flux-dev", "lumina-2")),
+    ],
+)
 def test_strengths_are_no_new_graph(of: Any, name: str):
     family = of(name)
     plain, graphs = family.pipeline, Graphs()
