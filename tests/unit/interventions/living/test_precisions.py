@@ -38,6 +38,8 @@ def test_what_is_added(
     make_pipeline: Callable[..., Any], draw: Any, make_direction: Any, check_steering: Any, precision: str
 ):
     pipeline = make_pipeline()
+    if precision == "layerwise float8" and not hasattr(pipeline.unet, "enable_layerwise_casting"):
+        pytest.skip("this version of diffusers does not cast by layers")
     direction = make_direction()
     change, within = PRECISIONS[precision]
     change(pipeline)

@@ -9,8 +9,8 @@ import diffusers
 import pytest
 import torch
 
-import directrix
 from directrix.interventions.attach import attach
+from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.steering import steer
 from unit.interventions.living.cached_families import STEPS, built, built_in, cached, direction, draw
 
@@ -263,18 +263,18 @@ def test_after_a_call_that_failed():
         assert torch.equal(draw(name), plain)
 
 
-def test_discovery_computes_every_step():
-    name = "flux"
-    pipeline = built(name)
-    woman = directrix.Concept.of("woman", "a woman", "a person")
-    sampling = directrix.Sampling(
-        images=2, call={"height": 16, "width": 16, "max_sequence_length": 16}, num_inference_steps=4
-    )
-
-    def found() -> torch.Tensor:
-        return directrix.discover(pipeline, woman, sampling=sampling).tensor
-
-    expected = found()
-    with cached(name, first_block(name, True)):
-        assert torch.equal(found(), expected)
-        assert pipeline.transformer.is_cache_enabled
+@pytest.mark.parametrize("config", [first_block, taylor_lite, faster], ids=named)
+@pytest.mark.parametrize("site", [None, "transformer_blocks.2"])
+def test_interventions_that_look_first(config: Any, site: str | None):
+    """What a skipped block shows is nobody's activations, and is not looked at."""
+    name = "cogvideox"
+    woman = direction(name, site)
+    with cached(name, config(name, True)):
+        plain = draw(name)
+        with NearestConcept({"weapon": {woman: 3.0}}).applied(built(name)):
+            nearest = draw(name)
+        with steer(built(name), {woman: 3.0}):
+            expected = draw(name)
+    # Of one category it is the nearest in every step.
+    torch.testing.assert_close(nearest, expected, atol=2e-4, rtol=2e-4)
+    assert (nearest - plain).abs().max() > 0.01
