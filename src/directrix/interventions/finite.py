@@ -47,10 +47,12 @@ def check_range(direction: Direction, strength: float | tuple[float, ...]) -> No
             )
 
 
-def check_addition(tensor: Tensor, direction: Direction, strength: Any, call: DenoiserCall, dtype: Any) -> None:
+def check_addition(
+    tensor: Tensor, direction: Direction, strength: Any, dtype: Any, call: DenoiserCall | None = None
+) -> None:
     """Raises StrengthError where what is added is not finite in the model's precision; the tensor is on the CPU."""
     if not bool((_largest(strength) * tensor).to(dtype).isfinite().all()):
-        raise _overflow({direction: strength}, call.place, dtype)
+        raise _overflow({direction: strength}, "" if call is None else call.place, dtype)
 
 
 @contextmanager
@@ -119,12 +121,12 @@ def _largest(strength: float | tuple[float, ...]) -> float:
     return max(strength, key=abs) if isinstance(strength, tuple) else strength
 
 
-def _overflow(strengths: Mapping[Direction, Any], step: str, dtype: Any) -> StrengthError:
+def _overflow(strengths: Mapping[Direction, Any], place: str, dtype: Any) -> StrengthError:
     precision = str(dtype).removeprefix("torch.")
     largest = {each.name: _largest(strength) for each, strength in strengths.items()}
     added = " and ".join(f"'{name}' at strength {strength:g}" for name, strength in largest.items() if strength)
     return StrengthError(
-        f"Steered with {added}, the model's numbers stop being finite in {step}, in {precision}.",
+        f"Steered with {added}, the model's numbers stop being finite{place and ' in '}{place}, in {precision}.",
         "a strength that the model's precision can hold.",
         "a smaller strength" + (", or the model in bfloat16 or float32." if precision == "float16" else "."),
     )

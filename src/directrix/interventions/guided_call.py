@@ -115,12 +115,13 @@ class GuidedCall:
             rows = expand(strength, seen.rows, self._guided, self._steering.branch, self._branch)
             if rows is None:
                 continue
-            rows = rows_at_site(rows, h, self._branch)
+            rows = rows_at_site(rows, h)
+            tensor = fitted(each, h)
+            check_addition(tensor, each, strength, h.dtype)
             places = rows.nonzero().flatten()
             factors = rows[places].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
             # The product is rounded once, to the model's own precision. Rows of strength 0 keep their bits.
-            addition = (factors * fitted(each, h).to(h.device)).to(h.dtype)
-            check_addition(addition, each, strength)
+            addition = (factors * tensor.to(h.device)).to(h.dtype)
             result = h.clone() if result is None else result
             result[places.to(h.device)] += addition
         if result is not None and not bool(result.isfinite().all()) and bool(h.isfinite().all()):

@@ -248,7 +248,7 @@ class _Added:
                 if not len(steered):
                     # So small a strength that it is 0 in float32.
                     continue
-                check_addition(tensor, each, self._steering.strengths[each], call, h.dtype)
+                check_addition(tensor, each, self._steering.strengths[each], h.dtype, call)
                 factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
                 # The product is rounded once, to the model's own precision.
                 addition = (factors * tensor.to(h.device)).to(h.dtype)

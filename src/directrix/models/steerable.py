@@ -86,7 +86,7 @@ class SteerableModel:
         """What turns latents into an image, where it is a module that runs as it is written."""
         vae = getattr(self.pipeline, "vae", None)
         decoder = getattr(vae, "decoder", None)
-        if not hasattr(decoder, "modules") or hasattr(vae, "_orig_mod") or "decode" in vars(vae):
+        if decoder is None or not hasattr(decoder, "modules") or hasattr(vae, "_orig_mod") or "decode" in vars(vae):
             return None
         return None if any(map(_is_compiled, decoder.modules())) else decoder
 
