@@ -24,6 +24,7 @@ from torch.utils.hooks import RemovableHandle
 
 from directrix.models.ports import CALL, INPUT, NUMBERS, OPEN, OUTPUT, PORTS, Port, register
 from directrix.models.running import LOCK
+from directrix.models.step_caches import known_as
 
 
 @contextmanager
@@ -99,6 +100,7 @@ class _Lasting:
         if key not in self._classes:
             names = {name: getattr(plain, name) for name in ("__module__", "__qualname__", "__doc__")}
             self._classes[key] = type(plain.__name__, (plain,), {**names, "_plain_class": plain})
+            known_as(plain, self._classes[key])
         return self._classes[key]
 
 

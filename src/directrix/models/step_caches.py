@@ -12,7 +12,7 @@ What was stored under other directions, or outside their window of steps, is of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,6 +66,18 @@ def renewed(networks: Sequence[nn.Module]) -> Iterator[None]:
     finally:
         for network in networks:
             forget(network)
+
+
+def known_as(plain: type, other: type) -> None:
+    """Lets caches take a subclass for the class of blocks that they know."""
+    if "transformer" not in plain.__module__ and plain.__module__ != "diffusers.models.attention":
+        return
+    try:
+        from diffusers.hooks._helpers import TransformerBlockRegistry as Registry
+    except ImportError:
+        return
+    with suppress(ValueError):
+        Registry._registry[other] = Registry.get(plain)
 
 
 def _passed_over(state: Any) -> bool:

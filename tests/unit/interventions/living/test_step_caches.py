@@ -278,3 +278,19 @@ def test_interventions_that_look_first(config: Any, site: str | None):
     # Of one category it is the nearest in every step.
     torch.testing.assert_close(nearest, expected, atol=2e-4, rtol=2e-4)
     assert (nearest - plain).abs().max() > 0.01
+
+
+def test_a_cache_for_a_compiled_model_that_is_steered():
+    """Its modules have classes of their own then, which a cache must know."""
+    name = "wan"
+    pipeline, woman, config = built(name), direction(name), first_block(name, True)
+    transformer = pipeline.transformer
+    with cached(name, config), steer(pipeline, {woman: 1.0}):
+        expected = draw(name)
+    transformer.compile(backend="eager")
+    try:
+        with steer(pipeline, {woman: 1.0}), cached(name, config):
+            torch.testing.assert_close(draw(name), expected)
+    finally:
+        transformer._compiled_call_impl = None
+        torch._dynamo.reset()
