@@ -29,18 +29,18 @@ _NO_TEXT = re.compile(r"mask|ids|image_embeds|rotary|latents|noise|input|residua
 _LATENTS = ("latents", "latent", "intermediate_images")
 
 
-def layout_of(name: str, pipeline: Any, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, bool]:
+def layout_of(pipeline: Any, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, bool]:
     """How a call of the denoiser is laid out (see `directions.strength`), and whether there is another branch.
 
     Args:
-        name: the pipeline's, for errors.
+        pipeline: whose call it is.
         arguments: the call's, by name; the first is the state.
         values: the local variables of the pipeline's running call.
 
     Raises:
         StrengthError: the rows cannot be told apart.
     """
-    rows = row_count(next(iter(arguments.values())))
+    name, rows = type(pipeline).__name__, row_count(next(iter(arguments.values())))
     negatives, positives, sources = (_named(values, which) for which in (_NEGATIVE, None, _SOURCE))
     texts = list(_texts(arguments, rows))
     images = _image_count(values, rows, negatives)

@@ -105,8 +105,8 @@ class _Memory:
         for rows, same, found in self._layouts:
             if rows == call.rows and len(same) == len(texts) and all(a is b for a, b in zip(same, texts, strict=True)):
                 return found
-        model = scope.model
-        layout, guided = branches.layout_of(model.name, model.pipeline, call.arguments, call._values)
+        pipeline = call._values.get("self", scope.model.pipeline)
+        layout, guided = branches.layout_of(pipeline, call.arguments, call._values)
         self.other_branch |= layout != "conditional"
         found = (guided or self.other_branch, layout)
         if scope.guided is not None and scope.guided != found[0]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TEXT = re.compile(r"(^|_)(encoder|text|txt|cap|caption|context|prompt|audio)")
 _IMAGE = re.compile(r"^(\w+_)?(hidden_states|image|img|latents|sample|x)(_\w+)?$")
+_BY_ROW = "tokens before rows"
 _NEITHER = re.compile(r"query|key|value|attn|mask|ids|rotary|freqs|emb|norm|history|clean|noise|time")
 
 
@@ -79,13 +80,13 @@ class ImageTokens:
         if h.ndim != 3 or (channels is None and _reads_text(type(block))):
             return whole
         order = "text first" if self._text is not None else _joined(type(block)) or _joined(type(self._network))
-        if h.shape[1] <= self.count or (order is None and not self.count):
+        if order != _BY_ROW and (h.shape[1] <= self.count or (order is None and not self.count)):
             return whole
-        if order is None or not self.count:
+        if order in (None, _BY_ROW) or not self.count:
             raise SiteError(
-                f"{type(self._network).__name__} reads text and image in one sequence of {h.shape[1]} tokens, and "
-                "which are the image's is not known.",
-                "a transformer whose state and patch size give its number of tokens.",
+                f"{type(self._network).__name__} reads text and image in one sequence, and which of the tokens of "
+                f"{tuple(h.shape)} activations are the image's is not known.",
+                "activations of shape (rows, tokens, channels) whose number of image tokens follows from the state.",
                 "a block that reads text and image in separate streams.",
             )
         if order == "image first":
@@ -145,12 +146,14 @@ def _joined(network: type) -> str | None:
         if not isinstance(parts, ast.List) or len(parts.elts) != 2:
             continue
         names = [ast.unparse(each) for each in parts.elts]
+        dim = [*node.args[1:], *(each.value for each in node.keywords if each.arg in ("dim", "axis"))]
         if any(_NEITHER.search(name) for name in names):
             continue
         text = [bool(_TEXT.search(name)) for name in names]
         for order, place in (("text first", 1), ("image first", 0)):
             if text == [place == 1, place == 0] and _IMAGE.match(names[place].partition("[")[0]):
-                return order
+                # Tokens are counted by the second dimension everywhere but where they come before the rows.
+                return _BY_ROW if not dim or ast.unparse(dim[0]) == "0" else order
     return None
 
 

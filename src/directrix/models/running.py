@@ -14,7 +14,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, wraps
 from threading import RLock
 from typing import Any
 from weakref import WeakMethod, ref
@@ -58,10 +58,7 @@ def running(pipeline: Any) -> Run | None:
 
 def somebody_else(pipeline: Any) -> Any:
     """The pipeline whose call the code that runs here belongs to, where that is neither this one nor a part of it."""
-    import diffusers
-
-    classes = tuple(getattr(diffusers, name, ()) or () for name in ("DiffusionPipeline", "ModularPipeline"))
-    callers = (values["self"] for _, values in _methods() if isinstance(values["self"], classes))
+    callers = (values["self"] for _, values in _methods() if isinstance(values["self"], _pipelines()))
     # A call may call another pipeline, in a callback say: the innermost one counts.
     caller = next(callers, None)
     if caller is None and _RUNNING.get():
@@ -105,16 +102,29 @@ def followed(pipeline: Any, begin: Callable[[Run], None], end: Callable[[Run], N
 
 
 def local_variables(pipeline: Any) -> Mapping[str, Any]:
-    """The local variables of the pipeline's functions that run here, those of the innermost first; empty for none."""
-    found = []
+    """The local variables of the pipeline's functions that run here, those of the innermost first; empty for none.
+
+    Where a combined pipeline calls one of its parts, they are the part's.
+    """
+    found: list[Mapping[str, Any]] = []
     for name, values in _methods():
-        if values["self"] is pipeline:
+        owner = values["self"]
+        if found and owner is not found[0]["self"]:
+            continue
+        if found or owner is pipeline or isinstance(owner, _pipelines()):
             found.append(values)
             if name == "__call__":
                 break
     if len(found) == 1:
         return found[0]
-    return ChainMap(*found) if found else {}
+    return ChainMap(*found) if found else {}  # pyright: ignore[reportArgumentType]
+
+
+@cache
+def _pipelines() -> tuple[type, ...]:
+    import diffusers
+
+    return tuple(getattr(diffusers, name, ()) or () for name in ("DiffusionPipeline", "ModularPipeline"))
 
 
 def _following(followed: _Followed) -> Callable[..., Any]:

@@ -42,7 +42,7 @@ def layout(text: Any, pipeline: Any = None, images: int = 2, **values: Any) -> t
         "timestep": torch.zeros(rows),
         "encoder_hidden_states": text,
     }
-    return layout_of("Pipe", pipeline or Says(), arguments, {"latents": torch.zeros(images, 4, 2, 2), **values})
+    return layout_of(pipeline or Says(), arguments, {"latents": torch.zeros(images, 4, 2, 2), **values})
 
 
 @given(st.integers(1, 5), st.booleans(), st.booleans())

@@ -27,13 +27,7 @@ END = "<!-- end of table -->\n"
 HEADS = "| class | steering | why |", "| why not | classes |"
 ROWS: dict[str, Row] = {**rows_unets.ROWS, **rows_transformers.ROWS, **rows_videos.ROWS, **rows_more.ROWS}
 # Classes that draw another image than the one that was asked for, and why.
-WRONG = {
-    **dict.fromkeys(
-        [f"Kandinsky{version}{kind}CombinedPipeline" for version in ("", "V22") for kind in ("", "Img2Img", "Inpaint")],
-        "with one prompt both branches are steered",
-    ),
-    "ErnieImagePipeline": "its blocks are given tokens first, rows second",
-}
+WRONG: dict[str, str] = {}
 # Why some classes cannot be built here.
 UNBUILT = {
     "needs sentencepiece": r"Kolors\w*",
