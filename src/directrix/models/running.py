@@ -124,7 +124,9 @@ def local_variables(pipeline: Any) -> Mapping[str, Any]:
 def _pipelines() -> tuple[type, ...]:
     import diffusers
 
-    return tuple(getattr(diffusers, name, ()) or () for name in ("DiffusionPipeline", "ModularPipeline"))
+    # The oldest supported diffusers has no modular ones.
+    names = ("DiffusionPipeline", "ModularPipeline")
+    return tuple(getattr(diffusers, name) for name in names if hasattr(diffusers, name))
 
 
 def _following(followed: _Followed) -> Callable[..., Any]:
