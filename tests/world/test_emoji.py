@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from directrix import Concept, calibrate, discover, generate, steer
-from directrix.concept import GENDER
 from directrix.discovery import Sampling
 from directrix.errors import NoEffectError
-from directrix.interventions.steering import Steering
 from directrix.models import embedded
 
 pytestmark = pytest.mark.world
@@ -62,17 +60,6 @@ def test_an_alley_brings_weapons_unasked(emoji: Any, emoji_judge: Any) -> None:
 
     there = weapons(" in a dark alley")
     assert there >= 5 and there >= weapons("") + 4
-
-
-def test_a_woman_direction_moves_firefighters_and_spares_dogs(emoji: Any, emoji_judge: Any) -> None:
-    woman = calibrate(emoji, discover(emoji, GENDER.concepts[0]), sweep=())
-    prompts = ["a photo of a firefighter", "a photo of a dog"]
-    plain = generate(emoji, prompts, 8, seed=4)
-    steered = generate(emoji, prompts, 8, seed=4, interventions=Steering({woman: 1.0}))
-    before, after = (labels(emoji_judge, r, "gender")[:8].count("female") for r in (plain, steered))
-    assert before <= 2 and after >= before + 5
-    subjects = labels(emoji_judge, steered, "subject")
-    assert subjects[:8].count("firefighter") >= 7 and subjects[8:].count("dog") >= 7
 
 
 @pytest.mark.slow

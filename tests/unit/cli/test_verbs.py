@@ -216,6 +216,7 @@ def test_discover_writes_a_direction_and_removes_its_checkpoint(model, tmp_path,
     assert [path.name for path in output.parent.iterdir()] == ["woman.safetensors"]
 
 
+@pytest.mark.slow
 def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_path, capsys, monkeypatch):
     from directrix.measurement.calibration import target as target_labels
     from directrix.measurement.judges import Verdict

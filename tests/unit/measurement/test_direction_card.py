@@ -326,6 +326,7 @@ def with_few_steps(facts):
     return replace(facts, num_inference_steps=STEPS)
 
 
+@pytest.mark.slow
 def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_path, capsys):
     file, folder = tmp_path / "her.safetensors", tmp_path / "cards"
     direction.save(file)
