@@ -15,6 +15,7 @@ def labels(judge: Any, records: Any, attribute: str) -> list[str | None]:
     return [verdict[attribute].label for verdict in judge.label([record.image for record in records])]
 
 
+@pytest.mark.slow
 def test_a_woman_direction_moves_firefighters_and_spares_dogs(emoji: Any, emoji_judge: Any) -> None:
     woman = calibrate(emoji, discover(emoji, GENDER.concepts[0]), sweep=())
     prompts = ["a photo of a firefighter", "a photo of a dog"]

@@ -328,6 +328,7 @@ print(json.dumps({
     assert len(fetched) == 1
 
 
+@pytest.mark.slow
 def test_verbs_take_repositories(server: Hub, run: Callable[..., Any], woman: Path, pipeline: Any, tmp_path: Path):
     pipeline.save_pretrained(tmp_path / "tiny")
     direction_of(models.identity(pipeline).fingerprint).save(woman)

@@ -100,6 +100,7 @@ def test_the_curve_shows_every_budget(compared):
     assert len(re.findall(r"<use [^>]*fill: #b9542c", picture)) == 3
 
 
+@pytest.mark.slow
 def test_a_stopped_comparison_goes_on(compared, pipeline, monkeypatch):
     folder, found = compared
     (folder / "difference-1-woman.json").unlink()
