@@ -208,6 +208,7 @@ def test_preserved_concepts_are_taken_out_and_not_returned(pipeline):
             discover(pipeline, WOMAN, "difference", preserve=wrong, **SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_retained_prompt_changes_less(pipeline):
     settings = {**SETTINGS, "steps": 80, "learning_rate": 0.02, "closed_form": False}
     free = discover(pipeline, WOMAN, "trajectory", **settings)

@@ -125,6 +125,7 @@ def test_gradients_pass_through(model: Compiled, make_pipeline: Callable[..., An
     torch.testing.assert_close(found[1], found[0])
 
 
+@pytest.mark.slow
 def test_compiled_in_place_while_steered(model: Compiled, make_pipeline: Callable[..., Any], draw: Callable[..., Any]):
     torch._dynamo.reset()
     graphs, pipeline = Graphs(), make_pipeline()

@@ -30,8 +30,7 @@ def dynamo() -> Iterator[None]:
     "name",
     [
         "pixart-alpha",
-        "sana",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("turbo", "sd3", "flux-dev", "lumina-2")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("turbo", "sd3", "flux-dev", "sana", "lumina-2")),
     ],
 )
 def test_strengths_are_no_new_graph(of: Any, name: str):

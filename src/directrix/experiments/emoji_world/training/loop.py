@@ -4,15 +4,16 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from directrix.experiments.emoji_world.training.config import Schedule
 from directrix.progress import Progress, silent
 
-CHECKPOINT, CHECKPOINT_SECONDS = "checkpoint.pt", 120.0
+CHECKPOINT, CHECKPOINT_SECONDS = "checkpoint.safetensors", 120.0
 AVERAGE = 0.999
 
 
@@ -41,11 +42,7 @@ def train(
     )
     # An exponential moving average of the parameters, shorter at the start of a run.
     average = {name: value.detach().clone() for name, value in module.named_parameters()}
-    step = 0
-    if (state := _state(folder)) is not None:
-        module.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, average = state["step"], state["average"]
+    step = _restore(folder, module, average, optimizer)
     stop = schedule.steps if until is None else until
     saved = time.monotonic()
     module.train()
@@ -68,9 +65,7 @@ def train(
                 with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps({**row, "time": time.time()}) + "\n")
             if time.monotonic() - saved > CHECKPOINT_SECONDS or step == stop:
-                state = {"step": step, "module": module.state_dict(), "optimizer": optimizer.state_dict()}
-                torch.save({**state, "average": average}, folder / "checkpoint.partial")
-                (folder / "checkpoint.partial").rename(folder / CHECKPOINT)
+                _save(folder, step, module, average, optimizer)
                 saved = time.monotonic()
             bar.advance(1)
     module.load_state_dict(average, strict=False)
@@ -79,13 +74,43 @@ def train(
 
 def finished(module: nn.Module, steps: int, folder: Path) -> bool:
     """Whether the run in ``folder`` has taken so many steps; then ``module`` gets its averaged weights."""
-    state = _state(folder)
-    if state is None or state["step"] < steps:
+    path = folder / CHECKPOINT
+    if not path.exists():
         return False
-    module.load_state_dict(state["average"], strict=False)
+    with safe_open(path, framework="pt") as file:
+        if int((file.metadata() or {}).get("step", 0)) < steps:
+            return False
+        average = {name: file.get_tensor(f"average.{name}") for name, _ in module.named_parameters()}
+    module.load_state_dict(average, strict=False)
     return True
 
 
-def _state(folder: Path) -> dict[str, Any] | None:
-    file = folder / CHECKPOINT
-    return torch.load(file, weights_only=True) if file.exists() else None
+def _save(
+    folder: Path, step: int, module: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    tensors = {f"module.{name}": value.detach() for name, value in module.named_parameters()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
+    state = optimizer.state_dict()["state"]
+    for index, entry in state.items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in entry.items()}
+    partial = folder / "checkpoint.partial"
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"step": str(step)})
+    partial.rename(folder / CHECKPOINT)
+
+
+def _restore(folder: Path, module: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return 0
+    tensors = load_file(path)
+    module.load_state_dict({name: tensors[f"module.{name}"] for name in average}, strict=False)
+    average |= {name: tensors[f"average.{name}"] for name in average}
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = value
+    if state:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        return int(state[0]["step"].item())
+    return 0
