@@ -72,19 +72,24 @@ class StepClock:
             if current is not self._last:
                 self._last, self._passed = current, self._passed + 1
             return self._step(self._places[min(self._passed, len(self._places) - 1)], current)
-        return self._by_value(given)
+        return self._by_value(given, exact=bool(values))
 
     def _step(self, place: int, timestep: Any) -> Step:
         return Step(place, self._places[-1] + 1, timestep)
 
-    def _by_value(self, given: Any) -> Step:
-        """Of a call of the denoiser itself: the step of the scheduler whose time is next to the one it is given."""
+    def _by_value(self, given: Any, exact: bool) -> Step:
+        """The step of the scheduler whose time is next to the one that the denoiser is given.
+
+        exact: whether it must be that time; a pipeline may give its denoiser another one.
+        """
         import torch
 
         if given is None:
             raise _unknown()
         now = float(torch.as_tensor(given).flatten()[0])
         steps = torch.unique_consecutive(torch.as_tensor(self._all).detach().float().cpu())
+        if exact and not bool((steps == now).any()):
+            raise _unknown()
         return Step(int((steps - now).abs().argmin()), len(steps), now)
 
 

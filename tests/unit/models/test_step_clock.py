@@ -55,3 +55,11 @@ def test_a_step_that_cannot_be_known_is_refused():
     for timesteps, given in ((None, 5.0), (torch.zeros(0), 5.0), (torch.ones(3), None)):
         with pytest.raises(StrengthError, match="present step is not known"):
             clock(timesteps).now({}, given)
+
+
+def test_a_loop_without_known_names_is_not_guessed():
+    """A time that is not the scheduler's may be one that the pipeline scaled."""
+    steps = torch.tensor([900.0, 600.0, 300.0])
+    assert clock(steps).now({"self": None}, 600.0).index == 1
+    with pytest.raises(StrengthError, match="present step is not known"):
+        clock(steps).now({"self": None}, 0.6)
