@@ -111,6 +111,7 @@ def iterate(
         "num_inference_steps": num_inference_steps or facts.num_inference_steps,
         "guidance_scale": facts.guidance_scale if guidance_scale is None else float(guidance_scale),
         **model.image_size(height, width),
+        **facts.arguments,
     }
     folder = None if output is None else Path(output)
     known: dict[str, dict[str, Any]] = {}

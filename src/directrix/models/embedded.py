@@ -1,36 +1,56 @@
-"""The embedded model's world: emoji art, its grammar, its bias, its training, and the trained weights.
+"""The embedded models: trained weights that are in the package, as ordinary diffusers folders.
 
-``path()`` is an ordinary diffusers StableDiffusionPipeline folder: diffusers loads it with nothing of ours imported.
+Both draw the emoji world. `emoji` is a StableDiffusionPipeline built as Stable Diffusion 1.x is, `emoji-sd3` an ordinary
+StableDiffusion3Pipeline. diffusers loads either with nothing of ours imported. One CLIP and the judges serve both.
 """
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from directrix.errors import ModelError
 
-MODEL = Path(__file__).parent / "weights" / "emoji"
+WEIGHTS = Path(__file__).parent / "weights"
+EMBEDDED = "emoji"
+# What each is, for whoever chooses.
+MODELS: Mapping[str, str] = {
+    EMBEDDED: "StableDiffusionPipeline: a U-Net with cross-attention at every level but the deepest; predicts noise",
+    "emoji-sd3": "StableDiffusion3Pipeline: an MMDiT with two CLIP text encoders; rectified flow",
+}
 
 
 def _part(name: str) -> Path:
-    found = MODEL / name
+    found = WEIGHTS / name
     if not found.exists():
         raise ModelError(
-            f"The embedded model's {name} is not in this installation.",
-            f"{name} in the package's folder models/weights/emoji.",
-            "reinstall the package, or train the model with 'directrix world train'.",
+            f"The embedded '{name}' is not in this installation.",
+            f"{name} in the package's folder models/weights.",
+            "reinstall the package, or train the models with 'directrix world train'.",
         )
     return found
 
 
-def path() -> Path:
-    """The folder of the embedded pipeline. Raises ModelError where the installation lacks it."""
-    return _part("pipeline")
+def path(name: str = EMBEDDED) -> Path:
+    """The folder of an embedded pipeline. Raises ModelError where the installation lacks it."""
+    return _part(f"{name}/pipeline")
+
+
+@cache
+def _folders() -> Mapping[Path, str]:
+    return {(WEIGHTS / name / "pipeline").resolve(): name for name in MODELS}
+
+
+def named(folder: Path) -> str | None:
+    """Which embedded model a folder, or the denoiser's folder in it, is; None for another."""
+    folder = folder.resolve()
+    return _folders().get(folder) or (_folders().get(folder.parent) if folder.name in ("unet", "transformer") else None)
 
 
 def clip_path() -> Path:
     """The folder of the embedded CLIPModel with its tokenizer and image processor."""
-    return _part("clip")
+    return _part("emoji/clip")
 
 
 def judge_path() -> Path:
     """The file of the embedded judge."""
-    return _part("judge.safetensors")
+    return _part("emoji/judge.safetensors")

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from directrix.errors import MismatchError, ModelError
+from directrix.errors import MismatchError
 from directrix.models import embedded
 from directrix.models.fingerprint import fingerprint
 
 LAYOUTS = ("channels-first", "channels-last")
-# The name of the embedded model.
-EMBEDDED = "emoji"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SNAPSHOT = re.compile(r"models--(?P<name>[^/\\]+)[/\\]snapshots[/\\](?P<revision>[0-9a-f]+)")
 # The denoiser's own attribute, so that copies have it too: name and revision that it was loaded as.
@@ -59,15 +57,6 @@ def remember(network: Any, name: str, revision: str) -> None:
     setattr(network, _LOADED_AS, (name, revision or _configured(network)[1]))
 
 
-def embedded_folder() -> Path | None:
-    """The embedded pipeline's folder; None where the installation lacks it."""
-    try:
-        folder = embedded.path().resolve()
-    except (OSError, ModelError):
-        return None
-    return folder if (folder / "model_index.json").is_file() else None
-
-
 def _configured(network: Any) -> tuple[str, str]:
     """Name and revision from the path that diffusers remembers; never the path itself."""
     path = str(getattr(network, "config", {}).get("_name_or_path") or "")
@@ -77,7 +66,6 @@ def _configured(network: Any) -> tuple[str, str]:
     if path and not Path(path).is_absolute() and HUB_ID.fullmatch(path) and not Path(path).exists():
         return path, ""
     parts = [part for part in Path(path).parts if part not in ("unet", "transformer")]
-    known = embedded_folder() if path else None
-    if known is not None and Path(path).resolve() in (known, known / "unet"):
-        return EMBEDDED, ""
+    if path and (known := embedded.named(Path(path))):
+        return known, ""
     return (parts[-1] if parts else type(network).__name__), ""

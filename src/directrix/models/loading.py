@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.errors import ModelError, first_line, suggestion
-from directrix.models import model_facts, sites
-from directrix.models.identity import EMBEDDED, HUB_ID, embedded_folder, remember
+from directrix.models import embedded, model_facts, sites
+from directrix.models.embedded import EMBEDDED
+from directrix.models.identity import HUB_ID, remember
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ def load(
     """Loads a text-to-image pipeline of diffusers, without a safety checker and without a progress bar of its own.
 
     Args:
-        name: "emoji" (the embedded model), a folder that holds a diffusers pipeline, or a Hugging Face id.
+        name: an embedded model ("emoji" or "emoji-sd3"), a folder that holds a diffusers pipeline, or a Hugging Face id.
         device: where to; None for the accelerator if there is one, else the CPU.
         dtype: of the weights; None for float32.
         revision: branch, tag or commit on the Hugging Face hub.
@@ -73,15 +74,8 @@ def dtype_argument() -> str:
 
 def _located(name: str) -> tuple[Path | None, str]:
     """The folder of a model, None for one on the hub, and the name that its directions will carry."""
-    if name == EMBEDDED:
-        folder = embedded_folder()
-        if folder is None:
-            raise ModelError(
-                "The embedded model 'emoji' is not installed.",
-                "its files inside the package.",
-                "pip install --force-reinstall directrix, or directrix world train.",
-            )
-        return folder, name
+    if name in embedded.MODELS:
+        return embedded.path(name), name
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
@@ -90,11 +84,11 @@ def _located(name: str) -> tuple[Path | None, str]:
                 "a folder with a model_index.json.",
                 "the folder that pipeline.save_pretrained(...) wrote.",
             )
-        return folder.resolve(), EMBEDDED if folder.resolve() == embedded_folder() else folder.resolve().name
+        return folder.resolve(), embedded.named(folder) or folder.resolve().name
     if not HUB_ID.fullmatch(name) or name.startswith("."):
         raise ModelError(
             f"There is no model '{name}'.",
-            "'emoji', a folder that holds a diffusers pipeline, or a Hugging Face id such as "
+            "'emoji', 'emoji-sd3', a folder that holds a diffusers pipeline, or a Hugging Face id such as "
             "CompVis/stable-diffusion-v1-4.",
             suggestion(name, model_facts.cards()),
         )
@@ -127,7 +121,7 @@ def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revisio
         # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
         raise ModelError(
             f"The model '{name}' cannot be loaded: {first_line(error)}.",
-            "'emoji', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
+            "'emoji', 'emoji-sd3', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
             "be reached.",
             advice,
         ) from error
@@ -146,8 +140,12 @@ def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revisio
 
 
 def _unused(index: dict[str, Any]) -> dict[str, Any]:
-    """The parts left out: judging images is the judges' job, and a blacked-out one would falsify every figure."""
-    unused = {part: None for part in ("safety_checker", "feature_extractor", "image_encoder") if part in index}
+    """The parts left out: judging images is the judges' job, and a blacked-out one would falsify every figure.
+
+    And those that the folder says it has not, such as Stable Diffusion 3's T5: diffusers wants to be told so.
+    """
+    judging = ("safety_checker", "feature_extractor", "image_encoder")
+    unused = {part: None for part, each in index.items() if part in judging or each == [None, None]}
     return unused | ({"requires_safety_checker": False} if "requires_safety_checker" in index else {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ class ModelFacts:
         learning_rate: for directions, if the model's card gives one.
         subjects: noun phrases that stand in for "a person" where directions are calibrated; some that the model is
             biased about, and none where the card names none.
+        arguments: further ones of the pipeline's call, such as max_sequence_length.
         site: the one that the card names in place of the default of its structure.
     """
 
@@ -34,6 +35,7 @@ class ModelFacts:
     learning_rate: float | None
     subjects: tuple[str, ...] = ()
     site: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @cache

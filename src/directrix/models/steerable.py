@@ -126,6 +126,7 @@ class SteerableModel:
             learning_rate=card.get("learning_rate"),
             subjects=tuple(card.get("subjects", ())),
             site=card.get("site"),
+            arguments=self.accepted(dict(card.get("arguments", {}))),
         )
 
     @property

@@ -185,7 +185,7 @@ def seconds_per_image(pipeline: Any, batches: int = 5, batch_size: int = 8) -> I
 
 def megabytes() -> float:
     """Size of all shipped weights, in 10^6 bytes."""
-    return sum(file.stat().st_size for file in embedded.MODEL.rglob("*.safetensors")) / 1e6
+    return sum(file.stat().st_size for file in embedded.WEIGHTS.rglob("*.safetensors")) / 1e6
 
 
 def _pictures(renders: Renders) -> Sequence[Image.Image]:

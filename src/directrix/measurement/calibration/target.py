@@ -17,7 +17,7 @@ from directrix.measurement import judges
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
 from directrix.measurement.judges.base import Judge, Verdict
 from directrix.measurement.metrics import Interval, fisher_test, proportion
-from directrix.models import EMBEDDED
+from directrix.models import embedded
 from directrix.models.steerable import SteerableModel
 
 # What the words of a concept change is asked after so many rounds of images.
@@ -95,7 +95,7 @@ def judge_of_values(
 
 def _loaded(model: SteerableModel, name: str | None, attributes: Mapping[str, Any]) -> tuple[Judge, bool]:
     """The judge of that name, or of the model; and whether it was asked about the attributes, as CLIP is."""
-    name = name or ("emoji" if model.identity.name == EMBEDDED else "clip")
+    name = name or ("emoji" if model.identity.name in embedded.MODELS else "clip")
     asked = name.partition(":")[0] == "clip"
     return judges.load(name, **({"attributes": attributes} if asked else {})), asked
 

@@ -48,6 +48,24 @@ def loss(vae: Any, data: Renders, part: Part) -> Callable[[int], Tensor]:
     return of_step
 
 
+def decoder_loss(vae: Any, data: Renders, part: Part) -> Callable[[int], Tensor]:
+    """Of a step of the decoder alone: mostly squared error, so that small dark faces stay sharp.
+
+    The encoder is frozen, so denoisers that were trained on its latents stay valid.
+    """
+    pick = batches(len(data), part.batch_size, part.seed)
+
+    def of_step(step: int) -> Tensor:
+        pixels = as_pixels(data.images[pick(step)])
+        with torch.no_grad():
+            latents = vae.encode(pixels).latent_dist.sample(seeded(part.seed, step))
+        error = vae.decode(latents).sample - pixels
+        edges = sum(error.diff(dim=side).abs().mean() for side in (-1, -2))
+        return 4 * error.square().mean() + 0.5 * error.abs().mean() + 0.5 * edges
+
+    return of_step
+
+
 @torch.no_grad()
 def set_scale(vae: AutoencoderKL, data: Renders) -> None:
     """Set the factor that gives latents unit size."""

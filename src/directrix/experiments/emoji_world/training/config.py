@@ -55,6 +55,7 @@ class Config:
     sight: Part
     vae: Part
     crisp_vae: Part
+    decoder: Part
     judge: Part
     unet: Part
     unet_turn: int

@@ -48,6 +48,7 @@ def train(
     clip_model = run.stage("clip_model", CLIPModel, run.clip)
     clip_model = run.stage("sight_model", CLIPModel, lambda: run.sight(clip_model))
     vae = run.stage("vae_model", AutoencoderKL, run.vae)
+    vae = run.stage("decoder_model", AutoencoderKL, lambda: run.decoder(vae))
     network = run.judge()
     unet = run.stage("unet_model", UNet2DConditionModel, lambda: run.unet(clip_model, vae))
     return assemble(folder / "model", tokens, clip_model, vae, unet, network)
@@ -120,6 +121,15 @@ class _Run:
         for name, part in (("vae_run", config.vae), ("crisp_vae_run", config.crisp_vae)):
             self.fit(vae, autoencoder.loss(vae, data, part), part, name, "VAE")
         autoencoder.set_scale(vae, data)
+        return vae
+
+    def decoder(self, vae: AutoencoderKL) -> AutoencoderKL:
+        """The same VAE with a better decoder; the encoder, all that the denoisers see of it, does not change."""
+        part = self.config.decoder
+        data = self.renders("telling", part, "decoder")
+        vae.eval()
+        layers = nn.ModuleList([vae.post_quant_conv, vae.decoder])
+        self.fit(layers, autoencoder.decoder_loss(vae, data, part), part, "decoder_run", "decoder")
         return vae
 
     def judge(self) -> JudgeNetwork:
