@@ -27,7 +27,7 @@ def load(
     """Loads a text-to-image pipeline of diffusers, without a safety checker and without a progress bar of its own.
 
     Args:
-        name: an embedded model ("emoji" or "emoji-sd3"), a folder that holds a diffusers pipeline, or a Hugging Face id.
+        name: "emoji" or "emoji-sd3" (embedded), a folder that holds a diffusers pipeline, or a Hugging Face id.
         device: where to; None for the accelerator if there is one, else the CPU.
         dtype: of the weights; None for float32.
         revision: branch, tag or commit on the Hugging Face hub.
@@ -121,8 +121,8 @@ def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revisio
         # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
         raise ModelError(
             f"The model '{name}' cannot be loaded: {first_line(error)}.",
-            "'emoji', 'emoji-sd3', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that can "
-            "be reached.",
+            "'emoji', 'emoji-sd3', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that "
+            "can be reached.",
             advice,
         ) from error
     for part in pipeline.components.values():
