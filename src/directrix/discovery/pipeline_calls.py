@@ -66,12 +66,8 @@ class PipelineCall:
         """The call that the settings name, with the model's own where they name none."""
         facts, scale = model.facts, sampling.guidance_scale
         scale = facts.guidance_scale if scale is None else float(scale)
-        return cls(
-            model,
-            scale,
-            sampling.num_inference_steps or facts.num_inference_steps,
-            {**facts.arguments, **(sampling.call or {})},
-        )
+        steps = sampling.num_inference_steps or facts.num_inference_steps
+        return cls(model, scale, steps, {**facts.arguments, **(sampling.call or {})})
 
     @cached_property
     def guided(self) -> bool:

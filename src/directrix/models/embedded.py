@@ -1,7 +1,8 @@
 """The embedded models: trained weights that are in the package, as ordinary diffusers folders.
 
 Both draw the emoji world. `emoji` is a StableDiffusionPipeline built as Stable Diffusion 1.x is, `emoji-sd3` an
-ordinary StableDiffusion3Pipeline. diffusers loads either with nothing of ours imported. One CLIP and the judges serve both.
+ordinary StableDiffusion3Pipeline. diffusers loads either with nothing of ours imported. One CLIP and the judges serve
+both.
 """
 
 from collections.abc import Mapping

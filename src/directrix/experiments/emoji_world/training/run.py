@@ -127,8 +127,8 @@ class _Run:
         """The same VAE with a better decoder; the encoder, all that the denoisers see of it, does not change."""
         part = self.config.decoder
         data = self.renders("telling", part, "decoder")
-        vae.eval()
-        layers = nn.ModuleList([vae.post_quant_conv, vae.decoder])
+        parts: list[Any] = [vae.eval().post_quant_conv, vae.decoder]
+        layers = nn.ModuleList(parts)
         self.fit(layers, autoencoder.decoder_loss(vae, data, part), part, "decoder_run", "decoder")
         return vae
 
