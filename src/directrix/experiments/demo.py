@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import directrix
 from directrix.checks import whole_number
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
-from directrix.directions.target_label import TargetLabel
 from directrix.discovery.settings import Sampling
+from directrix.discovery.several_sites import discover_at_sites
 from directrix.errors import DirectrixError
 from directrix.experiments.cache import store, stored
 from directrix.generation import manifest
@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from directrix.directions.direction import Direction
 
 PROMPTS = ("a firefighter", "a health worker", "a pilot", "a teacher", "a mechanic", "an office worker")
-METHOD = "difference"
 ATTRIBUTES: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}  # by the judge's word
+# Of the embedded U-Net, where each attribute is steered, and how much of what the prompts' own words change there is
+# added: a part, since a later site's change holds an earlier one's. Chosen on development prompts.
+SITES: Mapping[str, Mapping[str, float]] = {
+    "gender": {"mid_block": 1.0, "up_blocks.0": 1.0, "up_blocks.1": 1.0},
+    "tone": {"up_blocks.0": 0.45, "up_blocks.1": 0.45, "up_blocks.2": 0.45},
+}
 COLUMNS = 5  # of each side in overview.png
 
 
@@ -42,7 +47,7 @@ def demo(
     prompts: Sequence[str] = PROMPTS,
     images_per_prompt: int = 20,
     images_per_concept: int | None = None,
-    calibrated: bool = True,
+    sites: Mapping[str, Mapping[str, float]] = SITES,
     batch_size: int = 8,
     num_inference_steps: int | None = None,
     seed: int = 0,
@@ -57,7 +62,8 @@ def demo(
         prompts: two or more, each an article and the judge's word for a subject, such as "a pilot".
         images_per_prompt: drawn unsteered, and again with the same seeds, steered in equal numbers.
         images_per_concept: of the discovery; None for the method's own number.
-        calibrated: whether strength 1 is set by calibration, on other occupations than these and other seeds.
+        sites: where each attribute of the judge is steered, and with which share of the natural size; see
+            `discover_at_sites`.
         batch_size, num_inference_steps: of discovery and sampling; None for the model's own number of steps.
 
     The summary is that of `directrix.evaluate`, and holds besides, for "unsteered" and "steered",
@@ -72,28 +78,29 @@ def demo(
     judge = judge or judges.load("emoji")
     drawing = {"batch_size": batch_size, "num_inference_steps": num_inference_steps}
     sampling = Sampling(images_per_concept, **drawing)
-    asked = {"method": METHOD, **drawing, "images": images_per_concept, "seed": seed, "calibrated": calibrated}
+    asked = {**drawing, "images": images_per_concept, "seed": seed}
 
     directions: list[Direction] = []
+    sets: dict[str, dict[str, dict[str, float]]] = {}
     for attribute, group in ATTRIBUTES.items():
-        found = _cached(folder, pipeline, group, asked)
+        shares = sites[attribute]
+        found = _cached(folder, pipeline, group, shares, asked)
         if not found:
             bars = labelled(progress, f"{group.name}: ")
-            raw = directrix.discover_attribute(pipeline, group, METHOD, seed=seed, sampling=sampling, progress=bars)
-            for each, label in zip(raw, CATEGORIES[attribute], strict=True):
-                if calibrated:
-                    settings: Any = {"target_label": TargetLabel(attribute, label), "sweep": (), "progress": progress}
-                    each = directrix.calibrate(pipeline, each, judge, **settings)
-                found.append(store(each, _file(folder, each.name), asked))
-        directions += found
+            raw = discover_at_sites(pipeline, group, list(shares), seed=seed, sampling=sampling, progress=bars)
+            found = {
+                value: [store(each, _file(folder, each.name), asked) for each in row] for value, row in raw.items()
+            }
+        sets[group.name] = {value: {each.name: shares[each.site.name] for each in row} for value, row in found.items()}
+        directions += [each for row in found.values() for each in row]
 
-    fair = directrix.Fair({group.name: "uniform" for group in ATTRIBUTES.values()}, directions)
+    fair = directrix.Fair(dict.fromkeys(sets, "uniform"), directions, sets=sets)
     methods = {"unsteered": (), "steered": fair}
     summary = directrix.evaluate(
         pipeline, benchmark, methods, [judge], images_per_prompt, seed, folder, **drawing, progress=progress
     )
-    recipe = {"method": METHOD, "images": directions[0].recipe["images"], "calibrated": calibrated}
-    summary["demo"] = {"directions": [each.name for each in directions], "discovery": recipe}
+    recipe = {"method": "difference", "images": directions[0].recipe["images"], "sites": sites}
+    summary["demo"] = {"directions": [value for values in sets.values() for value in values], "discovery": recipe}
     summary |= {**sides(summary), "seconds": round(time.perf_counter() - started, 1)}
     write_atomically(folder / SUMMARY, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     write_atomically(folder / "overview.png", _overview(folder, prompts))
@@ -128,13 +135,17 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def _cached(folder: Path, pipeline: Any, group: AttributeSet, asked: Mapping[str, Any]) -> list[Direction]:
+def _cached(
+    folder: Path, pipeline: Any, group: AttributeSet, sites: Iterable[str], asked: Mapping[str, Any]
+) -> dict[str, list[Direction]]:
     """The directions that an earlier run of the same model and settings left; none where one is missing."""
-    files = [_file(folder, concept.name) for concept in group.concepts]
-    found = [stored(file) for file in files if file.exists()]
+    files = {each.name: [_file(folder, f"{each.name}@{site}") for site in sites] for each in group.concepts}
+    if not all(file.exists() for row in files.values() for file in row):
+        return {}
+    found = {value: [stored(file) for file in row] for value, row in files.items()}
     model = directrix.SteerableModel.of(pipeline).identity
-    same = len(found) == len(files) and all(said == asked and each.model == model for each, said in found)
-    return [each for each, _ in found] if same else []
+    same = all(said == asked and each.model == model for row in found.values() for each, said in row)
+    return {value: [each for each, _ in row] for value, row in found.items()} if same else {}
 
 
 def sides(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -135,7 +135,8 @@ class _Page(HTMLParser):
 
 
 SMALL = {
-    **{"prompts": PROMPTS, "images_per_prompt": 4, "images_per_concept": 2, "calibrated": False},
+    **{"prompts": PROMPTS, "images_per_prompt": 4, "images_per_concept": 2},
+    "sites": {key: {"mid_block": 0.5, "up_blocks.0": 0.5} for key in ("gender", "tone")},
     **{"batch_size": 4, "num_inference_steps": 2},
 }
 
@@ -166,8 +167,9 @@ def run(pipeline, tmp_path_factory):
 def test_demo_writes_page_summary_and_directions(run):
     folder, found, _ = run
     names = {re.sub(r"verdicts-\w+", "verdicts", path.name) for path in folder.iterdir()}
-    tones = {f"{tone}-skinned.safetensors" for tone in CATEGORIES["tone"]}
-    pages = {"index.html", "summary.json", "overview.png", "woman.safetensors", "man.safetensors", *tones}
+    values = ("woman", "man", *(f"{tone}-skinned" for tone in CATEGORIES["tone"]))
+    files = {f"{value}@{site}.safetensors" for value in values for site in ("mid_block", "up_blocks.0")}
+    pages = {"index.html", "summary.json", "overview.png", *files}
     assert names == {*pages, "pictures", "manifest.jsonl", "run.json", "verdicts.jsonl"}
     assert json.loads((folder / "summary.json").read_text()) == found
     for side in ("unsteered", "steered"):
@@ -178,9 +180,10 @@ def test_demo_writes_page_summary_and_directions(run):
     assert found["unsteered"]["deviation_ratio"]["gender"]["value"] == 1.0
     assert found["steered"]["deviation_ratio"]["gender"]["value"] == 0.0
     assert found["seconds"] >= 0
-    recipe = Direction.load(folder / "woman.safetensors").recipe
-    assert recipe["learned_together"] == ["woman", "man", *(f"{tone}-skinned" for tone in CATEGORIES["tone"])]
-    assert recipe["preserved"] == len(tones)
+    recipe = Direction.load(folder / "woman@mid_block.safetensors").recipe
+    assert recipe["learned_together"] == list(values)
+    assert recipe["preserved"] == len(CATEGORIES["tone"])
+    assert found["demo"]["directions"] == list(values)
 
 
 def test_demo_shows_progress_of_every_stage(run):
