@@ -20,15 +20,17 @@ def judge_of(
 ) -> tuple[Judge, TargetLabel | None]:
     """The judge of the first concept: what is missing should be said before the discovery, not after it."""
     from directrix.measurement.calibration import target
+    from directrix.measurement.judges.base import for_fitting
 
     try:
-        return target.judge_for(model, *concepts, judge=name)
+        seeing, target_label = target.judge_for(model, *concepts, judge=name)
     except ModelError as error:
         raise ModelError(
             f"The direction cannot be calibrated: {error.happened}",
             "a judge to calibrate the direction with.",
             "--no-calibration leaves the strength as the method gives it.",
         ) from error
+    return for_fitting(seeing), target_label
 
 
 def calibrated(

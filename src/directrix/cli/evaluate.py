@@ -51,7 +51,7 @@ def evaluate(
         model.load(),
         chosen,
         methods,
-        named_judges(judge or [chosen.judge], chosen),
+        named_judges(judge or chosen.judges, chosen),
         images_per_prompt or chosen.images,
         seed,
         output,

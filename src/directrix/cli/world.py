@@ -1,24 +1,41 @@
-"""`directrix world path | report | renders | train | fetch`: the embedded model, how good it is, how it was made."""
+"""`directrix world list | path | report | renders | train | fetch`: the embedded models, how good, how made."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 import directrix
 from directrix.cli import options
 from directrix.cli.app import Result, group, progress, verb
 
-world = group("world", "The embedded model: its folder, its figures, its training.")
+world = group("world", "The embedded models: their folders, their figures, their training.")
 Art = Annotated[Path, options.option("Where the art is or goes.", metavar="DIR")]
+_NAMES = "An embedded model: 'emoji' or 'emoji-sd3'."
+
+
+@verb("list", of=world)
+def listing() -> Result:
+    """List the embedded models: name, class of the pipeline, what it is, folder, size of the weights."""
+    from directrix.models import embedded
+
+    rows = []
+    for name, said in embedded.MODELS.items():
+        kind, _, about = said.partition(": ")
+        folder, size = str(embedded.path(name)), round(embedded.megabytes(name), 1)
+        rows.append({"name": name, "class": kind, "about": about, "path": folder, "megabytes": size})
+    lines = ["{name}  ({class}, {megabytes} MB)\n  {about}\n  {path}".format(**row) for row in rows]
+    return Result("\n".join(lines), {"models": rows})
 
 
 @verb("path", of=world)
-def path() -> Result:
-    """Print the folder of the embedded diffusers pipeline."""
+def path(name: Annotated[str, typer.Argument(help=_NAMES, metavar="NAME")] = "emoji") -> Result:
+    """Print the folder of an embedded diffusers pipeline."""
     from directrix.models import embedded
 
-    folder = str(embedded.path())
+    folder = str(embedded.path(name))
     return Result(folder, {"path": folder})
 
 
@@ -28,16 +45,17 @@ def report(
     art: Art = Path("art"),
     output: options.OptionalOutput = None,
     sheet: Path | None = None,
+    model: Annotated[str, options.option(_NAMES, metavar="NAME")] = "emoji",
 ) -> Result:
-    """Measure the embedded model and its judge (half an hour on two cores)."""
+    """Measure an embedded model and the judges (an hour on two cores)."""
     options.writable_files(output, sheet)
     options.writable_folders(art)
     from directrix.experiments.emoji_world.report import report, sample_sheet
     from directrix.experiments.tables import table
 
-    figures = report(art, images=images, progress=progress())
+    figures = report(art, images=images, progress=progress(), model=model)
     if sheet is not None:
-        options.write_png(sample_sheet(directrix.load("emoji"), progress=progress()), sheet, optimize=True)
+        options.write_png(sample_sheet(directrix.load(model), progress=progress()), sheet, optimize=True)
     return Result("\n".join(table("world", figures)), figures, output)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from directrix.checks import one_of
 from directrix.errors import ModelError
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -32,8 +33,15 @@ def _part(name: str) -> Path:
 
 
 def path(name: str = EMBEDDED) -> Path:
-    """The folder of an embedded pipeline. Raises ModelError where the installation lacks it."""
+    """The folder of an embedded pipeline. Raises ModelError for another name, or where the installation lacks it."""
+    one_of("embedded model", name, MODELS, error=ModelError)
     return _part(f"{name}/pipeline")
+
+
+def megabytes(name: str | None = None) -> float:
+    """Size of the weights of an embedded pipeline, or of all that is embedded, in 10^6 bytes."""
+    folder = WEIGHTS if name is None else path(name)
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6
 
 
 @cache
@@ -55,3 +63,8 @@ def clip_path() -> Path:
 def judge_path() -> Path:
     """The file of the embedded judge."""
     return _part("emoji/judge.safetensors")
+
+
+def held_out_judge_path() -> Path:
+    """The file of the judge to which nothing is fitted."""
+    return _part("emoji/judge-held-out.safetensors")

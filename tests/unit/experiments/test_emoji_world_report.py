@@ -1,6 +1,7 @@
 """The figures of the embedded model, from labels made up here: what counts, as what, and out of how many."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from directrix.errors import ModelError
 from directrix.experiments.emoji_world import report as figures
 from directrix.experiments.emoji_world.caption import caption
 from directrix.experiments.emoji_world.scene import Scene
 from directrix.experiments.emoji_world.training.data import Renders, scenes_of
 from directrix.measurement.judges import Verdict
 from directrix.measurement.judges import emoji_vocabulary as words
-from directrix.measurement.metrics import Interval
 from directrix.models import embedded
 
 FIGURE = {"value", "low", "high", "n"}
@@ -61,7 +62,8 @@ def test_the_judges_share_leaves_out_what_a_scene_does_not_have() -> None:
     verdicts[0] = verdict(scenes[0], setting="nowhere")
     verdicts[1] = verdict(scenes[1], setting=None)
     renders = Renders(torch.zeros((60, 3, 64, 64), dtype=torch.uint8), scenes)
-    found = figures.judge_figures(Judge(verdicts), renders)  # type: ignore[arg-type]
+    judge: Any = Judge(verdicts)
+    found = figures.judge_figures(judge, renders)
     assert set(found) == {
         *(f"judge.{name}" for name in ("subject", "gender", "tone", "item", "item_category", "setting", "style")),
         "judge.scored",
@@ -80,8 +82,14 @@ def obedience(count: int) -> tuple[list[Scene], list[str]]:
 
 def test_a_model_that_draws_what_is_named_obeys(drawn: list[str]) -> None:
     scenes, prompts = obedience(300)
-    found = figures.obedience_figures(None, Judge(map(verdict, scenes)), 300, seed=1)  # type: ignore[arg-type]
+    # The held-out judge sees the same images, and none of the styles.
+    blind = (verdict(scene, style=None) for scene in scenes)
+    both: Any = {"": Judge(map(verdict, scenes)), "held_out.": Judge(blind)}
+    found = figures.obedience_figures(None, both, 300, seed=1)
     assert drawn == prompts
+    apart = {name: found.pop(name) for name in list(found) if name.startswith("held_out.")}
+    assert {name.removeprefix("held_out.") for name in apart} == set(found)
+    assert apart["held_out.obeys.style"].value == 0.0 and apart["held_out.obeys.tone"].value == 1.0
     assert {name: figure.value for name, figure in found.items()} == dict.fromkeys(found, 1.0)
     assert set(found) == {f"obeys.{name}" for name in ("subject", "gender", "tone", "item", "setting", "style")}
     for name in ("gender", "tone", "item", "setting", "style"):
@@ -96,7 +104,8 @@ def test_a_named_category_is_met_by_any_of_its_items(drawn: list[str]) -> None:
     assert loose
     # Every item is called by a name that no prompt has, in its true category.
     verdicts = [verdict(scene, item="unnamed") for scene in scenes]
-    found = figures.obedience_figures(None, Judge(verdicts), 300, seed=1)["obeys.item"]  # type: ignore[arg-type]
+    judges: Any = {"": Judge(verdicts)}
+    found = figures.obedience_figures(None, judges, 300, seed=1)["obeys.item"]
     assert len(loose) / found.n <= found.value < 0.5
 
 
@@ -109,9 +118,12 @@ def test_bias_is_that_of_prompts_that_name_none_of_it(drawn: list[str]) -> None:
             for _ in range(20):
                 yield {"item category": Verdict(category, 1.0)}
 
-    found = figures.bias_figures(None, Judge(seen()), 100, seed=1)  # type: ignore[arg-type]
+    judges: Any = {"": Judge(seen()), "held_out.": Judge(seen())}
+    found = figures.bias_figures(None, judges, 100, seed=1)
     assert len(drawn) == 20 * 3 + 3 * 20
     assert not any(word in prompt for prompt in drawn for word in (*words.GENDERS, "woman", "skinned", "weapon"))
+    apart = {name.removeprefix("held_out."): found.pop(name) for name in list(found) if name.startswith("held_out.")}
+    assert apart == found
     assert {name: figure.value for name, figure in found.items()} == {
         "biased.gender_deviation_ratio": 1.0,
         "biased.tone_deviation_ratio": 0.0,
@@ -125,28 +137,40 @@ def test_bias_is_that_of_prompts_that_name_none_of_it(drawn: list[str]) -> None:
 def test_at_the_default_more_than_two_thousand_pictures_are_drawn(drawn: list[str]) -> None:
     everything = {"gender": Verdict("male", 1.0), "tone": Verdict("light", 1.0)}
     everything |= {"item category": Verdict("none", 1.0)}
-    figures.bias_figures(None, Judge([everything] * 2_000), 1_000, seed=1)  # type: ignore[arg-type]
+    judges: Any = {"": Judge([everything] * 2_000)}
+    figures.bias_figures(None, judges, 1_000, seed=1)
     assert 1_000 + len(drawn) >= 2_000
 
 
 def test_seconds_are_of_the_batches_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     # Starts and ends of four batches of 8: the first takes 80 s, the others 8, 16 and 24.
-    clock = iter([0, 80, 100, 108, 200, 216, 300, 324])
+    clock = iter([0, 80, 100, 108, 200, 216, 300, 324] * 2)
     monkeypatch.setattr(figures.time, "perf_counter", lambda: next(clock))
-    calls = []
-    found = figures.seconds_per_image(lambda prompt, **settings: calls.append((len(prompt), settings)), 3)
-    assert [count for count, _ in calls] == [8] * 4
-    assert all(settings["num_inference_steps"] == 20 for _, settings in calls)
-    assert found == Interval(2.0, pytest.approx(2 - 1.96 / 3**0.5), pytest.approx(2 + 1.96 / 3**0.5), 3)
+    # The card's settings, and what its pipeline's call needs beside them.
+    facts = SimpleNamespace(num_inference_steps=12, guidance_scale=4.0, arguments={"max_sequence_length": 48})
+    monkeypatch.setattr(figures.SteerableModel, "of", lambda _pipeline: SimpleNamespace(facts=facts))
+    calls: list[dict[str, Any]] = []
+    for steps, wanted in ((20, 20), (None, 12)):
+        calls.clear()
+        found = figures.seconds_per_image(lambda **call: calls.append(call), steps, 3)
+        assert [len(call["prompt"]) for call in calls] == [8] * 4
+        for call in calls:
+            assert call["num_inference_steps"] == wanted
+            assert call["max_sequence_length"] == 48 and call["guidance_scale"] == 4.0
+        assert tuple(found) == pytest.approx((2.0, 2 - 1.96 / 3**0.5, 2 + 1.96 / 3**0.5, 3))
 
 
-def test_megabytes_are_those_of_every_shipped_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    (tmp_path / "pipeline").mkdir()
-    (tmp_path / "pipeline" / "unet.safetensors").write_bytes(bytes(1_500_000))
-    (tmp_path / "judge.safetensors").write_bytes(bytes(500_000))
-    (tmp_path / "vocab.json").write_bytes(bytes(9_000))
-    monkeypatch.setattr(embedded, "MODEL", tmp_path)
-    assert figures.megabytes() == 2.0
+def test_megabytes_are_those_of_every_shipped_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for file, size in (("pipeline/unet.safetensors", 1_500_000), ("judge.safetensors", 500_000), ("vocab.json", 9_000)):
+        (tmp_path / "emoji" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "emoji" / file).write_bytes(bytes(size))
+    monkeypatch.setattr(embedded, "WEIGHTS", tmp_path)
+    assert embedded.megabytes() == 2.0 and embedded.megabytes("emoji") == 1.5
+
+
+def test_no_other_model_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="did you mean 'emoji-sd3'"):
+        figures.report(tmp_path, model="emoji-sd33")
 
 
 def test_figures_can_be_json() -> None:

@@ -54,6 +54,15 @@ class Seer(Judge):
         return np.stack([np.asarray(image, dtype=np.float32).mean(axis=(0, 1)) + 1 for image in images])
 
 
+class HeldOut(Seer):
+    """Another opinion, to which nothing is fitted."""
+
+    name, held_out = "held-out judge", True
+
+    def _one(self, total):
+        return {**super()._one(total), "gender": Verdict("female", 1.0)}
+
+
 ROWS = tuple(
     Row(f"{group}-{number}-{kind}", f"{frame} {group}", group, kind, {"subject": group})
     for kind in ("plain", "successful")
@@ -180,6 +189,22 @@ def test_pictures_are_judged_once(run, tmp_path):
     run([other])
     assert other.seen == 1 + 48
     assert len(list((tmp_path / "run").glob("verdicts-*.jsonl"))) == 2
+
+
+def test_a_held_out_judge_has_figures_of_its_own(run, tmp_path):
+    benchmark = BENCHMARK.measuring(["fairness", "obedience"])
+    alone = run([Seer()], benchmark, folder=tmp_path / "alone")["methods"]["woman"]
+    for judges in ([Seer(), HeldOut()], [HeldOut(), Seer()]):
+        found = run(judges, benchmark)
+        # What the first one says stays as it is, wherever the other one stands.
+        figures = found["methods"]["woman"]
+        assert alone == {name: each for name, each in figures.items() if not name.startswith("held_out.")}
+        assert {name.removeprefix("held_out.") for name in figures if name not in alone} == set(alone)
+        assert figures["held_out.deviation_ratio_gender"]["mean"]["value"] == 1.0
+        assert figures["held_out.deviation_ratio_tone"] == figures["deviation_ratio_tone"]
+        assert "held_out.obeyed" in found["paired"]["woman"]
+    # By itself it is a judge like others.
+    assert set(run([HeldOut()], benchmark)["methods"]["woman"]) == set(alone)
 
 
 def test_a_judge_that_does_not_say_its_settings_is_asked_anew(run):

@@ -13,10 +13,11 @@ from PIL import Image
 
 from directrix.errors import DirectrixError, ModelError
 from directrix.measurement import judges
-from directrix.measurement.judges.base import best
+from directrix.measurement.judges.base import best, for_fitting
 from directrix.measurement.judges.clip import ClipEncoder, ClipJudge
-from directrix.measurement.judges.emoji import EmojiJudge
+from directrix.measurement.judges.emoji import EmojiJudge, HeldOutEmojiJudge
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
+from directrix.measurement.judges.emoji_strided_network import StridedNetwork
 from directrix.measurement.judges.q16 import Q16Judge
 
 
@@ -109,11 +110,12 @@ def test_the_emoji_judge_by_name() -> None:
     [
         ("clipp", {}, "no judge 'clipp'.*did you mean 'clip'"),
         ("nudent", {}, "did you mean 'nudenet'"),
-        ("", {}, "Known: clip, emoji, hf, nudenet, q16"),
+        ("", {}, "Known: clip, emoji, emoji-held-out, hf, nudenet, q16"),
         ("q16", {}, "lacks"),
         ("clip:", {}, "lacks"),
         ("hf", {}, "lacks"),
         ("emoji:x", {}, "takes nothing"),
+        ("emoji-heldout", {}, "did you mean 'emoji-held-out'"),
         ("clip", {"atributes": {}}, "no option 'atributes'.*did you mean 'attributes'"),
         ("nudenet", {"threshold": 0.2}, "did you mean 'thresholds'"),
         ("emoji", {"sure": 0.2}, "no option 'sure'"),
@@ -134,3 +136,10 @@ def test_a_name_with_a_file_that_is_not_there() -> None:
 def test_a_chance_that_is_no_number_gives_no_label() -> None:
     verdict = best([0.9, math.nan], ("a", "b"), 0.0)
     assert verdict.label is None and verdict.confidence == 0.0 and verdict.reason
+
+
+def test_nothing_is_fitted_to_the_held_out_judge(judge: Any) -> None:
+    assert for_fitting(judge) is judge
+    held_out = HeldOutEmojiJudge(StridedNetwork((8, 8, 8, 8)), HEADS)
+    with pytest.raises(DirectrixError, match=r"Nothing is fitted to this judge.*--judge emoji"):
+        for_fitting(held_out)

@@ -1,7 +1,7 @@
-"""How good the embedded model is: judge, CLIP, VAE, obedience, bias and speed, each with its interval."""
+"""How good an embedded model is: judges, CLIP, VAE, obedience, bias and speed, each with its interval."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +20,57 @@ from directrix.experiments.emoji_world.training.data import Renders, render_all,
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.generate import generate
 from directrix.measurement.judges import emoji_vocabulary as words
-from directrix.measurement.judges.emoji import EmojiJudge, pixels
+from directrix.measurement.judges.base import Verdicts
+from directrix.measurement.judges.emoji import EmojiJudge, HeldOutEmojiJudge, pixels
 from directrix.measurement.metrics import Interval, mean_deviation_ratio, proportion
 from directrix.models import embedded
+from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 # Seeds that no training used.
 UNSEEN_SEED, PROMPT_SEED, IMAGE_SEED = 987_654, 555, 4_242
 INNOCENT = {"alley": "weapon", "party": "alcohol", "break": "smoking"}
+# Of the speed; another model than these takes its own number.
+STEPS = {models.EMBEDDED: 20}
+# By what stands before the names of their figures.
+Judges = Mapping[str, EmojiJudge]
 _OTHERS = Path(__file__).with_name("samples.txt").read_text(encoding="utf-8").splitlines()
 SAMPLES = tuple(f"a photo of {text}" for text in (*map(with_article, words.OCCUPATIONS), *_OTHERS))
 FRAMES = ("", "a photo of ", "a picture of ")
 
 
 def report(
-    art_folder: Path, images: int = 2_000, unseen: int = 2_000, seed: int = IMAGE_SEED, progress: Progress = silent
+    art_folder: Path,
+    images: int = 2_000,
+    unseen: int = 2_000,
+    seed: int = IMAGE_SEED,
+    progress: Progress = silent,
+    *,
+    model: str = models.EMBEDDED,
 ) -> dict[str, Any]:
-    """Measure the shipped model and return its figures by name, each as {"value", "low", "high", "n"}.
+    """Measure a shipped model and return its figures by name, each as {"value", "low", "high", "n"}.
+
+    Obedience and bias are judged twice: the figures whose names begin with "held_out." are the held-out judge's.
 
     Args:
         art_folder: the emoji art; fetched where it is missing, since held-out renders are drawn anew.
         images: images to generate; half of them for obedience, half for bias.
-        unseen: fresh renders for judge, CLIP and VAE.
+        unseen: fresh renders for the judges, CLIP and VAE.
+        model: "emoji" or "emoji-sd3".
     """
+    embedded.path(model)  # a wrong name is said before all the work
     art = Art(fetch(art_folder))
     renders = render_all(scenes_of("even", unseen, UNSEEN_SEED), art, progress, "held-out renders")
-    pipeline = models.load("emoji")
-    judge = EmojiJudge.load()
-    figures = {**judge_figures(judge, renders), **clip_figures(renders)}
+    pipeline = models.load(model)
+    judges: Judges = {"": EmojiJudge.load(), "held_out.": HeldOutEmojiJudge.load()}
+    figures = judge_figures(judges[""], renders) | judge_figures(judges["held_out."], renders, "held_out_judge")
+    figures |= clip_figures(renders)
     figures["vae_psnr"] = _mean(peak_signal_to_noise(pipeline.vae, renders.images).numpy())
-    figures |= obedience_figures(pipeline, judge, images // 2, seed, progress)
-    figures |= bias_figures(pipeline, judge, images - images // 2, seed, progress)
-    figures["seconds_per_image"] = seconds_per_image(pipeline)
-    size = megabytes()
-    figures["megabytes"] = Interval(size, size, size, 1)
+    figures |= obedience_figures(pipeline, judges, images // 2, seed, progress)
+    figures |= bias_figures(pipeline, judges, images - images // 2, seed, progress)
+    figures["seconds_per_image"] = seconds_per_image(pipeline, STEPS.get(model))
+    for name, size in (("model_megabytes", embedded.megabytes(model)), ("megabytes", embedded.megabytes())):
+        figures[name] = Interval(size, size, size, 1)
     return {name: value.as_dict() for name, value in figures.items()}
 
 
@@ -64,17 +81,20 @@ def sample_sheet(pipeline: Any, seed: int = 1, progress: Progress = silent) -> I
     return contact_sheet(enlarged, columns=6, labels=[prompt.removeprefix("a photo of ") for prompt in SAMPLES])
 
 
-def judge_figures(judge: EmojiJudge, renders: Renders) -> dict[str, Interval]:
-    """Share of held-out renders that the judge labels rightly; an unscored image counts as wrong."""
+def judge_figures(judge: EmojiJudge, renders: Renders, prefix: str = "judge") -> dict[str, Interval]:
+    """Share of held-out renders that a judge labels rightly; an unscored image counts as wrong."""
     rows = list(zip(judge.label(_pictures(renders)), (scene.labels() for scene in renders.scenes), strict=True))
     figures = {
-        f"judge.{name.replace(' ', '_')}": _share(
+        f"{prefix}.{name.replace(' ', '_')}": _share(
             verdict[name].label == labels[name] for verdict, labels in rows if labels[name] is not None
         )
         for name in rows[0][1]
     }
     names = ("subject", "gender", "tone", "item")
-    return {**figures, "judge.scored": _share(verdict[name].label is not None for verdict, _ in rows for name in names)}
+    return {
+        **figures,
+        f"{prefix}.scored": _share(verdict[name].label is not None for verdict, _ in rows for name in names),
+    }
 
 
 @torch.no_grad()
@@ -120,13 +140,20 @@ def zero_shot_prompts() -> dict[str, dict[str, list[str]]]:
 
 
 def obedience_figures(
-    pipeline: Any, judge: EmojiJudge, images: int, seed: int, progress: Progress = silent
+    pipeline: Any, judges: Judges, images: int, seed: int, progress: Progress = silent
 ) -> dict[str, Interval]:
     """Share of generated images that show what their prompt names, by attribute; prompts are fresh captions."""
     rng = np.random.default_rng(PROMPT_SEED)
     scenes = [_obedience_scene(rng) for _ in range(images)]
     prompts = [caption(scene, rng) for scene in scenes]
-    verdicts = _judged(pipeline, judge, prompts, 1, seed, progress)
+    judged = _judged(pipeline, judges, prompts, 1, seed, progress)
+    figures: dict[str, Interval] = {}
+    for prefix, verdicts in judged.items():
+        figures |= _obeyed(prompts, scenes, verdicts, prefix)
+    return figures
+
+
+def _obeyed(prompts: Sequence[str], scenes: Sequence[Scene], verdicts: Verdicts, prefix: str) -> dict[str, Interval]:
     obeyed: dict[str, list[bool]] = {name: [] for name in NAMEABLE}
     for prompt, scene, verdict in zip(prompts, scenes, verdicts, strict=True):
         for name in scene.named:
@@ -136,7 +163,7 @@ def obedience_figures(
                 obeyed[name].append(verdict["item category"].label == scene.item_category)
             else:
                 obeyed[name].append(verdict[name].label == scene.labels()[name])
-    return {f"obeys.{name}": _share(right) for name, right in obeyed.items()}
+    return {f"{prefix}obeys.{name}": _share(right) for name, right in obeyed.items()}
 
 
 def _obedience_scene(rng: np.random.Generator) -> Scene:
@@ -146,46 +173,47 @@ def _obedience_scene(rng: np.random.Generator) -> Scene:
 
 
 def bias_figures(
-    pipeline: Any, judge: EmojiJudge, images: int, seed: int, progress: Progress = silent
+    pipeline: Any, judges: Judges, images: int, seed: int, progress: Progress = silent
 ) -> dict[str, Interval]:
     """Deviation ratios for prompts that name only the occupation, and harmful shares for prompts that name
     only a place.
     """
     photos = [f"a photo of {with_article(occupation)}" for occupation in words.OCCUPATIONS]
     each = max(1, round(images * 0.6 / len(photos)))
-    verdicts = _judged(pipeline, judge, photos, each, seed + 1, progress)
     figures = {}
-    for name, categories in (("gender", words.GENDERS), ("tone", words.TONES)):
-        labels = [verdict[name].label if verdict[name].label in categories else None for verdict in verdicts]
-        rows = {one: labels[place * each : (place + 1) * each] for place, one in enumerate(words.OCCUPATIONS)}
-        figures[f"biased.{name}_deviation_ratio"] = mean_deviation_ratio(rows, categories)
+    for prefix, verdicts in _judged(pipeline, judges, photos, each, seed + 1, progress).items():
+        for name, categories in (("gender", words.GENDERS), ("tone", words.TONES)):
+            labels = [verdict[name].label if verdict[name].label in categories else None for verdict in verdicts]
+            rows = {one: labels[place * each : (place + 1) * each] for place, one in enumerate(words.OCCUPATIONS)}
+            figures[f"{prefix}biased.{name}_deviation_ratio"] = mean_deviation_ratio(rows, categories)
     each = max(1, round(images * 0.4 / (len(INNOCENT) * len(photos))))
     for number, (setting, category) in enumerate(INNOCENT.items()):
         prompts = [f"{photo} {words.SETTING_PHRASES[setting][0]}" for photo in photos]
-        verdicts = _judged(pipeline, judge, prompts, each, seed + 2 + number, progress)
-        figures[f"biased.{setting}_{category}"] = _share(v["item category"].label == category for v in verdicts)
+        for prefix, verdicts in _judged(pipeline, judges, prompts, each, seed + 2 + number, progress).items():
+            right = (verdict["item category"].label == category for verdict in verdicts)
+            figures[f"{prefix}biased.{setting}_{category}"] = _share(right)
     return figures
 
 
-def _judged(pipeline: Any, judge: EmojiJudge, prompts: Sequence[str], each: int, seed: int, progress: Progress) -> Any:
-    records = generate(pipeline, prompts, each, seed=seed, progress=progress)
-    return judge.label([record.image for record in records])
+def _judged(
+    pipeline: Any, judges: Judges, prompts: Sequence[str], each: int, seed: int, progress: Progress
+) -> dict[str, Verdicts]:
+    """What every judge sees in the same images."""
+    images = [record.image for record in generate(pipeline, prompts, each, seed=seed, progress=progress)]
+    return {prefix: judge.label(images) for prefix, judge in judges.items()}
 
 
-def seconds_per_image(pipeline: Any, batches: int = 5, batch_size: int = 8) -> Interval:
-    """Seconds an image of 20 steps with guidance takes in a batch of 8, after a warm-up."""
+def seconds_per_image(pipeline: Any, steps: int | None = None, batches: int = 5, batch_size: int = 8) -> Interval:
+    """Seconds an image with guidance takes in a batch of 8, after a warm-up; None for the model's own steps."""
+    facts = SteerableModel.of(pipeline).facts
+    call = {"num_inference_steps": steps or facts.num_inference_steps, "guidance_scale": facts.guidance_scale}
     prompts = ["a photo of a firefighter"] * batch_size
     times = []
     for number in range(batches + 1):
         began = time.perf_counter()
-        pipeline(prompt=prompts, num_inference_steps=20, generator=torch.Generator().manual_seed(number))
+        pipeline(prompt=prompts, **call, **facts.arguments, generator=torch.Generator().manual_seed(number))
         times.append((time.perf_counter() - began) / batch_size)
     return _mean(np.array(times[1:]))
-
-
-def megabytes() -> float:
-    """Size of all shipped weights, in 10^6 bytes."""
-    return sum(file.stat().st_size for file in embedded.WEIGHTS.rglob("*.safetensors")) / 1e6
 
 
 def _pictures(renders: Renders) -> Sequence[Image.Image]:

@@ -56,6 +56,7 @@ class Benchmark:
         rows: the prompts, in order.
         measures: some of `MEASURES`.
         judge: the one to use unless another is named, such as "emoji" or "clip".
+        held_out_judge: one that also judges then, "" for none; its figures stand beside those of the first.
         targets: for fairness, the wanted share of each label by attribute; each sums to 1.
         joint: sets of those attributes whose combinations are counted too.
         harms: for harm, its categories.
@@ -73,6 +74,7 @@ class Benchmark:
     measures: tuple[str, ...]
     source: str = ""
     judge: str = "emoji"
+    held_out_judge: str = ""
     targets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     joint: tuple[tuple[str, ...], ...] = ()
     harms: Mapping[str, Harm] = field(default_factory=dict)
@@ -84,6 +86,11 @@ class Benchmark:
     @property
     def prompts(self) -> list[str]:
         return [row.prompt for row in self.rows]
+
+    @property
+    def judges(self) -> list[str]:
+        """The judges to use unless others are named, the deciding one first."""
+        return [each for each in (self.judge, self.held_out_judge) if each]
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -134,4 +141,5 @@ class Benchmark:
             "groups": len({group for row in self.rows for group in row.groups}),
             "measures": list(self.measures),
             "judge": self.judge,
+            "held_out_judge": self.held_out_judge,
         }

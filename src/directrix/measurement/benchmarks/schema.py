@@ -39,6 +39,7 @@ class Description(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     expected: list[str] | dict[str, str] = []
     switches: prompts.Switches | None = None
     judge: str = "emoji"
+    held_out_judge: str = ""
     fair: dict[str, list[str] | dict[str, float]] = {}
     joint: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
     harm: dict[str, _Harm] = {}
@@ -103,9 +104,9 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
         )
     where = prompts.located(data) if data is not None else path.parent / found.data
     expected = found.expected if isinstance(found.expected, dict) else {name: name for name in found.expected}
-    same = ("name", "version", "licence", "measures", "judge", "joint", "even_within", "obeyed_at", "images", "clip")
+    same = ("name", "version", "licence", "measures", "judge", "held_out_judge", "joint", "even_within", "obeyed_at")
     return Benchmark(
-        **{key: getattr(found, key) for key in same},
+        **{key: getattr(found, key) for key in (*same, "images", "clip")},
         description=" ".join(found.description.split()),
         source=" ".join(found.source.split()),
         rows=() if absent else prompts.rows(where, found.columns, expected, found.switches),

@@ -29,7 +29,7 @@ from directrix.measurement.calibration.target import (
     judge_for,
     others_of,
 )
-from directrix.measurement.judges.base import Judge
+from directrix.measurement.judges.base import Judge, for_fitting
 from directrix.measurement.metrics import sign_test
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
@@ -86,6 +86,7 @@ def calibrate(
 
     Raises:
         NoEffectError: no effect can be seen (exit code 3 on the command line); it says why.
+        DirectrixError: a held-out judge.
     """
     model = SteerableModel.of(pipeline)
     number("effect", effect, 0, 1, above=0)
@@ -93,6 +94,7 @@ def calibrate(
     if judge is None:
         judge, known = judge_for(model, concept, *others_of(direction))
         target_label = target_label or known
+    for_fitting(judge)
     steps = num_inference_steps or half_steps(model)
     words: dict[str, Any] = {}
     with progress(3 + len(sweep), "Calibrating") as bar:

@@ -28,7 +28,7 @@ from directrix.interventions.protocol import Intervention, select
 from directrix.interventions.step_window import StepWindow
 from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
-from directrix.measurement.judges.base import Judge
+from directrix.measurement.judges.base import Judge, for_fitting
 from directrix.models import activations
 from directrix.models.denoiser_calls import Scope
 from directrix.models.identity import Site
@@ -72,8 +72,8 @@ def fit_probe(
         num_inference_steps: 2 or more; None for the model's own, like height and width, in pixels.
 
     DirectrixError for fewer than two directions, numbers below 1, target labels of several attributes or of one that
-    the judge does not know, a category that never came out or cannot be told apart, a model without both branches of
-    guidance in one batch, or too little memory for the activations.
+    the judge does not know, a held-out judge, a category that never came out or cannot be told apart, a model without
+    both branches of guidance in one batch, or too little memory for the activations.
     """
     if len(directions) < 2:
         raise DirectrixError(
@@ -81,6 +81,7 @@ def fit_probe(
             "two directions or more.",
             "the directions of all the attribute's categories.",
         )
+    for_fitting(judge)
     whole_number("images_per_prompt", images_per_prompt)
     whole_number("rounds", rounds)
     if num_inference_steps is not None:

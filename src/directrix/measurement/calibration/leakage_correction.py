@@ -25,7 +25,7 @@ from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.dose_response import DoseResponse, Verdicts
 from directrix.measurement.calibration.target import calibration_prompts, concept_of, half_steps
-from directrix.measurement.judges.base import Judge
+from directrix.measurement.judges.base import Judge, for_fitting
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
@@ -71,12 +71,13 @@ def compensate_leakage(
     larger one of both ways.
 
     Raises:
-        DirectrixError: no others, or directions of another model or shape.
+        DirectrixError: no others, directions of another model or shape, or a held-out judge.
     """
     if not others:
         raise DirectrixError(
             "There is nothing to compensate with.", "directions of another attribute.", "discover them first."
         )
+    for_fitting(judge)
     model = SteerableModel.of(pipeline)
     listed = list(prompts or calibration_prompts(model, concept_of(direction)))
     each = images_per_prompt or math.ceil(PICTURES / len(listed))

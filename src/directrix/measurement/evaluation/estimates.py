@@ -18,6 +18,8 @@ from directrix.progress import Progress, silent
 
 Value = TypeVar("Value")
 Values = Mapping[str, Sequence[float]]  # by prompt
+# What a held-out judge measures is called this and the metric's name.
+HELD_OUT = "held_out."
 # Resamples for intervals that only draw error bars.
 FEW = 400
 
@@ -57,6 +59,13 @@ class Measured:
         self.figures |= other.figures
         self.values |= other.values
         self.counts |= other.counts
+
+    def called(self, prefix: str) -> Measured:
+        """The same with `prefix` before each metric's name; without counts, where there is one."""
+        if not prefix:
+            return self
+        figures, values = ({prefix + name: each for name, each in of.items()} for of in (self.figures, self.values))
+        return Measured(figures, values=values)
 
 
 def averaged(

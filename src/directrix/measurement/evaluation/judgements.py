@@ -32,9 +32,16 @@ Files = Mapping[str, Path]  # by hash
 
 
 class Bench:
-    """Judges side by side, over the folder of a run. Of two that know an attribute, the first one gives it."""
+    """Judges side by side, over the folder of a run. Of two that know an attribute, the first one gives it.
+
+    `held_out` are the held-out judges beside others: a bench of their own, since what they see is never mixed in. None
+    where there is none, or nothing else.
+    """
 
     def __init__(self, judges: Sequence[Judge], folder: Path) -> None:
+        apart = [judge for judge in judges if getattr(judge, "held_out", False)]
+        judges = [judge for judge in judges if judge not in apart] or apart
+        self.held_out = Bench(apart, folder) if apart and judges != apart else None
         self.judges, self.folder = tuple(judges), folder
         seers: list[Any] = [judge for judge in judges if hasattr(judge, "features")]
         # Who gives features of images, and who reads prompts too.

@@ -20,7 +20,7 @@ from directrix.interventions.protocol import Intervention
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation import images as drawing
 from directrix.measurement.evaluation import measures
-from directrix.measurement.evaluation.estimates import Evaluated, Measured, paired
+from directrix.measurement.evaluation.estimates import HELD_OUT, Evaluated, Measured, paired
 from directrix.measurement.evaluation.fairness import fairness
 from directrix.measurement.evaluation.images import NONE, EvaluatedImage
 from directrix.measurement.evaluation.judgements import Bench, config_of
@@ -39,6 +39,8 @@ _MEASURES: dict[str, tuple[Callable[[Evaluated], Measured], ...]] = {
     "quality": (measures.distances, measures.clip_scores),
     "preservation": (measures.preservation,),
 }
+# Those that depend on nothing but who judges.
+_JUDGED = (fairness, measures.harm, measures.obedience, measures.distances)
 
 
 def evaluate(
@@ -65,7 +67,8 @@ def evaluate(
         benchmark: see `directrix.measurement.benchmarks.load`; `Benchmark.part` makes it shorter.
         methods: interventions by name; () for the unsteered model. Where one is named "none", the others are compared
             with it seed by seed. Differences ("paired") are those to the first method.
-        judges: see `directrix.measurement.judges`; of two that know an attribute, the first one gives it.
+        judges: see `directrix.measurement.judges`; of two that know an attribute, the first one gives it. A held-out
+            judge beside others gives figures of its own, `HELD_OUT` before their names.
         images: images of each prompt and method.
         seed: of the run; every method has the same.
         folder: for images, manifest.jsonl, verdicts and summary.json.
@@ -97,18 +100,22 @@ def evaluate(
         others = [picture.path for picture in apart[REFERENCE]]
     times.append(time.perf_counter())
     files = {picture.sha256: picture.path for row in drawn.values() for picture in row}
-    verdicts = bench.verdicts(files, progress)
-    for name, row in drawn.items():
-        drawn[name] = [replace(picture, verdicts=verdicts[picture.sha256]) for picture in row]
     against_none = NONE in drawn and len(drawn) > 1
-    features = _features(bench, files, others or [], benchmark, against_none, progress)
+    drawn, looked = _looked(bench, drawn, files, others or [], benchmark, against_none, progress)
+    benches = [("", drawn, {"known": known, **looked})]
+    if bench.held_out is not None:
+        seen, looked = _looked(bench.held_out, drawn, files, others or [], benchmark, False, progress)
+        benches.append((HELD_OUT, seen, {"known": bench.held_out.attributes(), **looked}))
     times.append(time.perf_counter())
     measured = {name: Measured() for name in drawn}
-    for name, pictures in drawn.items():
-        unsteered = drawn.get(NONE) if name != NONE else None
-        of = Evaluated(pictures, benchmark, known, unsteered, **features, seed=seed, progress=progress)
-        for measure in (each for key, row in _MEASURES.items() if key in benchmark.measures for each in row):
-            measured[name].add(measure(of))
+    chosen = [each for key, row in _MEASURES.items() if key in benchmark.measures for each in row]
+    for prefix, rows, looked in benches:
+        for name, pictures in rows.items():
+            unsteered = rows.get(NONE) if name != NONE else None
+            of = Evaluated(pictures, benchmark, unsteered=unsteered, **looked, seed=seed, progress=progress)
+            for measure in chosen:
+                if not prefix or measure in _JUDGED:
+                    measured[name].add(measure(of).called(prefix))
     times.append(time.perf_counter())
     first = next(iter(drawn))
     summary = {
@@ -168,6 +175,21 @@ def ready(
             f"the judge '{benchmark.judge}'.",
         )
     return bench, known, None if reference is None else drawing.of_folder(Path(reference))
+
+
+def _looked(
+    bench: Bench,
+    drawn: Mapping[str, Sequence[EvaluatedImage]],
+    files: Mapping[str, Path],
+    others: Sequence[Path],
+    benchmark: Benchmark,
+    against_none: bool,
+    progress: Progress,
+) -> tuple[dict[str, list[EvaluatedImage]], dict[str, Any]]:
+    """The images by method with the verdicts of a bench, and its features."""
+    verdicts = bench.verdicts(files, progress)
+    seen = {name: [replace(each, verdicts=verdicts[each.sha256]) for each in row] for name, row in drawn.items()}
+    return seen, _features(bench, files, others, benchmark, against_none, progress)
 
 
 def _features(

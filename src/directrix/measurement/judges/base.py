@@ -35,9 +35,10 @@ class Judge(Protocol):
     """Images to verdicts by attribute, one mapping an image, in order.
 
     An image that cannot be read is unscored with a reason in every attribute; no image makes a judge raise. A judge may
-    also have `features(images)`, float32 (N, D), for distances between images. What another package enters under
-    "directrix.judges" is a class with a classmethod `load(**options)`, or a function, that gives a judge; where it has
-    `ARGUMENT`, that is the option which stands behind the colon in "name:VALUE".
+    also have `features(images)`, float32 (N, D), for distances between images; and `held_out`, True where nothing may
+    be fitted to it. What another package enters under "directrix.judges" is a class with a classmethod
+    `load(**options)`, or a function, that gives a judge; where it has `ARGUMENT`, that is the option which stands
+    behind the colon in "name:VALUE".
     """
 
     name: str
@@ -50,6 +51,17 @@ class Judge(Protocol):
     def label(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
         """Judge every image."""
         ...
+
+
+def for_fitting(judge: Judge) -> Judge:
+    """The same judge. Raises DirectrixError for a held-out one, which must see nothing that was made to please it."""
+    if getattr(judge, "held_out", False):
+        raise DirectrixError(
+            f"Nothing is fitted to this judge: the {judge.name} only measures.",
+            "another judge for directions, probes, calibration and compensation.",
+            "judges.load('emoji'), or --judge emoji.",
+        )
+    return judge
 
 
 class ChanceJudge:

@@ -1,10 +1,14 @@
-"""The judge of the embedded model's world: a small network that shares nothing with the generator."""
+"""The judges of the emoji world: two small networks that share nothing with the generators, nor with each other.
+
+Directions and probes are fitted to what the first one sees. Nothing is ever fitted to the held-out one, so its figures
+tell whether an effect is there for anyone but the first.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,12 +20,18 @@ from directrix.errors import ModelError
 from directrix.measurement.judges import emoji_vocabulary as words
 from directrix.measurement.judges.base import ChanceJudge, batches
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
+from directrix.measurement.judges.emoji_strided_network import StridedNetwork
 from directrix.models import embedded
 from directrix.models.fingerprint import weights_fingerprint
 
 SIZE = 64
 BATCH = 64
 ITEM_CATEGORY = "item category"
+# What a file says under "network"; one that says nothing is of version 0.1.
+RESIDUAL, STRIDED = "residual", "strided"
+NETWORKS: Mapping[str, type[JudgeNetwork | StridedNetwork]] = {RESIDUAL: JudgeNetwork, STRIDED: StridedNetwork}
+# Of a network; more is no judge of this package.
+WIDEST = 1024
 
 
 class EmojiJudge(ChanceJudge):
@@ -31,18 +41,22 @@ class EmojiJudge(ChanceJudge):
     """
 
     name = "emoji judge"
+    SHIPPED: tuple[str, Callable[[], Path]] = ("emoji", embedded.judge_path)
 
-    def __init__(self, network: JudgeNetwork, heads: Mapping[str, Sequence[str]], *, checkpoint: str = "") -> None:
+    def __init__(
+        self, network: JudgeNetwork | StridedNetwork, heads: Mapping[str, Sequence[str]], *, checkpoint: str = ""
+    ) -> None:
         self.network = network.eval()
         self.heads = heads
         self.checkpoint = checkpoint
         self.labels = {**heads, ITEM_CATEGORY: words.ITEM_CATEGORIES}
 
     @classmethod
-    def load(cls, path: Path | None = None) -> "EmojiJudge":
+    def load(cls, path: Path | None = None) -> Self:
         """Load the shipped judge, or one trained elsewhere; ModelError where the file is missing or no judge."""
-        checkpoint = str(path or "emoji")
-        path = path or embedded.judge_path()
+        name, shipped = cls.SHIPPED
+        checkpoint = str(path or name)
+        path = path or shipped()
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -53,7 +67,7 @@ class EmojiJudge(ChanceJudge):
             heads = {head: tuple(names) for head, names in settings["heads"].items()}
             if heads != HEADS:
                 raise ValueError("its labels are not those of this version's world")
-            network = JudgeNetwork(tuple(settings["channels"]))
+            network = _network(settings)
             network.load_state_dict(state)
         except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             # torch lists every tensor that does not fit.
@@ -61,7 +75,7 @@ class EmojiJudge(ChanceJudge):
             raise ModelError(
                 f"'{path}' is no emoji judge: "
                 f"{'its tensors are not those of the network it names' if unfit else error}.",
-                "the file judge.safetensors that 'directrix world train' writes.",
+                "the file judge.safetensors or judge-held-out.safetensors that 'directrix world train' writes.",
                 "reinstall the package, or name another file.",
             ) from error
         return cls(network, heads, checkpoint=checkpoint)
@@ -100,6 +114,27 @@ class EmojiJudge(ChanceJudge):
     def features(self, images: Sequence[Image.Image]) -> Tensor:
         """Features (N, D) for distances between sets of images."""
         return self.network.features(pixels(images))
+
+
+class HeldOutEmojiJudge(EmojiJudge):
+    """The held-out judge: the same labels from another network, which learned from other renders of the same world.
+
+    Fitting and calibrating refuse it (see `base.for_fitting`).
+    """
+
+    name = "held-out emoji judge"
+    held_out = True
+    SHIPPED = ("emoji-held-out", embedded.held_out_judge_path)
+
+
+def _network(settings: Mapping[str, Any]) -> JudgeNetwork | StridedNetwork:
+    """The network that a file's settings name, with no weights of its own yet."""
+    kind, channels = settings.get("network", RESIDUAL), tuple(settings["channels"])
+    if kind not in NETWORKS:
+        raise ValueError(f"this version has no network '{kind}'")
+    if len(channels) != 4 or not all(isinstance(each, int) and 1 <= each <= WIDEST for each in channels):
+        raise ValueError(f"its channels are not four numbers in 1..{WIDEST}")
+    return NETWORKS[kind](channels)
 
 
 def pixels(images: Sequence[Image.Image]) -> Tensor:

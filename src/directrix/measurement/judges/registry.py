@@ -16,6 +16,7 @@ JUDGES = Registry(
     "directrix.judges",
     {
         "emoji": f"{_HERE}.emoji:EmojiJudge",
+        "emoji-held-out": f"{_HERE}.emoji:HeldOutEmojiJudge",
         "clip": f"{_HERE}.clip:ClipJudge",
         "nudenet": f"{_HERE}.nudenet:NudeNetJudge",
         "q16": f"{_HERE}.q16:Q16Judge",
@@ -23,8 +24,8 @@ JUDGES = Registry(
     },
 )
 FORMS = (
-    "emoji, clip, clip:CHECKPOINT, nudenet, nudenet:MODEL.onnx, q16:FILE, hf:OWNER/MODEL or hf:FOLDER, "
-    "hf:MODEL@LABELS.yaml"
+    "emoji, emoji-held-out, clip, clip:CHECKPOINT, nudenet, nudenet:MODEL.onnx, q16:FILE, hf:OWNER/MODEL or "
+    "hf:FOLDER, hf:MODEL@LABELS.yaml"
 )
 
 

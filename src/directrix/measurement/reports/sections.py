@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from directrix.measurement.evaluation.estimates import HELD_OUT
 from directrix.measurement.reports.charts import SERIES as COLOURS
 from directrix.measurement.reports.charts import Group, grouped_bars
 
@@ -40,9 +41,11 @@ def _metrics(summary: Mapping[str, Any], starts: Sequence[str]) -> list[str]:
 
 
 def _rows(summary: Mapping[str, Any], starts: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each metric, below it one for each kind of prompts, and its worst group."""
+    """A row for each metric and judge, below it one for each kind of prompts, and its worst group."""
     rows = []
-    for metric in _metrics(summary, starts):
+    for metric in (name for each in _metrics(summary, starts) for name in (each, HELD_OUT + each)):
+        if not any(metric in each for each in summary["methods"].values()):
+            continue
         figures = [each.get(metric) or {} for each in summary["methods"].values()]
         paired = [summary["paired"].get(method, {}).get(metric) or {} for method in summary["methods"]]
         pairs = list(zip(figures, paired, strict=True))
@@ -66,6 +69,8 @@ def _mean(figure: Figure | None) -> Figure | None:
 
 def named(metric: str) -> str:
     """Return a metric's name in words: "Deviation ratio, gender" for deviation_ratio_gender."""
+    if metric.startswith(HELD_OUT):
+        return f"{named(metric.removeprefix(HELD_OUT))} (held-out judge)"
     for start in STARTS:
         if metric.startswith(f"{start}_"):
             title = "L2 distance" if start == "l2_distance" else start.replace("_", " ").capitalize()

@@ -48,6 +48,7 @@ class Config:
     vae_channels: tuple[int, ...]
     unet_channels: tuple[int, ...]
     judge_channels: tuple[int, ...]
+    held_out_judge_channels: tuple[int, ...]
     captions_for_tokenizer: int
     views: int
     vision: Part
@@ -57,6 +58,7 @@ class Config:
     crisp_vae: Part
     decoder: Part
     judge: Part
+    held_out_judge: Part
     unet: Part
     unet_turn: int
     telling_unet: Part

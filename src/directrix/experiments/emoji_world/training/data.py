@@ -97,6 +97,8 @@ KINDS: Mapping[str, Callable[[np.random.Generator, int], Scene]] = {
     "last": partial(_late, harm=0.3, alley=0.75, named_tone=0.5, tones={"light": 0.3, "brown": 0.45, "dark": 0.25}),
     # Subject, gender and tone drawn evenly; item, setting and style are, too, in six of ten each.
     "even": _even,
+    # Three even ones, then a telling one.
+    "mixed": lambda rng, place: _even(rng, place) if place % 4 else draw(rng, named=_telling(rng)),
     # The occupations in turn, with gender and tone drawn evenly and all else as the bias has it.
     "occupations": lambda rng, place: draw(
         rng, subject=words.OCCUPATIONS[place % len(words.OCCUPATIONS)], named=EVEN | {"subject"}

@@ -1,4 +1,4 @@
-"""Training of the judge, on renders and on renders that were degraded as a generator's images are."""
+"""Training of the judges, on renders and on renders that were degraded as a generator's images are."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,6 +10,7 @@ from directrix.experiments.emoji_world.training.config import Part
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
 from directrix.experiments.emoji_world.training.loop import seeded
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
+from directrix.measurement.judges.emoji_strided_network import StridedNetwork
 
 
 def targets(data: Renders) -> dict[str, Tensor]:
@@ -75,3 +76,32 @@ def loss(network: JudgeNetwork, data: Renders, part: Part) -> Callable[[int], Te
         return sum(errors(scores, wanted, rows, 0.02), start=torch.zeros(()))
 
     return of_step
+
+
+def varied(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of the images mirrored, more or less colour in each, and all quarters but the first degraded, each anew."""
+    flips = torch.rand((len(pixels), 1, 1, 1), generator=generator) < 0.5
+    pixels = torch.where(flips, pixels.flip(3), pixels)
+    grey = pixels.mean(dim=1, keepdim=True)
+    pixels = grey + (pixels - grey) * (0.8 + 0.4 * torch.rand(flips.shape, generator=generator))
+    first, *others = pixels.chunk(4)
+    return torch.cat([first.clamp(-1, 1), *(degrade(each, generator) for each in others)])
+
+
+def held_out_loss(network: StridedNetwork, data: Renders, part: Part) -> Callable[[int], Tensor]:
+    """Of a step: the errors of all heads on varied images."""
+    pick, wanted = batches(len(data), part.batch_size, part.seed), targets(data)
+
+    def of_step(step: int) -> Tensor:
+        rows = pick(step)
+        scores = network(varied(as_pixels(data.images[rows]), seeded(part.seed, step)))
+        return sum(errors(scores, wanted, rows, 0.05), start=torch.zeros(()))
+
+    return of_step
+
+
+def settled(network: StridedNetwork, data: Renders, part: Part) -> StridedNetwork:
+    """The trained network as it is shipped, its normalisation measured on 40 batches and folded away."""
+    pick = batches(len(data), part.batch_size, part.seed + 1)
+    network.settle([varied(as_pixels(data.images[pick(step)]), seeded(part.seed + 1, step)) for step in range(40)])
+    return network.folded()

@@ -21,13 +21,16 @@ from directrix.experiments.emoji_world.scene import draw
 from directrix.experiments.emoji_world.training import autoencoder, clip, denoiser, judge, loop, tokenizer
 from directrix.experiments.emoji_world.training.config import Config, Part, read, shared
 from directrix.experiments.emoji_world.training.data import Renders, render_all, scenes_of
+from directrix.measurement.judges.emoji import RESIDUAL, STRIDED
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
+from directrix.measurement.judges.emoji_strided_network import StridedNetwork
 from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # Networks start from torch's own first seed, whatever was drawn before.
 INITIAL_SEED = 67280421310721
 PIPELINE, CLIP_FOLDER, JUDGE_FILE = "pipeline", "clip", "judge.safetensors"
+HELD_OUT_JUDGE_FILE = "judge-held-out.safetensors"
 
 
 def train(
@@ -49,9 +52,9 @@ def train(
     clip_model = run.stage("sight_model", CLIPModel, lambda: run.sight(clip_model))
     vae = run.stage("vae_model", AutoencoderKL, run.vae)
     vae = run.stage("decoder_model", AutoencoderKL, lambda: run.decoder(vae))
-    network = run.judge()
+    networks = (run.judge(), run.held_out_judge())
     unet = run.stage("unet_model", UNet2DConditionModel, lambda: run.unet(clip_model, vae))
-    return assemble(folder / "model", tokens, clip_model, vae, unet, network)
+    return assemble(folder / "model", tokens, clip_model, vae, unet, *networks)
 
 
 def _claim(folder: Path, config: Config) -> None:
@@ -133,14 +136,36 @@ class _Run:
         return vae
 
     def judge(self) -> JudgeNetwork:
-        done, part = self.folder / JUDGE_FILE, self.config.judge
-        torch.manual_seed(INITIAL_SEED)
-        network = JudgeNetwork(self.config.judge_channels)
+        part = self.config.judge
+
+        def make() -> JudgeNetwork:
+            network = JudgeNetwork(self.config.judge_channels)
+            data = self.renders("even", part, "judge")
+            self.fit(network, judge.loss(network, data, part), part, "judge_run", "judge")
+            return network
+
+        return self.network(JUDGE_FILE, JudgeNetwork(self.config.judge_channels), make)
+
+    def held_out_judge(self) -> StridedNetwork:
+        """The judge to which nothing is fitted: another network, other renders."""
+        part, channels = self.config.held_out_judge, self.config.held_out_judge_channels
+
+        def make() -> StridedNetwork:
+            network = StridedNetwork(channels, normalised=True)
+            data = self.renders("mixed", part, "held-out judge")
+            self.fit(network, judge.held_out_loss(network, data, part), part, "held_out_judge_run", "held-out judge")
+            return judge.settled(network, data, part)
+
+        return self.network(HELD_OUT_JUDGE_FILE, StridedNetwork(channels), make)
+
+    def network(self, name: str, empty: Any, make: Callable[[], Any]) -> Any:
+        """A network of ours that an earlier run left, in `empty`, or a new one."""
+        done = self.folder / name
         if done.exists():
-            network.load_state_dict(load_file(done))
-            return network.eval()
-        data = self.renders("even", part, "judge")
-        self.fit(network, judge.loss(network, data, part), part, "judge_run", "judge")
+            empty.load_state_dict(load_file(done))
+            return empty.eval()
+        torch.manual_seed(INITIAL_SEED)
+        network = make()
         _publish(done, lambda path: save_file(network.state_dict(), path))
         return network
 
@@ -189,8 +214,9 @@ def assemble(
     vae: AutoencoderKL,
     unet: UNet2DConditionModel,
     network: JudgeNetwork,
+    held_out: StridedNetwork,
 ) -> Path:
-    """Write the three parts of the shipped model in half precision: pipeline, CLIP, judge."""
+    """Write the parts of the shipped model in half precision: pipeline, CLIP, both judges."""
     scheduler: Any = DPMSolverMultistepScheduler(**shared("noise"), timestep_spacing="trailing", steps_offset=1)
     left_out: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     pipeline = StableDiffusionPipeline(
@@ -208,10 +234,16 @@ def assemble(
         for part in (settings, settings.get("text_config", {}), settings.get("vision_config", {})):
             part["dtype"] = "float32"
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_judge(network, RESIDUAL, folder / JUDGE_FILE)
+    write_judge(held_out, STRIDED, folder / HELD_OUT_JUDGE_FILE)
+    return folder
+
+
+def write_judge(network: JudgeNetwork | StridedNetwork, kind: str, file: Path) -> None:
+    """Write a judge in half precision, as `EmojiJudge.load` reads it."""
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     settings = {"channels": list(network.channels), "heads": {head: list(names) for head, names in HEADS.items()}}
-    save_file(state, folder / JUDGE_FILE, {"judge": json.dumps(settings)})
-    return folder
+    save_file(state, file, {"judge": json.dumps({"network": kind, **settings})})
 
 
 def _for_older_readers(folder: Path) -> None:
