@@ -53,8 +53,13 @@ def drawn(pipeline, prompts, images_per_prompt=1, *, interventions=(), **rest):
     return pictures
 
 
-@pytest.fixture
-def found(pipeline, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def found(pipeline, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        return found_in(tmp_path_factory.mktemp("directions"), pipeline, patch)
+
+
+def found_in(tmp_path, pipeline, monkeypatch):
     def calibrate(pipeline, direction, judge, target_label, progress):
         if direction.name != "woman":
             raise NoEffectError("No effect can be seen.", "one.", "another.")
