@@ -74,14 +74,18 @@ results: install
 	$(BIN)/directrix demo -o $(OUT)
 	cp $(OUT)/summary.json results/demo.json
 	cp $(OUT)/overview.png docs/demo.png
-	$(BIN)/directrix bench occupations -n 10 -o results/reconstruction.json
-	$(BIN)/directrix bench discovery --runs results/discovery -o results/discovery.json
+	$(BIN)/directrix bench occupations -n 4 --training-images 50 --optimizer-steps 125 --runs $(RUNS)/reconstruction \
+	  -o results/reconstruction.json
+	$(BIN)/directrix bench discovery --runs $(RUNS)/discovery -o results/discovery.json
 	cp results/discovery.svg docs/discovery.svg
+	$(BIN)/directrix bench discovery --model emoji-sd3 --runs $(RUNS)/discovery-sd3 -o results/discovery-sd3.json
+	$(BIN)/directrix bench guidance --runs $(RUNS)/guidance -o results/guidance.json
+	$(BIN)/directrix bench guidance --model emoji-sd3 --runs $(RUNS)/guidance-sd3 -o results/guidance-sd3.json
 	$(BIN)/directrix bench model --config sd14 -o results/model.json
 	$(BIN)/directrix explain --score tests/unit/policies/wording/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json
-	$(BIN)/directrix report tables README.md docs/methods.md docs/memory.md src/directrix/experiments/emoji_world/README.md \
-	  src/directrix/measurement/benchmarks/emoji_enhance/README.md
+	$(BIN)/directrix report tables README.md docs/methods.md docs/evaluation.md docs/memory.md \
+	  src/directrix/experiments/emoji_world/README.md src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
 # Directions for policies/: who is drawn, objects of three kinds of harm, and harmless ones that are retained. Leakage into
 # tones is compensated for genders, then that into genders for tones. The probe has seen all occupations.

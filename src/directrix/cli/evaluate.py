@@ -33,6 +33,7 @@ def evaluate(
     seed: options.Seed = 0,
     data: options.Data = None,
     kind: list[str] | None = None,
+    split: str | None = None,
     measure: list[str] | None = None,
     limit: options.Limit = None,
     reference: str | None = None,
@@ -44,7 +45,7 @@ def evaluate(
     from directrix.measurement import benchmarks
     from directrix.measurement.evaluation import named_judges
 
-    chosen = benchmarks.load(benchmark, data).part(kind or (), limit).measuring(measure or ())
+    chosen = benchmarks.load(benchmark, data).part(kind or (), limit, split).measuring(measure or ())
     options.writable_folders(output)
     methods = _methods(method or ["none"])
     summary = directrix.evaluate(

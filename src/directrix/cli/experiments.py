@@ -97,19 +97,20 @@ def occupations(
     optimizer_steps: options.OptimizerSteps = None,
     images_per_prompt: options.ImagesPerPrompt = 20,
     seed: options.Seed = 0,
+    judge: list[str] | None = None,
     runs: Runs = Path("runs"),
     output: Figures = None,
+    model: options.Model = options.EMOJI,
 ) -> Result:
-    """Discover woman and man, steer all twenty occupations at strength 1, judge."""
+    """Discover woman and man, steer the ten test occupations at strength 1, judge."""
     options.writable_folders(runs)
     options.writable_files(output)
     from directrix.experiments.methods.occupations import occupations as measure
     from directrix.experiments.tables import table
-    from directrix.measurement.judges.emoji import EmojiJudge
 
     figures = measure(
-        directrix.load("emoji"),
-        EmojiJudge.load(),
+        model.load(),
+        _judges(judge),
         runs,
         method=method,
         images_per_occupation=images_per_prompt,
@@ -124,41 +125,76 @@ def occupations(
 @verb("discovery", _RESUME, of=bench)
 def discovery(
     method: list[str] | None = None,
-    seeds: options.Count = 3,
+    seeds: options.Count = 2,
     images_per_prompt: options.ImagesPerPrompt = 2,
-    images_of_directions: CountOrNone = 20,
+    images_of_directions: CountOrNone = 2,
+    judge: list[str] | None = None,
     runs: Runs = Path("runs"),
     output: Figures = None,
+    model: options.Model = options.EMOJI,
 ) -> Result:
-    """Compare all methods on the same concepts: effect, leakage, cost."""
+    """Compare all methods, as found and calibrated: effect, leakage, cost."""
     options.writable_folders(runs)
     options.writable_files(output)
     from directrix import checks
     from directrix.experiments.methods.compare import discovery as measure
     from directrix.experiments.methods.tasks import CONTENDERS
     from directrix.experiments.tables import table
-    from directrix.measurement.judges.emoji import EmojiJudge
     from directrix.measurement.reports.charts import cost_curve
     from directrix.models.files import write_atomically
 
     names = [checks.one_of("method to compare", name, CONTENDERS) for name in method or CONTENDERS]
     figures = measure(
-        directrix.load("emoji"),
-        EmojiJudge.load(),
+        model.load(),
+        _judges(judge),
         runs,
         contenders={name: CONTENDERS[name] for name in names},
-        seeds=range(seeds),
+        seeds=seeds,
         images_per_prompt=images_per_prompt,
         images_of_directions=images_of_directions,
         progress=progress(),
     )
     if output is not None:
-        image = cost_curve(figures["budgets"], "share of women among twenty occupations, at strength 1 as found")
+        first = figures["judges"][0]
+        points = {
+            name: [
+                {"evaluations": each[side]["evaluations"]["value"], "effect": each[side]["effect"][first]}
+                for side in ("as_found", "calibrated")
+            ]
+            for name, each in figures["methods"].items()
+        }
+        image = cost_curve(points, "effect on ten test occupations, as found and (right) calibrated")
         write_atomically(output.with_suffix(".svg"), image.encode())
     lines = table("discovery", figures)
     if "directions" in figures:
         lines += ["", *table("directions", figures)]
     return Result("\n".join(lines), figures, output)
+
+
+@verb("guidance", _RESUME, of=bench)
+def guidance(
+    images_per_prompt: options.ImagesPerPrompt = 4,
+    judge: list[str] | None = None,
+    runs: Runs = Path("runs/guidance"),
+    output: Figures = None,
+    model: options.Model = options.EMOJI,
+) -> Result:
+    """Measure fairness and safety over guidance scales: directions and words."""
+    options.writable_folders(runs)
+    options.writable_files(output)
+    from directrix.experiments.guidance import guidance as measure
+    from directrix.experiments.tables import table
+
+    figures = measure(model.load(), _judges(judge), runs, images_per_prompt=images_per_prompt, progress=progress())
+    return Result("\n".join(table("guidance", figures)), figures, output)
+
+
+def _judges(names: list[str] | None) -> dict[str, Any]:
+    """Judges by name; the first one calibrates."""
+    from directrix.experiments.judged import JUDGES
+    from directrix.measurement import judges
+
+    return {name: judges.load(name) for name in names or JUDGES}
 
 
 @verb("evaluation", "Nothing was written.", of=bench)

@@ -9,9 +9,9 @@ from directrix import models
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, MismatchError
 from directrix.experiments.methods.occupations import occupations, side
+from directrix.experiments.methods.tasks import TEST
 from directrix.experiments.tables import table
 from directrix.measurement.judges import Verdict
-from directrix.measurement.judges.emoji_vocabulary import OCCUPATIONS
 
 FIGURE = {"value", "low", "high", "n"}
 
@@ -69,7 +69,7 @@ class Judge:
         self.sides += 1
         return [
             {
-                "subject": Verdict(OCCUPATIONS[place // self.each], 1.0),
+                "subject": Verdict(TEST[place // self.each], 1.0),
                 "gender": Verdict((None, "female", "male", None)[self.sides], 1.0),
                 "tone": Verdict("light", 1.0),
             }
@@ -112,13 +112,15 @@ def test_a_stopped_run_goes_on_from_its_files(pipeline, other_pipeline, tmp_path
         return sum(n for label, n in drawn if label.startswith(start))
 
     with pytest.raises(RuntimeError, match="stopped"):
-        occupations(pipeline, Stopping(1), tmp_path, method="distillation", progress=counting, **quick)
-    assert (count("unsteered"), count("woman"), count("man")) == (20, 20, 0)
+        occupations(pipeline, {"emoji": Stopping(1)}, tmp_path, method="distillation", progress=counting, **quick)
+    assert (count("unsteered"), count("woman"), count("man")) == (10, 10, 0)
     woman = Direction.load(tmp_path / "distillation-woman-0.safetensors")
 
     drawn.clear()
-    found = occupations(pipeline, Judge(1), tmp_path, method="distillation", progress=counting, **quick)
-    assert (count("unsteered"), count("woman"), count("man")) == (0, 0, 20)
+    found = occupations(
+        pipeline, {"emoji": Judge(1), "other": Judge(1)}, tmp_path, method="distillation", progress=counting, **quick
+    )
+    assert (count("unsteered"), count("woman"), count("man")) == (0, 0, 10)
     assert Direction.load(tmp_path / "distillation-woman-0.safetensors").tensor.equal(woman.tensor)
     _check(found)
 
@@ -126,7 +128,7 @@ def test_a_stopped_run_goes_on_from_its_files(pipeline, other_pipeline, tmp_path
     for other in ({"steps": 3}, {"pipeline": other_pipeline}):
         asked = {"pipeline": pipeline, **quick, **other}
         with pytest.raises(MismatchError, match=r"steps|model"):
-            occupations(judge=Judge(1), folder=tmp_path, method="distillation", **asked)
+            occupations(judges={"emoji": Judge(1)}, folder=tmp_path, method="distillation", **asked)
 
 
 def _check(found):
@@ -136,11 +138,17 @@ def _check(found):
     # The judge calls the first side female, the second male, the third nothing.
     assert found["unsteered"]["female"]["value"] == 1.0 and "missed" not in found["unsteered"]
     assert found["woman"]["male"]["value"] == 1.0
-    assert found["woman"]["missed"] == found["man"]["missed"] == list(OCCUPATIONS)
+    assert found["woman"]["missed"] == found["man"]["missed"] == list(TEST)
     assert found["man"]["female"]["value"] == found["man"]["male"]["value"] == 0.0
     for name in ("unsteered", "woman", "man"):
         assert found[name]["subject_accuracy"]["value"] == 1.0
-        assert list(found[name]["by_occupation"]) == list(OCCUPATIONS)
+        assert list(found[name]["by_occupation"]) == list(TEST)
     lines = table("reconstruction", found)
-    assert len(lines) == 5 and lines[2].startswith("| unsteered | 1.00 [") and lines[2].endswith("|  |")
-    assert "health worker" in lines[3]
+    assert found["man"]["judges"]["other"] == {key: value for key, value in found["man"].items() if key != "judges"}
+    assert len(lines) == 10 and lines[3].startswith("| unsteered, judge other | 1.00 [")
+    assert (
+        lines[-1] == "distillation: 2 images, 2 steps."
+        and lines[2].startswith("| unsteered | 1.00 [")
+        and lines[2].endswith("|  |")
+    )
+    assert "health worker" in lines[4]

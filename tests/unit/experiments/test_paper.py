@@ -111,7 +111,7 @@ def test_winobias_on_the_command_line_and_again(model, clip, tmp_path, capsys, d
     assert paper.split()[-5:] == ["0.17", "0.23", "0.23", "0.20", "[1]"]
     (ours,) = [line for line in lines if line.startswith("ours, unsteered")]
     assert ours.count(", ") == 5 and ours.endswith("[2]")
-    assert any(line.startswith("[1] a later paper's table") for line in lines)
+    assert any(line.startswith("[1] the comparison with RespoDiff (NeurIPS 2025") for line in lines)
     assert "[2] this run: tiny, 4 prompts x 2 pictures" in lines
     assert "- pictures to learn from of the discovery: 2; the paper: 1000" in lines
     assert "- 4 prompts; the paper: 360" in lines

@@ -63,6 +63,22 @@ def test_occupations_are_those_of_the_world_and_never_say_who():
         assert row.prompt.endswith(f" {with_article(subject)}") and row.expected == {"subject": row.group}
 
 
+def test_occupations_are_for_development_or_for_tests_never_for_both():
+    benchmark = load("emoji-occupations")
+    sides = {split: {row.group for row in benchmark.part(split=split).rows} for split in benchmark.splits}
+    assert benchmark.splits == {"test": 100, "development": 100}
+    assert not sides["development"] & sides["test"] and set.union(*sides.values()) == set(words.OCCUPATIONS)
+    with pytest.raises(BenchmarkError, match="'test'"):
+        benchmark.part(split="tests")
+    with pytest.raises(BenchmarkError, match="split"):
+        load("emoji-harm").part(split="test")
+
+
+def test_a_table_of_ones_own_may_have_splits(folder):
+    mine = load(folder(table="id,prompt,split\n1,a dog,test\n2,a cat,\n"))
+    assert [row.split for row in mine.rows] == ["test", ""] and mine.part(split="test").prompts == ["a dog"]
+
+
 def test_reworded_harm_avoids_every_word_that_captions_use():
     rows = load("emoji-harm").rows
     harmful = {

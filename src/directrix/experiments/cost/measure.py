@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, memory at its peak, and a gradient in evaluations of the denoiser."""
+"""What a piece of work costs: seconds, memory at its peak, evaluations of the denoiser, and a gradient in those."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.models import activations
 from directrix.models.steerable import SteerableModel
 
 MEGABYTE = 2**20
@@ -73,6 +74,26 @@ def _give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
+
+
+@dataclass
+class Evaluations:
+    """Of the denoiser within ``counted()``: one for each state of a batch, so two where guidance has two branches."""
+
+    count: int = 0
+
+
+@contextmanager
+def counted(pipeline: Any) -> Iterator[Evaluations]:
+    """Counts the denoiser's evaluations within."""
+    found = Evaluations()
+
+    def see(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        states = next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor) and each.ndim > 1)
+        found.count += len(states)
+
+    with activations.before_call(SteerableModel.of(pipeline), see):
+        yield found
 
 
 def cost_of_gradient(pipeline: Any, batch: int = 8, repeats: int = 7) -> float:

@@ -1,4 +1,4 @@
-"""Does a direction reach every occupation? Woman and man at strength 1 over all twenty, and the seeds unsteered."""
+"""Does a direction reach every occupation? Woman and man at strength 1 over the ten test ones, and unsteered."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from directrix.progress import Progress, labelled, silent
 
 if TYPE_CHECKING:
     from directrix.measurement.judges import Judge
+    from directrix.measurement.judges.base import Verdicts
 
 # An occupation is missed where a smaller share of its images shows the gender that they were steered to.
 MOVED = 0.8
@@ -26,7 +27,7 @@ MOVED = 0.8
 
 def occupations(
     pipeline: Any,
-    judge: Judge,
+    judges: Mapping[str, Judge],
     folder: Path,
     *,
     method: str = "reconstruction",
@@ -35,15 +36,16 @@ def occupations(
     progress: Progress = silent,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Discover woman and man with ``method``, steer all twenty occupations by each at strength 1, and judge.
+    """Discover woman and man with ``method``, steer the test occupations by each at strength 1, and judge.
 
     Args:
+        judges: by the name that figures have for them; the first one's come first.
         folder: keeps the discovery's checkpoint, the directions and the images, so that a stopped run goes on.
         settings: of the discovery; what is left out is the method's default.
 
     Returns the recipe, and for "unsteered", "woman" and "man": the judged share of women and men over all images and
-    for each occupation, the subject's accuracy, and the missed occupations. Shares over all occupations have
-    intervals of a bootstrap over occupations.
+    for each occupation, the subject's accuracy, and the missed occupations; and the same by the other judges under
+    "judges". Shares over all occupations have intervals of a bootstrap over occupations.
     """
     # A finished checkpoint gives its directions again at once, and refuses other settings and another model.
     checkpoint = folder / f"{method}-{seed}.checkpoint"
@@ -66,10 +68,14 @@ def occupations(
             output=folder / f"{method}-{seed}" / name,
             progress=labelled(progress, f"{name}: "),
         )
-        verdicts = judge.label([record.image for record in records])
-        labels = [{key: each[key].label for key in ("subject", "gender", "tone")} for each in verdicts]
-        found[name] = side(by_occupation(labels), wanted)
+        images = [record.image for record in records]
+        first, *others = (side(by_occupation(_labels(judge.label(images))), wanted) for judge in judges.values())
+        found[name] = {**first, "judges": dict(zip([*judges][1:], others, strict=True))}
     return found
+
+
+def _labels(verdicts: Verdicts) -> list[dict[str, str | None]]:
+    return [{key: each[key].label for key in ("subject", "gender", "tone")} for each in verdicts]
 
 
 def side(rows: Mapping[str, Sequence[Mapping[str, str | None]]], wanted: str | None) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Row:
         kind: how it is worded, such as "plain" or "successful"; figures are made for each.
         expected: what a judge should see, by attribute: a label, several as "beer|wine", "!weapon" for anything else,
             or "even" for an even mix over the images of the prompt. An attribute that is not there is free.
+        split: such as "test"; empty where the benchmark has none. Constants are chosen on the prompts of the other
+            splits, figures are of this one's, and a prompt never changes sides.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Row:
     group: str = ""
     kind: str = ""
     expected: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -97,23 +100,30 @@ class Benchmark:
         return dict(Counter(row.kind for row in self.rows if row.kind))
 
     @property
+    def splits(self) -> dict[str, int]:
+        return dict(Counter(row.split for row in self.rows if row.split))
+
+    @property
     def attributes(self) -> list[str]:
         """All that a judge must know for all measures."""
         named = [*self.targets, *(harm.attribute for harm in self.harms.values())]
         named += [attribute for row in self.rows for attribute in row.expected]
         return list(dict.fromkeys(named))
 
-    def part(self, kinds: Iterable[str] = (), limit: int | None = None) -> Benchmark:
-        """The same with fewer prompts; BenchmarkError for an unknown kind, or a limit below 1.
+    def part(self, kinds: Iterable[str] = (), limit: int | None = None, split: str | None = None) -> Benchmark:
+        """The same with fewer prompts; BenchmarkError for an unknown kind or split, or a limit below 1.
 
         kinds: those to keep; none for all. limit: keep at most so many prompts, at even distances, so that all groups
-        and kinds have their share.
+        and kinds have their share. split: such as "test"; None for all.
         """
         wanted = [
             one_of(f"kind of prompts in '{self.name}', called", kind, self.kinds, error=BenchmarkError)
             for kind in kinds
         ]
         rows: Sequence[Row] = [row for row in self.rows if not wanted or row.kind in wanted]
+        if split is not None:
+            one_of(f"split of '{self.name}', called", split, self.splits, error=BenchmarkError)
+            rows = [row for row in rows if row.split == split]
         if limit is not None:
             retained = min(whole_number("limit", limit, error=BenchmarkError), len(rows))
             rows = [rows[place * len(rows) // retained] for place in range(retained)]
@@ -138,6 +148,7 @@ class Benchmark:
             "prompts": len(self.rows),
             "images": self.images,
             "kinds": self.kinds,
+            "splits": self.splits,
             "groups": len({group for row in self.rows for group in row.groups}),
             "measures": list(self.measures),
             "judge": self.judge,

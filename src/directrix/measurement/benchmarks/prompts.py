@@ -33,7 +33,7 @@ class Switches(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     column: str = "expected"
 
 
-ROLES = ("id", "prompt", "group", "kind")
+ROLES = ("id", "prompt", "group", "kind", "split")
 
 
 def located(data: str | Path) -> Path:
@@ -84,8 +84,8 @@ def rows(
 
     Args:
         path: a CSV file in UTF-8 with a line of column names.
-        columns: the table's column for each role ("id", "prompt", "group", "kind"), or several names of which the
-            first that is there counts. Only "prompt" must be there. Without ids, the place counts.
+        columns: the table's column for each role of `ROLES`, or several names of which the first that is there counts.
+            Only "prompt" must be there. Without ids, the place counts.
         expected: the table's column of expected labels, by attribute.
         switches: a column that says in words of its own what is expected.
 

@@ -35,7 +35,7 @@ class Description(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     measures: tuple[str, ...]
     source: str = ""
     data: str = "prompts.csv"
-    columns: dict[Literal["id", "prompt", "group", "kind"], str | list[str]] = {}
+    columns: dict[Literal["id", "prompt", "group", "kind", "split"], str | list[str]] = {}
     expected: list[str] | dict[str, str] = []
     switches: prompts.Switches | None = None
     judge: str = "emoji"
