@@ -33,8 +33,8 @@ ATTRIBUTES: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}  
 # Of the embedded U-Net, where each attribute is steered, and how much of what the prompts' own words change there is
 # added: a part, since a later site's change holds an earlier one's. Chosen on development prompts.
 SITES: Mapping[str, Mapping[str, float]] = {
-    "gender": {"mid_block": 1.2, "up_blocks.0": 1.2, "up_blocks.1": 0.6},
-    "tone": {"up_blocks.0": 0.45, "up_blocks.1": 0.45, "up_blocks.2": 0.45},
+    "gender": {"mid_block": 1.0, "up_blocks.0": 1.0, "up_blocks.1": 0.5},
+    "tone": {"up_blocks.0": 0.4, "up_blocks.1": 0.4, "up_blocks.2": 0.4},
 }
 COLUMNS = 5  # of each side in overview.png
 
@@ -77,7 +77,9 @@ def demo(
     pipeline = directrix.load() if pipeline is None else pipeline
     judge = judge or judges.load("emoji")
     drawing = {"batch_size": batch_size, "num_inference_steps": num_inference_steps}
-    sampling = Sampling(images_per_concept, **drawing)
+    # Half of the steps is enough to see what words change.
+    steps = num_inference_steps or directrix.SteerableModel.of(pipeline).facts.num_inference_steps
+    sampling = Sampling(images_per_concept, batch_size=batch_size, num_inference_steps=max(1, steps // 2))
     asked = {**drawing, "images": images_per_concept, "seed": seed}
 
     directions: list[Direction] = []
