@@ -45,7 +45,7 @@ LEAST, GREATEST = -6, 12
 # Then these, as multiples of the calibrated one, to see how far one can go.
 SWEEP = (-1.5, -1.0, -0.5, 1.25, 1.5, 2.0)
 # Fewer images than this of all prompts together could not show an effect beyond chance.
-PICTURES = 56
+PICTURES = 40
 
 
 @renamed(aim="target_label")

@@ -61,7 +61,7 @@ def decoder_loss(vae: Any, data: Renders, part: Part) -> Callable[[int], Tensor]
             latents = vae.encode(pixels).latent_dist.sample(seeded(part.seed, step))
         error = vae.decode(latents).sample - pixels
         edges = sum(error.diff(dim=side).abs().mean() for side in (-1, -2))
-        return 4 * error.square().mean() + 0.5 * error.abs().mean() + 0.5 * edges
+        return 4 * error.square().mean() + 0.25 * (error.abs().mean() + edges)
 
     return of_step
 

@@ -129,7 +129,7 @@ class _Run:
     def decoder(self, vae: AutoencoderKL) -> AutoencoderKL:
         """The same VAE with a better decoder; the encoder, all that the denoisers see of it, does not change."""
         part = self.config.decoder
-        data = self.renders("telling", part, "decoder")
+        data = self.renders("even", part, "decoder")
         parts: list[Any] = [vae.eval().post_quant_conv, vae.decoder]
         layers = nn.ModuleList(parts)
         self.fit(layers, autoencoder.decoder_loss(vae, data, part), part, "decoder_run", "decoder")
