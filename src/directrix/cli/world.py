@@ -72,15 +72,19 @@ def renders(output: options.Output, images: options.Count = 2000, art: Art = Pat
 
 
 @verb("train", "Run the same command again: it goes on from its checkpoint.", of=world)
-def train(output: options.Output, art: Path | None = None, tiny: bool = False) -> Result:
-    """Train the embedded model again from the art (hours)."""
+def train(output: options.Output, art: Path | None = None, tiny: bool = False, device: options.Device = None) -> Result:
+    """Train the embedded models again from the art (minutes of a GPU, else days)."""
     options.writable_folders(output)
+    import torch
+
     from directrix.experiments.emoji_world.training import config
     from directrix.experiments.emoji_world.training.run import train
+    from directrix.models.loading import best_device
 
     chosen = config.read("tiny" if tiny else "default")
-    model = train(output, art or output / "art", chosen, progress())
-    return Result(f"The model is in {model}.", {"model": str(model)})
+    where = best_device() if device is None else torch.device(device)
+    model = train(output, art or output / "art", chosen, progress(), device=where)
+    return Result(f"The models are in {model}.", {"model": str(model)})
 
 
 @verb("fetch", "Run the same command again.", of=world)

@@ -1,10 +1,14 @@
-"""Training the embedded model at its smallest: every stage runs, a killed run goes on, diffusers loads the result."""
+"""Training the embedded models at their smallest: every stage runs, a killed run goes on, diffusers loads them."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +16,21 @@ import torch
 from torch import nn
 
 from directrix.errors import ModelError
-from directrix.experiments.emoji_world.training import clip, config, loop
+from directrix.experiments.emoji_world.training import clip, config, loop, rectified_flow
 from directrix.experiments.emoji_world.training.data import batches, scenes_of
 from directrix.experiments.emoji_world.training.run import train
+from directrix.models import embedded
 
 LOAD_WITH_DIFFUSERS_ALONE = """
 import sys
-from dataclasses import replace
-from diffusers import StableDiffusionPipeline
-pipeline = StableDiffusionPipeline.from_pretrained(sys.argv[1])
-image = pipeline("a dark-skinned firefighter", num_inference_steps=2).images[0]
-assert image.size == (64, 64), image.size
+from diffusers import StableDiffusion3Pipeline, StableDiffusionPipeline
+unet = StableDiffusionPipeline.from_pretrained(sys.argv[1] + "/emoji/pipeline")
+transformer = StableDiffusion3Pipeline.from_pretrained(
+    sys.argv[1] + "/emoji-sd3/pipeline", text_encoder_3=None, tokenizer_3=None
+)
+for pipeline in (unet, transformer):
+    image = pipeline("a dark-skinned firefighter", num_inference_steps=2).images[0]
+    assert image.size == (64, 64), image.size
 assert not any(name.startswith("directrix") for name in sys.modules)
 """
 
@@ -32,8 +40,51 @@ def trained(tmp_path_factory: pytest.TempPathFactory, drawings: Path) -> Path:
     return train(tmp_path_factory.mktemp("run"), drawings, config.read("tiny"), fetch_art=False)
 
 
-def test_the_trained_folder_is_an_ordinary_pipeline(trained: Path) -> None:
-    subprocess.run([sys.executable, "-c", LOAD_WITH_DIFFUSERS_ALONE, str(trained / "pipeline")], check=True)
+def layout(folder: Path) -> dict[str, Any]:
+    """All files of a folder, with the keys of those that hold settings."""
+
+    def keys(value: Any) -> Any:
+        return {name: keys(each) for name, each in value.items()} if isinstance(value, dict) else None
+
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    settings = ("config.json", "model_index.json")
+    return {
+        name: keys(json.loads(path.read_text(encoding="utf-8"))) if name.endswith(settings) else None
+        for name, path in files.items()
+    }
+
+
+def test_the_trained_folders_are_ordinary_pipelines(trained: Path) -> None:
+    subprocess.run([sys.executable, "-c", LOAD_WITH_DIFFUSERS_ALONE, str(trained)], check=True)
+
+
+def test_training_writes_what_the_package_ships(trained: Path) -> None:
+    shipped = embedded.path()
+    writers = [json.loads((shipped / name).read_text()) for name in ("model_index.json", "text_encoder/config.json")]
+    if [version("diffusers"), version("transformers")] != [
+        writers[0]["_diffusers_version"],
+        writers[1]["transformers_version"],
+    ]:
+        pytest.skip("other versions of the libraries write other settings")
+    written, whole = (
+        {k: v for k, v in layout(each).items() if "judge" not in k} for each in (trained, embedded.WEIGHTS)
+    )
+    assert written == whole
+
+
+def test_the_transformer_learns_from_what_its_pipeline_will_give_it(trained: Path) -> None:
+    from diffusers import StableDiffusion3Pipeline
+
+    none: Any = {"text_encoder_3": None, "tokenizer_3": None}
+    pipeline: Any = StableDiffusion3Pipeline.from_pretrained(trained / "emoji-sd3" / "pipeline", **none)
+    prompts = ["a dark-skinned firefighter", ""]
+    tokens = clip.tokenize(pipeline.tokenizer, prompts)
+    settings = {"do_classifier_free_guidance": False, "max_sequence_length": tokens.shape[1]}
+    with torch.no_grad():
+        states, _, pooled, _ = pipeline.encode_prompt(prompts, None, None, **settings)
+    learned = rectified_flow.conditions(pipeline.text_encoder, tokens)
+    assert torch.equal(learned["encoder_hidden_states"], states)
+    assert torch.equal(learned["pooled_projections"], pooled)
 
 
 def test_the_trained_judge_loads_and_may_be_unsure(trained: Path, drawings: Path) -> None:
@@ -42,7 +93,7 @@ def test_the_trained_judge_loads_and_may_be_unsure(trained: Path, drawings: Path
     from directrix.measurement.judges.emoji import EmojiJudge
 
     pictures = [render(drawn, Art(drawings)) for drawn in scenes_of("biased", 5, 0)]
-    verdicts = EmojiJudge.load(trained / "judge.safetensors").label(pictures)
+    verdicts = EmojiJudge.load(trained / "emoji" / "judge.safetensors").label(pictures)
     assert len(verdicts) == 5
     assert set(verdicts[0]) == {"subject", "gender", "tone", "item", "item category", "setting", "style"}
     # An untrained judge has no ground to name one of 37 subjects, and says so.
@@ -52,8 +103,8 @@ def test_the_trained_judge_loads_and_may_be_unsure(trained: Path, drawings: Path
 def test_the_clip_folder_is_an_ordinary_clip_model(trained: Path) -> None:
     from transformers import CLIPModel, CLIPTokenizer
 
-    model = CLIPModel.from_pretrained(trained / "clip")
-    tokens = CLIPTokenizer.from_pretrained(trained / "clip")(["a woman"], return_tensors="pt")
+    model = CLIPModel.from_pretrained(trained / "emoji" / "clip")
+    tokens = CLIPTokenizer.from_pretrained(trained / "emoji" / "clip")(["a woman"], return_tensors="pt")
     scores = model(pixel_values=torch.zeros(1, 3, 64, 64), **tokens).logits_per_image
     assert scores.shape == (1, 1) and torch.isfinite(scores).all()
 
@@ -61,16 +112,18 @@ def test_the_clip_folder_is_an_ordinary_clip_model(trained: Path) -> None:
 @pytest.mark.parametrize("shipped", [False, True])
 def test_older_transformers_find_every_part(trained: Path, shipped: bool) -> None:
     """They look for these names; what they miss they draw at random, and only warn."""
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
-    from directrix.models import embedded
-
-    pipeline, clip_folder = (
-        (embedded.path(), embedded.clip_path()) if shipped else (trained / "pipeline", trained / "clip")
-    )
-    names = load_file(pipeline / "text_encoder" / "model.safetensors")
-    assert names and all(name.startswith("text_model.") for name in names)
-    for folder in (pipeline / "tokenizer", clip_folder):
+    models = embedded.WEIGHTS if shipped else trained
+    encoders = sorted(models.glob("*/pipeline/text_encoder*/model.safetensors"))
+    assert len(encoders) == 3
+    for encoder in encoders:
+        with safe_open(encoder, "pt") as file:
+            others = [name for name in file.keys() if not name.startswith("text_model.")]  # noqa: SIM118
+        assert others == (["text_projection.weight"] if "sd3" in str(encoder) else [])
+    tokenizers = sorted(models.glob("*/pipeline/tokenizer*"))
+    assert len(tokenizers) == 3
+    for folder in (*tokenizers, models / "emoji" / "clip"):
         assert (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
         if not (folder / "tokenizer.json").exists():
             continue
@@ -78,13 +131,6 @@ def test_older_transformers_find_every_part(trained: Path, shipped: bool) -> Non
         assert json.loads((folder / "vocab.json").read_text(encoding="utf-8")) == model["vocab"]
         lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
         assert [line.split(" ") for line in lines[1:]] == [list(pair) for pair in model["merges"]]
-
-
-def test_done_stages_are_not_done_again(trained: Path, drawings: Path) -> None:
-    folder = trained.parent
-    before = (folder / "unet_model" / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns
-    train(folder, drawings, config.read("tiny"), fetch_art=False)
-    assert (folder / "unet_model" / "diffusion_pytorch_model.safetensors").stat().st_mtime_ns == before
 
 
 def test_a_folder_of_another_configuration_is_refused(trained: Path, drawings: Path) -> None:
@@ -97,6 +143,36 @@ class Killed(Exception):
     pass
 
 
+def killing(loss: Callable[[int], torch.Tensor], at: int | None) -> Callable[[int], torch.Tensor]:
+    """The same loss until a step at which the run is killed."""
+
+    def of_step(step: int) -> torch.Tensor:
+        if step == at:
+            raise Killed
+        return loss(step)
+
+    return of_step
+
+
+def test_a_run_killed_in_its_last_stage_does_only_the_rest(
+    trained: Path, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, folder = trained.parent, tmp_path / "run"
+    shutil.copytree(done, folder, ignore=shutil.ignore_patterns("model", "transformer_*"))
+    stage = Path("transformer_model", "diffusion_pytorch_model.safetensors")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+        whole = rectified_flow.loss
+        patch.setattr(rectified_flow, "loss", lambda *given: killing(whole(*given), 2))
+        train(folder, drawings, config.read("tiny"), fetch_art=False)
+    assert not (folder / stage).exists()
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*_model/*")}
+    models = train(folder, drawings, config.read("tiny"), fetch_art=False)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert (folder / stage).read_bytes() == (done / stage).read_bytes()
+    assert layout(models) == layout(trained)
+
+
 def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     schedule = config.Schedule(12, 0.05)
@@ -106,15 +182,10 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         return nn.Linear(3, 2)
 
     def loss_of(module: nn.Module, step: int) -> torch.Tensor:
-        return (module(torch.randn(4, 3, generator=loop.seeded(1, step))) - 1).square().mean()
+        return (module(torch.randn(4, 3, generator=loop.seeded(1, step, torch.device("cpu")))) - 1).square().mean()
 
     def run(module: nn.Module, folder: Path, stop: int | None) -> nn.Module:
-        def loss(step: int) -> torch.Tensor:
-            if step == stop:
-                raise Killed
-            return loss_of(module, step)
-
-        loop.train(module, loss, schedule, folder, "test")
+        loop.train(module, killing(lambda step: loss_of(module, step), stop), schedule, folder, "test")
         return module
 
     unbroken = run(fresh(), tmp_path / "a", None)
@@ -122,14 +193,13 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
         run(fresh(), tmp_path / "b", 7)
     resumed = run(fresh(), tmp_path / "b", None)
     assert torch.equal(unbroken.weight, resumed.weight)  # type: ignore[arg-type]
-    halved = fresh()
-    loop.train(halved, lambda step: loss_of(halved, step), schedule, tmp_path / "c", "test", until=5)
-    assert loop.finished(fresh(), 5, tmp_path / "c") and not loop.finished(fresh(), 6, tmp_path / "c")
-    assert torch.equal(run(halved, tmp_path / "c", None).weight, unbroken.weight)  # type: ignore[arg-type]
-    again = fresh()
-    assert loop.finished(again, schedule.steps, tmp_path / "a")
-    assert torch.equal(again.weight, unbroken.weight)  # type: ignore[arg-type]
-    assert not loop.finished(again, 13, tmp_path / "a")
+
+
+def test_the_learning_rate_falls_as_half_a_cosine() -> None:
+    schedule = config.Schedule(100, 0.5, decay=0.4, warm_up=10, cosine=True)
+    rates = [schedule.rate(step) for step in (0, 9, 60, 70, 80, 90, 99)]
+    falling = [(1 - np.cos(np.pi * share)) / 4 for share in (0.75, 0.5, 0.25, 0.025)]
+    assert rates == pytest.approx([0.05, 0.5, 0.5, *falling])
 
 
 def test_batches_cover_every_picture_once_an_epoch() -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from directrix.experiments.emoji_world.training.config import Part, shared
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches
-from directrix.experiments.emoji_world.training.loop import seeded
+from directrix.experiments.emoji_world.training.loop import precision, seeded
 
 KL_WEIGHT = 1e-6
 
@@ -35,10 +35,11 @@ def loss(vae: Any, data: Renders, part: Part) -> Callable[[int], Tensor]:
 
     def of_step(step: int) -> Tensor:
         pixels = as_pixels(data.images[pick(step)])
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision(pixels.device):
             posterior = vae.encode(pixels).latent_dist
             mean, logvar = posterior.mean.float(), posterior.logvar.float()
-            noise = torch.randn(mean.shape, generator=seeded(part.seed, step))
+            generator = seeded(part.seed, step, mean.device)
+            noise = torch.randn(mean.shape, generator=generator, device=mean.device)
             decoded = vae.decode(mean + (0.5 * logvar).exp() * noise).sample.float()
             error = decoded - pixels
             edges = sum(functional.l1_loss(decoded.diff(dim=side), pixels.diff(dim=side)) for side in (-1, -2))
@@ -58,7 +59,7 @@ def decoder_loss(vae: Any, data: Renders, part: Part) -> Callable[[int], Tensor]
     def of_step(step: int) -> Tensor:
         pixels = as_pixels(data.images[pick(step)])
         with torch.no_grad():
-            latents = vae.encode(pixels).latent_dist.sample(seeded(part.seed, step))
+            latents = vae.encode(pixels).latent_dist.sample(seeded(part.seed, step, pixels.device))
         error = vae.decode(latents).sample - pixels
         edges = sum(error.diff(dim=side).abs().mean() for side in (-1, -2))
         return 4 * error.square().mean() + 0.25 * (error.abs().mean() + edges)

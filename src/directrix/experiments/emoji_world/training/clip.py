@@ -21,8 +21,9 @@ from directrix.experiments.emoji_world.scene import NAMEABLE, NAMED_SHARE, Scene
 from directrix.experiments.emoji_world.training.config import Part, shared
 from directrix.experiments.emoji_world.training.data import Renders, as_pixels, batches, render_all
 from directrix.experiments.emoji_world.training.judge import errors, targets
+from directrix.experiments.emoji_world.training.loop import precision
 from directrix.measurement.judges.emoji_network import HEADS
-from directrix.progress import Progress, silent
+from directrix.progress import Progress
 
 
 def build(tokenizer: CLIPTokenizer, width: int, text_layers: int, vision_layers: int) -> CLIPModel:
@@ -70,13 +71,13 @@ def _group(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
 class HardBatches:
     """Rendered hard groups; a step's batch is a list of indices into them."""
 
-    def __init__(self, groups: str, part: Part, art: Art, progress: Progress = silent) -> None:
+    def __init__(self, groups: str, part: Part, art: Art, progress: Progress, device: torch.device) -> None:
         self.seed, self.count, self.sizes = part.data_seed, part.count, shared(groups)
         found = hard_groups(self.count, self.seed, self.sizes)
         scenes = [scene for every in found.values() for group in every for scene in group]
         places = iter(range(len(scenes)))
         self.places = {name: [[next(places) for _ in group] for group in every] for name, every in found.items()}
-        self.data: Renders = render_all(scenes, art, progress, "renders for CLIP")
+        self.data: Renders = render_all(scenes, art, progress, "renders for CLIP").to(device)
 
     def indices(self, step: int) -> list[int]:
         """The images of one step: every epoch puts the groups together anew."""
@@ -115,7 +116,7 @@ def label_loss(tower: Labelled, data: Renders, part: Part) -> Callable[[int], Te
 
     def of_step(step: int) -> Tensor:
         rows = pick(step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision(data.images.device):
             scores = tower(as_pixels(data.images[rows]))
         return torch.stack(errors(scores, wanted, rows, 0.0)).sum()
 
@@ -133,8 +134,8 @@ def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], longest: bool = Fal
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, also_true: Tensor) -> Tensor:
     """CLIP's symmetric loss on unit embeddings (N, D); ``also_true[i, j]``: caption j holds for image i as well."""
     scores = scale * images @ texts.T
-    scores = scores.masked_fill(also_true & ~torch.eye(len(scores), dtype=torch.bool), float("-inf"))
-    wanted = torch.arange(len(scores))
+    wanted = torch.arange(len(scores), device=scores.device)
+    scores = scores.masked_fill(also_true & (wanted[:, None] != wanted), float("-inf"))
     return (functional.cross_entropy(scores, wanted) + functional.cross_entropy(scores.T, wanted)) / 2
 
 
@@ -156,6 +157,7 @@ def caption_loss(
     """Of a step: of a batch of hard groups, with fresh captions. Without ``learn_words`` it teaches the vision tower
     alone, against the finished text tower.
     """
+    device = data.data.images.device
 
     def of_step(step: int) -> Tensor:
         rng = np.random.default_rng((part.seed, step))
@@ -163,12 +165,12 @@ def caption_loss(
         scenes = [data.data.scenes[i] for i in indices]
         texts = [caption(scene, rng) for scene in scenes]
         also_true = torch.tensor(
-            [[is_true(t, of, shown) for t, of in zip(texts, scenes, strict=True)] for shown in scenes]
+            [[is_true(t, of, shown) for t, of in zip(texts, scenes, strict=True)] for shown in scenes], device=device
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision(device):
             images = image_features(model, as_pixels(data.data.images[indices]))
             with torch.set_grad_enabled(learn_words):
-                words = text_features(model, tokenize(tokenizer, texts, longest=True))
+                words = text_features(model, tokenize(tokenizer, texts, longest=True).to(device))
                 scale = model.logit_scale.exp().clamp(max=100.0)
         return contrastive_loss(images, words, scale, also_true)
 

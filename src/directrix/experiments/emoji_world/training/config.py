@@ -1,5 +1,6 @@
 """Sizes, lengths and schedules of a training run, read from config.yaml."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,32 +10,48 @@ import yaml
 
 from directrix.checks import validated
 
-WARM_UP = 100
-
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of Adam: the learning rate is constant after warm-up, then falls linearly over the last ``decay``."""
+    """Steps of Adam: the learning rate is constant after warm-up, then falls over the last ``decay``.
+
+    It falls in a straight line, or as half a cosine.
+    """
 
     steps: int
     learning_rate: float
     decay: float = 0.35
     weight_decay: float = 0.01
+    warm_up: int = 100
+    cosine: bool = False
 
     def rate(self, step: int) -> float:
-        falling = max(1.0, self.steps * self.decay)
-        return self.learning_rate * min(1.0, (step + 1) / min(WARM_UP, self.steps), (self.steps - step) / falling)
+        left = min(1.0, (self.steps - step) / max(1.0, self.steps * self.decay))
+        if self.cosine:
+            left = (1 - math.cos(math.pi * left)) / 2
+        return self.learning_rate * min((step + 1) / min(self.warm_up, self.steps), left)
 
 
 @dataclass(frozen=True)
-class Part:
-    """How one network is trained: images or batches of images, its schedule, batch size and seeds."""
+class Data:
+    """What is rendered: how many images or batches of images, and the seed of their scenes."""
 
     count: int
+    data_seed: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a network is fitted to its data."""
+
     schedule: Schedule
     batch_size: int
-    data_seed: int
     seed: int
+
+
+@dataclass(frozen=True)
+class Part(Fit, Data):
+    """A network's data, and how it is fitted to them."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,8 @@ class Config:
     vision_layers: int
     vae_channels: tuple[int, ...]
     unet_channels: tuple[int, ...]
+    transformer_layers: int
+    transformer_heads: int
     judge_channels: tuple[int, ...]
     held_out_judge_channels: tuple[int, ...]
     captions_for_tokenizer: int
@@ -59,11 +78,9 @@ class Config:
     decoder: Part
     judge: Part
     held_out_judge: Part
-    unet: Part
-    unet_turn: int
-    telling_unet: Part
-    rare_unet: Part
-    last_unet: Part
+    pairs: dict[str, Data]
+    unet: Fit
+    transformer: Fit
 
 
 def read(name: str) -> Config:

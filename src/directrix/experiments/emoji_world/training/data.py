@@ -2,9 +2,10 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -37,6 +38,10 @@ class Renders:
 
     def __len__(self) -> int:
         return len(self.scenes)
+
+    def to(self, device: torch.device) -> Self:
+        """The same with the images on a device."""
+        return replace(self, images=self.images.to(device))
 
 
 def as_pixels(images: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from directrix.experiments.emoji_world.training.config import Schedule
 from directrix.progress import Progress, silent
@@ -17,9 +17,14 @@ CHECKPOINT, CHECKPOINT_SECONDS = "checkpoint.safetensors", 120.0
 AVERAGE = 0.999
 
 
-def seeded(seed: int, step: int) -> torch.Generator:
-    """The generator of one step, the same whether the run was interrupted or not."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % (2**63))
+def seeded(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """The generator of one step, the same whether the run was interrupted or not. Devices differ in what it draws."""
+    return torch.Generator(device).manual_seed((seed * 1_000_003 + step) % (2**63))
+
+
+def precision(device: torch.device) -> torch.autocast:
+    """A context in which networks compute in bfloat16 on CUDA, and in float32 elsewhere, where it is rarely slower."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def train(
@@ -29,12 +34,10 @@ def train(
     folder: Path,
     label: str,
     progress: Progress = silent,
-    until: int | None = None,
 ) -> None:
     """Train ``module`` in place on ``loss(step)`` and leave the averaged weights in it.
 
-    State is in ``folder``; a run that was killed goes on from its last checkpoint. ``until`` stops it at a step of
-    its schedule, to go on with other data.
+    State is in ``folder``; a run that was killed goes on from its last checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(
@@ -43,12 +46,11 @@ def train(
     # An exponential moving average of the parameters, shorter at the start of a run.
     average = {name: value.detach().clone() for name, value in module.named_parameters()}
     step = _restore(folder, module, average, optimizer)
-    stop = schedule.steps if until is None else until
     saved = time.monotonic()
     module.train()
     with progress(schedule.steps, label) as bar:
         bar.advance(step)
-        while step < stop:
+        while step < schedule.steps:
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate(step)
             value = loss(step)
@@ -57,32 +59,19 @@ def train(
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             step += 1
-            with torch.no_grad():
-                for name, parameter in module.named_parameters():
-                    average[name].lerp_(parameter, 1 - min(AVERAGE, (1 + step) / (10 + step)))
-            if step % 50 == 0 or step == stop:
+            # All parameters at once: one by one they take a GPU longer than a short step.
+            averaged = get_ema_multi_avg_fn(min(AVERAGE, (1 + step) / (10 + step)))
+            averaged(list(average.values()), list(module.parameters()), step)
+            if step % 50 == 0 or step == schedule.steps:
                 row = {"step": step, "loss": round(float(value.detach()), 6), "rate": schedule.rate(step)}
                 with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps({**row, "time": time.time()}) + "\n")
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or step == stop:
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or step == schedule.steps:
                 _save(folder, step, module, average, optimizer)
                 saved = time.monotonic()
             bar.advance(1)
     module.load_state_dict(average, strict=False)
     module.eval()
-
-
-def finished(module: nn.Module, steps: int, folder: Path) -> bool:
-    """Whether the run in ``folder`` has taken so many steps; then ``module`` gets its averaged weights."""
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return False
-    with safe_open(path, framework="pt") as file:
-        if int((file.metadata() or {}).get("step", 0)) < steps:
-            return False
-        average = {name: file.get_tensor(f"average.{name}") for name, _ in module.named_parameters()}
-    module.load_state_dict(average, strict=False)
-    return True
 
 
 def _save(
@@ -104,7 +93,7 @@ def _restore(folder: Path, module: nn.Module, average: dict[str, Tensor], optimi
         return 0
     tensors = load_file(path)
     module.load_state_dict({name: tensors[f"module.{name}"] for name in average}, strict=False)
-    average |= {name: tensors[f"average.{name}"] for name in average}
+    average |= {name: tensors[f"average.{name}"].to(value.device) for name, value in average.items()}
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):

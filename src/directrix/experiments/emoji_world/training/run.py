@@ -9,37 +9,52 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from directrix.errors import ModelError
 from directrix.experiments.emoji_world.art import Art, fetch
 from directrix.experiments.emoji_world.caption import caption
 from directrix.experiments.emoji_world.scene import draw
-from directrix.experiments.emoji_world.training import autoencoder, clip, denoiser, judge, loop, tokenizer
-from directrix.experiments.emoji_world.training.config import Config, Part, read, shared
+from directrix.experiments.emoji_world.training import (
+    autoencoder,
+    clip,
+    judge,
+    loop,
+    noise_prediction,
+    pairs,
+    rectified_flow,
+    tokenizer,
+)
+from directrix.experiments.emoji_world.training.assembly import Networks, assemble, text_tower
+from directrix.experiments.emoji_world.training.config import Config, Data, Fit, read
 from directrix.experiments.emoji_world.training.data import Renders, render_all, scenes_of
-from directrix.measurement.judges.emoji import RESIDUAL, STRIDED
-from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
+from directrix.experiments.emoji_world.training.pairs import Pairs
+from directrix.measurement.judges.emoji_network import JudgeNetwork
 from directrix.measurement.judges.emoji_strided_network import StridedNetwork
 from directrix.models.files import write_atomically
 from directrix.progress import Progress, silent
 
 # Networks start from torch's own first seed, whatever was drawn before.
 INITIAL_SEED = 67280421310721
-PIPELINE, CLIP_FOLDER, JUDGE_FILE = "pipeline", "clip", "judge.safetensors"
-HELD_OUT_JUDGE_FILE = "judge-held-out.safetensors"
+JUDGE_FILE, HELD_OUT_JUDGE_FILE, PAIRS_FILE = "judge.safetensors", "judge-held-out.safetensors", "pairs.safetensors"
+CPU = torch.device("cpu")
 
 
 def train(
-    folder: Path, art_folder: Path, config: Config | None = None, progress: Progress = silent, fetch_art: bool = True
+    folder: Path,
+    art_folder: Path,
+    config: Config | None = None,
+    progress: Progress = silent,
+    fetch_art: bool = True,
+    device: torch.device = CPU,
 ) -> Path:
-    """Train every part from the art and write the finished model to ``folder / "model"``, which is returned.
+    """Train every part from the art and write the finished models to ``folder / "model"``, which is returned.
 
     ``folder`` keeps checkpoints: the same call goes on where a killed one stopped. ``fetch_art=False`` takes
-    ``art_folder`` as it is.
+    ``art_folder`` as it is. On a CUDA device networks compute in bfloat16 as far as autocast lets them.
     """
     config = config or read("default")
     _claim(folder, config)
@@ -47,14 +62,17 @@ def train(
     rng = np.random.default_rng(0)
     captions = [caption(draw(rng), rng) for _ in range(config.captions_for_tokenizer)]
     tokens = tokenizer.build(captions, folder / "tokenizer", config.text_length)
-    run = _Run(folder, config, art, tokens, progress)
+    run = _Run(folder, config, art, tokens, progress, device)
     clip_model = run.stage("clip_model", CLIPModel, run.clip)
     clip_model = run.stage("sight_model", CLIPModel, lambda: run.sight(clip_model))
     vae = run.stage("vae_model", AutoencoderKL, run.vae)
     vae = run.stage("decoder_model", AutoencoderKL, lambda: run.decoder(vae))
-    networks = (run.judge(), run.held_out_judge())
-    unet = run.stage("unet_model", UNet2DConditionModel, lambda: run.unet(clip_model, vae))
-    return assemble(folder / "model", tokens, clip_model, vae, unet, *networks)
+    judges = run.judge(), run.held_out_judge()
+    words: Any = text_tower(clip_model, CLIPTextModelWithProjection)
+    words.to(device)
+    unet = run.stage("unet_model", UNet2DConditionModel, lambda: run.unet(words, vae))
+    transformer = run.stage("transformer_model", SD3Transformer2DModel, lambda: run.transformer(words, vae))
+    return assemble(folder / "model", tokens, Networks(clip_model, vae, unet, transformer, *judges))
 
 
 def _claim(folder: Path, config: Config) -> None:
@@ -79,39 +97,36 @@ class _Run:
     art: Art
     tokens: CLIPTokenizer
     progress: Progress
+    device: torch.device = CPU
 
     def stage(self, name: str, kind: Any, make: Callable[[], Any]) -> Any:
-        """The network that an earlier run left, or a new one."""
+        """A network, read from its file even where it was just trained: so a killed run ends as an unbroken one."""
         done = self.folder / name
-        if done.exists():
-            return kind.from_pretrained(done).float()
-        torch.manual_seed(INITIAL_SEED)
-        network = make()
-        _publish(done, network.save_pretrained)
-        return network
+        if not done.exists():
+            torch.manual_seed(INITIAL_SEED)
+            _publish(done, make().save_pretrained)
+        return kind.from_pretrained(done).float().to(self.device)
 
-    def fit(
-        self, network: nn.Module, loss: Callable[[int], Tensor], part: Part, name: str, label: str, until: Any = None
-    ) -> None:
-        loop.train(network, loss, part.schedule, self.folder / name, label, self.progress, until)
+    def fit(self, network: nn.Module, loss: Callable[[int], Tensor], fit: Fit, name: str, label: str) -> None:
+        loop.train(network.to(self.device), loss, fit.schedule, self.folder / name, label, self.progress)
 
-    def renders(self, kind: str, part: Part, label: str) -> Renders:
+    def renders(self, kind: str, part: Data, label: str) -> Renders:
         scenes = scenes_of(kind, part.count, part.data_seed)
-        return render_all(scenes, self.art, self.progress, f"renders for {label}")
+        return render_all(scenes, self.art, self.progress, f"renders for {label}").to(self.device)
 
     def clip(self) -> CLIPModel:
         config, part = self.config, self.config.clip
         model = clip.build(self.tokens, config.text_width, config.text_layers, config.vision_layers)
-        batches = clip.HardBatches("groups", part, self.art, self.progress)
+        batches = clip.HardBatches("groups", part, self.art, self.progress, self.device)
         tower = clip.Labelled(model)
         self.fit(tower, clip.label_loss(tower, batches.data, config.vision), config.vision, "vision_run", "CLIP vision")
         self.fit(model, clip.caption_loss(model, self.tokens, batches, part, True), part, "clip_run", "CLIP")
         return model
 
     def sight(self, model: CLIPModel) -> CLIPModel:
-        """The same CLIP with a better vision tower; the text tower, all that the U-Net sees of it, does not change."""
+        """The same CLIP with a better vision tower; the text tower, all that denoisers see of it, does not change."""
         part = self.config.sight
-        batches = clip.HardBatches("sight_groups", part, self.art, self.progress)
+        batches = clip.HardBatches("sight_groups", part, self.art, self.progress, self.device)
         tower = nn.ModuleList([model.vision_model, model.visual_projection])
         self.fit(tower, clip.caption_loss(model, self.tokens, batches, part, False), part, "sight_run", "CLIP sight")
         return model
@@ -159,33 +174,47 @@ class _Run:
         return self.network(HELD_OUT_JUDGE_FILE, StridedNetwork(channels), make)
 
     def network(self, name: str, empty: Any, make: Callable[[], Any]) -> Any:
-        """A network of ours that an earlier run left, in `empty`, or a new one."""
+        """The same of a network of ours, whose weights go into `empty`."""
         done = self.folder / name
-        if done.exists():
-            empty.load_state_dict(load_file(done))
-            return empty.eval()
-        torch.manual_seed(INITIAL_SEED)
-        network = make()
-        _publish(done, lambda path: save_file(network.state_dict(), path))
-        return network
+        if not done.exists():
+            torch.manual_seed(INITIAL_SEED)
+            state = make().state_dict()
+            _publish(done, lambda path: save_file(state, path))
+        empty.load_state_dict(load_file(done))
+        return empty.to(self.device).eval()
 
-    def unet(self, clip_model: CLIPModel, vae: AutoencoderKL) -> UNet2DConditionModel:
-        config = self.config
-        unet = denoiser.build(config.unet_channels, config.text_width)
-        words = text_tower(clip_model)
-        # One run, whose later steps see other scenes, and two short ones. A finished one needs only its weights.
-        for name, part, kind, until, noisy in (
-            ("unet_run", config.unet, "biased", config.unet_turn, False),
-            ("unet_run", config.telling_unet, "telling", config.telling_unet.schedule.steps, False),
-            ("rare_unet_run", config.rare_unet, "rare", config.rare_unet.schedule.steps, False),
-            ("last_unet_run", config.last_unet, "last", config.last_unet.schedule.steps, True),
-        ):
-            if loop.finished(unet, until, self.folder / name):
-                continue
-            data = self.renders(kind, part, "U-Net")
-            pairs = denoiser.encode(data, vae.eval(), words, self.tokens, config.views, part.seed, self.progress)
-            self.fit(unet, denoiser.loss(unet, pairs, part, noisy), part, name, "U-Net", until)
-        return unet
+    def pairs(self, vae: AutoencoderKL) -> Pairs:
+        """What both denoisers learn from, rendered and encoded once."""
+        done, config = self.folder / PAIRS_FILE, self.config
+        if not done.exists():
+            found = [
+                pairs.encode(
+                    self.renders(kind, part, "denoisers"),
+                    vae.eval(),
+                    self.tokens,
+                    config.views,
+                    part.data_seed,
+                    self.progress,
+                )
+                for kind, part in config.pairs.items()
+            ]
+            _publish(done, lambda path: save_file(vars(pairs.joined(found)), path))
+        return Pairs(**load_file(done, str(self.device)))
+
+    def unet(self, words: CLIPTextModelWithProjection, vae: AutoencoderKL) -> UNet2DConditionModel:
+        fit = self.config.unet
+        unet: Any = noise_prediction.build(self.config.unet_channels, self.config.text_width)
+        # Convolutions are faster so on a GPU; files are in the usual order.
+        unet.to(memory_format=torch.channels_last)
+        self.fit(unet, noise_prediction.loss(unet, words, self.pairs(vae), fit), fit, "unet_run", "U-Net")
+        return unet.to(memory_format=torch.contiguous_format)
+
+    def transformer(self, words: CLIPTextModelWithProjection, vae: AutoencoderKL) -> SD3Transformer2DModel:
+        config, fit = self.config, self.config.transformer
+        transformer = rectified_flow.build(config.transformer_layers, config.transformer_heads, words.config)
+        loss = rectified_flow.loss(transformer, words, self.pairs(vae), fit)
+        self.fit(transformer, loss, fit, "transformer_run", "transformer")
+        return transformer
 
 
 def _publish(path: Path, save: Callable[[Path], Any]) -> None:
@@ -195,64 +224,3 @@ def _publish(path: Path, save: Callable[[Path], Any]) -> None:
         shutil.rmtree(partial)
     save(partial)
     partial.rename(path)
-
-
-def text_tower(clip_model: CLIPModel) -> CLIPTextModel:
-    """The text half of a CLIPModel as the CLIPTextModel that a StableDiffusionPipeline wants."""
-    text_config: Any = clip_model.config.text_config
-    tower = CLIPTextModel(text_config)
-    state = clip_model.text_model.state_dict()
-    prefix = "" if next(iter(tower.state_dict())) in state else "text_model."
-    tower.load_state_dict({prefix + name: value for name, value in state.items()})
-    return tower.eval()
-
-
-def assemble(
-    folder: Path,
-    tokens: CLIPTokenizer,
-    clip_model: CLIPModel,
-    vae: AutoencoderKL,
-    unet: UNet2DConditionModel,
-    network: JudgeNetwork,
-    held_out: StridedNetwork,
-) -> Path:
-    """Write the parts of the shipped model in half precision: pipeline, CLIP, both judges."""
-    scheduler: Any = DPMSolverMultistepScheduler(**shared("noise"), timestep_spacing="trailing", steps_offset=1)
-    left_out: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    pipeline = StableDiffusionPipeline(
-        vae=vae, text_encoder=text_tower(clip_model), tokenizer=tokens, unet=unet, scheduler=scheduler, **left_out
-    )
-    pipeline.to(torch.float16).save_pretrained(folder / PIPELINE)
-    clip_model.half().save_pretrained(folder / CLIP_FOLDER)
-    tokens.save_pretrained(folder / CLIP_FOLDER)
-    _for_older_readers(folder)
-    images: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    CLIPImageProcessor(size={"shortest_edge": 64}, crop_size=64, **images).save_pretrained(folder / CLIP_FOLDER)
-    # The text encoder must load as float32 by default, as the rest of the pipeline does.
-    for config in (folder / PIPELINE / "text_encoder" / "config.json", folder / CLIP_FOLDER / "config.json"):
-        settings = json.loads(config.read_text(encoding="utf-8"))
-        for part in (settings, settings.get("text_config", {}), settings.get("vision_config", {})):
-            part["dtype"] = "float32"
-        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    write_judge(network, RESIDUAL, folder / JUDGE_FILE)
-    write_judge(held_out, STRIDED, folder / HELD_OUT_JUDGE_FILE)
-    return folder
-
-
-def write_judge(network: JudgeNetwork | StridedNetwork, kind: str, file: Path) -> None:
-    """Write a judge in half precision, as `EmojiJudge.load` reads it."""
-    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    settings = {"channels": list(network.channels), "heads": {head: list(names) for head, names in HEADS.items()}}
-    save_file(state, file, {"judge": json.dumps({"network": kind, **settings})})
-
-
-def _for_older_readers(folder: Path) -> None:
-    """Names and files by which transformers 4 finds what 5 wrote; 5 reads both.
-
-    Where it does not find a tensor it draws one at random and only warns.
-    """
-    encoder, prefix = folder / PIPELINE / "text_encoder" / "model.safetensors", "text_model."
-    named = {f"{prefix}{name.removeprefix(prefix)}": value for name, value in load_file(encoder).items()}
-    save_file(named, encoder, {"format": "pt"})
-    for place in (folder / PIPELINE / "tokenizer", folder / CLIP_FOLDER):
-        tokenizer.write_parts(place)
