@@ -174,7 +174,7 @@ class _Run:
         return self.network(HELD_OUT_JUDGE_FILE, StridedNetwork(channels), make)
 
     def network(self, name: str, empty: Any, make: Callable[[], Any]) -> Any:
-        """The same of a network of ours, whose weights go into `empty`."""
+        """A network of ours, read from its file as in ``stage``; its weights go into ``empty``."""
         done = self.folder / name
         if not done.exists():
             torch.manual_seed(INITIAL_SEED)
