@@ -1,4 +1,4 @@
-"""The embedded model and its judge, loaded once."""
+"""The embedded U-Net and the judge, loaded once."""
 
 from typing import Any
 

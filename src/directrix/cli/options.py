@@ -44,7 +44,7 @@ OptionalOutput = Annotated[Path | None, option(None, "--output", "-o")]
 # Options that mean the same in every verb.
 _N = ("--images-per-prompt", "-n")
 _JUDGE = "emoji, emoji-held-out, clip[:CHECKPOINT], nudenet[:FILE], q16:FILE or hf:OWNER/NAME"
-_MODEL = "'emoji' (in the package), a diffusers folder, or a hub name such as CompVis/stable-diffusion-v1-4."
+_MODEL = "'emoji', 'emoji-sd3' (in the package), a diffusers folder, or a hub name: CompVis/stable-diffusion-v1-4."
 DirectionFile = Annotated[
     str, typer.Argument(metavar="FILE", help="A file that `directrix discover` wrote, or OWNER/NAME[@REVISION].")
 ]

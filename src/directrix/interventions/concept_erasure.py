@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # How much more is taken away than is found: 1 leaves the image without what the prompt says of the concept, and 2 with
-# its opposite. Measured on the embedded model (see docs/policies.md).
+# its opposite. Measured on an earlier embedded model.
 TIMES = 3.0
 # A category is suggested when so much of its concepts is found, together, in this first part of the steps; LEAST of
 # each of them is then taken away at every step.

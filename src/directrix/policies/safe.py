@@ -33,7 +33,7 @@ COMBINATIONS = ("sum", "nearest", "erase")
 # What they were called in version 0.1.
 OLD_COMBINATIONS = {"aligned": "nearest", "removed": "erase"}
 _GONE = ("mean", "capped")
-# Measured with three at once on the embedded model: the paper's sum loses half of the subjects, and this does not.
+# Measured with three at once on an earlier embedded model: the paper's sum loses half of the subjects, this does not.
 DEFAULT = "nearest"
 
 

@@ -68,7 +68,7 @@ def judge_for(
 ) -> tuple[Judge, TargetLabel | None]:
     """A judge that can see the concept, and what it should see, where that is known beforehand.
 
-    The judge of that name; by default the emoji judge for the embedded model, and CLIP elsewhere. CLIP chooses between
+    The judge of that name; by default the emoji judge for an embedded model, and CLIP elsewhere. CLIP chooses between
     the concept's words and the others' (the neutral ones, where there are none), and also tells the subjects of
     `subject_prompts` apart.
     """

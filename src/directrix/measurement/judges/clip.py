@@ -51,7 +51,7 @@ class ClipEncoder(Pretrained):
 
     @classmethod
     def load(cls, checkpoint: str | Path = CHECKPOINT, **options: Any) -> ClipEncoder:
-        """Load a checkpoint as `Pretrained.load` does, or "emoji", the embedded model's own CLIP."""
+        """Load a checkpoint as `Pretrained.load` does, or "emoji", the embedded models' own CLIP."""
         return super().load(checkpoint, source=embedded.clip_path() if checkpoint == EMBEDDED else None, **options)
 
     @staticmethod
