@@ -71,6 +71,8 @@ results: install
 	mkdir -p results
 	$(BIN)/directrix world report --json --sheet src/directrix/experiments/emoji_world/samples.png > results/world.json.new
 	mv results/world.json.new results/world.json
+	$(BIN)/directrix world report --model emoji-sd3 --json > results/world-sd3.json.new
+	mv results/world-sd3.json.new results/world-sd3.json
 	$(BIN)/directrix demo -o $(OUT)
 	cp $(OUT)/summary.json results/demo.json
 	cp $(OUT)/overview.png docs/demo.png
@@ -84,7 +86,7 @@ results: install
 	$(BIN)/directrix bench model --config sd14 -o results/model.json
 	$(BIN)/directrix explain --score tests/unit/policies/wording/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json
-	$(BIN)/directrix report tables README.md docs/methods.md docs/evaluation.md docs/memory.md \
+	$(BIN)/directrix report tables README.md docs/methods.md docs/prompting.md docs/evaluation.md docs/memory.md \
 	  src/directrix/experiments/emoji_world/README.md src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
 # Directions for policies/: who is drawn, objects of three kinds of harm, and harmless ones that are retained. Leakage into
