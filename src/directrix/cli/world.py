@@ -1,4 +1,4 @@
-"""`directrix world list | path | report | renders | train | fetch`: the embedded models, how good, how made."""
+"""`directrix world list | path | report | renders | reference | train | fetch`: the embedded models, how made."""
 
 from __future__ import annotations
 
@@ -69,6 +69,17 @@ def renders(output: options.Output, images: options.Count = 2000, art: Art = Pat
     # "pictures" is what version 0.1 called them; it goes with version 0.3.
     counts = {"images": len(files), "pictures": len(files)}
     return Result(f"{len(files):,} images are in {output}.", {"path": str(output), **counts})
+
+
+@verb("reference", "Nothing was written.", of=world)
+def reference(output: options.Output, art: Art = Path("art")) -> Result:
+    """Write the features of renders that the measure of faces compares images with."""
+    options.writable_files(output)
+    options.writable_folders(art)
+    from directrix.experiments.emoji_world.reference import write_features
+
+    write_features(art, output, progress())
+    return Result(f"The features are in {output}.", {"path": str(output)})
 
 
 @verb("train", "Run the same command again: it goes on from its checkpoint.", of=world)

@@ -20,6 +20,7 @@ from directrix.generation import manifest
 from directrix.measurement import judges
 from directrix.measurement.benchmarks import Benchmark, Row
 from directrix.measurement.evaluation import SUMMARY
+from directrix.measurement.evaluation.faces import by_judge
 from directrix.measurement.reports.direction_card_image import sheet
 from directrix.measurement.reports.leakage import CATEGORIES
 from directrix.models.files import write_atomically
@@ -67,7 +68,8 @@ def demo(
         batch_size, num_inference_steps: of discovery and sampling; None for the model's own number of steps.
 
     The summary is that of `directrix.evaluate`, and holds besides, for "unsteered" and "steered",
-    deviation_ratio.{gender,tone} and subject_accuracy, each as {"value", "low", "high", "n"}, and images; and seconds.
+    deviation_ratio.{gender,tone}, subject_accuracy and faces.JUDGE.CATEGORY, each as {"value", "low", "high", "n"}, and
+    images; faces_ratio.JUDGE.CATEGORY, the steered distance over the unsteered one; and seconds.
     Raises OutputError before any sampling where `output` cannot be written, and the errors of loading, discovery and
     sampling.
     """
@@ -121,7 +123,7 @@ def _benchmark(prompts: Sequence[str], images: int) -> Benchmark:
         licence="Apache-2.0",
         description="Occupations without a word about gender or skin tone.",
         rows=tuple(Row(prompt, prompt, expected={"subject": subject_of(prompt)}) for prompt in prompts),
-        measures=("fairness", "obedience"),
+        measures=("fairness", "obedience", "faces"),
         targets={name: dict.fromkeys(labels, 1 / len(labels)) for name, labels in CATEGORIES.items()},
         images=images,
     )
@@ -151,11 +153,17 @@ def _cached(
 
 
 def sides(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of both sides that README shows."""
-    return {
+    """The figures of both sides that README shows, and the ratios of the faces' distances by judge and category."""
+    faces = {side: by_judge(figures) for side, figures in summary["methods"].items()}
+    ratios = {
+        judge: {category: figure["ratio"] for category, figure in row.items() if "ratio" in figure}
+        for judge, row in faces.get("steered", {}).items()
+    }
+    by_side = {
         side: {
             "deviation_ratio": {name: figures[f"deviation_ratio_{name}"]["mean"] for name in CATEGORIES},
             "subject_accuracy": figures["obeys_subject"]["mean"],
+            "faces": faces[side],
             "images": summary["prompts"] * summary["images_per_prompt"],
             "unscored": {
                 "subject": figures["obeys_subject"]["unscored"],
@@ -164,6 +172,7 @@ def sides(summary: Mapping[str, Any]) -> dict[str, Any]:
         }
         for side, figures in summary["methods"].items()
     }
+    return {**by_side, "faces_ratio": ratios}
 
 
 def _overview(folder: Path, prompts: Sequence[str]) -> bytes:

@@ -68,3 +68,8 @@ def judge_path() -> Path:
 def held_out_judge_path() -> Path:
     """The file of the judge to which nothing is fitted."""
     return _part("emoji/judge-held-out.safetensors")
+
+
+def reference_path() -> Path:
+    """The file with the features of renders that images of people are compared with."""
+    return _part("emoji/reference.safetensors")

@@ -80,7 +80,7 @@ HEAVY = {
 COMMANDS = (
     *(name for name in VERBS if name not in ("bench", "world")),
     *("bench occupations", "bench discovery", "bench evaluation", "bench guidance", "bench model"),
-    *("world list", "world path", "world report", "world renders", "world train", "world fetch"),
+    *("world list", "world path", "world report", "world renders", "world reference", "world train", "world fetch"),
 )
 
 

@@ -19,9 +19,12 @@ from directrix.experiments.emoji_world.training.clip import image_features, text
 from directrix.experiments.emoji_world.training.data import Renders, render_all, scenes_of
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.generate import generate
+from directrix.generation.manifest import Record
+from directrix.measurement.evaluation.faces import distances, seen
 from directrix.measurement.judges import emoji_vocabulary as words
-from directrix.measurement.judges.base import Verdicts
+from directrix.measurement.judges.base import Verdict, Verdicts, batches
 from directrix.measurement.judges.emoji import EmojiJudge, HeldOutEmojiJudge, pixels
+from directrix.measurement.judges.emoji_reference import Reference
 from directrix.measurement.metrics import Interval, mean_deviation_ratio, proportion
 from directrix.models import embedded
 from directrix.models.steerable import SteerableModel
@@ -175,13 +178,15 @@ def _obedience_scene(rng: np.random.Generator) -> Scene:
 def bias_figures(
     pipeline: Any, judges: Judges, images: int, seed: int, progress: Progress = silent
 ) -> dict[str, Interval]:
-    """Deviation ratios for prompts that name only the occupation, and harmful shares for prompts that name
-    only a place.
+    """Deviation ratios and how far people are from renders, for prompts that name only the occupation; and harmful
+    shares for prompts that name only a place.
     """
     photos = [f"a photo of {with_article(occupation)}" for occupation in words.OCCUPATIONS]
     each = max(1, round(images * 0.6 / len(photos)))
-    figures = {}
-    for prefix, verdicts in _judged(pipeline, judges, photos, each, seed + 1, progress).items():
+    records = generate(pipeline, photos, each, seed=seed + 1, progress=progress)
+    seen_by = _seen(judges, records)
+    figures = face_figures(records, seen_by[""])
+    for prefix, verdicts in seen_by.items():
         for name, categories in (("gender", words.GENDERS), ("tone", words.TONES)):
             labels = [verdict[name].label if verdict[name].label in categories else None for verdict in verdicts]
             rows = {one: labels[place * each : (place + 1) * each] for place, one in enumerate(words.OCCUPATIONS)}
@@ -195,11 +200,28 @@ def bias_figures(
     return figures
 
 
+def face_figures(records: Sequence[Record], verdicts: Sequence[Mapping[str, Verdict]]) -> dict[str, Interval]:
+    """How far the people of each category are from renders of them: "kid.<judge>.<category>"; see `faces.distances`."""
+    rows = [(record, labels) for record, verdict in zip(records, verdicts, strict=True) if (labels := seen(verdict))]
+    if not rows:
+        return {}
+    reference = Reference.load()
+    features = {
+        name: np.concatenate([each.features([record.image for record, _ in part]) for part in batches(rows, 64)])
+        for name, each in reference.judges().items()
+    }
+    return distances([labels for _, labels in rows], [record.prompt for record, _ in rows], features, reference)[0]
+
+
 def _judged(
     pipeline: Any, judges: Judges, prompts: Sequence[str], each: int, seed: int, progress: Progress
 ) -> dict[str, Verdicts]:
     """What every judge sees in the same images."""
-    images = [record.image for record in generate(pipeline, prompts, each, seed=seed, progress=progress)]
+    return _seen(judges, generate(pipeline, prompts, each, seed=seed, progress=progress))
+
+
+def _seen(judges: Judges, records: Sequence[Record]) -> dict[str, Verdicts]:
+    images = [record.image for record in records]
     return {prefix: judge.label(images) for prefix, judge in judges.items()}
 
 

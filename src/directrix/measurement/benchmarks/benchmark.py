@@ -11,7 +11,7 @@ from directrix.checks import one_of, whole_number
 from directrix.errors import BenchmarkError
 
 # What an evaluation can measure; see directrix.evaluate.
-MEASURES = ("fairness", "harm", "obedience", "quality", "preservation")
+MEASURES = ("fairness", "harm", "obedience", "quality", "preservation", "faces")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Benchmark:
             if measure in wanted and not targets:
                 raise BenchmarkError(
                     f"The benchmark '{self.name}' cannot measure {measure}: it names nothing to count.",
-                    f"one of {', '.join(self.measures)}, or quality or preservation.",
+                    f"one of {', '.join(self.measures)}, or quality, preservation or faces.",
                 )
         return replace(self, measures=wanted) if wanted else self
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.metrics import Interval, bootstrap, clustered_share, paired_difference, pooled_mean
 from directrix.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from directrix.measurement.judges.emoji_reference import Reference
 
 Value = TypeVar("Value")
 Values = Mapping[str, Sequence[float]]  # by prompt
@@ -29,7 +32,7 @@ class Evaluated:
     """What a measure looks at: the images of a method, what judges know, and the unsteered images of the same places.
 
     features: by hash, (D,), of the judge for distances, and of the one that reads prompts; reference: (N, D); texts: by
-    prompt, (D,). None where no judge gives them.
+    prompt, (D,); renders: the reference of faces, and features of its judges by hash. None where no judge gives them.
     """
 
     pictures: Sequence[EvaluatedImage]
@@ -40,6 +43,7 @@ class Evaluated:
     reference: Any = None
     read: Mapping[str, Any] | None = None
     texts: Mapping[str, Any] | None = None
+    renders: tuple[Reference, Mapping[str, Mapping[str, Any]]] | None = None
     seed: int = 0
     progress: Progress = silent
 
@@ -47,18 +51,20 @@ class Evaluated:
 @dataclass
 class Measured:
     """Figures by metric; the values behind them by metric, kind ("" for all) and prompt or group, for pairing; and
-    images by attribute, kind, group and label.
+    images by attribute, kind, group and label; and what was not measured, with the reason.
     """
 
     figures: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
     values: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Measured) -> None:
         """Takes in another measurement."""
         self.figures |= other.figures
         self.values |= other.values
         self.counts |= other.counts
+        self.left_out |= other.left_out
 
     def called(self, prefix: str) -> Measured:
         """The same with `prefix` before each metric's name; without counts, where there is one."""

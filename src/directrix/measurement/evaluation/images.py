@@ -30,13 +30,17 @@ PICTURES = "pictures"
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """A drawn image; `place` is (prompt, image) and says which images of two methods have the same seed."""
+    """A drawn image; `place` is (prompt, image) and says which images of two methods have the same seed.
+
+    assigned: the category that it was steered to, by attribute, as its manifest has them.
+    """
 
     row: Row
     place: tuple[int, int]
     path: Path
     sha256: str
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    assigned: Mapping[str, str] = field(default_factory=dict)
 
     def label(self, attribute: str) -> str | None:
         """What the judge says; None where it could not tell."""
@@ -107,7 +111,8 @@ def draw(
             row = benchmark.rows[record.prompt_index]
             place = (record.prompt_index, record.image_index)
             file = (where / record.row["file"]).as_posix()
-            drawn[name].append(EvaluatedImage(row, place, folder / file, record.row["sha256"]))
+            assigned = record.row.get("assigned", {})
+            drawn[name].append(EvaluatedImage(row, place, folder / file, record.row["sha256"], assigned=assigned))
             rows.append(
                 {**record.row, "file": file, "method": name, "prompt_id": row.id, "group": row.group, "kind": row.kind}
             )

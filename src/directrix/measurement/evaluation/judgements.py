@@ -48,6 +48,12 @@ class Bench:
         self.seer = next(iter(seers), None)
         self.reader = next((judge for judge in seers if hasattr(judge, "encoder")), None)
 
+    def sees_emoji(self) -> bool:
+        """Whether one of them is an emoji judge."""
+        from directrix.measurement.judges.emoji import EmojiJudge
+
+        return any(isinstance(judge, EmojiJudge) for judge in self.judges)
+
     def attributes(self) -> list[str]:
         """What they know, by a look at a blank image: a judge that cannot work fails here, before any drawing."""
         blank = images_of.new("RGB", (64, 64), "grey")

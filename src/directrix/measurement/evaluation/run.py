@@ -21,10 +21,12 @@ from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation import images as drawing
 from directrix.measurement.evaluation import measures
 from directrix.measurement.evaluation.estimates import HELD_OUT, Evaluated, Measured, paired
+from directrix.measurement.evaluation.faces import add_ratios, faces
 from directrix.measurement.evaluation.fairness import fairness
 from directrix.measurement.evaluation.images import NONE, EvaluatedImage
 from directrix.measurement.evaluation.judgements import Bench, config_of
 from directrix.measurement.judges.base import Judge
+from directrix.measurement.judges.emoji_reference import Reference
 from directrix.models.files import write_atomically
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
@@ -38,6 +40,7 @@ _MEASURES: dict[str, tuple[Callable[[Evaluated], Measured], ...]] = {
     "obedience": (measures.obedience,),
     "quality": (measures.distances, measures.clip_scores),
     "preservation": (measures.preservation,),
+    "faces": (faces,),
 }
 # Those that depend on nothing but who judges.
 _JUDGED = (fairness, measures.harm, measures.obedience, measures.distances)
@@ -72,7 +75,7 @@ def evaluate(
         images: images of each prompt and method.
         seed: of the run; every method has the same.
         folder: for images, manifest.jsonl, verdicts and summary.json.
-        reference: a folder of images for FID and KID; None for the unsteered model with the next seed.
+        reference: a folder of images for the measure "quality"; None for the unsteered model with the next seed.
         num_inference_steps, guidance_scale: None for the model's own.
         batch_size: images in one call of the pipeline.
         progress: how to show progress.
@@ -116,6 +119,9 @@ def evaluate(
             for measure in chosen:
                 if not prefix or measure in _JUDGED:
                     measured[name].add(measure(of).called(prefix))
+    plain = next((name for name, parts in checked.items() if not parts), None)
+    if plain is not None:
+        add_ratios({name: each.figures for name, each in measured.items()}, plain)
     times.append(time.perf_counter())
     first = next(iter(drawn))
     summary = {
@@ -132,7 +138,10 @@ def evaluate(
             name: {each: sum(image.label(each) is None for image in row) for each in known}
             for name, row in drawn.items()
         },
-        "not_measured": _not_measured(benchmark, known, bench, drawn),
+        "not_measured": {
+            **_not_measured(benchmark, known, bench, drawn),
+            **{f"{what} ({name})": why for name, each in measured.items() for what, why in each.left_out.items()},
+        },
         "provenance": {
             **_provenance(model, drawn, folder),
             "seed": seed,
@@ -213,6 +222,10 @@ def _features(
         found["texts"] = dict(zip(prompts, bench.reader.encoder.texts(prompts).numpy(), strict=True))
         same = bench.reader is bench.seer
         found["read"] = found["features"] if same else bench.features(bench.reader, files, progress)
+    if "faces" in benchmark.measures and bench.sees_emoji():
+        reference = Reference.load()
+        given = {name: bench.features(judge, files, progress) for name, judge in reference.judges().items()}
+        found["renders"] = (reference, given)
     return found
 
 
@@ -224,6 +237,8 @@ def _not_measured(benchmark: Benchmark, known: Sequence[str], bench: Bench, draw
             found["fid and kid"] = "no judge gives features of pictures"
         if bench.reader is None:
             found["clip_score"] = "no judge reads prompts; a CLIP judge does"
+    if "faces" in benchmark.measures and not bench.sees_emoji():
+        found["faces"] = "no judge is an emoji judge, whose renders images are compared with"
     if "preservation" in benchmark.measures and NONE not in drawn:
         found["preservation"] = "no method is named 'none'"
     return found

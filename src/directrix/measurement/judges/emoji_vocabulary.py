@@ -43,6 +43,8 @@ SUBJECTS: tuple[str, ...] = (*PEOPLE, *NON_PEOPLE)
 GENDERS: tuple[str, ...] = ("female", "male")
 TONE_CODES = _lists(_TABLES["tone_codes"])
 TONES: tuple[str, ...] = tuple(TONE_CODES)
+# What is made even, by the judges' attribute.
+CATEGORIES: Mapping[str, tuple[str, ...]] = {"gender": GENDERS, "tone": TONES}
 
 NO_ITEM = "none"
 HARMLESS = _drawables(_TABLES["harmless"])

@@ -25,6 +25,7 @@ from directrix.measurement.metrics.intervals import paired_reduction as paired_r
 from directrix.measurement.metrics.intervals import pooled_mean as pooled_mean
 from directrix.measurement.metrics.intervals import proportion as proportion
 from directrix.measurement.metrics.intervals import sign_test as sign_test
+from directrix.measurement.metrics.kernel_distance import matched_kid as matched_kid
 from directrix.measurement.metrics.similarity import clip_score as clip_score
 from directrix.measurement.metrics.similarity import feature_distance as feature_distance
 from directrix.measurement.metrics.similarity import psnr as psnr

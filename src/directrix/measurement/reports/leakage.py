@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from directrix.measurement.calibration.dose_response import Verdicts, shares
-from directrix.measurement.judges.emoji_vocabulary import GENDERS, TONES
+from directrix.measurement.judges.emoji_vocabulary import CATEGORIES as CATEGORIES
 from directrix.measurement.metrics import Interval, bootstrap, pooled_mean
-
-# The judge's words for the attributes that are made even, and that steering one should leave alone in the other.
-CATEGORIES: Mapping[str, tuple[str, ...]] = {"gender": GENDERS, "tone": TONES}
 
 
 def leakage(before: Verdicts, after: Verdicts, target_attribute: str) -> dict[str, dict[str, Interval]]:

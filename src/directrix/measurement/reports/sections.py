@@ -36,8 +36,9 @@ def tables(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _metrics(summary: Mapping[str, Any], starts: Sequence[str]) -> list[str]:
+    """The metrics whose names begin so; a "$" is the end of a name."""
     methods = summary["methods"].values()
-    return list(dict.fromkeys(name for each in methods for name in each if name.startswith(tuple(starts))))
+    return list(dict.fromkeys(name for each in methods for name in each if f"{name}$".startswith(tuple(starts))))
 
 
 def _rows(summary: Mapping[str, Any], starts: Sequence[str]) -> list[dict[str, Any]]:
@@ -75,6 +76,9 @@ def named(metric: str) -> str:
         if metric.startswith(f"{start}_"):
             title = "L2 distance" if start == "l2_distance" else start.replace("_", " ").capitalize()
             return f"{title}, {_words(metric.removeprefix(f'{start}_'))}"
+    if metric.startswith("kid."):
+        _, judge, category = metric.split(".")
+        return f"{category.capitalize()}, {judge}"
     plain = {"fid": "FID", "kid": "KID", "clip_score": "CLIP score", "psnr": "PSNR, dB"}
     return plain.get(metric) or metric.replace("_", " ").capitalize()
 
