@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from directrix.errors import MismatchError, ModelError
 from directrix.experiments.demo import sides
-from directrix.measurement import judges
 from directrix.measurement.benchmarks import Benchmark, Row
 from directrix.measurement.evaluation import evaluate
 from directrix.measurement.evaluation.estimates import Evaluated
@@ -17,6 +17,7 @@ from directrix.measurement.evaluation.images import EvaluatedImage
 from directrix.measurement.evaluation.quality import kid
 from directrix.measurement.judges import Verdict, emoji_reference
 from directrix.measurement.judges import emoji_vocabulary as words
+from directrix.measurement.judges.emoji import EmojiJudge
 from directrix.measurement.judges.emoji_reference import Reference
 from directrix.measurement.metrics import matched_kid
 from directrix.measurement.reports import page
@@ -178,7 +179,7 @@ def test_a_changed_judge_and_another_file_are_refused(shipped, tmp_path, monkeyp
 
 
 def test_an_evaluation_says_how_far_faces_are_or_why_not(pipeline, shipped, tmp_path):
-    class Seen(judges.load("emoji").__class__):
+    class Seen(EmojiJudge):
         """Sees a light pilot everywhere, whatever a random pipeline draws."""
 
         def verdicts(self, images):
@@ -206,7 +207,8 @@ def test_without_an_emoji_judge_it_is_left_out(pipeline, tmp_path):
             return [{"gender": Verdict("male", 1.0)} for _ in images]
 
     benchmark = Benchmark("faces", "1", "CC0-1.0", "Faces.", (Row("a", "a pilot"),), ("faces",))
-    summary = evaluate(pipeline, benchmark, {"none": ()}, [Other()], folder=tmp_path, num_inference_steps=1)
+    other: Any = Other()
+    summary = evaluate(pipeline, benchmark, {"none": ()}, [other], folder=tmp_path, num_inference_steps=1)
     assert "no judge is an emoji judge" in summary["not_measured"]["faces"]
 
 

@@ -27,7 +27,10 @@ from directrix.models.files import write_atomically
 
 LABELS: Mapping[str, Sequence[str]] = {"subject": words.OCCUPATIONS, **words.CATEGORIES}
 # The judges whose networks give features, and the file of each.
-NETWORKS: Mapping[str, Callable[[], Path]] = {"emoji": embedded.judge_path}
+NETWORKS: Mapping[str, Callable[[], Path]] = {
+    "emoji": embedded.judge_path,
+    "emoji-held-out": embedded.held_out_judge_path,
+}
 _FEATURES = "features."
 
 
@@ -65,10 +68,12 @@ class Reference:
 
     def save(self, path: Path) -> Path:
         """Write it, in half precision. OutputError where that cannot be done."""
-        arrays = {f"{_FEATURES}{name}": rows.astype(np.float16) for name, rows in self.features.items()}
-        for name, listed in LABELS.items():
-            arrays[name] = np.array([listed.index(label) for label in self.labels[name]], dtype=np.uint8)
-        write_atomically(path, save(arrays, {"checksums": json.dumps(dict(self.checksums))}))
+        features = {f"{_FEATURES}{name}": rows.astype(np.float16) for name, rows in self.features.items()}
+        labels = {
+            name: np.array([listed.index(label) for label in self.labels[name]], dtype=np.uint8)
+            for name, listed in LABELS.items()
+        }
+        write_atomically(path, save({**features, **labels}, {"checksums": json.dumps(dict(self.checksums))}))
         return path
 
     def judges(self) -> dict[str, Any]:
