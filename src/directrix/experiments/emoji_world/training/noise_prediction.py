@@ -27,8 +27,8 @@ def loss(
 ) -> Callable[[int], Tensor]:
     """Of a step: of the predicted noise (Ho et al. 2020), with min-SNR weights (Hang et al. 2023)."""
     batch_of, device = drawn(pairs, fit), pairs.latents.device
-    signal_kept = DDPMScheduler(**shared("noise")).alphas_cumprod.to(device)
-    signal = signal_kept / (1 - signal_kept)
+    signal_scale = DDPMScheduler(**shared("noise")).alphas_cumprod.to(device)
+    signal = signal_scale / (1 - signal_scale)
     weights = signal.clamp(max=SIGNAL_CAP) / signal
 
     def of_step(step: int) -> Tensor:
@@ -38,7 +38,7 @@ def loss(
         # Stratified over the batch: every step sees all noise levels. A batch's order is chance already.
         spread = torch.arange(len(clean), device=device) + torch.rand(len(clean), generator=generator, device=device)
         timesteps = (spread / len(clean) * len(signal)).long()
-        share = signal_kept[timesteps][:, None, None, None]
+        share = signal_scale[timesteps][:, None, None, None]
         noised = (share.sqrt() * clean + (1 - share).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         with precision(device):
             predicted: Any = unet(noised, timesteps, states)
