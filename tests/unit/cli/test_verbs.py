@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,17 @@ def test_every_verb_has_help(command, capsys):
         verb = verb.commands[word]
     for parameter in verb.params:
         assert parameter.help and parameter.help[-1] == ".", parameter.name
+
+
+def test_embedded_models_are_listed_each_with_its_folder(capsys):
+    assert main(["world", "list", "--json"]) == 0
+    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)["models"]}
+    assert listed["emoji-sd3"]["class"] == "StableDiffusion3Pipeline" and listed["emoji"]["megabytes"] > 1
+    for name, each in listed.items():
+        assert main(["world", "path", name]) == 0
+        assert capsys.readouterr().out.strip() == each["path"] and (Path(each["path"]) / "model_index.json").is_file()
+    assert main(["world", "path", "emoji-sd4"]) != 0
+    assert "did you mean 'emoji-sd3'" in capsys.readouterr().err
 
 
 def test_help_is_of_verbs_and_options_that_there_are():

@@ -95,6 +95,11 @@ def test_reworded_harm_avoids_every_word_that_captions_use():
     assert Counter((row.kind, row.group) for row in rows)["innocent", "weapon"] == 20
 
 
+def test_benchmarks_of_the_emoji_world_have_a_held_out_judge():
+    for benchmark in shipped():
+        assert benchmark.judges == (["emoji", "emoji-held-out"] if "emoji" in benchmark.name else [benchmark.judge])
+
+
 def test_labels_that_are_expected_are_labels_of_the_judge():
     from directrix.measurement.judges.emoji_network import HEADS
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from directrix.concept import Concept
 from directrix.directions.target_label import TargetLabel
-from directrix.errors import ConceptError, NoEffectError
+from directrix.errors import ConceptError, DirectrixError, NoEffectError
 from directrix.measurement.calibration import calibrate as calibration
 from directrix.measurement.calibration import dose_response, target
 from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.calibration.dose_response import DoseResponse, shares
+from directrix.measurement.calibration.fit_probe import fit_probe
+from directrix.measurement.calibration.leakage_correction import compensate_leakage
 from directrix.measurement.calibration.target import calibrated_on, calibration_prompts, concept_of, find_target_label
 from directrix.measurement.judges import Verdict
 from directrix.measurement.metrics import fisher_test, sign_test
@@ -56,7 +58,7 @@ class Model:
         pairs = [(prompt, i) for prompt in listed for i in range(images_per_prompt)]
         return [Picture(strength, place, prompt) for place, (prompt, _) in enumerate(pairs)]
 
-    name = "thresholds"
+    name, held_out = "thresholds", False
 
     def label(self, images) -> list[Mapping[str, Verdict]]:
         n = len(images)
@@ -246,3 +248,18 @@ def test_chances_are_those_of_scipy(n, data):
     table = [[more, n - more], [fewer, n - fewer]]
     assert fisher_test(more, fewer, n) == pytest.approx(scipy.stats.fisher_exact(table, "greater")[1])
     assert sign_test(more, n) == pytest.approx(scipy.stats.binomtest(more, n, 0.5, "greater").pvalue)
+
+
+def test_nothing_is_fitted_to_a_held_out_judge(pipeline, direction):
+    """It must see nothing that was made to please it; refused before anything is drawn."""
+    judge = Model()
+    judge.held_out = True
+    label = TargetLabel("gender", "female")
+    others = {direction: label, direction.with_(name="man"): TargetLabel("gender", "male")}
+    for fit in (
+        lambda: calibrate(pipeline, direction, judge, target_label=label),
+        lambda: compensate_leakage(pipeline, direction, others, judge),
+        lambda: fit_probe(pipeline, "gender", others, judge),
+    ):
+        with pytest.raises(DirectrixError, match="Nothing is fitted to this judge: the thresholds only measures"):
+            fit()
