@@ -65,7 +65,7 @@ def judge_path() -> Path:
     return _part("emoji/judge.safetensors")
 
 
-def held_out_judge_path() -> Path:
+def second_judge_path() -> Path:
     """The file of the judge to which nothing is fitted."""
     return _part("emoji/judge-held-out.safetensors")
 

@@ -124,7 +124,7 @@ class HeldOutEmojiJudge(EmojiJudge):
 
     name = "held-out emoji judge"
     held_out = True
-    SHIPPED = ("emoji-held-out", embedded.held_out_judge_path)
+    SHIPPED = ("emoji-held-out", embedded.second_judge_path)
 
 
 def _network(settings: Mapping[str, Any]) -> JudgeNetwork | StridedNetwork:

@@ -29,7 +29,7 @@ LABELS: Mapping[str, Sequence[str]] = {"subject": words.OCCUPATIONS, **words.CAT
 # The judges whose networks give features, and the file of each.
 NETWORKS: Mapping[str, Callable[[], Path]] = {
     "emoji": embedded.judge_path,
-    "emoji-held-out": embedded.held_out_judge_path,
+    "emoji-held-out": embedded.second_judge_path,
 }
 _FEATURES = "features."
 

@@ -93,7 +93,7 @@ def varied(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([first.clamp(-1, 1), *(degrade(each, generator) for each in others)])
 
 
-def held_out_loss(network: StridedNetwork, data: Renders, part: Part) -> Callable[[int], Tensor]:
+def second_judge_loss(network: StridedNetwork, data: Renders, part: Part) -> Callable[[int], Tensor]:
     """Of a step: the errors of all heads on varied images."""
     pick, wanted = batches(len(data), part.batch_size, part.seed), targets(data)
 

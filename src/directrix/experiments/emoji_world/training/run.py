@@ -67,7 +67,7 @@ def train(
     clip_model = run.stage("sight_model", CLIPModel, lambda: run.sight(clip_model))
     vae = run.stage("vae_model", AutoencoderKL, run.vae)
     vae = run.stage("decoder_model", AutoencoderKL, lambda: run.decoder(vae))
-    judges = run.judge(), run.held_out_judge()
+    judges = run.judge(), run.second_judge()
     words: Any = text_tower(clip_model, CLIPTextModelWithProjection)
     words.to(device)
     unet = run.stage("unet_model", UNet2DConditionModel, lambda: run.unet(words, vae))
@@ -161,14 +161,16 @@ class _Run:
 
         return self.network(JUDGE_FILE, JudgeNetwork(self.config.judge_channels), make)
 
-    def held_out_judge(self) -> StridedNetwork:
+    def second_judge(self) -> StridedNetwork:
         """The judge to which nothing is fitted: another network, other renders."""
         part, channels = self.config.held_out_judge, self.config.held_out_judge_channels
 
         def make() -> StridedNetwork:
             network = StridedNetwork(channels, normalised=True)
             data = self.renders("mixed", part, "held-out judge")
-            self.fit(network, judge.held_out_loss(network, data, part), part, "held_out_judge_run", "held-out judge")
+            self.fit(
+                network, judge.second_judge_loss(network, data, part), part, "held_out_judge_run", "held-out judge"
+            )
             return judge.settled(network, data, part)
 
         return self.network(HELD_OUT_JUDGE_FILE, StridedNetwork(channels), make)
