@@ -34,7 +34,7 @@ ATTRIBUTES: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}  
 # Of the embedded U-Net, where each attribute is steered, and how much of what the prompts' own words change there is
 # added: a part, since a later site's change holds an earlier one's. Chosen on development prompts.
 SITES: Mapping[str, Mapping[str, float]] = {
-    "gender": {"mid_block": 1.0, "up_blocks.0": 1.0, "up_blocks.1": 0.5},
+    "gender": {"mid_block": 1.2, "up_blocks.0": 1.2, "up_blocks.1": 0.6},
     "tone": {"up_blocks.0": 0.4, "up_blocks.1": 0.4, "up_blocks.2": 0.4},
 }
 COLUMNS = 5  # of each side in overview.png
