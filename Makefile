@@ -15,7 +15,7 @@ RUNS ?= out/runs
 
 help:
 	@echo "make install    make $(VENV) and install directrix with its development tools (skipped when up to date)"
-	@echo "make demo       discover directions, draw and judge 240 images, write $(OUT)/index.html (minutes)"
+	@echo "make demo       discover directions, draw and judge 216 images, write $(OUT)/index.html (minutes)"
 	@echo "make test       the quick tests"
 	@echo "make test-all   all tests, the slow ones too"
 	@echo "make test-lowest   the quick tests with the oldest versions of everything, in a .venv-lowest"

@@ -23,7 +23,7 @@ Figures = Annotated[Path | None, options.option("Also write the figures there, a
 
 @verb("demo", "The page is written at the end; run the same command again.")
 def demo(
-    output: options.Output = Path("demo"), images_per_prompt: options.ImagesPerPrompt = 20, seed: options.Seed = 0
+    output: options.Output = Path("demo"), images_per_prompt: options.ImagesPerPrompt = 18, seed: options.Seed = 0
 ) -> Result:
     """See it work: six occupations before and after, on one page, in minutes."""
     options.writable_folders(output)

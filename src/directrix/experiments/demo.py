@@ -46,7 +46,7 @@ def demo(
     pipeline: Any = None,
     judge: Any = None,
     prompts: Sequence[str] = PROMPTS,
-    images_per_prompt: int = 20,
+    images_per_prompt: int = 18,
     images_per_concept: int | None = None,
     sites: Mapping[str, Mapping[str, float]] = SITES,
     batch_size: int = 8,
