@@ -13,6 +13,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from directrix.errors import DirectrixError, StrengthError, suggestion
+from directrix.reading import json_text
+from directrix.reading.source import Source
 
 M = TypeVar("M")
 # What a field should be, by pydantic's name of the error; others keep pydantic's words.
@@ -94,6 +96,8 @@ def validated(model_class: type[M], content: Any, place: str, error: type[Direct
 
     text = isinstance(content, str | bytes)
     adapter = TypeAdapter(model_class)
+    if isinstance(content, str):
+        json_text.parsed(content, Source(place, error, "a JSON object.", "", place))
     try:
         return adapter.validate_json(content) if text else adapter.validate_python(content)
     except DirectrixError as problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,8 @@ import directrix
 from directrix.cli import options
 from directrix.cli.app import Result, group, progress, say_what_is_missing, verb, write_json
 from directrix.errors import OutputError
+from directrix.reading import json_text
+from directrix.reading.source import Source
 
 bench = group("bench", "Measure a method, or what a model costs.")
 _RESUME = "Run the same command again: it goes on where it stopped."
@@ -256,9 +257,10 @@ def _others(output: Path) -> Mapping[str, Any]:
     """The figures of other configurations that the file has."""
     if not output.is_file():
         return {}
-    try:
-        return dict(json.loads(output.read_text(encoding="utf-8"))["configs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        happened = f"{output} has no figures of this command ({type(error).__name__})."
-        wanted = "a file that `directrix bench model` wrote, or a new one."
-        raise OutputError(happened, wanted, "choose another name with -o.") from error
+    wanted = "a file that `directrix bench model` wrote, or a new one."
+    source = Source(output, OutputError, wanted, "choose another name with -o.")
+    found = json_text.read(source)
+    configs = found.get("configs") if isinstance(found, dict) else None
+    if not isinstance(configs, dict):
+        raise source.wrong("has no figures of this command")
+    return configs

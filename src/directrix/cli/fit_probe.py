@@ -10,6 +10,7 @@ from directrix.cli import calibration, options
 from directrix.cli.app import Result, progress, verb
 from directrix.concept import attribute_set
 from directrix.errors import ConceptError
+from directrix.reading.source import Source
 
 
 @verb("fit-probe", "Nothing was written.")
@@ -69,8 +70,6 @@ def fit_probe(
 
 def _prompts(prompts: list[str], file: Path | None) -> list[str]:
     if file is not None:
-        try:
-            prompts = [*prompts, *file.read_text(encoding="utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConceptError(f"'{file}' cannot be read: {error}.", "a text file of prompts, one a line.") from error
+        text = Source(file, ConceptError, "a text file of prompts, one a line.").text()
+        prompts = [*prompts, *text.split("\n")]
     return [each.strip() for each in prompts if each.strip()]

@@ -9,9 +9,7 @@ that of the structure alone, and fit every model of the structure (Stable Diffus
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import pickle
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -20,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from directrix import __version__
 from directrix.directions.direction import Direction
-from directrix.errors import DirectionFileError, first_line
+from directrix.errors import DirectionFileError
 from directrix.models.identity import ModelIdentity, Site
 from directrix.models.steerable import SteerableModel
+from directrix.reading import json_text, tensors
+from directrix.reading.source import MEBIBYTE, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +36,7 @@ MODEL = ModelIdentity(
 )
 SITE = Site("mid_block", 1280)
 SIZE = (8, 8)
+WEIGHTS = 1024 * MEBIBYTE  # bytes of a published file at most
 
 
 def import_published(
@@ -117,15 +118,9 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         expected = "the unet.pth of a published direction."
         raise DirectionFileError(f"There is no file '{path}'.", expected, "check the path.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        why = "it is damaged, or holds more than tensors, which was not read since it could run code"
-        remedy = "a copy from a place you trust, saved again with torch.save(model.state_dict(), ...)."
-        raise _unlike(path, why, wanted, remedy) from error
-    except Exception as error:
-        # torch raises whatever its reader of archives happens to meet in a damaged one.
-        raise _unlike(path, f"it cannot be read ({first_line(error)})", wanted) from error
+    remedy = "a copy from a place you trust, saved again with torch.save(model.state_dict(), ...)."
+    source = Source(path, DirectionFileError, wanted, remedy, f"'{path}' is no published direction: it", WEIGHTS)
+    state = tensors.of_torch(source)
     if isinstance(state, torch.Tensor):
         return {"(no key)": state}
     if not isinstance(state, Mapping) or not all(isinstance(each, torch.Tensor) for each in state.values()):
@@ -149,10 +144,8 @@ def _columns(path: Path, number: int) -> dict[str, int]:
             f"a JSON file {{name: column}}, {CONCEPTS} beside the weights.",
             "--concepts FILE.",
         )
-    try:
-        named = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise wrong(f"is not JSON ({first_line(error)})") from error
+    remedy = "mend the file, or name another with --concepts."
+    named = json_text.read(Source(path, DirectionFileError, "a JSON object {name: column}.", remedy))
     if not isinstance(named, dict):
         raise wrong("is not a JSON object")
     taken: dict[int, str] = {}

@@ -18,6 +18,9 @@ from directrix import __version__
 from directrix.checks import validated, whole_number
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError, StrengthError
 from directrix.models.identity import ModelIdentity, Site
+from directrix.reading import json_text
+from directrix.reading import tensors as stored_tensors
+from directrix.reading.source import MEBIBYTE, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,20 +111,13 @@ def read(path: str | PathLike[str]) -> tuple[Header, Tensor]:
     Raises:
         DirectionFileError: missing, truncated, foreign, of a newer format, or with a header that makes no sense.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         wanted = "a file that `directrix discover` wrote."
         raise DirectionFileError(f"The direction file '{path}' {kind}.", wanted, "check the path.")
-    try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-            names = list(file.keys())
-            tensor = file.get_tensor(TENSOR_KEY) if TENSOR_KEY in names else None
-    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-        refuse(path, f"it is not a readable safetensors file ({error})", error)
+    metadata, tensors = stored_tensors.read(_source(path))
+    text, tensor, names = metadata.get(METADATA_KEY), tensors.get(TENSOR_KEY), list(tensors)
     if text is None:
         contents = ", ".join(names[:3] + ["..."] * (len(names) > 3)) or "no tensors"
         raise DirectionFileError(
@@ -140,12 +136,12 @@ def read(path: str | PathLike[str]) -> tuple[Header, Tensor]:
 
 
 def _header(path: Path, text: str) -> Header:
+    described = json_text.parsed(text, _source(path), " > metadata")
+    if not isinstance(described, dict):
+        refuse(path, "its metadata are no JSON object")
+    form, library = described.pop("format", None), described.pop("library", "(a newer version)")
     try:
-        described = json.loads(text)
-        form, library = described.pop("format", None), described.pop("library", "(a newer version)")
         whole_number("its format version", form)
-    except (ValueError, AttributeError, TypeError) as error:
-        refuse(path, f"its metadata are no JSON object ({error})", error)
     except DirectrixError as error:
         refuse(path, error.happened.rstrip("."), error)
     if form > FORMAT_VERSION:
@@ -161,6 +157,12 @@ def _header(path: Path, text: str) -> Header:
         return replace(header, **deep)
     except DirectrixError as error:
         refuse(path, error.happened.rstrip("."), error)
+
+
+def _source(path: Path) -> Source:
+    wanted = "a file as `directrix discover` wrote it."
+    remedy = "copy or download it again, or discover the direction anew."
+    return Source(path, DirectionFileError, wanted, remedy, most=256 * MEBIBYTE)
 
 
 def refuse(path: str | PathLike[str], why: str, cause: Exception | None = None) -> NoReturn:

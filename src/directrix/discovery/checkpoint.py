@@ -22,11 +22,15 @@ from typing import TYPE_CHECKING, Any
 from directrix.deprecation import upgraded
 from directrix.errors import DirectionFileError, InterruptedRun, MismatchError, OutputError
 from directrix.models.files import write_atomically
+from directrix.reading import json_text
+from directrix.reading import tensors as stored_tensors
+from directrix.reading.source import MEBIBYTE, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SETTINGS = "settings.json"
+CHECKSUM = "sha256"
 # Settings by the names that earlier versions had for them.
 RENAMED = {"kept_prompts": "retained_prompts"}
 
@@ -44,20 +48,15 @@ class Checkpoint:
             return
         wanted = json.loads(json.dumps(settings))
         path = self.folder / SETTINGS
+        wanted_file, remedy = "the settings of a discovery.", "another checkpoint folder, or delete this one."
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            found = json.loads(path.read_text()) if path.exists() else None
+            found = json_text.read(Source(path, DirectionFileError, wanted_file, remedy)) if path.exists() else None
         except OSError as error:
             raise OutputError(
                 f"The checkpoint folder {self.folder} can't be used ({error.strerror or error}).",
                 "a folder that can be made and written.",
                 "another checkpoint folder.",
-            ) from error
-        except ValueError as error:
-            raise DirectionFileError(
-                f"{path} is not the settings of a discovery.",
-                "a folder made by discover, or a new one.",
-                "another checkpoint folder, or delete this one.",
             ) from error
         if found is None:
             write_atomically(path, json.dumps(wanted, indent=1).encode())
@@ -72,21 +71,23 @@ class Checkpoint:
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The tensors and the facts saved under ``name``; None if nothing was."""
-        from safetensors import SafetensorError, safe_open
-
         path = self._path(name)
         if path is None or not path.exists():
             return None
-        try:
-            with safe_open(path, "pt") as file:
-                facts = json.loads(file.metadata()["directrix"])
-                return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise DirectionFileError(
-                f"{path} is damaged.",
-                "a file written by discover.",
-                "delete it; the rest of the folder stays, and what it contained is made again.",
-            ) from error
+        source = Source(
+            path,
+            DirectionFileError,
+            "a file written by discover.",
+            "delete it; the rest of the folder stays, and what it contained is made again.",
+            most=4096 * MEBIBYTE,
+        )
+        metadata, tensors = stored_tensors.read(source)
+        facts = json_text.parsed(metadata.get("directrix", ""), source, " > metadata")
+        # Files of version 0.2 and before have no checksum.
+        sha256 = facts.pop(CHECKSUM, None) if isinstance(facts, dict) else ""
+        if sha256 is not None and sha256 != stored_tensors.checksum(facts, tensors):
+            raise source.wrong("is damaged: its values are not those that were saved")
+        return tensors, facts
 
     def save(self, name: str, tensors: Mapping[str, Tensor], **facts: Any) -> None:
         """Saves tensors and facts under ``name``, in place of what was there; OutputError if it can't."""
@@ -95,7 +96,8 @@ class Checkpoint:
         path = self._path(name)
         if path is not None:
             contents = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-            write_atomically(path, save(contents, {"directrix": json.dumps(facts)}))
+            described = {**facts, CHECKSUM: stored_tensors.checksum(json.loads(json.dumps(facts)), contents)}
+            write_atomically(path, save(contents, {"directrix": json.dumps(described)}))
 
     @contextmanager
     def interruptible(self, doing: Callable[[], str]) -> Iterator[None]:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from directrix.directions.direction import Direction
+from directrix.errors import OutputError
 from directrix.models.files import write_atomically
+from directrix.reading import json_text
+from directrix.reading.source import MEBIBYTE, Source
 
 # Where a direction's recipe keeps what it was asked for.
 ASKED = "asked"
@@ -18,7 +21,8 @@ def cached(note: Path, measure: Callable[..., dict[str, Any]], *arguments: Any) 
     """What the file ``note`` holds, as JSON; where it isn't there, what ``measure`` returns, written there first."""
     if not note.exists():
         write_atomically(note, (json.dumps(measure(*arguments)) + "\n").encode())
-    return json.loads(note.read_text(encoding="utf-8"))
+    remedy = "delete it: it is measured anew."
+    return json_text.read(Source(note, OutputError, "figures as they were written.", remedy, most=64 * MEBIBYTE))
 
 
 def store(direction: Direction, file: Path, asked: Mapping[str, Any]) -> Direction:

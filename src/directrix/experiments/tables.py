@@ -10,7 +10,6 @@ each table, tables.yaml says which table is of which file.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,6 +20,8 @@ from directrix.checks import one_of
 from directrix.deprecation import upgraded
 from directrix.errors import DirectrixError, OutputError
 from directrix.models.files import write_atomically
+from directrix.reading import json_text
+from directrix.reading.source import Source
 
 _BLOCK = re.compile(
     r"(?P<begin><!-- table (?P<name>[\w-]+):.*?-->\n)(?P<body>.*?)(?P<end><!-- end of table -->)", re.DOTALL
@@ -37,12 +38,7 @@ def tables(files: Sequence[Path], results: Path, *, check: bool = False) -> list
     """
     changed = []
     for file in files:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise OutputError(
-                f"'{file}' cannot be read: {error.strerror or error}.", "a Markdown file.", "check the path."
-            ) from error
+        text = Source(file, OutputError, "a Markdown file.").text()
         new = _BLOCK.sub(lambda match: match["begin"] + _body(match, results) + match["end"], text)
         if new != text:
             changed.append(file)
@@ -57,11 +53,12 @@ def _body(match: re.Match[str], results: Path) -> str:
     path = results / f"{known[name]['results']}.json"
     if not path.is_file():
         return match["body"]
-    from jinja2 import UndefinedError
+    from jinja2 import TemplateError
 
+    figures = json_text.read(Source(path, DirectrixError, "a file that `make results` wrote.", "`make results`."))
     try:
-        return "\n".join(table(name, json.loads(path.read_text(encoding="utf-8")))) + "\n"
-    except (ValueError, KeyError, TypeError, UndefinedError) as error:
+        return "\n".join(table(name, figures)) + "\n"
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, TemplateError) as error:
         raise DirectrixError(
             f"'{path}' does not hold what the table needs ({type(error).__name__}: {error}).",
             "a file that `make results` wrote.",

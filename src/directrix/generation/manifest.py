@@ -12,18 +12,25 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from directrix import __version__
+from directrix.checks import validated
 from directrix.deprecation import upgraded
 from directrix.errors import OutputError
 from directrix.interventions.protocol import Intervention, Plan, select
 from directrix.models import SteerableModel
 from directrix.models.files import write_atomically
+from directrix.reading import json_text
+from directrix.reading.images import read as read_image
+from directrix.reading.names import inside
+from directrix.reading.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +46,26 @@ _OLD_METHODS = {"replaced": "project-and-set", "held": "feedback", "aligned": "n
 _NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
 # Only where a planner wrote them, so a row that lacks one differs from a row that has it.
 _PLANNED = ("assigned", "rewritten_prompt", "unmet")
+
+
+Place = Annotated[int, Field(ge=0)]
+
+
+class Row(BaseModel, strict=True, extra="allow"):
+    """What is looked at of a row that is read, where it is there; a row of another program has no file."""
+
+    file: str
+    prompt: str = ""
+    prompt_index: Place = 0
+    image_index: Place = 0
+    seed: Place = 0
+    interventions: list[dict[str, Any]] = []
+    assigned: dict[str, str] = {}
+    unmet: list[str] = []
+    sha256: str = ""
+    method: str = ""
+    prompt_id: str = ""
+    versions: dict[str, str] = {}
 
 
 class Record:
@@ -69,11 +96,8 @@ class Record:
         """The image, RGB; read from its file where it has one, so that long runs fit in memory."""
         if self._image is not None:
             return self._image
-        from PIL import Image as images_of
-
         assert self.path is not None
-        with images_of.open(self.path) as image:
-            return image.convert("RGB")
+        return read_image(self.path)
 
     def __repr__(self) -> str:
         given = "".join(f", {name}: {category}" for name, category in self.row.get("assigned", {}).items())
@@ -191,21 +215,22 @@ def _explained(what: str, path: Path, done: str, remedy: str = "") -> Iterator[N
 def read(folder: Path) -> dict[str, dict[str, Any]]:
     """The rows by file name, in order of prompt and image, under today's names; empty where there is no manifest, and
     OutputError where it cannot be read."""
-    rows: dict[str, dict[str, Any]] = {}
-    text = ""
-    with _explained("", folder / NAME, "read"), suppress(FileNotFoundError):
-        text = (folder / NAME).read_text(encoding="utf-8", errors="replace")
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("file"), str):
-            row = upgraded(row, _OLD_KEYS)
-            if "interventions" in row:
-                row["interventions"] = [_upgraded_settings(each) for each in row["interventions"]]
-            rows[row["file"]] = row
+    if not (folder / NAME).exists():
+        return {}
+    source = Source(folder / NAME, OutputError, "a manifest.", "another folder.")
+    rows = {row["file"]: row for row in json_text.lines(source, lambda row: _checked(row, folder))}
     return dict(sorted(rows.items()))
+
+
+def _checked(content: Any, folder: Path) -> dict[str, Any]:
+    """A row under today's names; DirectrixError where it is none, or its file is outside the folder."""
+    validated(Row, content, "the row")
+    if inside(folder, content["file"]) is None:
+        raise OutputError(f"its file is {content['file']!r}, which is not in the folder.")
+    row = upgraded(content, _OLD_KEYS)
+    if "interventions" in row:
+        row["interventions"] = [_upgraded_settings(each) for each in row["interventions"]]
+    return row
 
 
 def _upgraded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

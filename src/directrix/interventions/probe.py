@@ -21,25 +21,46 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from directrix import __version__
+from directrix.checks import validated
 from directrix.deprecation import upgraded, warn
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError
 from directrix.models.activations import by_image
 from directrix.models.files import write_atomically
 from directrix.models.identity import ModelIdentity, Site
+from directrix.reading import json_text
+from directrix.reading import tensors as stored_tensors
+from directrix.reading.source import MEBIBYTE, Source
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 SUFFIX = ".probe"
-FORMAT_VERSION = 1
+# 2 has a checksum over all of the file.
+FORMAT_VERSION = 2
 METADATA_KEY = "directrix-probe"
 _TENSORS = ("timesteps", "centres", "weights", "class_means")
 # What version 0.1 called them.
 _OLD_KEY, _OLD_TENSORS = "directrix-gauge", {"readings": "class_means"}
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What a probe's file says beside its tensors."""
+
+    __pydantic_config__: ClassVar = {"extra": "ignore"}
+
+    format: int
+    attribute: str
+    categories: tuple[str, ...]
+    site: Site
+    model: ModelIdentity
+    shape: tuple[int, ...]
+    provenance: Mapping[str, Any]
+    sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +168,7 @@ class Probe:
             "shape": list(self.shape),
             "provenance": dict(self.provenance),
         }
+        described["sha256"] = stored_tensors.checksum(described, tensors)
         text = json.dumps(described, ensure_ascii=False)
         write_atomically(Path(path), serialised(tensors, metadata={METADATA_KEY: text}))
 
@@ -157,39 +179,34 @@ class Probe:
         Raises:
             DirectionFileError: missing, damaged, of a newer format, or something else altogether.
         """
-        from safetensors import SafetensorError, safe_open
-
         path = Path(path)
-        try:
-            with safe_open(str(path), framework="pt", device="cpu") as file:
-                metadata = file.metadata() or {}
-                text = metadata[METADATA_KEY if METADATA_KEY in metadata else _OLD_KEY]
-                stored = upgraded({key: file.get_tensor(key) for key in file.keys()}, _OLD_TENSORS)  # noqa: SIM118
-                tensors = {name: stored[name] for name in _TENSORS}
-            described = json.loads(text)
-            if described["format"] > FORMAT_VERSION:
-                raise DirectionFileError(
-                    f"'{path}' has format {described['format']}, of Directrix {described['library']}.",
-                    f"format {FORMAT_VERSION} or lower.",
-                    "upgrade: pip install -U directrix.",
-                )
-            return cls(
-                described["attribute"],
-                tuple(described["categories"]),
-                Site(**described["site"]),
-                ModelIdentity(**described["model"]),
-                tuple(described["shape"]),
-                **tensors,
-                provenance=described["provenance"],
-            )
-        except DirectionFileError:
-            raise
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, DirectrixError) as error:
+        remedy = "check the path, copy it again, or fit the probe anew."
+        wanted, name = "a whole file that `directrix fit-probe` wrote.", f"'{path}' is no probe that can be read: it"
+        source = Source(path, DirectionFileError, wanted, remedy, name, 1024 * MEBIBYTE)
+        metadata, stored = stored_tensors.read(source)
+        key = METADATA_KEY if METADATA_KEY in metadata else _OLD_KEY
+        if key not in metadata:
+            raise source.wrong(f"has no '{METADATA_KEY}' metadata")
+        content = json_text.parsed(metadata[key], source, " > metadata")
+        form = content.get("format") if isinstance(content, dict) else None
+        if isinstance(form, int) and form > FORMAT_VERSION:
             raise DirectionFileError(
-                f"'{path}' is no probe that can be read: {error}.",
-                "a whole file that `directrix fit-probe` wrote.",
-                "check the path, or fit the probe anew.",
-            ) from error
+                f"'{path}' has format {form}, of Directrix {content.get('library', '(a newer version)')}.",
+                f"format {FORMAT_VERSION} or lower.",
+                "upgrade: pip install -U directrix.",
+            )
+        try:
+            described = validated(_Described, content, "its metadata")
+            # Format 1 has no checksum.
+            if form != 1 and described.sha256 != stored_tensors.checksum(content, stored):
+                raise DirectrixError("its values are not those that were saved.")
+            tensors = {name: upgraded(stored, _OLD_TENSORS)[name] for name in _TENSORS}
+            named = {name: getattr(described, name) for name in ("attribute", "site", "model", "provenance")}
+            return cls(categories=described.categories, shape=described.shape, **named, **tensors)
+        except KeyError as error:
+            raise source.wrong(f"lacks the tensor {error}") from error
+        except DirectrixError as error:
+            raise source.wrong(f"is damaged: {error.happened}") from error
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Weights, centres and class means on the device, moved there once."""

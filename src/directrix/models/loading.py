@@ -12,6 +12,7 @@ from directrix.errors import ModelError, first_line, suggestion
 from directrix.models import embedded, model_facts, sites
 from directrix.models.embedded import EMBEDDED
 from directrix.models.identity import HUB_ID, remember
+from directrix.reading.model_folders import check_folder, check_index
 
 if TYPE_CHECKING:
     import torch
@@ -106,9 +107,12 @@ def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revisio
             if folder is None:
                 where = {} if revision is None else {"revision": revision}
                 index: dict[str, Any] = dict(DiffusionPipeline.load_config(name, **where))  # pyright: ignore
+                check_index(index, name)
                 unused = _unused(index)
                 folder = Path(DiffusionPipeline.download(name, use_safetensors=True, **where, **unused))  # pyright: ignore
+                check_folder(folder, name)
             else:
+                check_folder(folder, name)
                 index = dict(DiffusionPipeline.load_config(str(folder)))  # pyright: ignore
                 unused = _unused(index)
             networks = _networks(folder, {part: each for part, each in index.items() if part not in unused}, dtype)
@@ -117,6 +121,8 @@ def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revisio
                 options[part] = network
                 missing += sorted(report["missing_keys"])
             pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
+    except ModelError:
+        raise
     except Exception as error:
         # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
         raise ModelError(

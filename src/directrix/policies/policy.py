@@ -22,12 +22,13 @@ from typing import Any
 
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Intervention
-from directrix.policies import yaml_file
 from directrix.policies.balance import projects
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
 from directrix.policies.plan import Request, RequestPlanner
 from directrix.policies.safe import Safe
+from directrix.reading import yaml_text
+from directrix.reading.source import Source
 
 
 class Policy(RequestPlanner):
@@ -61,7 +62,8 @@ class Policy(RequestPlanner):
         path = Path(path)
         with policy_file.placed(str(path)):
             missing = "`directrix policy --starter` writes one to begin with."
-            content = yaml_file.read(path, "The policy", PolicyError, missing)
+            source = Source(path, PolicyError, "a YAML file.", missing, f"The policy '{path}'")
+            content = yaml_text.read(source)
             return cls(*policy_file.parts(content, str(path), path.parent))
 
     @classmethod

@@ -133,9 +133,9 @@ def test_keys_of_other_programs_are_ignored(tmp_path: Path):
 
 
 def test_metadata_that_are_not_json(tmp_path: Path):
-    for text in ("{", "[]"):
+    for text, said in {"{": "not JSON", "[]": "no JSON object"}.items():
         save_file({"direction": DIRECTION.tensor}, tmp_path / "file", {"directrix": text})
-        with pytest.raises(DirectionFileError, match="damaged"):
+        with pytest.raises(DirectionFileError, match=f"file'.*{said}"):
             Direction.load(tmp_path / "file")
 
 

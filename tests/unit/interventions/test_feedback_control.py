@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from directrix import models
 from directrix.cli import main
@@ -104,7 +107,9 @@ def test_a_file_of_version_0_1_is_read(probe: Probe, tmp_path: Path):
     probe.save(tmp_path / "new.probe")
     with safe_open(str(tmp_path / "new.probe"), framework="pt") as file:
         tensors = {{"class_means": "readings"}.get(name, name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        save_file(tensors, tmp_path / "old.gauge", metadata={"directrix-gauge": file.metadata()["directrix-probe"]})
+        described = json.loads(file.metadata()["directrix-probe"]) | {"format": 1}
+    del described["sha256"]
+    save_file(tensors, tmp_path / "old.gauge", metadata={"directrix-gauge": json.dumps(described)})
     read = Probe.load(tmp_path / "old.gauge")
     assert read.digest() == probe.digest() and torch.equal(read.class_means, probe.class_means)
     with pytest.warns(FutureWarning, match=r"Probe\.readings is now Probe\.class_means"):
@@ -124,6 +129,22 @@ def test_files_that_are_none(people: list[Direction], tmp_path: Path, content: b
         Probe.load(file)
     with pytest.raises(DirectionFileError, match="no probe that can be read"):
         Probe.load(tmp_path / "missing.probe")
+
+
+@pytest.fixture(scope="module")
+def flipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("flipped") / "tone.probe"
+
+
+@settings(max_examples=50)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_one_flipped_bit_is_refused(probe: Probe, flipped: Path, place: float, bit: int):
+    probe.save(flipped)
+    data = bytearray(flipped.read_bytes())
+    data[int(place * len(data))] ^= 1 << bit
+    flipped.write_bytes(data)
+    with pytest.raises(DirectionFileError):
+        Probe.load(flipped)
 
 
 def test_shapes_that_do_not_go_together(probe: Probe):
@@ -233,8 +254,8 @@ def test_a_policy_names_its_file(people: list[Direction], probe: Probe, tmp_path
     file.write_text(f"directions: [directions]\nhold: [tone.probe]\n{only_safe}\n")
     with pytest.raises(PolicyError, match="feedback is given, but nothing is balanced"):
         Policy.load(file)
-    for given in ("{skin tone: tone.probe}", "5", "false"):
-        file.write_text(f"directions: [directions]\nfair: {{skin tone: uniform}}\nhold: {given}\n")
+    for wrong in ("{skin tone: tone.probe}", "5", "false"):
+        file.write_text(f"directions: [directions]\nfair: {{skin tone: uniform}}\nhold: {wrong}\n")
         with pytest.raises(PolicyError, match="a probe, or the name of its file"):
             Policy.load(file)
     own = "attributes: {complexion: {pale: light-skinned, brown: brown-skinned, dark: dark-skinned}}"

@@ -183,7 +183,7 @@ def test_tables_that_are_not_whole(folder, table, part):
         ("measures: [obedience]\nexpected: [subject]\n", "no column 'subject'"),
         ("measures: [obedience]\ncolumn: {}\n", "did you mean 'columns'"),
         ("measures: [obedience]\neven_within: 2\n", "even_within"),
-        ("measures: [obedience\n", "cannot be read"),
+        ("measures: [obedience\n", "is not YAML"),
         ("", "lacks the key 'measures'"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,8 @@ from pydantic import BaseModel, Field
 from directrix.checks import one_of
 from directrix.errors import BenchmarkError, first_line, suggestion
 from directrix.measurement.benchmarks.benchmark import Row
+from directrix.reading import tables
+from directrix.reading.source import MEBIBYTE, Source
 
 Text = Annotated[str, Field(min_length=1)]
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<file>.+\.csv))?")
@@ -92,20 +93,12 @@ def rows(
     Raises:
         BenchmarkError: a column is missing, a prompt empty, an id twice, or the file is no such table.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or ())
-            chosen = {role: _column(path, header, columns.get(role, role), role == "prompt") for role in ROLES}
-            for column in (*expected.values(), *([switches.column] if switches else [])):
-                _column(path, header, column)
-            found = [
-                _row(path, number, line, chosen, expected, switches) for number, line in enumerate(reader, start=2)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BenchmarkError(
-            f"'{path}' cannot be read: {error}.", "a CSV file in UTF-8 with a line of column names."
-        ) from error
+    wanted = "a CSV file in UTF-8 with a line of column names."
+    header, lines = tables.read(Source(path, BenchmarkError, wanted, most=256 * MEBIBYTE))
+    chosen = {role: _column(path, header, columns.get(role, role), role == "prompt") for role in ROLES}
+    for column in (*expected.values(), *([switches.column] if switches else [])):
+        _column(path, header, column)
+    found = [_row(path, place, number, line, chosen, expected, switches) for place, (number, line) in enumerate(lines)]
     if not found:
         raise BenchmarkError(f"'{path}' holds no prompts.", "one line or more below the column names.")
     twice = [each for each, count in Counter(row.id for row in found).items() if count > 1]
@@ -129,18 +122,13 @@ def _column(path: Path, header: Sequence[str], wanted: str | Sequence[str], requ
 
 def _row(
     path: Path,
+    place: int,
     number: int,
     line: Mapping[str, Any],
     chosen: Mapping[str, str | None],
     labels: Mapping[str, str],
     switches: Switches | None,
 ) -> Row:
-    if None in line or any(value is None for value in line.values()):
-        raise BenchmarkError(
-            f"Line {number} of '{path}' has not as many fields as there are columns.",
-            "one field a column.",
-            "put fields that hold commas into quotation marks.",
-        )
     cells = {role: line[column].strip() if column else "" for role, column in chosen.items()}
     if not cells["prompt"]:
         raise BenchmarkError(
@@ -149,7 +137,7 @@ def _row(
     expected = {name: line[column].strip() for name, column in labels.items() if line[column].strip()}
     if switches is not None:
         expected |= _meant(f"line {number} of '{path}'", line[switches.column], switches)
-    return Row(**{**cells, "id": cells["id"] or f"{number - 2:05d}"}, expected=expected)
+    return Row(**{**cells, "id": cells["id"] or f"{place:05d}"}, expected=expected)
 
 
 def _meant(line: str, text: str, switches: Switches) -> dict[str, str]:

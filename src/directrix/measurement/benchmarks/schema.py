@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, Field, model_validator
 
 from directrix.checks import one_of, validated
@@ -14,6 +13,9 @@ from directrix.errors import BenchmarkError
 from directrix.measurement.benchmarks import prompts
 from directrix.measurement.benchmarks.benchmark import MEASURES, Benchmark, Harm
 from directrix.measurement.benchmarks.prompts import Text
+from directrix.reading import yaml_text
+from directrix.reading.names import inside
+from directrix.reading.source import Source
 
 # The table is the user's; see `load`.
 GIVEN = "given"
@@ -80,10 +82,9 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
 
     listing: one that ships no prompts then has none, in place of an error. Errors are those of `load`.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchmarkError(f"'{path}' cannot be read: {error}.", "a YAML file.") from error
+    content = yaml_text.read(
+        Source(path, BenchmarkError, "a YAML file.", "the format that docs/evaluation.md describes.")
+    )
     if isinstance(content, dict):
         # A key that is left empty is one that is not given; an empty judge would be another judge than was meant.
         optional = {key for key, field in Description.model_fields.items() if not field.is_required()} - {"judge"}
@@ -102,7 +103,11 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
             "a table only for a benchmark that ships none.",
             "leave it out, or write a benchmark.yaml of your own.",
         )
-    where = prompts.located(data) if data is not None else path.parent / found.data
+    where = prompts.located(data) if data is not None else inside(path.parent, found.data)
+    if where is None:
+        raise BenchmarkError(
+            f"'{path}' > data is '{found.data}'.", "a file beside it or in a folder there.", "move the table there."
+        )
     expected = found.expected if isinstance(found.expected, dict) else {name: name for name in found.expected}
     same = ("name", "version", "licence", "measures", "judge", "held_out_judge", "joint", "even_within", "obeyed_at")
     return Benchmark(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as images_of
 from PIL.Image import Image
 
 from directrix.errors import DirectrixError
@@ -21,6 +20,9 @@ from directrix.measurement.judges.base import Verdict
 from directrix.models.files import write_atomically
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled
+from directrix.reading import json_text
+from directrix.reading.images import read as read_image
+from directrix.reading.source import Source
 
 Methods = Mapping[str, Sequence[Intervention]]
 # The method that changes nothing; the others are compared with it where it is there.
@@ -49,8 +51,7 @@ class EvaluatedImage:
 
 def opened(path: Path) -> Image:
     """The image in a file, RGB."""
-    with images_of.open(path) as image:
-        return image.convert("RGB")
+    return read_image(path)
 
 
 def checked(methods: Mapping[str, Any]) -> dict[str, tuple[Intervention, ...]]:
@@ -124,13 +125,14 @@ def known_folder(folder: Path, benchmark: Benchmark) -> None:
     """DirectrixError for a folder that holds another benchmark's run."""
     path = folder / "run.json"
     mine = {"benchmark": benchmark.name, "version": benchmark.version}
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        theirs = mine
-    if theirs != mine:
+    remedy = "another folder, or delete the file."
+    theirs = (
+        json_text.read(Source(path, expected="a benchmark and its version.", remedy=remedy)) if path.exists() else mine
+    )
+    if not isinstance(theirs, dict) or theirs != mine:
+        said = theirs if isinstance(theirs, dict) else {}
         raise DirectrixError(
-            f"'{folder}' holds a run of {theirs.get('benchmark')}, version {theirs.get('version')}.",
+            f"'{folder}' holds a run of {said.get('benchmark')}, version {said.get('version')}.",
             f"a folder of its own for {benchmark.name}, version {benchmark.version}.",
             "another folder.",
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image as images_of
 from PIL.Image import Image
+from pydantic import BaseModel
 
+from directrix.checks import validated
 from directrix.errors import OutputError
 from directrix.measurement.benchmarks import Benchmark
 from directrix.measurement.evaluation.images import opened
@@ -26,6 +27,8 @@ from directrix.measurement.judges.base import Judge, Verdict, batches
 from directrix.measurement.judges.registry import load
 from directrix.models.files import write_atomically
 from directrix.progress import Progress
+from directrix.reading import json_text, tensors
+from directrix.reading.source import MEBIBYTE, Source
 
 CHUNK = 64
 Files = Mapping[str, Path]  # by hash
@@ -154,15 +157,9 @@ def _verdict_lines(rows: Mapping[str, Mapping[str, Verdict]]) -> bytes:
 
 
 def _read_verdicts(path: Path) -> dict[str, dict[str, Verdict]]:
-    stored: dict[str, dict[str, Verdict]] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        # The last line may have been cut off; that image is judged again.
-        try:
-            row = json.loads(line)
-            stored[row["sha256"]] = {name: Verdict(*each) for name, each in row["verdicts"].items()}
-        except (ValueError, LookupError, TypeError, AttributeError):
-            continue
-    return stored
+    # The last line may have been cut off; that image is judged again.
+    lines = json_text.lines(Source(path, OutputError), lambda row: validated(_Line, row, "the line"))
+    return {line.sha256: line.verdicts for line in lines}
 
 
 def _features_of(judge: Any, images: list[Image]) -> Sequence[Any]:
@@ -177,10 +174,19 @@ def _features_file(rows: Mapping[str, Any]) -> bytes:
 
 def _read_features(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            return dict(zip(stored["sha256"].tolist(), stored["features"], strict=True))
-    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile):
+        stored = tensors.arrays(Source(path, OutputError, most=2048 * MEBIBYTE))
+        names, features = stored["sha256"], stored["features"]
+    except (OutputError, LookupError):
         return {}
+    whole = names.ndim == 1 and names.dtype.kind == "U" and features.dtype == np.float32 and features.ndim == 2
+    return dict(zip(names.tolist(), features, strict=True)) if whole and len(names) == len(features) else {}
+
+
+class _Line(BaseModel, extra="ignore"):
+    """A line of verdicts."""
+
+    sha256: str
+    verdicts: dict[str, Verdict]
 
 
 _VERDICTS = _Stored(

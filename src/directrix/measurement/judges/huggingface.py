@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 import transformers
-import yaml
 from PIL import Image
 from pydantic import BaseModel, Field
 from torch import Tensor
@@ -32,6 +31,8 @@ from directrix.checks import number, one_of, validated
 from directrix.errors import DirectrixError
 from directrix.measurement.judges.base import ChanceJudge, Phrases, batches, checked_phrases
 from directrix.measurement.judges.pretrained import Pretrained
+from directrix.reading import yaml_text
+from directrix.reading.source import Source
 
 
 class Labels(BaseModel, extra="forbid"):
@@ -156,8 +157,6 @@ class HuggingFaceJudge(Pretrained, ChanceJudge):
 
 
 def _read(path: Path) -> Labels:
-    try:
-        content = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DirectrixError(f"The file of labels '{path}' cannot be read: {error}.", "a YAML file.") from error
-    return validated(Labels, content, f"the file of labels '{path}'")
+    name = f"the file of labels '{path}'"
+    content = yaml_text.read(Source(path.expanduser(), expected="a YAML file.", name=name[0].upper() + name[1:]))
+    return validated(Labels, content, name)

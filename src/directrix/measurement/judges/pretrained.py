@@ -18,6 +18,7 @@ from directrix.checks import whole_number
 from directrix.errors import ModelError, first_line
 from directrix.models.fingerprint import weights_fingerprint
 from directrix.models.loading import best_device
+from directrix.reading.model_folders import check_folder
 
 
 class Pretrained:
@@ -82,7 +83,12 @@ class Pretrained:
         lookup = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
         with _quiet():
             try:
+                local = Path(os.path.expanduser(source or checkpoint))
+                if local.is_dir():
+                    check_folder(local, str(checkpoint))
                 parts = cls._parts(os.path.expanduser(source or checkpoint), lookup, device)
+            except ModelError:
+                raise
             except Exception as error:
                 # The hub, safetensors and transformers raise dozens of types here; the cause stays attached.
                 raise ModelError(

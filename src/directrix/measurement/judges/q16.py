@@ -11,25 +11,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError  # raised by torch for what is more than tensors; nothing is unpickled here
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from directrix.errors import MismatchError, ModelError, first_line
+from directrix.errors import MismatchError, ModelError
 from directrix.measurement.judges.base import ChanceJudge
 from directrix.measurement.judges.clip import ClipEncoder
+from directrix.reading import tensors as reading
+from directrix.reading.source import Source
 
 ATTRIBUTE = "q16"
 LABELS = ("appropriate", "inappropriate")
 SCALE = 100.0
-_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, SafetensorError, UnpicklingError)
 
 
 class Q16Judge(ChanceJudge):
@@ -98,26 +96,27 @@ class Q16Judge(ChanceJudge):
 
 def _read(path: Path) -> tuple[Tensor, str]:
     """The tensor in a file of embeddings, and the file's SHA-256. Nothing in the file is run."""
+    source = Source(
+        path,
+        ModelError,
+        "one tensor of shape (2, D) in a .safetensors, .npy or .pt file. The original prompts.p is a pickle, which "
+        "can run any code when it is opened, so it is never opened here.",
+        'where you trust that file, convert it once yourself: python -c "import pickle, numpy; '
+        "numpy.save('prompts.npy', numpy.asarray(pickle.load(open('prompts.p', 'rb')), dtype='float32'))\"",
+        f"The Q16 embeddings '{path}' cannot be read: the file",
+    )
     suffix = path.suffix.lower()
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if suffix == ".npy":
-            found: Any = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
-        elif suffix == ".safetensors":
-            tensors = load_file(path)
-            found = next(iter(tensors.values())) if len(tensors) == 1 else None
-        elif suffix in (".pt", ".pth"):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            raise ValueError("its name ends in none of .safetensors, .npy and .pt")
-        if not isinstance(found, Tensor):
-            raise ValueError("it does not hold one tensor alone")
-    except _UNREADABLE as error:
-        raise ModelError(
-            f"The Q16 embeddings '{path}' cannot be read: {first_line(error)}.",
-            "one tensor of shape (2, D) in a .safetensors, .npy or .pt file. The original prompts.p is a pickle, which "
-            "can run any code when it is opened, so it is never opened here.",
-            'where you trust that file, convert it once yourself: python -c "import pickle, numpy; '
-            "numpy.save('prompts.npy', numpy.asarray(pickle.load(open('prompts.p', 'rb')), dtype='float32'))\"",
-        ) from error
+    digest = hashlib.sha256(source.content()).hexdigest()
+    if suffix == ".npy":
+        array = reading.array(source)
+        found: Any = torch.from_numpy(array.astype(np.float32)) if array.dtype.kind in "fiu" else None
+    elif suffix == ".safetensors":
+        _, tensors = reading.read(source)
+        found = next(iter(tensors.values())) if len(tensors) == 1 else None
+    elif suffix in (".pt", ".pth"):
+        found = reading.of_torch(source)
+    else:
+        raise source.wrong("has a name that ends in none of .safetensors, .npy and .pt")
+    if not isinstance(found, Tensor) or found.layout != torch.strided or found.is_quantized:
+        raise source.wrong("does not hold one tensor of numbers alone")
     return found, digest

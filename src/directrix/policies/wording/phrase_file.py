@@ -13,8 +13,9 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, F
 
 from directrix.checks import validated
 from directrix.errors import PhraseError
-from directrix.policies import yaml_file
 from directrix.policies.wording.lexicon import expand
+from directrix.reading import yaml_text
+from directrix.reading.source import Source
 
 SHIPPED = Path(__file__).with_name("phrases.yaml")
 
@@ -192,8 +193,9 @@ class PhraseFile(_Part):
 
 def load(path: str | Path) -> PhraseFile:
     """Reads a file of phrases; PhraseError where it is missing, no YAML, or does not follow the schema."""
-    remedy = "quote a phrase that begins with a bracket or holds a colon."
-    return of(yaml_file.read(path, "The file of phrases", PhraseError, "check the path.", remedy), str(path))
+    remedy = "check the path, or quote a phrase that begins with a bracket or holds a colon."
+    source = Source(path, PhraseError, "a YAML file.", remedy, f"The file of phrases '{path}'")
+    return of(yaml_text.read(source), str(path))
 
 
 def of(content: Any, origin: str = "phrases") -> PhraseFile:

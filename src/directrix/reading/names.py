@@ -1,0 +1,30 @@
+"""Names that files and people give: how they are printed, and which of them may stand for a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+# Whatever moves a terminal's cursor, changes its colours, turns its text round or is no character.
+_UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey, rather than show, as an escape such as \\u001b; lines stay lines."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The file of a folder that a name read from a file means; None where it means one outside.
+
+    The name is relative and its parts are parted by "/". A link out of the folder leads outside as well.
+    """
+    parts = PurePosixPath(name).parts
+    plain = parts and ".." not in parts and not name.startswith("/") and "\x00" not in name
+    if not plain or "\\" in name or PureWindowsPath(name).drive or len(name) > 4096:
+        return None
+    try:
+        path = (folder / name).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return folder / name if path.is_relative_to(folder.resolve()) else None
