@@ -28,10 +28,11 @@ def check_index(index: Any, name: str) -> None:
     index: its content. name: what the user calls the model.
     """
     if not isinstance(index, Mapping):
-        raise ModelError(f"The model_index.json of '{name}' is no JSON object.", "the index of a pipeline.", _TRUST)
+        happened = f"The model '{name}' cannot be loaded: its model_index.json is no JSON object."
+        raise ModelError(happened, "the index of a pipeline.", _TRUST)
     kind = index.get("_class_name")
     if not isinstance(kind, str) or not _CLASS.fullmatch(kind):
-        raise _code(name, f"its pipeline is {kind!r}")
+        raise _code(name, f"since its pipeline is {kind!r}")
     for part, each in index.items():
         if not isinstance(each, list | tuple) or part.startswith("_"):
             continue
@@ -39,7 +40,7 @@ def check_index(index: Any, name: str) -> None:
         absent = library is None and rest == [None]
         own = isinstance(library, str) and (library in LIBRARIES or library in _rooms_of_diffusers())
         if _is_component(each) and not absent and not (own and isinstance(rest[0], str) and _CLASS.fullmatch(rest[0])):
-            raise _code(name, f"its {part} is of {library!r}")
+            raise _code(name, f"since its {part} is of {library!r}")
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -50,17 +51,18 @@ def check_folder(folder: Path, name: str) -> None:
     index = folder / "model_index.json"
     parts = [folder]
     if index.is_file():
-        content = _json(index)
+        content = _json(index, name)
         check_index(content, name)
         parts += [folder / part for part in content if (folder / part).is_dir()]
     for part in parts:
         for path in sorted(part.iterdir()):
             if path.suffix in (".py", ".pyc", ".so") and part != folder:
-                raise _code(name, f"'{path.relative_to(folder)}' is code")
+                raise _code(name, f"'{path.relative_to(folder)}'")
             if path.name == "adapter_config.json":
-                raise _code(name, f"'{path.relative_to(folder)}' names another model that would be loaded")
+                happened = f"The model '{name}' cannot be loaded: '{path.relative_to(folder)}' names another model."
+                raise ModelError(happened, _PLAIN, _TRUST)
             if path.suffix == ".json" and "config" in path.name:
-                _check_config(_json(path), name, path.relative_to(folder))
+                _check_config(_json(path, name), name, path.relative_to(folder))
 
 
 def _check_config(content: Any, name: str, path: Path) -> None:
@@ -70,7 +72,7 @@ def _check_config(content: Any, name: str, path: Path) -> None:
     while todo:
         key, value = todo.pop()
         if (key in ("auto_map", "custom_pipelines") and value) or (key == "trust_remote_code" and value):
-            raise _code(name, f"'{path}' has the key '{key}'")
+            raise _code(name, f"which '{path}' > {key} names")
         endless = isinstance(value, int) and "layers" in key and abs(value) > LAYERS
         if network and (endless or (isinstance(value, list) and len(value) > LISTED)):
             raise ModelError(f"The model '{name}' cannot be loaded: '{path}' > {key} is too large.", _PLAIN, _TRUST)
@@ -80,9 +82,9 @@ def _check_config(content: Any, name: str, path: Path) -> None:
             todo += ((key, each) for each in value if isinstance(each, Mapping | list | int))
 
 
-def _json(path: Path) -> Any:
-    remedy = "copy or download the folder again."
-    return json_text.read(Source(path, ModelError, "settings in JSON.", remedy, most=8 * MEBIBYTE))
+def _json(path: Path, name: str) -> Any:
+    said, remedy = f"The model '{name}' cannot be loaded: its {path.name}", "copy or download the folder again."
+    return json_text.read(Source(path, ModelError, "settings in JSON.", remedy, said, 8 * MEBIBYTE))
 
 
 def _is_component(value: Iterable[Any]) -> bool:
@@ -98,4 +100,4 @@ def _rooms_of_diffusers() -> set[str]:
 
 
 def _code(name: str, what: str) -> ModelError:
-    return ModelError(f"The model '{name}' brings code of its own, which is not run: {what}.", _PLAIN, _TRUST)
+    return ModelError(f"The model '{name}' cannot be loaded: it brings code of its own, {what}.", _PLAIN, _TRUST)
