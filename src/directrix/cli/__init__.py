@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -97,7 +98,13 @@ def _explained(error: Any, path: Sequence[str]) -> DirectrixError:
     """What is wrong with a command, in one line."""
     if not hasattr(error, "possibilities"):
         said = " ".join(error.format_message().split()).replace("Value error, ", "")
-        return DirectrixError(said if said.endswith((".", "?", "!")) else f"{said}.")
+        given, _, choices = said.partition(" is not one of ")
+        near = difflib.get_close_matches(
+            given.rpartition(" ")[2].strip("'").lower(), re.findall("'(.+?)'", choices), n=1
+        )
+        return DirectrixError(
+            said if said.endswith((".", "?", "!")) else f"{said}.", "", f"did you mean '{near[0]}'?" if near else ""
+        )
     name, old = error.option_name, old_spellings.OPTIONS.get(" ".join(path), {})
     known = [option for parameter in error.ctx.command.params for option in parameter.opts]
     near = difflib.get_close_matches(name, [*known, *old], n=1)

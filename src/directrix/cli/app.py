@@ -13,6 +13,8 @@ import inspect
 import json as json_module
 import logging
 import re
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -30,6 +32,7 @@ LIBRARY = logging.getLogger("directrix")
 LOG = logging.getLogger("directrix.cli")
 _QUIETLY: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
 _NOTE = re.compile(r"^- (\w+)(?: \((\S+)\))?: (.*(?:\n  .*)*)\n?", re.MULTILINE)
+_PACKAGE = Path(__file__).parents[1]
 _PAGES = Path(__file__).with_name("help.md").read_text(encoding="utf-8")
 HELP = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)*)", _PAGES, re.MULTILINE))
 _METAVARS = {int: "N", float: "X", Path: "FILE", str: "TEXT"}
@@ -145,15 +148,39 @@ def root(
         LIBRARY.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
+class _BesideBars(logging.StreamHandler[Any]):
+    """Writes to standard error, each message on a line of its own, also while a bar is shown there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        bars = sys.modules.get("tqdm")
+        if bars is not None and any(True for _ in getattr(bars.tqdm, "_instances", ())):
+            bars.tqdm.write(self.format(record), file=self.stream)
+        else:
+            super().emit(record)
+
+
 @contextmanager
 def logging_to_stderr() -> Iterator[None]:
-    """Shows what the library and the command line log, from INFO up; -v and -q change the level for one command."""
-    handler, level = logging.StreamHandler(), LIBRARY.level
+    """Shows what the library and the command line log, from INFO up, and each of the library's warnings in one line.
+
+    -v and -q change the level for one command.
+    """
+    handler, level = _BesideBars(), LIBRARY.level
     LIBRARY.addHandler(handler)
     LIBRARY.setLevel(logging.INFO)
+    shown = warnings.showwarning
+
+    def in_one_line(message: Any, category: Any, filename: str, *rest: Any) -> None:
+        if Path(filename).is_relative_to(_PACKAGE):
+            LOG.warning("Note: %s", message)
+        else:
+            shown(message, category, filename, *rest)
+
+    warnings.showwarning = in_one_line
     try:
         yield
     finally:
+        warnings.showwarning = shown
         LIBRARY.removeHandler(handler)
         LIBRARY.setLevel(level)
 
