@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from directrix import __version__
 from directrix.directions.direction import Direction
 from directrix.errors import DirectionFileError
+from directrix.models import file_kinds
 from directrix.models.identity import ModelIdentity, Site
 from directrix.models.steerable import SteerableModel
 from directrix.reading import json_text, tensors
@@ -98,6 +99,7 @@ def _matrix(path: Path, shape: tuple[int, ...], model: str) -> Tensor:
     wanted = f"one matrix ({rows}, n): {' x '.join(map(str, shape))} activations at the mid block of '{model}'."
     contents = ", ".join(f"{key} {tuple(each.shape)}" for key, each in list(state.items())[:4]) or "nothing"
     if len(state) != 1:
+        _check_kind(path, file_kinds.described(path, state))
         raise _unlike(path, f"it holds {len(state)} tensors ({contents})", wanted)
     (matrix,) = state.values()
     if str(matrix.layout) != "torch.strided" or not matrix.is_floating_point() or matrix.is_quantized:
@@ -118,6 +120,7 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         expected = "the unet.pth of a published direction."
         raise DirectionFileError(f"There is no file '{path}'.", expected, "check the path.")
+    _check_kind(path, file_kinds.recognised(path))
     remedy = "a copy from a place you trust, saved again with torch.save(model.state_dict(), ...)."
     source = Source(path, DirectionFileError, wanted, remedy, f"'{path}' is no published direction: it", WEIGHTS)
     state = tensors.of_torch(source)
@@ -126,6 +129,12 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(each, torch.Tensor) for each in state.values()):
         raise _unlike(path, "it holds more than tensors", wanted)
     return state
+
+
+def _check_kind(path: Path, kind: file_kinds.FileKind | None) -> None:
+    """Raises DirectionFileError for another kind of file; it says which, and what to do with it."""
+    if kind is not None and kind.what != file_kinds.TORCH.what:
+        raise _unlike(path, f"it is {kind.what}", "the unet.pth of a published direction.", kind.remedy)
 
 
 def _columns(path: Path, number: int) -> dict[str, int]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from directrix import __version__
 from directrix.checks import validated, whole_number
 from directrix.errors import DirectionFileError, DirectrixError, MismatchError, StrengthError
+from directrix.models import file_kinds
 from directrix.models.identity import ModelIdentity, Site
 from directrix.reading import json_text
 from directrix.reading import tensors as stored_tensors
@@ -116,6 +117,7 @@ def read(path: str | PathLike[str]) -> tuple[Header, Tensor]:
         kind = "is a folder" if path.is_dir() else "does not exist"
         wanted = "a file that `directrix discover` wrote."
         raise DirectionFileError(f"The direction file '{path}' {kind}.", wanted, "check the path.")
+    check_kind(path)
     metadata, tensors = stored_tensors.read(_source(path))
     text, tensor, names = metadata.get(METADATA_KEY), tensors.get(TENSOR_KEY), list(tensors)
     if text is None:
@@ -163,6 +165,15 @@ def _source(path: Path) -> Source:
     wanted = "a file as `directrix discover` wrote it."
     remedy = "copy or download it again, or discover the direction anew."
     return Source(path, DirectionFileError, wanted, remedy, most=256 * MEBIBYTE)
+
+
+def check_kind(path: Path) -> None:
+    """Raises DirectionFileError where the file is of another kind that is known; it says which, and what to do."""
+    kind = file_kinds.recognised(path)
+    if kind is not None and kind.what != file_kinds.DIRECTION.what:
+        raise DirectionFileError(
+            f"'{path}' is {kind.what}, not a direction.", "a file that `directrix discover` wrote.", kind.remedy
+        )
 
 
 def refuse(path: str | PathLike[str], why: str, cause: Exception | None = None) -> NoReturn:

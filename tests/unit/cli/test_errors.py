@@ -116,7 +116,7 @@ def test_foreign_files(refused, tmp_path):
     save_file({"lora_A": torch.zeros(2, 2)}, foreign)
     text = tmp_path / "notes.safetensors"
     text.write_text("not a tensor at all")
-    assert "lora_A" in refused("inspect", foreign)
+    assert "is a LoRA" in refused("inspect", foreign)
     assert "notes.safetensors" in refused("inspect", text)
     assert "absent.safetensors" in refused("inspect", tmp_path / "absent.safetensors")
     assert "folder" in refused("inspect", tmp_path)
