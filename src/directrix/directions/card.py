@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from directrix.checks import validated
 from directrix.deprecation import upgraded
+from directrix.directions.card_file import Card
 from directrix.directions.hub import FILE, PICTURE
 from directrix.directions.serialization import Header
 from directrix.directions.target_label import TargetLabel
+from directrix.errors import DirectionFileError, DirectrixError
 from directrix.models.fingerprint import STRUCTURE, shortened
 
+LOG = logging.getLogger(__name__)
 # Labels of an attribute that are listed by name; the others change less.
 LISTED = 5
 FORMAT = 1
@@ -27,12 +32,20 @@ def stored(header: Header) -> Mapping[str, Any] | None:
     card = header.provenance.get("card")
     if not isinstance(card, Mapping) or card.get("format") != FORMAT:
         return None
-    return card if card.get("digest") == header.digest else None
+    if card.get("digest") != header.digest:
+        return None
+    try:
+        validated(Card, renewed(card), f"The card of '{header.name}'", DirectionFileError)
+    except DirectrixError as error:
+        LOG.warning("%s It is left out.", error)
+        return None
+    return card
 
 
 def renewed(card: Mapping[str, Any]) -> dict[str, Any]:
     """A card with its keys by their new names, whenever it was written."""
-    rows = [upgraded(row, {"kept": "subject_retained"}) for row in card["strengths"]]
+    listed = card["strengths"] if isinstance(card.get("strengths"), list) else []
+    rows = [upgraded(row, {"kept": "subject_retained"}) for row in listed if isinstance(row, Mapping)]
     return upgraded(card, {"aim": "target_label"}) | {"strengths": rows}
 
 

@@ -95,9 +95,10 @@ def keeps_out(direction: Direction) -> tuple[str, ...] | None:
     """
     concept = direction.recipe.get("concept")
     pairs = concept.get("pairs") if isinstance(concept, Mapping) else None
-    if not pairs:
+    if not pairs or not isinstance(pairs, list | tuple):
         return None
-    return tuple(dict.fromkeys(plain(pair["negative"]) for pair in pairs if pair.get("negative")))
+    negatives = (pair.get("negative") for pair in pairs if isinstance(pair, Mapping))
+    return tuple(dict.fromkeys(plain(each) for each in negatives if each))
 
 
 def plain(name: str) -> str:

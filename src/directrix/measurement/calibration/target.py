@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from directrix.concept import AttributeSet, Concept, PromptPair
+from directrix.checks import validated
+from directrix.concept import AttributeSet, Concept
 from directrix.deprecation import upgraded
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
@@ -37,16 +38,17 @@ def concept_of(direction: Direction) -> Concept:
             "a direction that `discover` found.",
             "give the concept: calibrate(..., concept=Concept.of(...)).",
         )
-    return _concept(found)
+    return _concept(direction, found)
 
 
 def others_of(direction: Direction) -> list[Concept]:
     """The other values of the attribute that a direction was told apart from on the command line, from its recipe."""
-    return [_concept(found) for found in direction.recipe.get("others", ())]
+    others = direction.recipe.get("others") or ()
+    return [_concept(direction, found) for found in (others if isinstance(others, list | tuple) else ())]
 
 
-def _concept(found: Mapping[str, Any]) -> Concept:
-    return Concept(str(found["name"]), tuple(PromptPair(**pair) for pair in found["pairs"]))
+def _concept(direction: Direction, found: Any) -> Concept:
+    return validated(Concept, found, f"The concept of the direction '{direction.name}'", ConceptError)
 
 
 def calibrated_on(direction: Direction) -> TargetLabel | None:
@@ -55,7 +57,8 @@ def calibrated_on(direction: Direction) -> TargetLabel | None:
     if not isinstance(found, Mapping):
         return None
     found = upgraded(found, {"aim": "target_label"}).get("target_label")
-    return TargetLabel(**found) if isinstance(found, Mapping) else None
+    place = f"The calibration of the direction '{direction.name}'"
+    return validated(TargetLabel, found, place, ConceptError) if isinstance(found, Mapping) else None
 
 
 def half_steps(model: SteerableModel) -> int:

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, TemplateError
 from markupsafe import Markup
-from PIL import Image
 
-from directrix.errors import OutputError
+from directrix.errors import OutputError, first_line
 from directrix.generation import manifest
 from directrix.measurement.evaluation import SUMMARY
 from directrix.measurement.evaluation.judgements import read_verdicts
-from directrix.measurement.reports import sections
+from directrix.measurement.reports import sections, summary_file
 from directrix.models.files import write_atomically
+from directrix.reading.images import read as read_image
 
 PAGE = "index.html"
 # What a summary of the demo has beside an evaluation's.
@@ -46,21 +46,36 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
         for name, each in verdicts.items()
     }
     size = (summary["prompts"], summary["images_per_prompt"]) if DEMO in summary else (PROMPTS, IMAGES)
+    samples = _samples(folder, list(summary["methods"]), seen, *size)
+    try:
+        page = _rendered(summary, samples)
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # The parts are of the right kinds, but do not go together, such as methods without a figure of the demo's.
+        raise OutputError(
+            f"'{folder / SUMMARY}' lacks what its page shows ({first_line(error)}).",
+            "what an evaluation or the demo writes.",
+            "run it again.",
+        ) from error
+    path = folder / PAGE if output is None else Path(output)
+    write_atomically(path, page.encode())
+    return path
+
+
+def _rendered(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> str:
+    """The page of a summary with its sample images."""
     values = {
         "run": summary,
         "sections": sections.tables(summary),
         "charts": sections.charts(summary),
         "swatches": [(name, f"s{place}") for place, name in enumerate(summary["methods"])][: sections.SERIES],
         "distributions": sections.distributions(summary),
-        "samples": _samples(folder, list(summary["methods"]), seen, *size),
+        "samples": samples,
         "unscored": list(dict.fromkeys(name for each in summary["unscored"].values() for name in each)),
         "settings": json.dumps(
             {key: summary["provenance"][key] for key in ("methods", "judges")}, indent=2, ensure_ascii=False
         ),
     }
-    path = folder / PAGE if output is None else Path(output)
-    write_atomically(path, render("demo" if DEMO in summary else "evaluation", values).encode())
-    return path
+    return render("demo" if DEMO in summary else "evaluation", values)
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
@@ -82,21 +97,7 @@ def number(value: float, sign: bool = False) -> str:
 
 def read(folder: Path) -> Mapping[str, Any]:
     """The summary of a run. Raises OutputError where there is none."""
-    path = folder / SUMMARY
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        complete = {"benchmark", "methods", "paired", "provenance"} <= set(summary)
-    except (OSError, ValueError, TypeError) as error:
-        raise OutputError(
-            f"'{path}' cannot be read: {error}.",
-            "the folder of a finished evaluation.",
-            f"directrix evaluate BENCHMARK -o {folder}",
-        ) from error
-    if not complete:
-        raise OutputError(
-            f"'{path}' is no summary of an evaluation.", "what directrix evaluate writes.", "another folder."
-        )
-    return summary
+    return summary_file.read(folder / SUMMARY)
 
 
 def _samples(
@@ -106,30 +107,26 @@ def _samples(
     by_prompt: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for row in manifest.read(folder).values():
         if row.get("method") in methods:
-            by_prompt.setdefault(row["prompt_id"], {}).setdefault(row["method"], []).append(row)
-    drawn = sorted(by_prompt.values(), key=lambda each: next(iter(each.values()))[0]["prompt_index"])
+            by_prompt.setdefault(row.get("prompt_id", ""), {}).setdefault(row["method"], []).append(row)
+    drawn = sorted(by_prompt.values(), key=lambda each: next(iter(each.values()))[0].get("prompt_index", 0))
     count = min(prompts, len(drawn))
     samples = []
     for by_method in (drawn[place * len(drawn) // count] for place in range(count)):
         shown = {}
         for method in methods:
-            rows = sorted(by_method.get(method, ()), key=lambda row: row["image_index"])[:images]
-            shown[method] = [{**_image(folder / row["file"]), "seen": seen.get(row["sha256"], "")} for row in rows]
-        samples.append({"prompt": next(iter(by_method.values()))[0]["prompt"], "images": shown})
+            rows = sorted(by_method.get(method, ()), key=lambda row: row.get("image_index", 0))[:images]
+            shown[method] = [
+                {**_image(folder / row["file"]), "seen": seen.get(row.get("sha256", ""), "")} for row in rows
+            ]
+        samples.append({"prompt": next(iter(by_method.values()))[0].get("prompt", ""), "images": shown})
     return samples
 
 
 def _image(path: Path) -> dict[str, Any]:
     """An image as the page holds it: "address", "width", "height"; nothing where its file is not there any more."""
-    try:
-        with Image.open(path) as stored:
-            image = stored.convert("RGB")
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except OSError as error:
-        raise OutputError(
-            f"'{path}' is no image: {error}.", "the PNG file that was drawn.", "evaluate again: it is drawn anew."
-        ) from error
+    image = read_image(path)
     image.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
     image.save(file, format="PNG", optimize=True)

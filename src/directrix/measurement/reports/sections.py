@@ -20,6 +20,7 @@ CHARTED = ("deviation_ratio_", "inappropriate_", "obeyed")
 # More bars than this say no more.
 MOST = 24
 SERIES = len(COLOURS)
+CHARTS = 40
 # Colours of labels in page.css.
 LABELS = 9
 UNSCORED = "unscored"
@@ -91,7 +92,7 @@ def charts(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A chart of each metric that is charted and has two groups or more."""
     methods = list(summary["methods"])[:SERIES]
     found = []
-    for metric in _metrics(summary, CHARTED):
+    for metric in _metrics(summary, CHARTED)[:CHARTS]:
         figures = [summary["methods"][method].get(metric) or {} for method in methods]
         where = "by_group" if any(one.get("by_group") for one in figures) else "by_prompt"
         groups = list(dict.fromkeys(name for one in figures for name in one.get(where, {})))
