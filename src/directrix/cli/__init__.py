@@ -29,6 +29,7 @@ from directrix.cli import (  # noqa: F401
     world,
 )
 from directrix.errors import DirectrixError, InterruptedRun
+from directrix.reading.values import SURROGATE
 
 VERBS = (
     *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = old_spellings.modern(said, groups)
         path = old_spellings.path(words, groups)
         try:
+            _check_text(said)
             _check_verb(command, path)
             with command.make_context("directrix", words) as context:
                 command.invoke(context)
@@ -82,9 +84,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(path: Sequence[str], error: DirectrixError) -> int:
     command = " ".join(["directrix", *path])
     advised = error.remedy or isinstance(error, InterruptedRun)
-    application.LOG.error("%s: %s", command, error if advised else f"{error} Try: `{command} --help`.")
+    said = f"{error}" if advised else f"{error} Try: `{command} --help`."
+    application.LOG.error("%s: %s", command, said.replace("\n", "\\n"))
     application.LOG.debug("It arose here.", exc_info=error)
     return error.exit_code
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Raises DirectrixError for a word that is no text: bytes of another encoding than UTF-8, or a zero byte."""
+    for word in words:
+        if SURROGATE.search(word) or "\x00" in word:
+            shown = word.encode("utf-8", "backslashreplace").decode()
+            raise DirectrixError(f"'{shown}' is not text in UTF-8.", "text in UTF-8.", "a terminal that sends UTF-8.")
 
 
 def _check_verb(command: Any, path: Sequence[str]) -> None:

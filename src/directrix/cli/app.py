@@ -27,6 +27,7 @@ from typer.models import OptionInfo
 from directrix import __version__
 from directrix import progress as progresses
 from directrix.errors import DirectrixError, InterruptedRun
+from directrix.reading.names import visible
 
 LIBRARY = logging.getLogger("directrix")
 LOG = logging.getLogger("directrix.cli")
@@ -80,7 +81,8 @@ def verb(
             except KeyboardInterrupt:
                 raise InterruptedRun(f"Interrupted. {after_interrupt}") from None
             write_json(result.data, result.file)
-            print(json_module.dumps(result.data, indent=2, ensure_ascii=False) if json else result.text, flush=True)
+            said = json_module.dumps(result.data, indent=2, ensure_ascii=False) if json else result.text
+            print(visible(said), flush=True)
             if result.failure is not None:
                 raise result.failure
 
@@ -159,6 +161,13 @@ class _BesideBars(logging.StreamHandler[Any]):
             super().emit(record)
 
 
+class _Visible(logging.Formatter):
+    """Lines in which no name moves the cursor or changes a colour."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 @contextmanager
 def logging_to_stderr() -> Iterator[None]:
     """Shows what the library and the command line log, from INFO up, and each of the library's warnings in one line.
@@ -166,6 +175,7 @@ def logging_to_stderr() -> Iterator[None]:
     -v and -q change the level for one command.
     """
     handler, level = _BesideBars(), LIBRARY.level
+    handler.setFormatter(_Visible())
     LIBRARY.addHandler(handler)
     LIBRARY.setLevel(logging.INFO)
     shown = warnings.showwarning

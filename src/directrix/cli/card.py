@@ -8,6 +8,7 @@ from typing import Annotated
 import directrix
 from directrix.cli import options
 from directrix.cli.app import LOG, Result, progress, refuse, verb
+from directrix.models.embedded import MODELS
 
 IMAGES_PER_PROMPT, SEED = 4, 2000
 
@@ -17,13 +18,20 @@ def card(
     file: options.DirectionFile,
     output: options.OptionalOutput = None,
     images_per_prompt: options.OptionalImagesPerPrompt = None,
-    seed: Annotated[int | None, options.option(least=0)] = None,
+    seed: Annotated[int | None, options.option(least=0, most=options.MOST_SEED)] = None,
     again: bool = False,
     judge: options.Judge = None,
     model: options.Model = options.UNNAMED,
 ) -> Result:
     """Measure how good a direction is, and write its card."""
     direction, path = _at_hand(file, output)
+    named = direction.model.name
+    refuse(
+        model.model is None and named not in MODELS,
+        f"The direction was found with the model {named!r}, which is not loaded unasked.",
+        "an embedded model, or one that you name and trust.",
+        f"--model {named}.",
+    )
     folder = output or path.parent
     options.writable_folders(folder)
     page, image = (folder / f"{path.stem}{ending}" for ending in (".md", ".png"))

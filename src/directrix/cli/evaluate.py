@@ -46,6 +46,7 @@ def evaluate(
     from directrix.measurement.evaluation import named_judges
 
     chosen = benchmarks.load(benchmark, data).part(kind or (), limit, split).measuring(measure or ())
+    _refuse_models_of_a_file(benchmark, judge, chosen.judges)
     options.writable_folders(output)
     methods = _methods(method or ["none"])
     summary = directrix.evaluate(
@@ -65,6 +66,13 @@ def evaluate(
     metrics = dict.fromkeys(metric for found in figures.values() for metric in found)
     rows = [[metric, *(_cell(found.get(metric)) for found in figures.values())] for metric in metrics]
     return Result("\n".join([*aligned([["", *figures], *rows]), f"\n{output / 'summary.json'}"]), summary)
+
+
+def _refuse_models_of_a_file(benchmark: str, judge: Sequence[str] | None, named: Sequence[str]) -> None:
+    """Raises DirectrixError where a folder's own description, and nobody else, says which model or file to load."""
+    loading = [each for each in named if ":" in each] if not judge and Path(benchmark).is_dir() else []
+    happened = f"The benchmark in '{benchmark}' names the judge '{''.join(loading[:1])}', which is not loaded unasked."
+    refuse(loading, happened, "a judge that you name.", " ".join(f"--judge {each}" for each in named))
 
 
 def _methods(texts: Sequence[str]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from directrix.errors import OutputError, StrengthError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# No count of images, steps or repeats makes sense beyond these, nor a side or a batch.
+MOST, MOST_STEPS, MOST_PIXELS, MOST_IN_BATCH, MOST_SEED = 1_000_000, 1000, 16_384, 4096, 2**63 - 1
+
 
 def _positive(param: typer.CallbackParam, value: float | None) -> float | None:
     return None if value is None else checks.number(f"'{param.opts[0]}'", value, above=0)
@@ -27,9 +30,14 @@ def _fraction(param: typer.CallbackParam, value: float) -> float:
     return checks.fraction(f"'{param.opts[0]}'", value)
 
 
-def option(text: str | None = None, *names: str, least: int | None = None, **more: Any) -> Any:
-    """What typer makes an option of, but for its name."""
-    return typer.Option(*names, help=text, min=least, **more)
+def _finite(param: typer.CallbackParam, value: float | None) -> float | None:
+    return None if value is None else checks.number(f"'{param.opts[0]}'", value)
+
+
+def option(text: str | None = None, *names: str, least: int | None = None, most: int | None = MOST, **more: Any) -> Any:
+    """What typer makes an option of, but for its name; `least` and `most` are of whole numbers."""
+    bounds = {} if least is None else {"min": least, "max": most}
+    return typer.Option(*names, help=text, **bounds, **more)
 
 
 # Kinds, without a help of their own.
@@ -51,10 +59,12 @@ DirectionFile = Annotated[
 Device = Annotated[str | None, option("As PyTorch names it. Default: the fastest here.", metavar="NAME")]
 ImagesPerPrompt = Annotated[int, option("Images of each prompt.", *_N, least=1)]
 OptionalImagesPerPrompt = Annotated[int | None, option("Images of each prompt. Default: the run's own.", *_N, least=1)]
-Seed = Annotated[int, option("The same seed gives the same result; each image has its own from it.", least=0)]
-Steps = Annotated[int | None, option("Denoising steps. Default: the model's.", least=1)]
-BatchSize = Annotated[int, option("Images drawn at a time.", least=1)]
-Side = Annotated[int | None, option("Of the images, in pixels. Default: the model's.", least=1)]
+Seed = Annotated[
+    int, option("The same seed gives the same result; each image has its own from it.", least=0, most=MOST_SEED)
+]
+Steps = Annotated[int | None, option("Denoising steps. Default: the model's.", least=1, most=MOST_STEPS)]
+BatchSize = Annotated[int, option("Images drawn at a time.", least=1, most=MOST_IN_BATCH)]
+Side = Annotated[int | None, option("Of the images, in pixels. Default: the model's.", least=1, most=MOST_PIXELS)]
 TrainingImages = Annotated[int | None, option("Images to learn from. Default: the method's.", least=1)]
 OptimizerSteps = Annotated[int | None, option("Steps of the optimizer. Default: the method's.", least=1)]
 LearningRate = Annotated[float | None, option("Of the optimizer. Default: the model's.", callback=_positive)]
@@ -92,7 +102,9 @@ class Drawing:
     """How images are drawn, as arguments of the library's functions."""
 
     num_inference_steps: Steps = None
-    guidance_scale: Annotated[float | None, option("Of classifier-free guidance. Default: the model's.")] = None
+    guidance_scale: Annotated[
+        float | None, option("Of classifier-free guidance. Default: the model's.", callback=_finite)
+    ] = None
     batch_size: BatchSize = 8
 
 

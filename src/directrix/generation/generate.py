@@ -25,6 +25,7 @@ from directrix.progress import Progress, silent
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MOST = 1_000_000  # images of one run
 __all__ = ["Record", "contact_sheet", "generate", "image_generator", "image_seed", "iterate"]
 
 
@@ -93,6 +94,9 @@ def iterate(
     model = SteerableModel.of(pipeline)
     listed = _prompts(prompts)
     checks.whole_number("images_per_prompt", images_per_prompt)
+    if len(listed) * images_per_prompt > MOST:
+        happened = f"{len(listed) * images_per_prompt:,} images were asked for in one run."
+        raise DirectrixError(happened, f"at most {MOST:,}.", "several runs, each with a seed and a folder of its own.")
     checks.whole_number("batch_size", batch_size)
     checks.whole_number("seed", seed, 0)
     if num_inference_steps is not None:
