@@ -15,6 +15,31 @@ if TYPE_CHECKING:
     from directrix.measurement.judges import Judge
 
 
+_MISSING = (
+    "--judge clip:FOLDER with a copy of CLIP, or --no-calibration, which leaves the strength as the method gives it."
+)
+
+
+def check_judge(model: str | None, name: str | None) -> None:
+    """Raises ModelError where the judge's checkpoint is not here and cannot be fetched: before the model is loaded."""
+    from directrix.measurement.calibration.target import judge_for_model
+    from directrix.models.loading import shown_name
+
+    kind, _, checkpoint = (name or judge_for_model(shown_name(model or "emoji"))).partition(":")
+    if kind == "clip":
+        from directrix.measurement.judges.clip import CHECKPOINT, ClipEncoder
+
+        try:
+            ClipEncoder.check(checkpoint or CHECKPOINT)
+        except ModelError as error:
+            raise _cannot(error) from error
+
+
+def _cannot(error: ModelError) -> ModelError:
+    happened = f"The direction cannot be calibrated: {error.happened}"
+    return ModelError(happened, "a judge to calibrate the direction with.", _MISSING)
+
+
 def judge_of(
     model: directrix.SteerableModel, concepts: Sequence[directrix.Concept], name: str | None
 ) -> tuple[Judge, TargetLabel | None]:
@@ -25,11 +50,7 @@ def judge_of(
     try:
         seeing, target_label = target.judge_for(model, *concepts, judge=name)
     except ModelError as error:
-        raise ModelError(
-            f"The direction cannot be calibrated: {error.happened}",
-            "a judge to calibrate the direction with.",
-            "--no-calibration leaves the strength as the method gives it.",
-        ) from error
+        raise _cannot(error) from error
     return for_fitting(seeing), target_label
 
 

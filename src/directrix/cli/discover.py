@@ -86,6 +86,8 @@ def discover(
     LOG.info(announcement(method, settings, registry.METHODS.get(method).defaults))
     if search.checkpoint.is_dir():
         LOG.info("Going on from %s.", search.checkpoint)
+    if not no_calibration:
+        calibration.check_judge(model.model, judge)
     loaded = model.load()
     concepts = search.concepts(models.facts(loaded).subjects)
     judges = [None if no_calibration else calibration.judge_of(loaded, each, judge) for each in concepts]

@@ -49,11 +49,13 @@ def evaluate(
     _refuse_models_of_a_file(benchmark, judge, chosen.judges)
     options.writable_folders(output)
     methods = _methods(method or ["none"])
+    # What can be missing is looked for before the model, which takes longer.
+    judges = named_judges(judge or chosen.judges, chosen)
     summary = directrix.evaluate(
         model.load(),
         chosen,
         methods,
-        named_judges(judge or chosen.judges, chosen),
+        judges,
         images_per_prompt or chosen.images,
         seed,
         output,

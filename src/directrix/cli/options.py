@@ -52,7 +52,11 @@ OptionalOutput = Annotated[Path | None, option(None, "--output", "-o")]
 # Options that mean the same in every verb.
 _N = ("--images-per-prompt", "-n")
 _JUDGE = "emoji, emoji-held-out, clip[:CHECKPOINT], nudenet[:FILE], q16:FILE or hf:OWNER/NAME"
-_MODEL = "'emoji', 'emoji-sd3' (in the package), a diffusers folder, or a hub name: CompVis/stable-diffusion-v1-4."
+_MODEL = (
+    "'emoji', 'emoji-sd3' (in the package), a diffusers folder, a whole model in one safetensors file, or a hub name: "
+    "CompVis/stable-diffusion-v1-4."
+)
+_CONFIG = "For a model in one file: a diffusers folder or hub name with its settings. Default: the one diffusers knows."
 DirectionFile = Annotated[
     str, typer.Argument(metavar="FILE", help="A file that `directrix discover` wrote, or OWNER/NAME[@REVISION].")
 ]
@@ -88,13 +92,22 @@ class Model:
     model: Annotated[str | None, option(_MODEL, metavar="NAME")] = "emoji"
     device: Device = None
     dtype: Annotated[Precision | None, option("Precision of the weights. Default: float32.")] = None
+    config: Annotated[str | None, option(_CONFIG, metavar="NAME")] = None
+    lora: Annotated[
+        list[str] | None, option("A LoRA and its scale (default: 1); several times.", metavar="FILE[:SCALE]")
+    ] = None
 
     def load(self, otherwise: str = "") -> directrix.SteerableModel:
         """The model, or the one called `otherwise` where none is named."""
         import torch
 
         dtype = getattr(torch, self.dtype) if self.dtype else None
-        return directrix.SteerableModel.of(directrix.load(self.model or otherwise, self.device, dtype))
+        files = dict(map(strength_of, self.lora or ()))
+        loras = {file: 1.0 if scale is None else scale for file, scale in files.items()}
+        name = self.model or otherwise
+        return directrix.SteerableModel.of(
+            directrix.load(name, self.device, dtype, config=self.config, loras=loras)  # pyright: ignore
+        )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from directrix import __version__
 from directrix.errors import HubError, first_line
+from directrix.models import hub_access
 
 FILE, CARD, PICTURE = "direction.safetensors", "README.md", "card.png"
 
@@ -67,8 +68,10 @@ def locate(
     from huggingface_hub import hf_hub_download
 
     revision = revision or found.revision
+    # The client would try again for most of a minute.
+    alone = hub_access.unreachable() is not None
     try:
-        return Path(hf_hub_download(found.repository, file, revision=revision, token=token))
+        return Path(hf_hub_download(found.repository, file, revision=revision, token=token, local_files_only=alone))
     except Exception as error:
         raise _explained(error, found.repository, revision, file) from error
 

@@ -25,7 +25,7 @@ from directrix.checks import validated
 from directrix.deprecation import upgraded
 from directrix.errors import OutputError
 from directrix.interventions.protocol import Intervention, Plan, select
-from directrix.models import SteerableModel
+from directrix.models import SteerableModel, lora
 from directrix.models.files import write_atomically
 from directrix.reading import json_text
 from directrix.reading.images import read as read_image
@@ -44,8 +44,8 @@ _OLD_SETTINGS = {"in the place of": "attributes", "held": "feedback", "spare": "
 _OLD_METHODS = {"replaced": "project-and-set", "held": "feedback", "aligned": "nearest", "removed": "erase"}
 # What may differ between two runs that draw the same image.
 _NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
-# Only where a planner wrote them, so a row that lacks one differs from a row that has it.
-_PLANNED = ("assigned", "rewritten_prompt", "unmet")
+# Only where there is something to say, so a row that lacks one differs from a row that has it.
+_PLANNED = ("assigned", "rewritten_prompt", "unmet", "loras")
 
 
 Place = Annotated[int, Field(ge=0)]
@@ -155,8 +155,10 @@ def rows(
         plan: what was assigned and how prompts were rewritten.
         settings: seed, negative prompt, steps, guidance scale, height and width.
     """
+    loras = lora.of(model.denoiser)
     shared = {
         **settings,
+        **({"loras": loras} if loras else {}),
         "scheduler": type(model.scheduler).__name__,
         "dtype": str(model.denoiser.dtype).removeprefix("torch."),
         "model": asdict(model.identity),

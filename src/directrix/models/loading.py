@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.errors import ModelError, first_line, suggestion
-from directrix.models import embedded, model_facts, sites
+from directrix.models import embedded, hub_access, lora, model_facts, single_file, sites
 from directrix.models.embedded import EMBEDDED
 from directrix.models.identity import HUB_ID, remember
 from directrix.reading.model_folders import check_folder, check_index
 
 if TYPE_CHECKING:
     import torch
+
+_KINDS = (
+    "'emoji', 'emoji-sd3', a folder that holds a diffusers pipeline, a whole model in one safetensors file, or a "
+    "Hugging Face id such as CompVis/stable-diffusion-v1-4"
+)
 
 
 def load(
@@ -24,24 +30,33 @@ def load(
     dtype: torch.dtype | None = None,
     *,
     revision: str | None = None,
+    config: str | Path | None = None,
+    loras: str | Path | Mapping[str | Path, float] | None = None,
 ) -> Any:
     """Loads a text-to-image pipeline of diffusers, without a safety checker and without a progress bar of its own.
 
     Args:
-        name: "emoji" or "emoji-sd3" (embedded), a folder that holds a diffusers pipeline, or a Hugging Face id.
+        name: "emoji" or "emoji-sd3" (embedded), a folder that holds a diffusers pipeline, a Hugging Face id, or a whole
+            model in one safetensors file, as A1111 and ComfyUI keep them.
         device: where to; None for the accelerator if there is one, else the CPU.
         dtype: of the weights; None for float32.
         revision: branch, tag or commit on the Hugging Face hub.
+        config: for a single file, a diffusers folder or id with the settings and the tokenizer that go with it; None
+            for the one that diffusers knows.
+        loras: a LoRA's file, or files with the scale of each.
 
     Raises:
-        ModelError: no such model, or its files are damaged, not whole, or not safetensors.
+        ModelError: no such model, or its files are damaged, not whole, or not safetensors. Without a network it is
+            raised at once.
     """
     import torch
 
     name = str(name)
-    folder, shown = _located(name)
-    advice = suggestion(name, model_facts.cards()) if folder is None else "copy or download the folder again."
-    pipeline = _from_pretrained(name, folder, dtype or torch.float32, revision, advice)
+    place, shown = _located(name)
+    if (place is None or place.is_dir()) and config is not None:
+        raise ModelError(f"The model '{name}' has settings of its own.", "no config.", "leave --config out.")
+    pipeline = _from_pretrained(name, place, dtype or torch.float32, revision, config)
+    lora.add(pipeline, sites.denoiser(pipeline), loras if isinstance(loras, Mapping) else {loras: 1.0} if loras else {})
     target = best_device() if device is None else device
     try:
         pipeline = pipeline.to(target)
@@ -73,63 +88,89 @@ def dtype_argument() -> str:
     return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
 
 
+def shown_name(name: str) -> str:
+    """The name that directions of a model carry. Raises ModelError where it is not here and is no hub's name."""
+    return _located(name)[1]
+
+
 def _located(name: str) -> tuple[Path | None, str]:
-    """The folder of a model, None for one on the hub, and the name that its directions will carry."""
+    """The folder or file of a model, None for one on the hub, and the name that its directions will carry."""
     if name in embedded.MODELS:
         return embedded.path(name), name
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "model_index.json").is_file():
+    place = Path(name).expanduser()
+    if place.is_dir():
+        if not (place / "model_index.json").is_file():
             raise ModelError(
                 f"The folder '{name}' holds no diffusers pipeline.",
                 "a folder with a model_index.json.",
-                "the folder that pipeline.save_pretrained(...) wrote.",
+                "the folder that pipeline.save_pretrained(...) wrote, or the file of a whole model.",
             )
-        return folder.resolve(), embedded.named(folder) or folder.resolve().name
-    if not HUB_ID.fullmatch(name) or name.startswith("."):
+        return place.resolve(), embedded.named(place) or place.resolve().name
+    if place.is_file():
+        return place.resolve(), place.name
+    # Names that can only be paths.
+    path = not HUB_ID.fullmatch(name) and ("/" in name or "\\" in name)
+    if path or name.startswith((".", "~")) or place.suffix in single_file.ENDINGS:
+        beside = sorted(each.name for each in place.parent.iterdir()) if place.parent.is_dir() else []
+        near = difflib.get_close_matches(place.name, beside, n=1)
         raise ModelError(
-            f"There is no model '{name}'.",
-            "'emoji', 'emoji-sd3', a folder that holds a diffusers pipeline, or a Hugging Face id such as "
-            "CompVis/stable-diffusion-v1-4.",
-            suggestion(name, model_facts.cards()),
+            f"There is no folder or file '{name}'" + (f": '{place.parent}' is not there." if not beside else "."),
+            "a folder that holds a diffusers pipeline, or a whole model in one safetensors file.",
+            f"did you mean '{place.parent / near[0]}'?" if near else "check the path.",
+        )
+    if not HUB_ID.fullmatch(name):
+        raise ModelError(
+            f"There is no model '{name}'.", f"{_KINDS}.", suggestion(name, (*embedded.MODELS, *model_facts.cards()))
         )
     return None, name
 
 
-def _from_pretrained(name: str, folder: Path | None, dtype: torch.dtype, revision: str | None, advice: str) -> Any:
+def _from_pretrained(
+    name: str, place: Path | None, dtype: torch.dtype, revision: str | None, config: str | Path | None
+) -> Any:
     """A pipeline as diffusers loads it, without a safety checker; ModelError where that cannot be."""
+    where: dict[str, Any] = {} if revision is None else {"revision": revision}
+    if place is None:
+        remedy = "--model FOLDER, or FILE.safetensors, where the model is; 'emoji' is in the package."
+        if hub_access.only_here(name, "model_index.json", "The model", remedy, revision=revision):
+            where["local_files_only"] = True
     with _quiet():
         from diffusers import DiffusionPipeline
 
+    file = place if place is not None and place.is_file() else None
     missing: list[str] = []
     try:
         with _quiet():
-            if folder is None:
-                where = {} if revision is None else {"revision": revision}
+            if place is None:
                 index: dict[str, Any] = dict(DiffusionPipeline.load_config(name, **where))  # pyright: ignore
                 check_index(index, name)
                 unused = _unused(index)
                 folder = Path(DiffusionPipeline.download(name, use_safetensors=True, **where, **unused))  # pyright: ignore
                 check_folder(folder, name)
             else:
+                folder = place if file is None else single_file.configuration(file, config)
                 check_folder(folder, name)
                 index = dict(DiffusionPipeline.load_config(str(folder)))  # pyright: ignore
                 unused = _unused(index)
-            networks = _networks(folder, {part: each for part, each in index.items() if part not in unused}, dtype)
-            options: dict[str, Any] = {dtype_argument(): dtype, "use_safetensors": True, **unused}
-            for part, (network, report) in networks.items():
-                options[part] = network
-                missing += sorted(report["missing_keys"])
-            pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
+            options: dict[str, Any] = {dtype_argument(): dtype, **unused}
+            if file is not None:
+                options |= single_file.absent(file, index)
+                pipeline = single_file.loaded(file, folder, str(index["_class_name"]), **options)
+            else:
+                networks = _networks(folder, {part: each for part, each in index.items() if part not in unused}, dtype)
+                for part, (network, report) in networks.items():
+                    options[part] = network
+                    missing += sorted(report["missing_keys"])
+                pipeline = DiffusionPipeline.from_pretrained(str(folder), use_safetensors=True, **options)
     except ModelError:
         raise
     except Exception as error:
         # The hub, safetensors and diffusers raise dozens of types here; the cause stays attached.
+        near = suggestion(name, (each for each in model_facts.cards() if each != name))
         raise ModelError(
-            f"The model '{name}' cannot be loaded: {first_line(error)}.",
-            "'emoji', 'emoji-sd3', a folder with a whole diffusers pipeline in safetensors, or a Hugging Face id that "
-            "can be reached.",
-            advice,
+            f"The model '{name}' cannot be loaded: {hub_access.refusal(error) or first_line(error)}.",
+            f"{_KINDS}, whole and in safetensors.",
+            near if place is None else "copy or download it again.",
         ) from error
     for part in pipeline.components.values():
         tensors = part.named_parameters() if hasattr(part, "named_parameters") else ()

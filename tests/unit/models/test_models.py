@@ -175,7 +175,7 @@ def test_unknown_names(tmp_path: Path):
         models.load("emojj")
     with pytest.raises(ModelError, match="holds no diffusers pipeline"):
         models.load(tmp_path)
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="is not on this machine"):
         models.load("no-such-organisation/no-such-model")
 
 

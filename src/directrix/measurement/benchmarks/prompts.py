@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from directrix.checks import one_of
 from directrix.errors import BenchmarkError, first_line, suggestion
 from directrix.measurement.benchmarks.benchmark import Row
+from directrix.models import hub_access
 from directrix.reading import tables
 from directrix.reading.source import MEBIBYTE, Source
 
@@ -55,8 +56,11 @@ def located(data: str | Path) -> Path:
 def _fetched(name: str, file: str | None) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
+    why = hub_access.unreachable()
     try:
         if file is None:
+            if why is not None:
+                raise ConnectionError(why)
             files = HfApi().list_repo_files(name, repo_type="dataset")
             tables = [each for each in files if each.endswith(".csv")]
             if len(tables) != 1:
@@ -66,13 +70,13 @@ def _fetched(name: str, file: str | None) -> Path:
                     f"{name}:{tables[0] if tables else 'FILE.csv'}.",
                 )
             file = tables[0]
-        return Path(hf_hub_download(name, file, repo_type="dataset"))
+        return Path(hf_hub_download(name, file, repo_type="dataset", local_files_only=why is not None))
     except BenchmarkError:
         raise
     except Exception as error:
         # The hub's client raises dozens of types here; the cause stays attached.
         raise BenchmarkError(
-            f"The data set '{name}' cannot be fetched: {first_line(error)}.",
+            f"The data set '{name}' cannot be fetched: {hub_access.refusal(error) or first_line(error)}.",
             "a data set on the Hugging Face hub that can be reached.",
             "download its CSV file and name that.",
         ) from error

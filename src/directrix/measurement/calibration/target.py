@@ -87,6 +87,11 @@ def judge_for(
     return loaded, TargetLabel("concept", concept.name, present=not concept.anti) if asked else None
 
 
+def judge_for_model(name: str) -> str:
+    """The judge to use unless another is named, for a model of this name."""
+    return "emoji" if name in embedded.MODELS else "clip"
+
+
 def judge_of_values(
     model: SteerableModel, attribute: AttributeSet, judge: str | None = None
 ) -> tuple[Judge, list[TargetLabel] | None]:
@@ -98,7 +103,7 @@ def judge_of_values(
 
 def _loaded(model: SteerableModel, name: str | None, attributes: Mapping[str, Any]) -> tuple[Judge, bool]:
     """The judge of that name, or of the model; and whether it was asked about the attributes, as CLIP is."""
-    name = name or ("emoji" if model.identity.name in embedded.MODELS else "clip")
+    name = name or judge_for_model(model.identity.name)
     asked = name.partition(":")[0] == "clip"
     return judges.load(name, **({"attributes": attributes} if asked else {})), asked
 

@@ -43,7 +43,7 @@ class ClipEncoder(Pretrained):
         "'emoji', a folder or a Hugging Face id that can be reached, with a whole CLIPModel in safetensors, its "
         "tokenizer and its image processor; and a device of this machine."
     )
-    REMEDY = "checkpoint='emoji', which needs no network; download the checkpoint again; device='cpu'."
+    REMEDY = "--judge clip:FOLDER with a copy of it (checkpoint=FOLDER in Python); clip:emoji needs no network."
 
     def __init__(self, model: Any, tokenizer: Any, image_processor: Any, **options: Any) -> None:
         _check_end_mark(tokenizer, model.config.text_config)

@@ -16,7 +16,9 @@ from transformers.utils import logging
 
 from directrix.checks import whole_number
 from directrix.errors import ModelError, first_line
+from directrix.models import hub_access
 from directrix.models.fingerprint import weights_fingerprint
+from directrix.models.identity import HUB_ID
 from directrix.models.loading import best_device
 from directrix.reading.model_folders import check_folder
 
@@ -80,7 +82,9 @@ class Pretrained:
         ModelError for no such checkpoint, no network to fetch it, no whole model of this kind, or no such device.
         """
         device = best_device() if device is None else device
-        lookup = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+        lookup: dict[str, Any] = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+        if source is None and cls.check(checkpoint, revision):
+            lookup["local_files_only"] = True
         with _quiet():
             try:
                 local = Path(os.path.expanduser(source or checkpoint))
@@ -91,12 +95,26 @@ class Pretrained:
                 raise
             except Exception as error:
                 # The hub, safetensors and transformers raise dozens of types here; the cause stays attached.
+                why = hub_access.refusal(error) or first_line(error)
                 raise ModelError(
-                    f"The {cls.WHAT} '{checkpoint}' cannot be loaded to the device '{device}': {first_line(error)}.",
+                    f"The {cls.WHAT} '{checkpoint}' cannot be loaded to the device '{device}': {why}.",
                     cls.EXPECTED,
                     cls.REMEDY,
                 ) from error
         return cls(*parts, checkpoint=str(checkpoint), **options)
+
+    @classmethod
+    def check(cls, checkpoint: str | Path, revision: str | None = None) -> bool:
+        """Raises ModelError at once where a checkpoint is not here and the hub cannot be reached.
+
+        Returns whether it can only be read from the hub's cache on this machine.
+        """
+        name = str(checkpoint)
+        if Path(os.path.expanduser(name)).is_dir():
+            return False
+        if name.startswith((".", "~")) or ("/" in name and not HUB_ID.fullmatch(name)):
+            raise ModelError(f"There is no folder '{name}' with a {cls.WHAT}.", cls.EXPECTED, cls.REMEDY)
+        return hub_access.only_here(name, "config.json", f"The {cls.WHAT}", cls.REMEDY, revision=revision)
 
     @classmethod
     def _parts(cls, source: str, lookup: dict[str, Any], device: Any) -> tuple[Any, Any, Any]:
