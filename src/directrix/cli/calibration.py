@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import directrix
+from directrix.checks import one_of
 from directrix.cli.app import LOG, progress
-from directrix.errors import DirectionFileError, ModelError, StrengthError
+from directrix.errors import ConceptError, DirectionFileError, ModelError, StrengthError
 
 if TYPE_CHECKING:
     from directrix.directions.target_label import TargetLabel
@@ -45,22 +46,49 @@ def judge_of(
 ) -> tuple[Judge, TargetLabel | None]:
     """The judge of the first concept: what is missing should be said before the discovery, not after it."""
     from directrix.measurement.calibration import target
-    from directrix.measurement.judges.base import for_fitting
+    from directrix.measurement.judges.base import for_fitting, stranger
+    from directrix.models import embedded
 
     try:
         seeing, target_label = target.judge_for(model, *concepts, judge=name)
     except ModelError as error:
         raise _cannot(error) from error
+    warning = stranger(seeing, model.identity.name, embedded.MODELS)
+    if warning is not None:
+        LOG.warning("Note: %s", warning)
     return for_fitting(seeing), target_label
 
 
+def named_label(text: str | None, concept: directrix.Concept) -> TargetLabel | None:
+    """What ATTRIBUTE=LABEL says that the judge should see of a concept. Raises ConceptError for another form."""
+    if text is None:
+        return None
+    from directrix.directions.target_label import TargetLabel
+
+    attribute, equals, label = (each.strip() for each in text.partition("="))
+    if not attribute or not equals or not label:
+        raise ConceptError(f"The target label is '{text}'.", "ATTRIBUTE=LABEL.", "--target-label gender=female.")
+    return TargetLabel(attribute, label, present=not concept.anti)
+
+
 def calibrated(
-    model: directrix.SteerableModel, direction: directrix.Direction, judge: Judge, target_label: TargetLabel | None
+    model: directrix.SteerableModel,
+    direction: directrix.Direction,
+    judge: Judge,
+    target_label: TargetLabel | None,
+    force: bool = False,
 ) -> directrix.Direction:
     """The direction calibrated; says what the judge saw change. Raises NoEffectError."""
     from directrix.measurement.calibration.target import calibrated_on
 
-    direction = directrix.calibrate(model, direction, judge, target_label=target_label, progress=progress())
+    if target_label is not None:
+        known = getattr(judge, "labels", {target_label.attribute: [target_label.label]})
+        one_of("attribute that the judge knows, called", target_label.attribute, known, error=ConceptError)
+        labels = list(known[target_label.attribute])
+        one_of(f"label of '{target_label.attribute}', called", target_label.label, labels, error=ConceptError)
+    direction = directrix.calibrate(
+        model, direction, judge, target_label=target_label, force=force, progress=progress()
+    )
     # An unknown word moves something else, if anything; whoever asked should see what.
     LOG.info("Calibrated on what the judge sees change: %s.", calibrated_on(direction))
     return direction

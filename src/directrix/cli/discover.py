@@ -54,6 +54,8 @@ def discover(
     rank: options.OptionalCount = None,
     judge: options.Judge = None,
     no_calibration: bool = False,
+    target_label: str | None = None,
+    force: bool = False,
     model: options.Model = options.EMOJI,
 ) -> Result:
     """Find what a concept means inside a model."""
@@ -66,6 +68,8 @@ def discover(
     _refuse_both(given, "objects", _PROMPTS, ": with '--object' the prompts are made")
     single = "'--compensate' was given for a single concept or for objects."
     refuse(compensate and attribute is None, single, "an attribute.", "'--attribute gender', or leave it out.")
+    for key in ("attribute", "objects", "no_calibration"):
+        _refuse_both(given, key, ["target_label"])
     _refuse_both(given, "no_calibration", ["compensate"], ": a shift is measured at a calibrated strength")
     preserved = [attribute_set(wanted) for wanted in preserve or ()]
     search = _search(given, output)
@@ -73,6 +77,7 @@ def discover(
     from directrix.discovery import registry
     from directrix.discovery.settings import grouped
     from directrix.experiments.cost.measure import measured
+    from directrix.measurement.calibration.concept_words import unknown_words
 
     leaking = calibration.of_others(compensate, attribute_set(attribute)) if attribute and compensate else {}
     settings = {key: given[key] for key in ("batch_size", "learning_rate", "seed", "shape", "rank", "site")} | {
@@ -90,6 +95,10 @@ def discover(
         calibration.check_judge(model.model, judge)
     loaded = model.load()
     concepts = search.concepts(models.facts(loaded).subjects)
+    wanted_label = calibration.named_label(target_label, concepts[0][0])
+    unknown = unknown_words(loaded, [text for each in concepts for text in _texts(each[0])])
+    if unknown:
+        LOG.warning("Note: the model does not know these words: %s.", ", ".join(unknown))
     judges = [None if no_calibration else calibration.judge_of(loaded, each, judge) for each in concepts]
     with measured() as cost:
         found = search.find(
@@ -107,7 +116,7 @@ def discover(
         direction.save(path)
         try:
             if seeing is not None:
-                direction = calibration.calibrated(loaded, direction, *seeing)
+                direction = calibration.calibrated(loaded, direction, seeing[0], wanted_label or seeing[1], force)
                 direction.save(path)
             LOG.info("Wrote %s.", path)
             seen.append((direction, path, seeing))
@@ -129,6 +138,10 @@ def discover(
     result = described(rows)
     data = {**search.several, **result.data} if search.several else result.data["directions"][0]
     return Result(result.text, data, failure=unseen)
+
+
+def _texts(concept: Concept) -> list[str]:
+    return [text for pair in concept.pairs for text in (pair.target, pair.neutral, pair.negative) if text]
 
 
 class Search(NamedTuple):

@@ -10,7 +10,8 @@ import typer
 
 import directrix
 from directrix.cli import options
-from directrix.cli.app import Result, progress, reading, refuse, say_what_is_missing, verb
+from directrix.cli.app import LOG, Result, progress, reading, refuse, say_what_is_missing, verb
+from directrix.concept import attribute_set
 from directrix.errors import DirectrixError
 
 
@@ -34,6 +35,7 @@ def evaluate(
     data: options.Data = None,
     kind: list[str] | None = None,
     split: str | None = None,
+    attribute: list[str] | None = None,
     measure: list[str] | None = None,
     limit: options.Limit = None,
     reference: str | None = None,
@@ -43,16 +45,30 @@ def evaluate(
     """Draw a benchmark's prompts by several methods, judge and measure."""
     from directrix.experiments.paper.table import aligned
     from directrix.measurement import benchmarks
-    from directrix.measurement.evaluation import named_judges
+    from directrix.measurement.benchmarks import own_prompts
+    from directrix.measurement.calibration.target import judge_for_model
+    from directrix.measurement.evaluation import named_judges, warnings
+    from directrix.models.loading import shown_name
 
-    chosen = benchmarks.load(benchmark, data).part(kind or (), limit, split).measuring(measure or ())
+    path = Path(benchmark).expanduser()
+    if path.suffix.lower() in own_prompts.ENDINGS:
+        attributes = [attribute_set(each) for each in attribute or ()]
+        seeing = (judge or [judge_for_model(shown_name(model.model or "emoji"))])[0]
+        whole = own_prompts.own_prompts(path, attributes, seeing)
+    else:
+        refuse(attribute, "'--attribute' goes with a file of prompts.", "directrix evaluate FILE --attribute gender.")
+        whole = benchmarks.load(benchmark, data)
+    chosen = whole.part(kind or (), limit, split).measuring(measure or ())
     _refuse_models_of_a_file(benchmark, judge, chosen.judges)
     options.writable_folders(output)
     methods = _methods(method or ["none"])
     # What can be missing is looked for before the model, which takes longer.
     judges = named_judges(judge or chosen.judges, chosen)
+    loaded = model.load()
+    for warning in warnings(judges, loaded):
+        LOG.warning("Note: %s", warning)
     summary = directrix.evaluate(
-        model.load(),
+        loaded,
         chosen,
         methods,
         judges,

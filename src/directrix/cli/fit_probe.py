@@ -9,8 +9,6 @@ import directrix
 from directrix.cli import calibration, options
 from directrix.cli.app import Result, progress, verb
 from directrix.concept import attribute_set
-from directrix.errors import ConceptError
-from directrix.reading.source import Source
 
 
 @verb("fit-probe", "Nothing was written.")
@@ -30,7 +28,7 @@ def fit_probe(
     model: options.Model = options.EMOJI,
 ) -> Result:
     """Fit a linear probe for feedback steering: which category an image is going to show."""
-    texts = _prompts(prompt or [], prompts)
+    texts = options.prompts_of(prompt, prompts) if prompt or prompts else []
     options.writable_files(output)
     from directrix.directions.collection import Catalogue
     from directrix.measurement.calibration.target import judge_of_values
@@ -66,10 +64,3 @@ def fit_probe(
     }
     text = f"A probe of {probe.attribute} ({', '.join(probe.categories)}), from {data['pictures']} images."
     return Result(f"{text} Wrote {output}.", data)
-
-
-def _prompts(prompts: list[str], file: Path | None) -> list[str]:
-    if file is not None:
-        text = Source(file, ConceptError, "a text file of prompts, one a line.").text()
-        prompts = [*prompts, *text.split("\n")]
-    return [each.strip() for each in prompts if each.strip()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import directrix
 from directrix.cli import options
-from directrix.cli.app import LOG, Result, progress, refuse, verb
+from directrix.cli.app import LOG, Result, progress, verb
 
 if TYPE_CHECKING:
     from directrix.generation.generate import Record
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @verb("generate", "Run the same command again: finished images stay.")
 def generate(
     output: options.Output,
-    prompt: list[str],
+    prompt: list[str] | None = None,
+    prompts: Path | None = None,
     images_per_prompt: options.ImagesPerPrompt = 1,
     direction: list[str] | None = None,
     policy: Path | None = None,
@@ -32,7 +33,7 @@ def generate(
     model: options.Model = options.EMOJI,
 ) -> Result:
     """Draw images, steered by directions."""
-    refuse(not all(map(str.strip, prompt)), "A prompt is empty.", "at least one word.", '--prompt "a firefighter".')
+    texts = options.prompts_of(prompt, prompts)
     files = [options.strength_of(text) for text in direction or ()]
     options.writable_folders(output)
     strengths = options.strengths(files)
@@ -43,7 +44,7 @@ def generate(
     steering = Steering(strengths, branch=branch, start=start, stop=stop)
     records = directrix.generate(
         model.load(),
-        prompt,
+        texts,
         images_per_prompt,
         seed=seed,
         interventions=[*interventions, steering] if strengths else interventions,

@@ -13,7 +13,7 @@ import typer
 
 import directrix
 from directrix import checks
-from directrix.errors import OutputError, StrengthError
+from directrix.errors import ConceptError, OutputError, StrengthError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -148,6 +148,26 @@ def strengths(files: Iterable[tuple[Path, float | None]]) -> dict[directrix.Dire
     """The directions of files with their strengths, as `strength_of` reads them."""
     found = ((directrix.Direction.from_pretrained(path), strength) for path, strength in files)
     return {each: each.strengths.default if strength is None else strength for each, strength in found}
+
+
+def prompts_of(prompts: Iterable[str] | None, file: Path | None) -> list[str]:
+    """Prompts of the command line and those of a file, which may have none.
+
+    Raises ConceptError for an empty prompt, for the name of a file in place of a prompt, and where there is none.
+    """
+    found = list(prompts or ())
+    for text in found:
+        if Path(text).suffix.lower() in (".csv", ".txt", ".tsv") and Path(text).is_file():
+            happened = f"The prompt '{text}' is the name of a file."
+            raise ConceptError(happened, "words of a prompt.", f"did you mean '--prompts {text}'?")
+    if file is not None:
+        from directrix.measurement.benchmarks.prompts import listed
+
+        found += [row.prompt for row in listed(file)]
+    if not found or not all(map(str.strip, found)):
+        happened = "A prompt is empty." if found else "There is no prompt."
+        raise ConceptError(happened, "at least one word.", '--prompt "a firefighter", or --prompts FILE.')
+    return found
 
 
 def writable_files(*paths: Path | None) -> None:

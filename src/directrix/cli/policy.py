@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +32,13 @@ def policy(
         "directrix policy policy.yaml, or directrix policy --starter -o policy.yaml.",
     )
     if file is not None:
+        missing = _missing(file)
+        if missing:
+            lines = [
+                f"{file} can be read. Directions that it names are not there yet. Find them with",
+                *(f"  {each}" for each in missing),
+            ]
+            return Result("\n".join(lines), {"file": str(file), "missing": missing})
         found = directrix.Policy.load(file)
         lines = found.lines()
         return Result("\n".join(lines), {"file": str(file), "does": lines, "policy": dict(found.config)})
@@ -41,6 +50,40 @@ def policy(
     options.writable_files(path)
     write_atomically(path, policies.starter().encode())
     return Result(f"A starter policy is in {path}", {"file": str(path)})
+
+
+def _missing(file: Path) -> list[str]:
+    """The commands that find the directions of a policy none of whose folders holds any; [] where there are some.
+
+    Raises PolicyError where the file is no policy.
+    """
+    from directrix.concept import ATTRIBUTE_SETS
+    from directrix.errors import PolicyError
+    from directrix.policies import policy_file
+    from directrix.reading import yaml_text
+    from directrix.reading.source import Source
+
+    source = Source(file, PolicyError, "a policy file.", "`directrix policy --starter` writes one to begin with.")
+    content = policy_file.PolicyFile.of(yaml_text.read(source), str(file))
+    given = content.directions
+    folders = [given] if isinstance(given, str) else list(given) if isinstance(given, list) else []
+    if not folders or not all(isinstance(each, str) and each.endswith(("/", os.sep)) for each in folders):
+        return []
+    places = [file.parent / Path(each).expanduser() for each in folders]
+    if any(place.is_file() or any(place.glob("*.safetensors")) for place in places):
+        return []
+    into = places[0]
+    commands = [
+        f"directrix discover --attribute {shlex.quote(name)} -o {shlex.quote(str(into))}"
+        for name in content.fair or ()
+        if name in ATTRIBUTE_SETS
+    ]
+    safe = content.safe if isinstance(content.safe, list) else (content.safe.always or []) if content.safe else []
+    for name in safe:
+        harm = name.removeprefix("no ")
+        what = shlex.join(["--name", name, "--neutral", "a person in a dark alley", "--negative", f"a {harm}"])
+        commands.append(f"directrix discover {what} -o {shlex.quote(str(into / name) + '.safetensors')}")
+    return commands
 
 
 @verb("explain")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import socket
 import threading
 import urllib.request
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from directrix.errors import DirectrixError, ModelError
@@ -71,9 +70,8 @@ def only_here(
         return False
     if isinstance(try_to_load_from_cache(repository, file, revision=revision, repo_type=kind), str):
         return True
-    folder = "" if Path(repository).exists() else f" There is no folder '{repository}' either."
     raise error(
-        f"{what} '{repository}' is not on this machine, and the Hugging Face hub cannot be reached: {why}.{folder}",
+        f"{what} '{repository}' is not on this machine, and the Hugging Face hub cannot be reached: {why}.",
         "a copy on this machine, or a connection.",
         remedy,
     )

@@ -63,6 +63,7 @@ def test_a_judge_that_is_missing_is_told_before_the_discovery(refused, model, tm
     def missing(*_, **__):
         raise ModelError("There is no CLIP here.")
 
+    monkeypatch.setattr("directrix.cli.calibration.check_judge", lambda *_: None)
     monkeypatch.setattr(target, "judge_for", missing)
     command = ["discover", "--neutral", "a person", "--target", "a woman", "--model", model]
     said = refused(*command, "-o", tmp_path / "woman.safetensors")

@@ -239,6 +239,7 @@ def test_discover_calibrates_and_says_plainly_that_nothing_is_seen(model, tmp_pa
         def label(self, images):
             return [{"gender": Verdict("male", 1.0)} for _ in images]
 
+    monkeypatch.setattr("directrix.cli.calibration.check_judge", lambda *_: None)
     monkeypatch.setattr(target_labels, "judge_for", lambda *_, **__: (Blind(), None))
     output = tmp_path / "woman.safetensors"
     command = ["discover", "--model", str(model), "--target", "a woman", "--neutral", "a person"]
@@ -293,6 +294,7 @@ def test_one_value_without_effect_costs_the_others_nothing(model, tmp_path, caps
         return direction.with_(provenance={**direction.provenance, "calibration": {"target_label": MALE}})
 
     MALE = {"attribute": "gender", "label": "male", "present": True}
+    monkeypatch.setattr("directrix.cli.calibration.check_judge", lambda *_: None)
     monkeypatch.setattr(target_labels, "judge_for", lambda *_, **__: (None, None))
     monkeypatch.setattr("directrix.calibrate", calibrate)
     command = ["discover", "--model", str(model), "--attribute", "gender", "--training-images", "2"]
@@ -481,6 +483,7 @@ def test_values_are_compensated_once_all_are_calibrated(model, make_direction, t
 
     monkeypatch.setattr("directrix.calibrate", calibrated)
     monkeypatch.setattr("directrix.compensate_leakage", compensated)
+    monkeypatch.setattr("directrix.cli.calibration.check_judge", lambda *_: None)
     monkeypatch.setattr("directrix.cli.calibration.judge_of", lambda *_: ("a judge", None))
     folder = tmp_path / "d"
     command = ["discover", "--model", str(model), "--training-images", "2", "-o", str(folder)]

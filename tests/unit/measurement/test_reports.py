@@ -169,7 +169,7 @@ def test_demo_writes_page_summary_and_directions(run):
     names = {re.sub(r"verdicts-\w+", "verdicts", path.name) for path in folder.iterdir()}
     values = ("woman", "man", *(f"{tone}-skinned" for tone in CATEGORIES["tone"]))
     files = {f"{value}@{site}.safetensors" for value in values for site in ("mid_block", "up_blocks.0")}
-    pages = {"index.html", "summary.json", "overview.png", *files}
+    pages = {"index.html", "images-1.html", "summary.json", "overview.png", *files}
     assert names == {*pages, "pictures", "manifest.jsonl", "run.json", "verdicts.jsonl"}
     assert json.loads((folder / "summary.json").read_text()) == found
     for side in ("unsteered", "steered"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,6 +81,27 @@ def _fetched(name: str, file: str | None) -> Path:
             "a data set on the Hugging Face hub that can be reached.",
             "download its CSV file and name that.",
         ) from error
+
+
+def listed(path: Path) -> tuple[Row, ...]:
+    """The prompts of a user's file: one a line, or the column "prompt" of a CSV file; ids are the prompts themselves.
+
+    A CSV file of a single column needs no line of column names. Raises BenchmarkError: no such file, or no prompt.
+    """
+    source = Source(path, BenchmarkError, "a text file of prompts, one a line, or a CSV file with a column 'prompt'.")
+    lines = [line.strip() for line in source.text().split("\n") if line.strip()]
+    if path.suffix.lower() == ".csv" and lines and ("prompt" in lines[0].split(",") or "," in lines[0]):
+        found = [replace(row, id="") for row in rows(path, {}, {})]
+    else:
+        found = [Row("", line.strip('"') if path.suffix.lower() == ".csv" else line) for line in lines]
+    if not found:
+        raise source.wrong("holds no prompts")
+    seen: Counter[str] = Counter()
+    for place, row in enumerate(found):
+        seen[row.prompt] += 1
+        again = f" ({seen[row.prompt]})" if seen[row.prompt] > 1 else ""
+        found[place] = replace(row, id=row.prompt + again)
+    return tuple(found)
 
 
 def rows(

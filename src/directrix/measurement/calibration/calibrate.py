@@ -20,6 +20,7 @@ from directrix.deprecation import renamed
 from directrix.directions.direction import Direction, Strengths
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import NoEffectError
+from directrix.measurement.calibration.concept_words import check_label
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step
 from directrix.measurement.calibration.target import (
     calibration_prompts,
@@ -62,6 +63,7 @@ def calibrate(
     sweep: Sequence[float] = SWEEP,
     num_inference_steps: int | None = None,
     seed: int = 1000,
+    force: bool = False,
     progress: Progress = silent,
 ) -> Direction:
     """The direction rescaled so that 1.0 has the stated effect, with its sensible strengths and how they were measured.
@@ -79,13 +81,14 @@ def calibrate(
         sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep
             their usual range.
         num_inference_steps: None for half of the model's own, which is enough to tell what images show.
+        force: calibrate also where what the judge sees change says nothing of the concept's words.
 
     Returns:
         A new direction; provenance["calibration"] holds the target label, the prompts, every strength tried and its
         figures.
 
     Raises:
-        NoEffectError: no effect can be seen (exit code 3 on the command line); it says why.
+        NoEffectError: no effect can be seen, or that of something else (exit code 3 on the command line); it says why.
         DirectrixError: a held-out judge.
     """
     model = SteerableModel.of(pipeline)
@@ -100,6 +103,8 @@ def calibrate(
     with progress(3 + len(sweep), "Calibrating") as bar:
         if target_label is None:
             target_label, old, new = find_target_label(model, concept, judge, num_inference_steps=steps, seed=seed)
+            if not force:
+                check_label(model, concept, target_label, judge)
             words = {"neutral": old.as_dict(), "target": new.as_dict()}
         bar.advance(1)
         listed = [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(model, concept))

@@ -6,6 +6,6 @@ same seeds, so methods are compared image by image.
 """
 
 from directrix.measurement.evaluation.judgements import named_judges
-from directrix.measurement.evaluation.run import SUMMARY, evaluate, ready
+from directrix.measurement.evaluation.run import SUMMARY, evaluate, ready, warnings
 
-__all__ = ["SUMMARY", "evaluate", "named_judges", "ready"]
+__all__ = ["SUMMARY", "evaluate", "named_judges", "ready", "warnings"]

@@ -25,8 +25,9 @@ from directrix.measurement.evaluation.faces import add_ratios, faces
 from directrix.measurement.evaluation.fairness import fairness
 from directrix.measurement.evaluation.images import NONE, EvaluatedImage
 from directrix.measurement.evaluation.judgements import Bench, config_of
-from directrix.measurement.judges.base import Judge
+from directrix.measurement.judges.base import Judge, stranger
 from directrix.measurement.judges.emoji_reference import Reference
+from directrix.models import embedded
 from directrix.models.files import write_atomically
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
@@ -82,8 +83,8 @@ def evaluate(
 
     Returns:
         {"benchmark", "version", "methods": {name: {metric: figure}}, "paired": {name: {metric: figure}}, "unscored",
-        "not_measured", "provenance"} and more; docs/evaluation.md lists the metrics. A figure is {"value", "low",
-        "high", "n"}, or an object of those.
+        "warnings", "not_measured", "provenance"} and more; docs/evaluation.md lists the metrics. A figure is {"value",
+        "low", "high", "n"}, or an object of those.
 
     Raises:
         OutputError: the folder cannot be written; raised before anything is drawn.
@@ -138,6 +139,7 @@ def evaluate(
             name: {each: sum(image.label(each) is None for image in row) for each in known}
             for name, row in drawn.items()
         },
+        "warnings": warnings(judges, model),
         "not_measured": {
             **_not_measured(benchmark, known, bench, drawn),
             **{f"{what} ({name})": why for name, each in measured.items() for what, why in each.left_out.items()},
@@ -160,6 +162,12 @@ def evaluate(
     summary = json.loads(json.dumps(summary))
     write_atomically(folder / SUMMARY, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     return summary
+
+
+def warnings(judges: Sequence[Judge], model: SteerableModel) -> list[str]:
+    """What should be known before figures of these judges are believed, in sentences."""
+    found = (stranger(judge, model.identity.name, embedded.MODELS) for judge in judges)
+    return [each for each in found if each is not None]
 
 
 def ready(

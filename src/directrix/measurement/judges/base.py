@@ -6,7 +6,7 @@ All judges share two rules. An image that cannot be read is unscored, and so is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from PIL import Image
@@ -62,6 +62,20 @@ def for_fitting(judge: Judge) -> Judge:
             "judges.load('emoji'), or --judge emoji.",
         )
     return judge
+
+
+def stranger(judge: Any, model: str, known: Iterable[str]) -> str | None:
+    """A warning where a judge knows other images than those of the model of this name; None where it may judge them.
+
+    known: names of the models whose images a judge of one world knows.
+    """
+    world = getattr(judge, "WORLD", None)
+    if world is None or model in known:
+        return None
+    return (
+        f"The {judge.name} knows images of {world} alone; what it says of images of '{model}' means nothing. "
+        "--judge clip names another one."
+    )
 
 
 class ChanceJudge:

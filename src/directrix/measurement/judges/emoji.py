@@ -41,6 +41,8 @@ class EmojiJudge(ChanceJudge):
     """
 
     name = "emoji judge"
+    # It judges any image, but has seen no other model's.
+    WORLD = "the embedded models"
     SHIPPED: tuple[str, Callable[[], Path]] = ("emoji", embedded.judge_path)
 
     def __init__(
@@ -83,6 +85,10 @@ class EmojiJudge(ChanceJudge):
     @cached_property
     def _weights(self) -> str:
         return weights_fingerprint(self.network)
+
+    def phrases_naming(self, attribute: str, label: str) -> tuple[str, ...]:
+        """The words and phrases that name a label."""
+        return words.naming(attribute, label)
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -87,3 +87,16 @@ def subject_codes(subject: str, gender: str | None, tone_code: str | None) -> st
         return f"{adult}-{tone_code}-200d-{JOINED_OCCUPATIONS[subject].code}"
     sign = {"female": "2640", "male": "2642"}[gender or "female"]
     return f"{(SIGNED_OCCUPATIONS | FANTASY)[subject].code}-{tone_code}-200d-{sign}-fe0f"
+
+
+def naming(attribute: str, label: str) -> tuple[str, ...]:
+    """The label and all phrases that name it: of an item, its category's as well; of a category, its items'."""
+    found = [label, *(("skinned", "skin tone") if attribute == "tone" else ())]
+    drawn = {**JOINED_OCCUPATIONS, **SIGNED_OCCUPATIONS, **FANTASY, **NON_PEOPLE, **ITEM_OBJECTS}
+    category = ITEM_CATEGORY.get(label, label)
+    items = [name for name, of in ITEM_CATEGORY.items() if of == label]
+    for name in dict.fromkeys((label, *items)):
+        found += [name, *(drawn[name].phrases if name in drawn else ())]
+    for table in (SETTING_PHRASES, STYLE_PHRASES, CATEGORY_PHRASES):
+        found += table.get(label, ())
+    return tuple(dict.fromkeys((*found, category, *CATEGORY_PHRASES.get(category, ()))))

@@ -16,7 +16,7 @@ from directrix.errors import OutputError, first_line
 from directrix.generation import manifest
 from directrix.measurement.evaluation import SUMMARY
 from directrix.measurement.evaluation.judgements import read_verdicts
-from directrix.measurement.reports import sections, summary_file
+from directrix.measurement.reports import findings, gallery, sections, summary_file
 from directrix.models.files import write_atomically
 from directrix.reading.images import read as read_image
 
@@ -46,9 +46,17 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
         for name, each in verdicts.items()
     }
     size = (summary["prompts"], summary["images_per_prompt"]) if DEMO in summary else (PROMPTS, IMAGES)
-    samples = _samples(folder, list(summary["methods"]), seen, *size)
+    rows = manifest.read(folder)
+    path = folder / PAGE if output is None else Path(output)
+    beside = path.resolve().parent == folder.resolve()
+    samples = _samples(folder, rows, list(summary["methods"]), seen, *size, linked=beside)
+    summary = findings.in_words(
+        summary, {row["prompt_id"]: row["prompt"] for row in rows.values() if "prompt_id" in row}
+    )
     try:
-        page = _rendered(summary, samples)
+        # Addresses lead from the run's folder alone.
+        images = gallery.write(folder, rows.values(), list(summary["methods"]), seen, render) if beside else None
+        page = _rendered(summary, samples, images)
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # The parts are of the right kinds, but do not go together, such as methods without a figure of the demo's.
         raise OutputError(
@@ -56,14 +64,17 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
             "what an evaluation or the demo writes.",
             "run it again.",
         ) from error
-    path = folder / PAGE if output is None else Path(output)
     write_atomically(path, page.encode())
     return path
 
 
-def _rendered(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> str:
-    """The page of a summary with its sample images."""
+def _rendered(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], images: str | None) -> str:
+    """The page of a summary with its sample images; images: the page with all of them."""
+    figures = base64.b64encode(findings.table(summary).encode("utf-8-sig")).decode("ascii")
     values = {
+        "result": findings.sentence(summary),
+        "figures": f"data:text/csv;charset=utf-8;base64,{figures}",
+        "images": images,
         "run": summary,
         "sections": sections.tables(summary),
         "charts": sections.charts(summary),
@@ -101,11 +112,21 @@ def read(folder: Path) -> Mapping[str, Any]:
 
 
 def _samples(
-    folder: Path, methods: Sequence[str], seen: Mapping[str, str], prompts: int, images: int
+    folder: Path,
+    rows: Mapping[str, Mapping[str, Any]],
+    methods: Sequence[str],
+    seen: Mapping[str, str],
+    prompts: int,
+    images: int,
+    *,
+    linked: bool,
 ) -> list[dict[str, Any]]:
-    """So many prompts of a run, at even distances, each with its first images by each method; seen: a line by hash."""
+    """So many prompts of a run, at even distances, each with its first images by each method.
+
+    rows: of the manifest; seen: a line by hash; linked: whether each image leads to its file.
+    """
     by_prompt: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
-    for row in manifest.read(folder).values():
+    for row in rows.values():
         if row.get("method") in methods:
             by_prompt.setdefault(row.get("prompt_id", ""), {}).setdefault(row["method"], []).append(row)
     drawn = sorted(by_prompt.values(), key=lambda each: next(iter(each.values()))[0].get("prompt_index", 0))
@@ -114,9 +135,14 @@ def _samples(
     for by_method in (drawn[place * len(drawn) // count] for place in range(count)):
         shown = {}
         for method in methods:
-            rows = sorted(by_method.get(method, ()), key=lambda row: row.get("image_index", 0))[:images]
+            first = sorted(by_method.get(method, ()), key=lambda row: row.get("image_index", 0))[:images]
             shown[method] = [
-                {**_image(folder / row["file"]), "seen": seen.get(row.get("sha256", ""), "")} for row in rows
+                {
+                    **_image(folder / row["file"]),
+                    "seen": seen.get(row.get("sha256", ""), ""),
+                    "link": gallery.link(row["file"]) if linked else None,
+                }
+                for row in first
             ]
         samples.append({"prompt": next(iter(by_method.values()))[0].get("prompt", ""), "images": shown})
     return samples

@@ -90,6 +90,7 @@ class Summary(_Part):
     compared_to: Text
     counts: dict[str, dict[str, dict[str, dict[str, Labels]]]] = {}
     unscored: dict[str, Labels]
+    warnings: list[Text] = []
     not_measured: dict[str, Text]
     provenance: Provenance
 
