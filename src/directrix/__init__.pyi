@@ -6,6 +6,7 @@ from directrix.concept import Concept as Concept
 from directrix.concept import PromptPair as PromptPair
 from directrix.concept import AttributeSet as AttributeSet
 from directrix.directions.direction import Direction as Direction
+from directrix.directions.part import Part as Part
 from directrix.directions.published import import_published as import_published
 from directrix.discovery import discover as discover
 from directrix.discovery.attribute import discover_attribute as discover_attribute

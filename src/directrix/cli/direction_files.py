@@ -89,12 +89,15 @@ def described(rows: Sequence[tuple[directrix.Direction, Path]]) -> Result:
 
 
 def _as_json(direction: directrix.Direction, path: Path) -> dict[str, Any]:
+    header = direction.header
+    place: dict[str, Any] = {"parts": [asdict(each) for each in header.parts]}
+    if len(header.parts) == 1 and header.parts[0].plain:
+        place = {"shape": list(direction.tensor.shape), "site": asdict(direction.site)}
     return {
         "file": str(path),
         "name": direction.name,
-        "shape": list(direction.tensor.shape),
+        **place,
         "norm": round(direction.norm(), 4),
-        "site": asdict(direction.site),
         "model": asdict(direction.model),
         "strengths": asdict(direction.strengths),
         "recipe": dict(direction.recipe),

@@ -79,6 +79,7 @@ class Card(_Part):
     model: Identity
     site: str
     shape: list[int]
+    map: bool = False
     sensible: Sensible
     judge: str
     target_label: Label

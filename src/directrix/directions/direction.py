@@ -1,24 +1,26 @@
-"""A direction: what a concept adds to the activations at one site of one model.
+"""A direction: what a concept adds to the activations of one model, at one site or at several.
 
-    h' = h + strength * direction
+    h_s' = h_s + strength * direction_s        at each site s that it has a part for
 
-`Direction` is a tensor that knows its model, its site and how it was found. Directions of the same model,
-site and shape form a vector space: they add, subtract and scale. A (C, H, W) direction is tied to one latent
-size; a (C,) one is free of it. Resizing is never silent: see `resized` and `pooled`.
+`Direction` has a name, a model, and one or more parts (`directions.part`): tensors that know their sites. Directions of
+one model form a vector space: they add, subtract and scale, part by part. A map is tied to one latent size; a (C,) part
+is free of it. Resizing is never silent: see `resized` and `pooled`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from directrix.checks import number
 from directrix.directions import hub, serialization
-from directrix.directions.serialization import Header, Strengths
+from directrix.directions.part import Part, merged
+from directrix.directions.serialization import Header, PartHeader, Strengths
 from directrix.errors import DirectrixError, MismatchError, StrengthError
 from directrix.models.files import write_atomically
 from directrix.models.identity import ModelIdentity, Site
@@ -27,61 +29,106 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Direction:
-    """A direction at a site of a model.
+    """A direction of a model: Direction(name, tensor, site, model) at one site, Direction(name, parts=..., model=...).
 
     Equality and hash are by identity, so that a direction can be a key: `steer(pipeline, {direction: 1.0})`.
 
     Args:
         name: what it is called, such as "woman".
-        tensor: (C, H, W) or (C,); stored as a float32 copy on the CPU.
-        site: where it is added.
+        tensor, site: its one part's, without weights.
+        parts: in their place, one or more; no two of one site and the same weights.
         model: the model it belongs to.
         recipe: how it was found (method, steps, prompts, ...); JSON values.
         strengths: default, least and greatest sensible strength.
         provenance: versions, times, figures; JSON values.
 
     Raises:
-        MismatchError: the tensor's shape does not fit the site.
-        DirectrixError: the tensor holds values that are not finite.
+        MismatchError: a tensor's shape does not fit its site, or two parts are in one place.
+        DirectrixError: a tensor holds values that are not finite; no name, or no part.
     """
 
     name: str
-    tensor: Tensor
-    site: Site
+    parts: tuple[Part, ...]
     model: ModelIdentity
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    strengths: Strengths = field(default_factory=Strengths)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any]
+    strengths: Strengths
+    provenance: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        import torch
-
-        if not isinstance(self.name, str) or not self.name.strip():
+    @overload
+    def __init__(
+        self,
+        name: str,
+        tensor: Tensor,
+        site: Site,
+        model: ModelIdentity,
+        recipe: Mapping[str, Any] | None = None,
+        strengths: Strengths | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        *,
+        parts: Sequence[Part],
+        model: ModelIdentity,
+        recipe: Mapping[str, Any] | None = None,
+        strengths: Strengths | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        tensor: Tensor | None = None,
+        site: Site | None = None,
+        model: ModelIdentity | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        strengths: Strengths | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        *,
+        parts: Sequence[Part] = (),
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():
             raise DirectrixError("The direction has no name.", "a short name such as 'woman'.")
-        # A copy, so that nobody can change a direction after it was checked.
-        tensor = self.tensor.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
-        shape, channels = tuple(tensor.shape), self.site.channels
-        has = f"The direction '{self.name}' has shape {shape}"
-        if len(shape) not in (1, 3) or shape[0] != channels or 0 in shape:
-            raise MismatchError(f"{has}.", f"({channels}, H, W) or ({channels},) at the site '{self.site.name}'.")
-        if len(shape) == 3 and self.site.layout == "channels-last":
-            flat = f"{has} at a site that has no height and width."
-            raise MismatchError(flat, f"({channels},).", "pool it over space first.")
-        if not bool(torch.isfinite(tensor).all()):
-            raise DirectrixError(
-                f"The direction '{self.name}' holds values that are not finite.",
-                "finite numbers.",
-                "a smaller learning rate, or float32 instead of float16 for its discovery.",
-            )
-        object.__setattr__(self, "tensor", tensor)
+        found = tuple(parts)
+        if tensor is not None and site is not None and not found:
+            found = (Part(site, tensor, owner=f"The direction '{name}'"),)
+        elif tensor is not None or site is not None or not found:
+            raise DirectrixError(f"The direction '{name}' has no parts.", "a tensor and its site, or parts.")
+        if model is None:
+            raise DirectrixError(f"The direction '{name}' names no model.", "the identity of its model.")
+        twice = next((each for place, each in enumerate(found) if each.key in [a.key for a in found[:place]]), None)
+        if twice is not None:
+            raise MismatchError(f"The direction '{name}' has two parts at '{twice.site.name}'.", "one, their sum.")
+        given = (name, found, model, recipe or {}, strengths or Strengths(), provenance or {})
+        for field, value in zip(Direction.__dataclass_fields__, given, strict=True):
+            object.__setattr__(self, field, value)
+
+    @property
+    def tensor(self) -> Tensor:
+        """The tensor of a direction of one part; MismatchError where there are several, so that none is forgotten."""
+        return self._only("tensor").tensor
+
+    @property
+    def site(self) -> Site:
+        """The site of a direction of one part; MismatchError where there are several, so that none is forgotten."""
+        return self._only("site").site
+
+    def _only(self, what: str) -> Part:
+        if len(self.parts) == 1:
+            return self.parts[0]
+        raise MismatchError(
+            f"The direction '{self.name}' has {len(self.parts)} parts, at {serialization.listed(self.parts)}, and so "
+            f"no one {what}.",
+            "a direction of one part.",
+            "direction.parts, which has a site and a tensor for each.",
+        )
 
     def __repr__(self) -> str:
-        return (
-            f"Direction({self.name!r}, shape={tuple(self.tensor.shape)}, site={self.site.name!r}, "
-            f"model={self.model.name!r}, norm={self.norm():.4g})"
-        )
+        where = ", ".join(f"shape={tuple(each.tensor.shape)}, site={each.site.name!r}" for each in self.parts)
+        return f"Direction({self.name!r}, {where}, model={self.model.name!r}, norm={self.norm():.4g})"
 
     def _repr_html_(self) -> str:
         from directrix.directions.card import html
@@ -89,61 +136,77 @@ class Direction:
         return html(self.header)
 
     def with_(self, **changes: Any) -> Direction:
-        """A copy with some fields changed."""
-        return replace(self, **changes)
+        """A copy with some fields changed; of one part, also its tensor, site or weights."""
+        own = {name: changes.pop(name) for name in ("tensor", "site", "weights") if name in changes}
+        if own:
+            changes["parts"] = (replace(self._only(next(iter(own))), **own),)
+        return Direction(**{**{name: getattr(self, name) for name in self.__dataclass_fields__}, **changes})
+
+    def scaled(self, factor: float) -> Direction:
+        """The same direction in another unit: every tensor times a factor, all else as it is."""
+        return self.with_(parts=self._each(lambda tensor: tensor * factor))
 
     def norm(self) -> float:
-        """The L2 norm of the whole tensor."""
-        return float(self.tensor.double().norm())
+        """The L2 norm of all parts together."""
+        return math.hypot(*(float(each.tensor.double().norm()) for each in self.parts))
 
     def cosine(self, other: Direction) -> float:
         """Cosine of the angle to another direction, in [-1, 1]; 0 where one of them is zero.
 
-        Raises MismatchError where the other belongs to another model or site, or has another shape.
+        Raises MismatchError where the other belongs to another model or other sites, or has other shapes.
         """
         self.header.check_alike(other.header, "compare")
-        a, b = self.tensor.double().flatten(), other.tensor.double().flatten()
-        size = float(a.norm()) * float(b.norm())
-        return max(-1.0, min(1.0, float(a @ b) / size)) if size else 0.0
+        mine = {each.key: each.tensor.double().flatten() for each in self.parts}
+        theirs = {each.key: each.tensor.double().flatten() for each in other.parts}
+        size = math.hypot(*(float(each.norm()) for each in mine.values()))
+        size *= math.hypot(*(float(each.norm()) for each in theirs.values()))
+        product = sum(float(each @ theirs[key]) for key, each in mine.items())
+        return max(-1.0, min(1.0, product / size)) if size else 0.0
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that stand for the tensor and the place it is added at."""
+        """Sixteen hexadecimal digits that stand for the tensors and the places they are added at."""
         return self.header.digest
 
     @cached_property
     def header(self) -> Header:
-        """All but the tensor."""
-        shape, values = tuple(self.tensor.shape), self.tensor.numpy().tobytes()
-        place = f"{self.site}|{self.model.fingerprint}|{shape}"
-        sha256, digest = (hashlib.sha256(each).hexdigest() for each in (values, place.encode() + values))
+        """All but the tensors."""
+        whole, parts = hashlib.sha256(), []
+        for each in self.parts:
+            shape, values = tuple(each.tensor.shape), each.tensor.numpy().tobytes()
+            curve = "" if each.weights is None else f"|{each.weights}"
+            whole.update(f"{each.site}|{self.model.fingerprint}|{shape}{curve}".encode() + values)
+            parts.append(PartHeader(each.site, shape, hashlib.sha256(values).hexdigest(), each.weights))
         recipe, provenance = dict(self.recipe), dict(self.provenance)
-        return Header(self.name, shape, sha256, self.site, self.model, recipe, self.strengths, provenance, digest[:16])
+        digest = whole.hexdigest()[:16]
+        return Header(self.name, tuple(parts), self.model, recipe, self.strengths, provenance, digest)
 
     def pooled(self) -> Direction:
-        """The mean over height and width: a (C,) direction, free of the latent size."""
-        if self.tensor.ndim == 1:
+        """Each part's mean over height and width: (C,) parts, free of the latent size."""
+        if all(each.tensor.ndim == 1 for each in self.parts):
             return self
-        return self._derived(f"pooled({self.name})", self.tensor.mean(dim=(1, 2)), strengths=self.strengths)
+        return self._derived(f"pooled({self.name})", [each.pooled() for each in self.parts], strengths=self.strengths)
 
-    def resized(self, height: int, width: int) -> Direction:
-        """The direction for another size of activations, (C, height, width): bilinear, or (C,) repeated over space.
+    def resized(self, height: int, width: int, site: str | None = None) -> Direction:
+        """The direction for another size of activations: maps bilinearly, (C,) repeated over space.
 
-        Raises MismatchError for a height or width below 1, or a site that has none.
+        Args:
+            site: the name of the one whose part is resized; None for a direction of one part.
+
+        Raises MismatchError for a height or width below 1, a site that has none, or several parts and no site.
         """
-        from torch.nn.functional import interpolate
-
         if height < 1 or width < 1:
             happened = f"The direction '{self.name}' cannot be resized to {height} x {width}."
             raise MismatchError(happened, "the height and width of activations, 1 or more.")
-        if self.tensor.ndim == 1:
-            tensor = self.tensor[:, None, None].expand(-1, height, width)
-        else:
-            tensor = interpolate(self.tensor[None], (height, width), mode="bilinear", align_corners=False)[0]
-        return self._derived(f"resized({self.name}, {height}, {width})", tensor, strengths=self.strengths)
+        name = self._only("size").site.name if site is None else site
+        if all(each.site.name != name for each in self.parts):
+            has = serialization.listed(self.parts)
+            raise MismatchError(f"The direction '{self.name}' has no part at '{name}'.", f"one of {has}.")
+        parts = [each.resized(height, width) if each.site.name == name else each for each in self.parts]
+        return self._derived(f"resized({self.name}, {height}, {width})", parts, strengths=self.strengths)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes one safetensors file; raises OutputError, and DirectionFileError for recipes that JSON cannot hold."""
-        write_atomically(path, serialization.encode(self.header, self.tensor))
+        write_atomically(path, serialization.encode(self.header, [each.tensor for each in self.parts]))
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Direction:
@@ -151,15 +214,22 @@ class Direction:
 
         Raises DirectionFileError: missing, truncated, foreign, of a newer format, or with values that make no sense.
         """
-        found, tensor = serialization.read(path)
+        found, tensors = serialization.read(path)
         try:
             direction = Direction(
-                found.name, tensor, found.site, found.model, found.recipe, found.strengths, found.provenance
+                found.name,
+                parts=[
+                    Part(each.site, tensor, each.weights) for each, tensor in zip(found.parts, tensors, strict=True)
+                ],
+                model=found.model,
+                recipe=found.recipe,
+                strengths=found.strengths,
+                provenance=found.provenance,
             )
         except DirectrixError as error:
             serialization.refuse(path, f"its content makes no sense. {error.happened.rstrip('.')}", error)
         # Finite values of the right shape can still be wrong: one flipped bit changes every image.
-        if direction.header.sha256 != found.sha256:
+        if direction.header.parts != found.parts:
             serialization.refuse(path, "its values are not those that were saved")
         return direction
 
@@ -204,7 +274,7 @@ class Direction:
         """
         from directrix.directions.card import hub_card
 
-        files = {hub.FILE: serialization.encode(self.header, self.tensor)}
+        files = {hub.FILE: serialization.encode(self.header, [each.tensor for each in self.parts])}
         if card:
             page = hub_card(self.header, repository, picture=picture is not None, license=license, tags=tags)
             files[hub.CARD] = page.encode()
@@ -216,40 +286,45 @@ class Direction:
     def __add__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        self.header.check_alike(other.header, "add")
-        return self._derived(f"{self.name} + {other.name}", self.tensor + other.tensor, other)
+        self.header.check_model(other.header, "add")
+        return self._derived(f"{self.name} + {other.name}", merged(self.parts, other.parts), other)
 
     def __sub__(self, other: object) -> Direction:
         if not isinstance(other, Direction):
             return NotImplemented
-        self.header.check_alike(other.header, "subtract")
-        return self._derived(f"{self.name} - {other._term()}", self.tensor - other.tensor, other)
+        self.header.check_model(other.header, "subtract")
+        parts = merged(self.parts, other._each(lambda tensor: -tensor))
+        return self._derived(f"{self.name} - {other._term()}", parts, other)
 
     def __neg__(self) -> Direction:
         old = self.strengths
         mirrored = Strengths(old.default, -old.maximum, -old.minimum)
-        return self._derived(f"-{self._term()}", -self.tensor, strengths=mirrored)
+        return self._derived(f"-{self._term()}", self._each(lambda tensor: -tensor), strengths=mirrored)
 
     def __mul__(self, factor: object) -> Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
-        factor = number("The factor", factor, error=StrengthError)
-        return self._derived(f"{factor:g} * {self._term()}", self.tensor * factor)
+        times = number("The factor", factor, error=StrengthError)
+        return self._derived(f"{factor:g} * {self._term()}", self._each(lambda tensor: tensor * times))
 
     __rmul__ = __mul__
 
     def __truediv__(self, factor: object) -> Direction:
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             return NotImplemented
-        if number("The divisor", factor, error=StrengthError) == 0:
+        divisor = number("The divisor", factor, error=StrengthError)
+        if divisor == 0:
             raise StrengthError("A direction cannot be divided by 0.", "a finite number other than 0.")
-        return self._derived(f"{self._term()} / {factor:g}", self.tensor / factor)
+        return self._derived(f"{self._term()} / {factor:g}", self._each(lambda tensor: tensor / divisor))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> tuple[Part, ...]:
+        return tuple(each.with_tensor(change(each.tensor)) for each in self.parts)
 
     def _term(self) -> str:
         return f"({self.name})" if " " in self.name else self.name
 
     def _derived(
-        self, expression: str, tensor: Tensor, *others: Direction, strengths: Strengths | None = None
+        self, expression: str, parts: Sequence[Part], *others: Direction, strengths: Strengths | None = None
     ) -> Direction:
         """What was computed from this direction and others, named after how, with the parents' recipes and digests.
 
@@ -258,4 +333,5 @@ class Direction:
         parents = (self, *others)
         recipe = {"method": "algebra", "expression": expression, "parents": [dict(each.recipe) for each in parents]}
         provenance = {"parents": [{"name": each.name, "digest": each.digest()} for each in parents]}
-        return Direction(expression, tensor, self.site, self.model, recipe, strengths or Strengths(), provenance)
+        made = {"recipe": recipe, "strengths": strengths or Strengths(), "provenance": provenance}
+        return Direction(expression, parts=parts, model=self.model, **made)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from directrix.directions.direction import Direction
+from directrix.directions.part import Part
 from directrix.errors import MismatchError
 from directrix.models import stored_weights
 from directrix.models.fingerprint import STRUCTURE, fits
@@ -46,20 +47,30 @@ def check_model(model: SteerableModel, directions: Iterable[Direction]) -> None:
         )
 
 
-def fitted(direction: Direction, h: Tensor) -> Tensor:
-    """The direction's tensor, float32 on the CPU, in a shape that can be added to rows of the site's output h.
+def fitted(name: str, part: Part, h: Tensor) -> Tensor:
+    """The tensor of a part, float32 on the CPU, in a shape that can be added to rows of the site's output h.
 
-    h is (batch, C, H, W) or (batch, tokens, C). Raises MismatchError where the direction does not fit it.
+    name: the direction's. h is (batch, C, H, W), (batch, tokens, C) or (batch, C). Raises MismatchError where the part
+    does not fit it.
     """
-    name, site = direction.name, direction.site
-    shape, here = tuple(direction.tensor.shape), tuple(h.shape[1:])
+    site, tensor = part.site, part.tensor
+    shape, here = tuple(tensor.shape), tuple(h.shape[1:])
     channels = here[0] if site.layout == "channels-first" else here[-1]
-    if channels != shape[0]:
+    if channels != site.channels or len(here) != {"channels-first": 3, "channels-last": 2, "vector": 1}[site.layout]:
         raise MismatchError(
-            f"The direction '{name}' has {shape[0]} channels, '{site.name}' has {channels}.",
+            f"The direction '{name}' has {site.channels} channels, '{site.name}' has {channels}.",
             "a direction of this model and site.",
             "discover it anew.",
         )
+    if len(shape) == 3 and site.layout == "channels-last":
+        if shape[0] * shape[1] != here[0]:
+            raise MismatchError(
+                f"The direction '{name}' was found at {shape[0]} x {shape[1]} tokens; these images have {here[0]} at "
+                f"'{site.name}'.",
+                "images of the size that the direction was found with.",
+                "that height and width, direction.resized(rows, columns), or direction.pooled().",
+            )
+        return tensor.flatten(0, 1)
     if len(shape) == 3 and shape != here:
         size = f"{here[1]} x {here[2]}"
         raise MismatchError(
@@ -68,7 +79,7 @@ def fitted(direction: Direction, h: Tensor) -> Tensor:
             "images of the size that the direction was found with.",
             f"that height and width, direction.resized({here[1]}, {here[2]}), or direction.pooled().",
         )
-    return direction.tensor[:, None, None] if len(shape) == 1 and site.layout == "channels-first" else direction.tensor
+    return tensor[:, None, None] if len(shape) == 1 and site.layout == "channels-first" else tensor
 
 
 def rows_at_site(rows: Tensor, h: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ class FeedbackSteering(ProjectAndSet):
     """
 
     combine = "feedback"
+    several_sites = False
     instead = "no probe (in a policy, no `feedback`)"
     remembers = True
 
@@ -67,10 +68,10 @@ class FeedbackSteering(ProjectAndSet):
                     "a direction for each category of the probe.",
                     "add its directions, or leave the probe out.",
                 )
-            if self._site is not None and probe.site != self._site:
+            if self._sites and probe.site != self._sites[0]:
                 raise MismatchError(
                     f"The probe of '{attribute}' reads at '{probe.site.name}', the directions are at "
-                    f"'{self._site.name}'.",
+                    f"'{self._sites[0].name}'.",
                     "one site.",
                     "fit the probe with these directions.",
                 )

@@ -48,10 +48,10 @@ def check_range(direction: Direction, strength: float | tuple[float, ...]) -> No
 
 
 def check_addition(
-    tensor: Tensor, direction: Direction, strength: Any, dtype: Any, call: DenoiserCall | None = None
+    largest: Tensor, direction: Direction, strength: Any, dtype: Any, call: DenoiserCall | None = None
 ) -> None:
-    """Raises StrengthError where what is added is not finite in the model's precision; the tensor is on the CPU."""
-    if not bool((_largest(strength) * tensor).to(dtype).isfinite().all()):
+    """Raises StrengthError where the largest addition, on the CPU, is not finite in the model's precision."""
+    if not bool(largest.to(dtype).isfinite().all()):
         raise _overflow({direction: strength}, "" if call is None else call.place, dtype)
 
 

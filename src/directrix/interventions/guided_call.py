@@ -18,11 +18,12 @@ from weakref import finalize
 from diffusers.hooks import HookRegistry, ModelHook
 
 from directrix.directions.direction import Direction
+from directrix.directions.part import Part
 from directrix.directions.strength import expand
 from directrix.errors import StrengthError
 from directrix.interventions.compatibility import fitted, rows_at_site
 from directrix.interventions.finite import check_addition
-from directrix.interventions.steering import Steering
+from directrix.interventions.steering import Steering, parts_by_site
 from directrix.models import activations
 from directrix.models.branches import row_count
 from directrix.models.denoiser_calls import by_name
@@ -46,10 +47,19 @@ class GuidedCall:
     Args:
         branch: the one that the call is about. guided: whether the step has another one, too.
         loop: the frame that announced the call.
+        fraction: of the steps, before this one.
     """
 
-    def __init__(self, steering: Steering, model: SteerableModel, branch: str, guided: bool, loop: FrameType) -> None:
-        self._steering, self._model = steering, model
+    def __init__(
+        self,
+        steering: Steering,
+        model: SteerableModel,
+        branch: str,
+        guided: bool,
+        loop: FrameType,
+        fraction: float = 0.0,
+    ) -> None:
+        self._steering, self._model, self._fraction = steering, model, fraction
         self._branch, self._guided = branch, guided
         # Not the frame, which would retain all that its function has. A later one may have its id, or its code.
         self._loop = id(loop), loop.f_code
@@ -71,9 +81,8 @@ class GuidedCall:
         strengths, scope = self._steering.strengths, cast(Any, self)
         with ExitStack() as stack:
             stack.enter_context(activations.before_call(self._model, self._see))
-            for site in dict.fromkeys(each.site for each in strengths):
-                directions = [each for each in strengths if each.site == site]
-                stack.enter_context(activations.edit(self._model, site, partial(self._added, directions), scope))
+            for site, parts in parts_by_site(strengths).items():
+                stack.enter_context(activations.edit(self._model, site, partial(self._added, parts), scope))
             # In a compiled model this would be another graph.
             if not self._model.compiled:
                 stack.enter_context(_hooked(self._model.denoiser, _Watch(self, failed)))
@@ -105,19 +114,19 @@ class GuidedCall:
             arguments = by_name(network, args, kwargs)
             self._seen = _Seen(row_count(next(iter(arguments.values()))), ImageTokens(network, arguments))
 
-    def _added(self, directions: Sequence[Direction], h: Tensor) -> Tensor | None:
+    def _added(self, parts: Sequence[tuple[Direction, Part]], h: Tensor) -> Tensor | None:
         """h with the directions added; None where there is nothing to add."""
         seen, result = self.now(), None
         if seen is None:
             return None
-        for each in directions:
+        for each, part in parts:
             strength = self._steering.strengths[each]
             rows = expand(strength, seen.rows, self._guided, self._steering.branch, self._branch)
             if rows is None:
                 continue
-            rows = rows_at_site(rows, h)
-            tensor = fitted(each, h)
-            check_addition(tensor, each, strength, h.dtype)
+            rows = rows_at_site(rows, h) * part.weight(self._fraction)
+            tensor = fitted(each.name, part, h)
+            check_addition(float(rows.abs().max()) * tensor, each, strength, h.dtype)
             places = rows.nonzero().flatten()
             factors = rows[places].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
             # The product is rounded once, to the model's own precision. Rows of strength 0 keep their bits.

@@ -167,14 +167,15 @@ class Steered(WrappingGuider):
         place, self._announced = self._announced, self._announced + 1
         if place >= len(self._branches):
             raise _unannounced(f"the denoiser is called more often than for the guider's {place} batches")
-        if not self._is_steered():
+        fraction = self._fraction()
+        if not self.steering.start <= fraction < self.steering.stop:
             return
         model = SteerableModel(SimpleNamespace(unet=denoiser))
         if id(denoiser) not in self._checked:
             self._check(model)
             self._checked.add(id(denoiser))
         guided = "unconditional" in self._branches
-        self._call = GuidedCall(self.steering, model, self._branches[place], guided, loop)
+        self._call = GuidedCall(self.steering, model, self._branches[place], guided, loop, fraction)
         self._call.open(self._batches[place](), lambda: self._abandon(denoiser))
 
     def _check(self, model: SteerableModel) -> None:
@@ -182,10 +183,12 @@ class Steered(WrappingGuider):
         for each, strength in self.steering.strengths.items():
             check_range(each, strength)
 
-    def _is_steered(self) -> bool:
+    def _fraction(self) -> float:
+        """How many of the steps are done, as a fraction; 0 where all are steered alike, and none need be known."""
         steering, state = self.steering, self.guider.get_state()
-        if steering.start == 0 and steering.stop == 1:
-            return True
+        weighted = any(part.weights is not None for each in steering.strengths for part in each.parts)
+        if steering.start == 0 and steering.stop == 1 and not weighted:
+            return 0.0
         step, steps = state["step"], state["num_inference_steps"]
         if not 0 <= step < steps:
             raise StrengthError(
@@ -193,7 +196,7 @@ class Steered(WrappingGuider):
                 "a scheduler that asks the denoiser once a step.",
                 "start=0.0, stop=1.0, or a scheduler such as EulerDiscreteScheduler.",
             )
-        return steering.start <= step / steps < steering.stop
+        return step / steps
 
     def _close(self) -> None:
         call, self._call = self._call, None

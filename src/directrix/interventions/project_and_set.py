@@ -35,7 +35,8 @@ class ProjectAndSet(PromptConditioned):
     """Categories put in the place of what the prompts say of their attributes.
 
     Args:
-        attributes: for each attribute what each category adds, also those that no image is given; all at one site.
+        attributes: for each attribute what each category adds, also those that no image is given; at each of their
+            sites what the prompt says there is taken out.
         assigned: for each image of the run, the category that it is given of each attribute; one that adds nothing
             leaves the attribute alone.
         branch: "conditional", the branch in which guidance multiplies what the prompt says.
@@ -44,11 +45,11 @@ class ProjectAndSet(PromptConditioned):
             there, and nothing is taken out.
 
     Raises:
-        MismatchError: directions of several sites.
         StrengthError: another branch.
     """
 
     combine = "project-and-set"
+    several_sites = True
     instead = "project_and_set=False, in a policy `project_and_set: false`"
 
     def __init__(
@@ -123,7 +124,7 @@ class ProjectAndSet(PromptConditioned):
             columns = torch.tensor(span).nonzero().flatten()
             # What other images of the batch are given must not show in the last bits of a product.
             mine = candidates[columns]
-            inverse = self._inverse(tuple(compress(keys, span)), mine)
+            inverse = self._inverse((state.site, *compress(keys, span)), mine)
             said = by_image(partial(_projected, mine, inverse), about[images])
             weights[images[:, None], columns] -= said
         return weights
@@ -132,7 +133,7 @@ class ProjectAndSet(PromptConditioned):
         """The category alone, unless that is not enough."""
         return None if self._insist else on.float()
 
-    def _inverse(self, names: tuple[str, ...], basis: Tensor) -> Tensor:
+    def _inverse(self, names: tuple[Any, ...], basis: Tensor) -> Tensor:
         """float32 (n, n): from products with these candidates to the weights that are projected to."""
         import torch
 

@@ -44,12 +44,14 @@ class StepState:
 
     fraction: of the steps, in [0, 1). timestep: in the scheduler's units, where an intervention asked to know the
     step. without: h_u, the unconditional branch, float32 (images, ...). retained: whatever is to outlast a step.
+    site: the name of the one that is looked at.
     """
 
     fraction: float = 0.0
     timestep: float | None = None
     without: Tensor | None = None
     retained: dict[str, Tensor] = field(default_factory=dict)
+    site: str = ""
 
     def move(self, fraction: float) -> None:
         """To the next step, or to the first one of other images, for which nothing is retained."""
@@ -73,6 +75,8 @@ class PromptConditioned(ABC):
     combine: ClassVar[str]
     # What errors advise where images cannot be looked at.
     instead: ClassVar[str] = "combine='sum'"
+    # Whether directions may be at several sites, at each of which it then decides anew.
+    several_sites: ClassVar[bool] = False
     # Whether it must know the present step.
     remembers: ClassVar[bool] = False
 
@@ -88,14 +92,21 @@ class PromptConditioned(ABC):
         self._settings: dict[str, Any] = {"branch": checked.branch, "start": checked.start, "stop": checked.stop}
         self._categories = dict(categories)
         self._on = None if on is None else tuple(on)
-        found = {each.site for effect in self._categories.values() for each in effect}
-        if len(found) > 1:
+        parts = [part for effect in self._categories.values() for each in effect for part in each.parts]
+        if any(part.weights is not None for part in parts):
+            raise StrengthError(
+                "A direction has weights by step, which cannot be compared with what a prompt says.",
+                "directions without weights.",
+                f"{self.instead}.",
+            )
+        found = dict.fromkeys(part.site for part in parts)
+        if len(found) > 1 and not self.several_sites:
             raise MismatchError(
                 f"The directions are at several sites: {', '.join(sorted(each.name for each in found))}.",
                 "one site, where they can be compared.",
                 f"{self.instead}.",
             )
-        self._site: Site | None = next(iter(found), None)
+        self._sites = tuple(found)
 
     @property
     def name(self) -> str:
@@ -137,7 +148,7 @@ class PromptConditioned(ABC):
         candidates = self.candidates() if self._used() else []
         check_model(model, (each for _, effect in candidates for each in effect))
         with ExitStack() as stack:
-            if candidates and self._site is not None:
+            if candidates and self._sites:
                 scope = Scope(model)
                 window = StepWindow(scope, self._settings["start"], self._settings["stop"])
                 stack.enter_context(scope.opened())
@@ -146,8 +157,9 @@ class PromptConditioned(ABC):
                     each: strength for effect in self._categories.values() for each, strength in effect.items()
                 }
                 stack.enter_context(watched_for_overflow(scope, window, strengths))
-                added = _Added(self, candidates, scope, self._on, self._settings["branch"], window)
-                stack.enter_context(activations.edit(model, self._site, added, scope))
+                for site in self._sites:
+                    added = _Added(self, site, candidates, scope, self._on, self._settings["branch"], window)
+                    stack.enter_context(activations.edit(model, site, added, scope))
             yield model.pipeline
 
     def over(self, on: Sequence[frozenset[str]]) -> PromptConditioned:
@@ -183,6 +195,7 @@ class _Added:
     def __init__(
         self,
         decides: PromptConditioned,
+        site: Site,
         candidates: Sequence[tuple[str, Effect]],
         scope: Scope,
         on: Sequence[frozenset[str]] | None,
@@ -190,6 +203,7 @@ class _Added:
         window: StepWindow,
     ) -> None:
         self._decides = decides
+        self._site = site
         self._candidates = candidates
         self._scope = scope
         self._on = on
@@ -221,16 +235,16 @@ class _Added:
                 h.split(images)[parts.index(branch)].float() for branch in ("conditional", "unconditional")
             )
             about = conditional - without
-            state = self._scope.recall("state", StepState)
+            state = self._scope.recall(f"state {self._site.name}", lambda: StepState(site=self._site.name))
             if self._decides.remembers:
                 state.move(call.step.fraction)
                 state.timestep = float(call.step.timestep)
             state.without = without
             weights = self._decides.weights(about.flatten(1), vectors, allowed, state)
-            self._scope.remember("weights", weights)
+            self._scope.remember(f"weights {self._site.name}", weights)
         elif guided and layout == "conditional":
             # A further call of the same step, about the conditional branch alone (Stable Diffusion 3.5).
-            weights = self._scope.recall("weights", lambda: None)
+            weights = self._scope.recall(f"weights {self._site.name}", lambda: None)
         if weights is None:
             weights = self._decides.unseen(allowed)
         if weights is None:
@@ -273,7 +287,9 @@ class _Added:
             for _, effect in self._candidates:
                 row: torch.Tensor = torch.zeros(h.shape[1:])
                 for direction, strength in effect.items():
-                    row = row + strength * fitted(direction, h)
+                    for part in direction.parts:
+                        if part.site == self._site:
+                            row = row + strength * fitted(direction.name, part, h)
                 rows.append(row.flatten())
             self._vectors = torch.stack(rows).to(h.device)
         return self._vectors

@@ -8,13 +8,14 @@ touched, so strength 0 gives the very bits of an unsteered run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from directrix import checks
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
+from directrix.directions.part import Part
 from directrix.directions.strength import BRANCHES, Strength, checked, expand
 from directrix.errors import DirectrixError, StrengthError
 from directrix.interventions.compatibility import check_model, fitted, rows_at_site
@@ -161,9 +162,7 @@ class Steering:
 
         everywhere: in calls of all threads and tasks, not only of those that open it.
         """
-        by_site: dict[Site, list[Direction]] = {}
-        for each in self.strengths:
-            by_site.setdefault(each.site, []).append(each)
+        by_site = parts_by_site(self.strengths)
         with ExitStack() as stack:
             if by_site:
                 scope = Scope(model, self.guided, everywhere)
@@ -173,14 +172,23 @@ class Steering:
                 if acts:
                     stack.enter_context(renewed(model.denoisers))
                     stack.enter_context(watched_for_overflow(scope, window, self.strengths))
-                for site, directions in by_site.items():
-                    added = _Added(self, scope, directions, window)
+                for site, parts in by_site.items():
+                    added = _Added(self, scope, parts, window)
                     stack.enter_context(activations.edit(model, site, added, scope))
             yield
 
     def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
         """The direction's strength in each row of the denoiser's batch, float32 (batch,); see `strength.expand`."""
         return expand(self.strengths[direction], batch, guided, self.branch, layout)
+
+
+def parts_by_site(directions: Iterable[Direction]) -> dict[Site, list[tuple[Direction, Part]]]:
+    """The directions' parts at each of their sites, in order."""
+    found: dict[Site, list[tuple[Direction, Part]]] = {}
+    for direction in directions:
+        for part in direction.parts:
+            found.setdefault(part.site, []).append((direction, part))
+    return found
 
 
 class PerImage(Steering):
@@ -209,10 +217,13 @@ def as_json(effect: Effect) -> Any:
 class _Added:
     """Adds the directions of one site to its output."""
 
-    def __init__(self, steering: Steering, scope: Scope, directions: Sequence[Direction], window: StepWindow) -> None:
+    def __init__(
+        self, steering: Steering, scope: Scope, parts: Sequence[tuple[Direction, Part]], window: StepWindow
+    ) -> None:
         self._steering = steering
         self._scope = scope
-        self._directions = directions
+        self._parts = parts
+        self._by_step = any(part.weights is not None for _, part in parts)
         self._window = window
         # What is added depends on the batch alone, so that steps of one size make no new tensors.
         self._cached: dict[tuple[Any, ...], list[tuple[Tensor | slice, Tensor]]] = {}
@@ -235,20 +246,29 @@ class _Added:
         import torch
 
         guided, layout = call.layout
-        key = (h.shape, h.dtype, h.device, guided, layout, call.rows, torch.is_inference_mode_enabled())
+        weights = None
+        if self._by_step:
+            fraction = call.step.fraction
+            weights = tuple(part.weight(fraction) for _, part in self._parts)
+        key = (h.shape, h.dtype, h.device, guided, layout, call.rows, weights, torch.is_inference_mode_enabled())
         if key not in self._cached:
+            if weights is not None:
+                # As many tensors as there are steps would be a lot.
+                self._cached.clear()
             found = []
-            for each in self._directions:
+            for place, (each, part) in enumerate(self._parts):
                 rows = self._steering.rows(each, call.rows, guided, layout)
                 if rows is None:
                     continue
                 rows = rows_at_site(rows, h)
-                tensor = fitted(each, h)
+                if weights is not None:
+                    rows = rows * weights[place]
+                tensor = fitted(each.name, part, h)
                 steered = rows.nonzero().flatten()
                 if not len(steered):
                     # So small a strength that it is 0 in float32.
                     continue
-                check_addition(tensor, each, self._steering.strengths[each], h.dtype, call)
+                check_addition(float(rows.abs().max()) * tensor, each, self._steering.strengths[each], h.dtype, call)
                 factors = rows[steered].to(h.device).reshape(-1, *[1] * (h.ndim - 1))
                 # The product is rounded once, to the model's own precision.
                 addition = (factors * tensor.to(h.device)).to(h.dtype)

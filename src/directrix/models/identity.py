@@ -11,7 +11,7 @@ from directrix.errors import MismatchError
 from directrix.models import embedded
 from directrix.models.fingerprint import fingerprint
 
-LAYOUTS = ("channels-first", "channels-last")
+LAYOUTS = ("channels-first", "channels-last", "vector")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SNAPSHOT = re.compile(r"models--(?P<name>[^/\\]+)[/\\]snapshots[/\\](?P<revision>[0-9a-f]+)")
 # The denoiser's own attribute, so that copies have it too: name and revision that it was loaded as.
@@ -25,7 +25,7 @@ class Site:
     Args:
         name: dotted name of the module inside the denoiser, such as "mid_block".
         channels: number of channels C of its output.
-        layout: "channels-first" for (B, C, H, W) outputs, "channels-last" for (B, tokens, C).
+        layout: "channels-first" for (B, C, H, W) outputs, "channels-last" for (B, tokens, C), "vector" for (B, C).
     """
 
     name: str

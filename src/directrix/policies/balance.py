@@ -78,7 +78,8 @@ def projects(attributes: Iterable[Mapping[str, Effect]], project_and_set: bool |
     """Whether what prompts say of these attributes is taken out: as asked for, or by itself where that can be done."""
     if project_and_set is not None:
         return project_and_set
-    sites = {direction.site for categories in attributes for effect in categories.values() for direction in effect}
+    effects = (effect for categories in attributes for effect in categories.values())
+    sites = {part.site for effect in effects for direction in effect for part in direction.parts}
     return len(sites) < 2 and window.get("branch", "conditional") == "conditional"
 
 
@@ -148,7 +149,11 @@ class Attributes:
                 with suppress(PolicyError):
                     unused = effect(what)
                     directions = [each for one in (*used.values(), unused) for each in one]
-                    if len({(each.model.fingerprint, each.site, tuple(each.tensor.shape)) for each in directions}) < 2:
+                    places = {
+                        (each.model.fingerprint, *((part.site, part.tensor.shape) for part in each.parts))
+                        for each in directions
+                    }
+                    if len(places) < 2:
                         effects[category] = unused
         probe = self.probes.get(attribute)
         if probe is not None:

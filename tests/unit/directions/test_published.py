@@ -184,7 +184,7 @@ def test_what_is_no_published_matrix(tmp_path: Path, pipeline: Any, state: Any, 
 def test_values_that_are_not_finite(tmp_path: Path, pipeline: Any):
     broken = matrix()
     broken[3, 1] = float("nan")
-    with pytest.raises(DirectrixError, match="'female' holds values that are not finite"):
+    with pytest.raises(DirectrixError, match="'female' at 'mid_block' holds values that are not finite"):
         import_published(write(tmp_path, {"w": broken}), pipeline=pipeline)
 
 

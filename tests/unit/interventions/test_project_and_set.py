@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from directrix.directions.direction import Direction
-from directrix.errors import MismatchError, PolicyError, StrengthError
+from directrix.errors import PolicyError, StrengthError
 from directrix.generation.fair import fair
 from directrix.generation.generate import generate
 from directrix.interventions.project_and_set import ProjectAndSet
@@ -183,8 +183,8 @@ def test_directions_of_several_sites(make_direction: Callable[..., Direction]):
     man = man.with_(site=dataclasses.replace(man.site, name="down_blocks.0"))
     plan = Fair({"gender": "uniform"}, [woman, man]).plan(["a judge"], 2, 0)
     assert isinstance(plan.intervention, Steering)
-    with pytest.raises(MismatchError, match="project_and_set=False"):
-        Fair({"gender": "uniform"}, [woman, man], project_and_set=True)
+    both = Fair({"gender": "uniform"}, [woman, man], project_and_set=True).plan(["a judge"], 2, 0)
+    assert isinstance(both.intervention, ProjectAndSet)
     # One that no image is given does not count.
     alone = Fair({"gender": {"woman": 1.0}}, [woman, man]).plan(["a judge"], 2, 0)
     assert isinstance(alone.intervention, ProjectAndSet) and len(alone.intervention.candidates()) == 1
@@ -253,7 +253,7 @@ def test_a_further_call_about_the_conditional_half_is_as_the_last(people: list[D
     replaced = ProjectAndSet({"gender": {each.name: {each: 1.0} for each in people[:2]}}, [{"gender": "woman"}])
     scope: Any = Calls()
     window: Any = SimpleNamespace(open=lambda call: True)
-    edit = _Added(replaced, replaced.candidates(), scope, replaced._on, "conditional", window)
+    edit = _Added(replaced, woman.site, replaced.candidates(), scope, replaced._on, "conditional", window)
     h = torch.randn(2, *woman.tensor.shape, generator=torch.Generator().manual_seed(0))
     both = edit(h)
     scope.call = SimpleNamespace(layout=(True, "conditional"), rows=1)

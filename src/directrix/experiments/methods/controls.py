@@ -13,12 +13,14 @@ from directrix.directions.direction import Direction
 
 
 def random_like(direction: Direction, seed: int = 0) -> Direction:
-    """A random direction of the same norm and shape at the same site."""
-    noise = torch.randn(direction.tensor.shape, generator=torch.Generator().manual_seed(seed))
-    scaled = noise * (direction.norm() / float(noise.double().norm()))
-    return direction.with_(name=f"random for {direction.name}", tensor=scaled)
+    """A random direction with parts of the same norms and shapes at the same sites."""
+    source, parts = torch.Generator().manual_seed(seed), []
+    for each in direction.parts:
+        noise = torch.randn(each.tensor.shape, generator=source)
+        parts.append(each.with_tensor(noise * (float(each.tensor.double().norm()) / float(noise.double().norm()))))
+    return direction.with_(name=f"random for {direction.name}", parts=parts)
 
 
 def reversed_of(direction: Direction) -> Direction:
     """The same direction with the wrong sign."""
-    return direction.with_(name=f"reversed {direction.name}", tensor=-direction.tensor)
+    return direction.scaled(-1).with_(name=f"reversed {direction.name}")

@@ -113,7 +113,7 @@ def calibrate(
         bar.advance(1)
         unit, climbed = _climb(dose_response, direction, target_label, effect)
         bar.advance(1)
-        scaled = direction.with_(tensor=direction.tensor * unit)
+        scaled = direction.scaled(unit)
         rows = [replace(row, strength=row.strength / unit) for row in climbed]
         for strength in sweep:
             rows.append(dose_response.step(scaled, target_label, strength))

@@ -123,7 +123,7 @@ def _with(direction: Direction, others: Sequence[Direction], amounts: Sequence[f
     for other, amount in zip(others, amounts, strict=True):
         if amount:
             total = total + other * (amount * other.strengths.default)
-    return direction.with_(tensor=total.tensor)
+    return direction.with_(parts=total.parts)
 
 
 def _ways(direction: Direction, among: Sequence[Direction], images: int) -> list[Intervention]:

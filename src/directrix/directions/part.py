@@ -1,0 +1,130 @@
+"""A part of a direction: what is added at one site.
+
+    h' = h + strength * weight(step) * tensor
+
+The tensor's shape follows the site's layout:
+
+    channels-first   (C, H, W), a map, tied to one latent size; or (C,), alike everywhere
+    channels-last    (H, W, C), a map of a transformer's patch grid; or (C,), alike for all tokens
+    vector           (C,), for a module that puts out one vector a row, such as the embedding of time and text
+"""
+
+from __future__ import annotations
+
+from dataclasses import InitVar, dataclass, replace
+from typing import TYPE_CHECKING
+
+from directrix.checks import number
+from directrix.errors import DirectrixError, MismatchError, StrengthError
+from directrix.models.identity import Site
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MAPS = {"channels-first": "({0}, H, W) or ({0},)", "channels-last": "(H, W, {0}) or ({0},)", "vector": "({0},)"}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a direction adds at one site.
+
+    Args:
+        site: where it is added.
+        tensor: of a shape as above; stored as a float32 copy on the CPU.
+        weights: factors of the strength, each for an equal stretch of the steps in their order: (1, 0) acts in the
+            first half. None for the whole strength in every step.
+        owner: whose it is, for errors.
+
+    Raises:
+        MismatchError: the tensor's shape does not fit the site.
+        DirectrixError: the tensor holds values that are not finite.
+        StrengthError: there are no weights, or one is not a finite number.
+    """
+
+    site: Site
+    tensor: Tensor
+    weights: tuple[float, ...] | None = None
+    owner: InitVar[str] = "A direction"
+
+    def __post_init__(self, owner: str) -> None:
+        import torch
+
+        # A copy, so that nobody can change a direction after it was checked.
+        tensor = self.tensor.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
+        shape, site = tuple(tensor.shape), self.site
+        channels = shape[-1 if site.layout == "channels-last" else 0] if shape else 0
+        lengths = (1,) if site.layout == "vector" else (1, 3)
+        if len(shape) not in lengths or channels != site.channels or 0 in shape:
+            raise MismatchError(
+                f"{owner} at '{site.name}' has shape {shape}.", f"{_MAPS[site.layout].format(site.channels)}."
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise DirectrixError(
+                f"{owner} at '{site.name}' holds values that are not finite.",
+                "finite numbers.",
+                "a smaller learning rate, or float32 instead of float16 for its discovery.",
+            )
+        object.__setattr__(self, "tensor", tensor)
+        if self.weights is not None:
+            weights = tuple(number("A weight", each, -3e38, 3e38, error=StrengthError) for each in self.weights)
+            if not weights:
+                raise StrengthError("There are no weights.", "one or more numbers.", "None for the same in every step.")
+            object.__setattr__(self, "weights", weights)
+
+    @property
+    def key(self) -> tuple[Site, tuple[float, ...] | None]:
+        """Parts of one key add up."""
+        return self.site, self.weights
+
+    def weight(self, fraction: float) -> float:
+        """The strength's factor at a step, given as the fraction of the steps before it, in [0, 1)."""
+        return 1.0 if self.weights is None else self.weights[int(fraction * len(self.weights))]
+
+    def with_tensor(self, tensor: Tensor) -> Part:
+        """The same with another tensor."""
+        return replace(self, tensor=tensor)
+
+    def pooled(self) -> Part:
+        """The mean over height and width, (C,)."""
+        if self.tensor.ndim == 1:
+            return self
+        return self.with_tensor(self.tensor.mean(dim=(0, 1) if self.site.layout == "channels-last" else (1, 2)))
+
+    def resized(self, height: int, width: int) -> Part:
+        """For another size of activations: a map bilinearly, (C,) repeated over space.
+
+        Raises MismatchError for a site without height and width.
+        """
+        from torch.nn.functional import interpolate
+
+        last = self.site.layout == "channels-last"
+        if self.site.layout == "vector":
+            raise MismatchError(
+                f"The direction at '{self.site.name}' cannot be resized: its site has no height and width.",
+                "a map, or a vector at a site that has them.",
+            )
+        if self.tensor.ndim == 1:
+            tensor = self.tensor[:, None, None].expand(-1, height, width)
+        else:
+            first = self.tensor.permute(2, 0, 1) if last else self.tensor
+            tensor = interpolate(first[None], (height, width), mode="bilinear", align_corners=False)[0]
+        return self.with_tensor(tensor.permute(1, 2, 0) if last else tensor)
+
+
+def merged(parts: tuple[Part, ...], others: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The sum: parts of one site and the same weights are added up, the others stand side by side.
+
+    Raises MismatchError where two of one site have different shapes.
+    """
+    found = {each.key: each for each in parts}
+    for each in others:
+        same = found.get(each.key)
+        if same is not None and same.tensor.shape != each.tensor.shape:
+            shapes = " and ".join(str(tuple(one.tensor.shape)) for one in (same, each))
+            raise MismatchError(
+                f"The directions have the shapes {shapes} at '{each.site.name}'.",
+                "two directions of the same shape.",
+                "resized(height, width) or pooled() on one of them.",
+            )
+        found[each.key] = each if same is None else same.with_tensor(same.tensor + each.tensor)
+    return tuple(found.values())
