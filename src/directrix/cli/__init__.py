@@ -19,6 +19,7 @@ from directrix.cli import (  # noqa: F401
     card,
     direction_files,
     discover,
+    doctor,
     evaluate,
     experiments,
     fit_probe,
@@ -33,7 +34,7 @@ from directrix.reading.values import SURROGATE
 
 VERBS = (
     *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
-    *("demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world"),
+    *("demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world", "doctor"),
 )
 # Whatever cannot be read of a command. Typer exports one class of this family.
 UsageError: Any = typer.BadParameter.__base__

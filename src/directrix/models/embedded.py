@@ -7,12 +7,14 @@ both.
 
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from directrix.checks import one_of
 from directrix.errors import ModelError
 
 WEIGHTS = Path(__file__).parent / "weights"
+CHECKSUMS = "checksums.txt"
 EMBEDDED = "emoji"
 # What each is, for whoever chooses.
 MODELS: Mapping[str, str] = {
@@ -73,3 +75,21 @@ def second_judge_path() -> Path:
 def reference_path() -> Path:
     """The file with the features of renders that images of people are compared with."""
     return _part("emoji/reference.safetensors")
+
+
+def files() -> list[str]:
+    """The files of weights that are here, relative to their folder."""
+    return sorted(each.relative_to(WEIGHTS).as_posix() for each in WEIGHTS.rglob("*.safetensors"))
+
+
+def checksums() -> dict[str, str]:
+    """The SHA-256 of each published file of weights, by the file's name; empty where none are noted."""
+    path = WEIGHTS / CHECKSUMS
+    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
+
+
+def write_checksums() -> None:
+    """Notes the SHA-256 of the files of weights that are here, as `sha256sum -c` reads them: after a training."""
+    lines = [f"{sha256((WEIGHTS / name).read_bytes()).hexdigest()}  {name}\n" for name in files()]
+    (WEIGHTS / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
