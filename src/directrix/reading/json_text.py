@@ -20,19 +20,19 @@ _PARTS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read(source: Source) -> Any:
-    """What a file of JSON holds."""
-    return parsed(source.text(), source)
+def read(source: Source, *, infinite: bool = False) -> Any:
+    """What a file of JSON holds; infinite: numbers without end may be among it, as diffusers' schedulers save them."""
+    return parsed(source.text(), source, infinite=infinite)
 
 
-def parsed(text: str, source: Source, place: str = "") -> Any:
-    """What JSON text of a source holds; `place` is where in it, such as " > metadata".
+def parsed(text: str, source: Source, place: str = "", *, infinite: bool = False) -> Any:
+    """What JSON text of a source holds; `place` is where in it, such as " > metadata"; infinite: see `read`.
 
     Raises an error of the source's type: no JSON, too deep, a number without end or not finite, half a character.
     """
     try:
         check_depth(text)
-        value = json.loads(text, parse_int=whole, parse_float=real, parse_constant=no_number)
+        value = json.loads(text, parse_int=whole, parse_float=real, parse_constant=float if infinite else no_number)
         if _ESCAPED_SURROGATE.search(text):
             check_texts(value)
     except Unbounded as problem:

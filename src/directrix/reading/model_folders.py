@@ -84,7 +84,8 @@ def _check_config(content: Any, name: str, path: Path) -> None:
 
 def _json(path: Path, name: str) -> Any:
     said, remedy = f"The model '{name}' cannot be loaded: its {path.name}", "copy or download the folder again."
-    return json_text.read(Source(path, ModelError, "settings in JSON.", remedy, said, 8 * MEBIBYTE))
+    source = Source(path, ModelError, "settings in JSON.", remedy, said, 8 * MEBIBYTE)
+    return json_text.read(source, infinite=True)
 
 
 def _is_component(value: Iterable[Any]) -> bool:

@@ -153,3 +153,13 @@ def test_a_lora_of_another_model_is_refused(folder, tmp_path, name, shape, said)
         directrix.load(folder, "cpu", loras=tmp_path / "l.safetensors")
     with pytest.raises(ModelError, match="no LoRA 'absent'"):
         directrix.load(folder, "cpu", loras="absent")
+
+
+def test_settings_of_a_scheduler_may_be_infinite(folder, tmp_path):
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "tiny")
+    path = tmp_path / "tiny" / "scheduler" / "scheduler_config.json"
+    # diffusers saves DPMSolver's `lambda_min_clipped` so.
+    path.write_text(path.read_text().replace("{", '{"lambda_min_clipped": -Infinity,', 1))
+    assert directrix.load(tmp_path / "tiny", "cpu").scheduler is not None
