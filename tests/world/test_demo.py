@@ -12,5 +12,5 @@ def test_the_demo_makes_occupations_fair_and_keeps_them(tmp_path):
     before, after = summary["unsteered"], summary["steered"]
     assert before["images"] == after["images"] == 108
     assert before["deviation_ratio"]["gender"]["value"] >= 0.5
-    assert after["deviation_ratio"]["gender"]["value"] <= 0.25
-    assert after["subject_accuracy"]["value"] >= before["subject_accuracy"]["value"] - 0.05
+    assert after["deviation_ratio"]["gender"]["value"] <= 0.10
+    assert after["subject_accuracy"]["value"] >= 0.97

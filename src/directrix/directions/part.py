@@ -7,10 +7,13 @@ The tensor's shape follows the site's layout:
     channels-first   (C, H, W), a map, tied to one latent size; or (C,), alike everywhere
     channels-last    (H, W, C), a map of a transformer's patch grid; or (C,), alike for all tokens
     vector           (C,), for a module that puts out one vector a row, such as the embedding of time and text
+    text             (tokens, C) or (C,), alike for all tokens, for text states that the denoiser is given
+    pooled           (C,), for a pooled text embedding that the denoiser is given
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +24,14 @@ from directrix.models.identity import Site
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MAPS = {"channels-first": "({0}, H, W) or ({0},)", "channels-last": "(H, W, {0}) or ({0},)", "vector": "({0},)"}
+# By layout: numbers of dimensions, where the channels are among them, and the shapes in words.
+_SHAPES: Mapping[str, tuple[tuple[int, ...], int, str]] = {
+    "channels-first": ((1, 3), 0, "({0}, H, W) or ({0},)"),
+    "channels-last": ((1, 3), -1, "(H, W, {0}) or ({0},)"),
+    "vector": ((1,), 0, "({0},)"),
+    "text": ((1, 2), -1, "(tokens, {0}) or ({0},)"),
+    "pooled": ((1,), 0, "({0},)"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +62,9 @@ class Part:
         # A copy, so that nobody can change a direction after it was checked.
         tensor = self.tensor.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
         shape, site = tuple(tensor.shape), self.site
-        channels = shape[-1 if site.layout == "channels-last" else 0] if shape else 0
-        lengths = (1,) if site.layout == "vector" else (1, 3)
-        if len(shape) not in lengths or channels != site.channels or 0 in shape:
-            raise MismatchError(
-                f"{owner} at '{site.name}' has shape {shape}.", f"{_MAPS[site.layout].format(site.channels)}."
-            )
+        dimensions, place, allowed = _SHAPES[site.layout]
+        if len(shape) not in dimensions or shape[place] != site.channels or 0 in shape:
+            raise MismatchError(f"{owner} at '{site.name}' has shape {shape}.", f"{allowed.format(site.channels)}.")
         if not bool(torch.isfinite(tensor).all()):
             raise DirectrixError(
                 f"{owner} at '{site.name}' holds values that are not finite.",
@@ -85,8 +92,8 @@ class Part:
         return replace(self, tensor=tensor)
 
     def pooled(self) -> Part:
-        """The mean over height and width, (C,)."""
-        if self.tensor.ndim == 1:
+        """The mean over height and width, (C,); what has none stays as it is."""
+        if self.tensor.ndim < 3:
             return self
         return self.with_tensor(self.tensor.mean(dim=(0, 1) if self.site.layout == "channels-last" else (1, 2)))
 
@@ -98,7 +105,7 @@ class Part:
         from torch.nn.functional import interpolate
 
         last = self.site.layout == "channels-last"
-        if self.site.layout == "vector":
+        if self.site.layout in ("vector", "text", "pooled"):
             raise MismatchError(
                 f"The direction at '{self.site.name}' cannot be resized: its site has no height and width.",
                 "a map, or a vector at a site that has them.",

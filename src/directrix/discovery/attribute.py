@@ -32,8 +32,8 @@ def discover_attribute(
     Args:
         subjects: noun phrases such as "a judge"; None for those of the model's card.
         orthogonalization: where its `contrast` is None, there is contrast between two values, not between more: of
-            three the middle one is no opposite of the others. Where its `preserve` is None, all other attributes in
-            ``ATTRIBUTE_SETS`` are preserved.
+            three the middle one is no opposite of the others (``embedding`` contrasts any number). Where its
+            `preserve` is None, all other attributes in ``ATTRIBUTE_SETS`` are preserved.
         settings: see ``discover``.
 
     Returns one Direction for each of the attribute's concepts, in order. Raises what ``discover`` raises.
@@ -43,8 +43,10 @@ def discover_attribute(
     model = SteerableModel.of(pipeline)
     among = model.facts.subjects if subjects is None else tuple(subjects)
     form = orthogonalization or Orthogonalization()
+    several = len(attribute.concepts) > 1
     if form.contrast is None:
-        form = replace(form, contrast=len(attribute.concepts) == 2)
+        # In text embeddings a middle value differs from the others as they do from each other.
+        form = replace(form, contrast=len(attribute.concepts) == 2 or (method == "embedding" and several))
     preserve = form.preserve
     if preserve is None:
         preserve = [each for each in ATTRIBUTE_SETS.values() if each.name != attribute.name]

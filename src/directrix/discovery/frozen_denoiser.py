@@ -161,6 +161,12 @@ class FrozenDenoiser:
         return torch.cat([x_t, rest.to(x_t).expand(len(x_t), *rest.shape[1:])], dim=1)
 
     @property
+    def text_joint(self) -> int | None:
+        """At which token of the text states another encoder's begin (Stable Diffusion 3); None where all are one's."""
+        pipeline = self._model.pipeline
+        return pipeline.tokenizer_max_length if getattr(pipeline, "text_encoder_3", None) is not None else None
+
+    @property
     def dtype(self) -> torch.dtype:
         """That of the states that the pipeline gives it; weights may be stored in another one."""
         return next(iter(self.first_inputs.values())).dtype

@@ -88,14 +88,15 @@ class Method(Protocol):
     """A way to find directions: a frozen dataclass that derives from this, and whose fields are its options.
 
     name: as the recipe has it.
-    learns_from: "samples" for a `Problem[Samples]`, "trajectories" for a `Problem[Trajectories]`.
+    learns_from: "samples" for a `Problem[Samples]`, "trajectories" for a `Problem[Trajectories]`; "prompts" for the
+        library's own ``embedding``, which fits nothing.
     objective: one line for the recipe that says what is minimised, or the formula.
     neutral_fraction: share of the images that is drawn from the neutral prompt, in [0, 1], for a method of samples.
     retains_prompts: whether it looks at prompts under which nothing must change.
     """
 
     name: ClassVar[str]
-    learns_from: ClassVar[Literal["samples", "trajectories"]]
+    learns_from: ClassVar[Literal["samples", "trajectories", "prompts"]]
     defaults: ClassVar[Defaults]
     objective: ClassVar[str]
     neutral_fraction: float = 0.0

@@ -15,6 +15,7 @@ METHODS = Registry(
     {
         "difference": "directrix.discovery.difference_of_means:Difference",
         "distillation": "directrix.discovery.distillation:Distillation",
+        "embedding": "directrix.discovery.embedding:Embedding",
         "reconstruction": "directrix.discovery.reconstruction:Reconstruction",
         "trajectory": "directrix.discovery.trajectory_distillation:Trajectory",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import torch
 from directrix import __version__
 from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
+from directrix.discovery.embedding import changes
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
 from directrix.discovery.noise_schedule import FLOW, Schedule
@@ -65,6 +67,8 @@ class Run:
     def _found(self, checkpoint: Checkpoint, checkpoint_every: int, progress: Progress) -> list[Direction]:
         model, settings, how, form = self.call.model, self.settings, self.method, dict(self.form)
         facts = model.facts
+        if how.learns_from == "prompts":
+            return self._embedded(progress)
         site = model.find_site(self.site or facts.site)
         if site.layout == "channels-last":
             # Tokens of the image are steered alike, so a map has no meaning there.
@@ -111,14 +115,7 @@ class Run:
             },
             "loss": _summary(fit.losses),
         }
-        provenance = {
-            "directrix": __version__,
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": denoiser.device.type,
-            "dtype": str(denoiser.dtype).removeprefix("torch."),
-        }
+        provenance = _provenance(denoiser)
         wanted = self.concepts[: len(names) - form["preserved"]]
         return [
             Direction(
@@ -130,6 +127,37 @@ class Run:
                 provenance=provenance,
             )
             for concept, vector in zip(wanted, fit.vectors[: len(wanted)], strict=True)
+        ]
+
+    def _embedded(self, progress: Progress) -> list[Direction]:
+        """The directions at the denoiser's inputs about the prompt; see `embedding`."""
+        started, model = time.perf_counter(), self.call.model
+        denoiser = FrozenDenoiser(model, model.find_site(), self.call)
+        names = [concept.name for concept in self.concepts]
+        # A vector for each token has no place to pool over, and no height that a rank would be of.
+        form = {**self.form, "shape": "map", "rank": None}
+        apart = partial(orthogonalized, **form, names=names)
+        parts = changes(denoiser, self.concepts, self.settings["guidance_scale"], apart, progress)
+        recipe = {
+            **self._described(form),
+            "learned_together": names,
+            "seconds": {"collecting": 0.0, "fitting": round(time.perf_counter() - started, 2)},
+            "denoiser_evaluations": {"collecting": 0, "forward": denoiser.forward, "forward_backward": 0},
+            "loss": _summary(None),
+        }
+        provenance = _provenance(denoiser)
+        wanted = self.concepts[: len(names) - form["preserved"]]
+        # Contrast leaves what a value adds to the mean of all; strength 1 leads all the way from that of the others.
+        size = len(wanted) / (len(wanted) - 1) if form["contrast"] else 1.0
+        return [
+            Direction(
+                concept.name,
+                parts=each,
+                model=model.identity,
+                recipe={**recipe, "concept": asdict(concept)},
+                provenance=provenance,
+            ).scaled(size)
+            for concept, each in zip(wanted, parts, strict=False)
         ]
 
     def _data(self, denoiser: FrozenDenoiser, checkpoint: Checkpoint, bars: Progress) -> Samples | Trajectories:
@@ -171,6 +199,17 @@ class Run:
             "dtype": str(next(model.denoiser.parameters()).dtype),
             "concepts": [asdict(concept) for concept in self.concepts],
         }
+
+
+def _provenance(denoiser: FrozenDenoiser) -> dict[str, Any]:
+    return {
+        "directrix": __version__,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": denoiser.device.type,
+        "dtype": str(denoiser.dtype).removeprefix("torch."),
+    }
 
 
 def _summary(losses: Tensor | None) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import directrix
 from directrix.checks import whole_number
 from directrix.concept import GENDER, SKIN_TONE, AttributeSet
-from directrix.discovery.settings import Sampling
-from directrix.discovery.several_sites import discover_at_sites
+from directrix.discovery.attribute import discover_attribute
 from directrix.errors import DirectrixError
 from directrix.experiments.cache import store, stored
 from directrix.generation import manifest
@@ -31,12 +30,7 @@ if TYPE_CHECKING:
 
 PROMPTS = ("a firefighter", "a health worker", "a pilot", "a teacher", "a mechanic", "an office worker")
 ATTRIBUTES: Mapping[str, AttributeSet] = {"gender": GENDER, "tone": SKIN_TONE}  # by the judge's word
-# Of the embedded U-Net, where each attribute is steered, and how much of what the prompts' own words change there is
-# added: a part, since a later site's change holds an earlier one's. Chosen on development prompts.
-SITES: Mapping[str, Mapping[str, float]] = {
-    "gender": {"mid_block": 1.2, "up_blocks.0": 1.2, "up_blocks.1": 0.6},
-    "tone": {"up_blocks.0": 0.4, "up_blocks.1": 0.4, "up_blocks.2": 0.4},
-}
+METHOD = "embedding"
 COLUMNS = 5  # of each side in overview.png
 
 
@@ -47,8 +41,6 @@ def demo(
     judge: Any = None,
     prompts: Sequence[str] = PROMPTS,
     images_per_prompt: int = 18,
-    images_per_concept: int | None = None,
-    sites: Mapping[str, Mapping[str, float]] = SITES,
     batch_size: int = 8,
     num_inference_steps: int | None = None,
     seed: int = 0,
@@ -62,10 +54,7 @@ def demo(
         pipeline, judge: the embedded model and its judge unless given.
         prompts: two or more, each an article and the judge's word for a subject, such as "a pilot".
         images_per_prompt: drawn unsteered, and again with the same seeds, steered in equal numbers.
-        images_per_concept: of the discovery; None for the method's own number.
-        sites: where each attribute of the judge is steered, and with which share of the natural size; see
-            `discover_at_sites`.
-        batch_size, num_inference_steps: of discovery and sampling; None for the model's own number of steps.
+        batch_size, num_inference_steps: of sampling; None for the model's own number of steps.
 
     The summary is that of `directrix.evaluate`, and holds besides, for "unsteered" and "steered",
     deviation_ratio.{gender,tone}, subject_accuracy and faces.JUDGE.CATEGORY, each as {"value", "low", "high", "n"}, and
@@ -79,32 +68,22 @@ def demo(
     pipeline = directrix.load() if pipeline is None else pipeline
     judge = judge or judges.load("emoji")
     drawing = {"batch_size": batch_size, "num_inference_steps": num_inference_steps}
-    # Half of the steps is enough to see what words change.
-    steps = num_inference_steps or directrix.SteerableModel.of(pipeline).facts.num_inference_steps
-    sampling = Sampling(images_per_concept, batch_size=batch_size, num_inference_steps=max(1, steps // 2))
-    asked = {**drawing, "images": images_per_concept, "seed": seed}
-
     directions: list[Direction] = []
-    sets: dict[str, dict[str, dict[str, float]]] = {}
-    for attribute, group in ATTRIBUTES.items():
-        shares = sites[attribute]
-        found = _cached(folder, pipeline, group, shares, asked)
+    for group in ATTRIBUTES.values():
+        found = _cached(folder, pipeline, group, seed)
         if not found:
             bars = labelled(progress, f"{group.name}: ")
-            raw = discover_at_sites(pipeline, group, list(shares), seed=seed, sampling=sampling, progress=bars)
-            found = {
-                value: [store(each, _file(folder, each.name), asked) for each in row] for value, row in raw.items()
-            }
-        sets[group.name] = {value: {each.name: shares[each.site.name] for each in row} for value, row in found.items()}
-        directions += [each for row in found.values() for each in row]
+            raw = discover_attribute(pipeline, group, METHOD, seed=seed, progress=bars)
+            found = [store(each, _file(folder, each.name), {"seed": seed}) for each in raw]
+        directions += found
 
-    fair = directrix.Fair(dict.fromkeys(sets, "uniform"), directions, sets=sets)
+    fair = directrix.Fair(dict.fromkeys((group.name for group in ATTRIBUTES.values()), "uniform"), directions)
     methods = {"unsteered": (), "steered": fair}
     summary = directrix.evaluate(
         pipeline, benchmark, methods, [judge], images_per_prompt, seed, folder, **drawing, progress=progress
     )
-    recipe = {"method": "difference", "images": directions[0].recipe["images"], "sites": sites}
-    summary["demo"] = {"directions": [value for values in sets.values() for value in values], "discovery": recipe}
+    recipe = {"method": METHOD, "sites": [each.site.name for each in directions[0].parts]}
+    summary["demo"] = {"directions": [each.name for each in directions], "discovery": recipe}
     summary |= {**sides(summary), "seconds": round(time.perf_counter() - started, 1)}
     write_atomically(folder / SUMMARY, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
     write_atomically(folder / "overview.png", _overview(folder, prompts))
@@ -139,17 +118,14 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def _cached(
-    folder: Path, pipeline: Any, group: AttributeSet, sites: Iterable[str], asked: Mapping[str, Any]
-) -> dict[str, list[Direction]]:
+def _cached(folder: Path, pipeline: Any, group: AttributeSet, seed: int) -> list[Direction]:
     """The directions that an earlier run of the same model and settings left; none where one is missing."""
-    files = {each.name: [_file(folder, f"{each.name}@{site}") for site in sites] for each in group.concepts}
-    if not all(file.exists() for row in files.values() for file in row):
-        return {}
-    found = {value: [stored(file) for file in row] for value, row in files.items()}
-    model = directrix.SteerableModel.of(pipeline).identity
-    same = all(said == asked and each.model == model for row in found.values() for each, said in row)
-    return {value: [each for each, _ in row] for value, row in found.items()} if same else {}
+    files = [_file(folder, each.name) for each in group.concepts]
+    if not all(file.exists() for file in files):
+        return []
+    model, found = directrix.SteerableModel.of(pipeline).identity, [stored(file) for file in files]
+    same = all(said == {"seed": seed} and each.model == model for each, said in found)
+    return [each for each, _ in found] if same else []
 
 
 def sides(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from directrix.models.steerable import SteerableModel
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Of what is at a site, by its layout, without the batch's.
+_DIMENSIONS = {"channels-first": 3, "channels-last": 2, "vector": 1, "text": 2, "pooled": 1}
 IDENTITY = "directrix.models.identity(pipeline)"
 
 
@@ -56,11 +58,17 @@ def fitted(name: str, part: Part, h: Tensor) -> Tensor:
     site, tensor = part.site, part.tensor
     shape, here = tuple(tensor.shape), tuple(h.shape[1:])
     channels = here[0] if site.layout == "channels-first" else here[-1]
-    if channels != site.channels or len(here) != {"channels-first": 3, "channels-last": 2, "vector": 1}[site.layout]:
+    if channels != site.channels or len(here) != _DIMENSIONS[site.layout]:
         raise MismatchError(
             f"The direction '{name}' has {site.channels} channels, '{site.name}' has {channels}.",
             "a direction of this model and site.",
             "discover it anew.",
+        )
+    if len(shape) == 2 and shape != here:
+        raise MismatchError(
+            f"The direction '{name}' was found with {shape[0]} tokens of text; this prompt has {here[0]}.",
+            "prompts of the length that it was found with.",
+            "that max_sequence_length, or discover it anew with the length that you use.",
         )
     if len(shape) == 3 and site.layout == "channels-last":
         if shape[0] * shape[1] != here[0]:

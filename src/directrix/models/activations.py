@@ -1,8 +1,8 @@
 """The activations at a site, the same for every layout: read or edited as the image's part of what is there.
 
 A U-Net's site gives (B, C, H, W). A transformer's gives (B, tokens, C): of the tokens those of the image (see
-`image_tokens`), and of the channels those of the named heads. Where two denoisers share a pipeline's steps, both are
-meant.
+`image_tokens`), and of the channels those of the named heads. An input about the prompt is edited as a whole (see
+`text_inputs`). Where two denoisers share a pipeline's steps, both are meant.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from directrix.models import hooks, sites
+from directrix.models import hooks, sites, text_inputs
 from directrix.models.denoiser_calls import Scope, by_name
 from directrix.models.image_tokens import ImageTokens
 from directrix.models.steerable import SteerableModel
@@ -38,7 +38,8 @@ def edit(
     model = SteerableModel.of(model)
     with ExitStack() as stack:
         for network in model.denoisers:
-            stack.enter_context(_edit_in(network, site, change, scope, model.compiled))
+            opened = text_inputs.edit if text_inputs.is_text_input(site) else _edit_in
+            stack.enter_context(opened(network, site, change, scope, model.compiled))
         yield
 
 

@@ -265,13 +265,14 @@ class Scope:
 
 
 @cache
-def _parameters(network_class: type) -> tuple[str, ...]:
+def parameters(network_class: type) -> tuple[str, ...]:
+    """Names of the arguments of a denoiser's call, in order."""
     return tuple(inspect.signature(network_class.forward).parameters)[1:]  # pyright: ignore
 
 
 def by_name(network: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a call of the network by name, the state first."""
-    names = _parameters(type(network))
+    names = parameters(type(network))
     named = {**dict(zip(names, args, strict=False)), **kwargs}
     first = next((name for name in names if name in named), None)
     if first is None:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from directrix.models.ports import ANSWER, CALL, INPUT, OPEN, OUTPUT, PORTS, Port, register
+from directrix.models.ports import ANSWER, ARGUMENTS, CALL, INPUT, OPEN, OUTPUT, PORTS, Port, register
 from directrix.models.running import LOCK
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ def before_call(module: nn.Module, see: See, *, compiled: bool = False) -> Abstr
     alone, and all of them by name.
     """
     return _open(module, CALL, see, compiled)
+
+
+def edit_arguments(
+    module: nn.Module, edit: Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None]
+) -> AbstractContextManager[None]:
+    """Passes the arguments of each call of the module through ``edit``; None leaves them. Not for compiled models."""
+    return _open(module, ARGUMENTS, edit, False)
 
 
 def after_call(module: nn.Module, see: Callable[[Any], None]) -> AbstractContextManager[None]:

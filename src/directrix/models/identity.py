@@ -11,7 +11,8 @@ from directrix.errors import MismatchError
 from directrix.models import embedded
 from directrix.models.fingerprint import fingerprint
 
-LAYOUTS = ("channels-first", "channels-last", "vector")
+# The last two are arguments of the denoiser about the prompt; see `models.text_inputs`.
+LAYOUTS = ("channels-first", "channels-last", "vector", "text", "pooled")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SNAPSHOT = re.compile(r"models--(?P<name>[^/\\]+)[/\\]snapshots[/\\](?P<revision>[0-9a-f]+)")
 # The denoiser's own attribute, so that copies have it too: name and revision that it was loaded as.
@@ -20,12 +21,14 @@ _LOADED_AS = "_directrix_loaded_as"
 
 @dataclass(frozen=True)
 class Site:
-    """A place in a denoiser whose output is steered.
+    """A place in a denoiser that is steered: a module's output, or an argument about the prompt.
 
     Args:
-        name: dotted name of the module inside the denoiser, such as "mid_block".
-        channels: number of channels C of its output.
-        layout: "channels-first" for (B, C, H, W) outputs, "channels-last" for (B, tokens, C), "vector" for (B, C).
+        name: dotted name of the module inside the denoiser, such as "mid_block"; or of the argument, such as
+            "encoder_hidden_states".
+        channels: number of channels C of it.
+        layout: "channels-first" for (B, C, H, W) outputs, "channels-last" for (B, tokens, C), "vector" for (B, C);
+            "text" for an argument (B, tokens, C), "pooled" for one (B, C).
     """
 
     name: str

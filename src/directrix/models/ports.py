@@ -16,7 +16,7 @@ from directrix.models.image_tokens import image_place
 if TYPE_CHECKING:
     from torch import nn
 
-CALL, INPUT, OUTPUT, ANSWER = "call", "input", "output", "answer"
+CALL, INPUT, OUTPUT, ANSWER, ARGUMENTS = "call", "input", "output", "answer", "arguments"
 # By number, and so in the order in which they were opened. A port lives as long as a hook of its module holds it.
 PORTS: WeakValueDictionary[int, Port] = WeakValueDictionary()
 NUMBERS = itertools.count()
@@ -34,7 +34,9 @@ class Port:
     def __init__(self, module: nn.Module, number: int | None = None, compiled: bool = False) -> None:
         self.module, self.compiled = module, compiled
         self.number = next(NUMBERS) if number is None else number
-        self.functions: dict[str, list[Callable[..., Any]]] = {CALL: [], INPUT: [], OUTPUT: [], ANSWER: []}
+        self.functions: dict[str, list[Callable[..., Any]]] = {
+            kind: [] for kind in (CALL, INPUT, OUTPUT, ANSWER, ARGUMENTS)
+        }
         PORTS[self.number] = self
 
     def close(self, kind: str, function: Callable[..., Any]) -> None:
@@ -48,14 +50,14 @@ def register(module: nn.Module, port: Port, kind: str, function: Callable[..., A
 
     Args:
         port: lives as long as the hook.
-        kind: what the function is given, and may give another one for: an OUTPUT's hidden states, an INPUT; or the
-            arguments of a CALL and its ANSWER, which it only sees, and gives None for.
+        kind: what the function is given, and may give another one for: an OUTPUT's hidden states, an INPUT, all
+            ARGUMENTS; or the arguments of a CALL and its ANSWER, which it only sees, and gives None for.
         traced: what a compiler traces in its place.
     """
     hook: Any = _Hook(module, port, kind, function, traced)
     if kind in (OUTPUT, ANSWER):
         return module.register_forward_hook(hook)
-    return module.register_forward_pre_hook(hook, with_kwargs=kind == CALL)
+    return module.register_forward_pre_hook(hook, with_kwargs=kind in (CALL, ARGUMENTS))
 
 
 class _Hook:
@@ -80,7 +82,7 @@ class _Hook:
         compiling, kind = is_compiling(), self.kind
         if not compiling and self._module() is not module:
             return None
-        if kind == CALL and not given:
+        if kind in (CALL, ARGUMENTS) and not given:
             # Another thread closed it after torch had listed the hooks to call: torch forgot what it is to be given.
             return None
         function = self.traced if compiling else self.function

@@ -16,6 +16,7 @@ from directrix.errors import PolicyError
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
 from directrix.interventions.steering import Settings, Steering, as_json
+from directrix.models.text_inputs import is_text_input
 from directrix.policies.quotas import Target
 
 UNIFORM = "uniform"
@@ -80,7 +81,9 @@ def projects(attributes: Iterable[Mapping[str, Effect]], project_and_set: bool |
         return project_and_set
     effects = (effect for categories in attributes for effect in categories.values())
     sites = {part.site for effect in effects for direction in effect for part in direction.parts}
-    return len(sites) < 2 and window.get("branch", "conditional") == "conditional"
+    # Of text states the prompt's own word is most of what is there: a gate of prompts, not a projection, is for that.
+    inside = not any(map(is_text_input, sites))
+    return inside and len(sites) < 2 and window.get("branch", "conditional") == "conditional"
 
 
 class Balancing(TypedDict, total=False):

@@ -134,11 +134,7 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-SMALL = {
-    **{"prompts": PROMPTS, "images_per_prompt": 4, "images_per_concept": 2},
-    "sites": {key: {"mid_block": 0.5, "up_blocks.0": 0.5} for key in ("gender", "tone")},
-    **{"batch_size": 4, "num_inference_steps": 2},
-}
+SMALL = {"prompts": PROMPTS, "images_per_prompt": 4, "batch_size": 4, "num_inference_steps": 2}
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +164,7 @@ def test_demo_writes_page_summary_and_directions(run):
     folder, found, _ = run
     names = {re.sub(r"verdicts-\w+", "verdicts", path.name) for path in folder.iterdir()}
     values = ("woman", "man", *(f"{tone}-skinned" for tone in CATEGORIES["tone"]))
-    files = {f"{value}@{site}.safetensors" for value in values for site in ("mid_block", "up_blocks.0")}
+    files = {f"{value}.safetensors" for value in values}
     pages = {"index.html", "images-1.html", "summary.json", "overview.png", *files}
     assert names == {*pages, "pictures", "manifest.jsonl", "run.json", "verdicts.jsonl"}
     assert json.loads((folder / "summary.json").read_text()) == found
@@ -180,7 +176,7 @@ def test_demo_writes_page_summary_and_directions(run):
     assert found["unsteered"]["deviation_ratio"]["gender"]["value"] == 1.0
     assert found["steered"]["deviation_ratio"]["gender"]["value"] == 0.0
     assert found["seconds"] >= 0
-    recipe = Direction.load(folder / "woman@mid_block.safetensors").recipe
+    recipe = Direction.load(folder / "woman.safetensors").recipe
     assert recipe["learned_together"] == list(values)
     assert recipe["preserved"] == len(CATEGORIES["tone"])
     assert found["demo"]["directions"] == list(values)

@@ -13,11 +13,18 @@ from directrix.directions.direction import Direction
 
 
 def random_like(direction: Direction, seed: int = 0) -> Direction:
-    """A random direction with parts of the same norms and shapes at the same sites."""
+    """A random direction with parts of the same norms and shapes at the same sites.
+
+    Tokens of text that share a vector share a random one, of its norm.
+    """
     source, parts = torch.Generator().manual_seed(seed), []
     for each in direction.parts:
-        noise = torch.randn(each.tensor.shape, generator=source)
-        parts.append(each.with_tensor(noise * (float(each.tensor.double().norm()) / float(noise.double().norm()))))
+        by_token = each.site.layout == "text" and each.tensor.ndim == 2
+        rows, which = each.tensor.unique(dim=0, return_inverse=True) if by_token else (each.tensor[None], [0])
+        noise = torch.randn(rows.shape, generator=source)
+        sizes = [float(row.double().norm() / one.double().norm()) for row, one in zip(rows, noise, strict=True)]
+        scaled = torch.stack([one * size for one, size in zip(noise, sizes, strict=True)])
+        parts.append(each.with_tensor(scaled[which] if by_token else scaled[0]))
     return direction.with_(name=f"random for {direction.name}", parts=parts)
 
 
