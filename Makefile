@@ -2,7 +2,7 @@
 # PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, to name an index with the PyTorch build you want, say.
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all test-lowest check format results directions evaluations clean
+.PHONY: help install demo test test-all fuzz test-lowest check format results directions evaluations clean
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -18,6 +18,7 @@ help:
 	@echo "make demo       discover directions, draw and judge 216 images, write $(OUT)/index.html (minutes)"
 	@echo "make test       the quick tests"
 	@echo "make test-all   all tests, the slow ones too"
+	@echo "make fuzz       100,000 damaged files and commands: each a result or one sentence (an hour or two)"
 	@echo "make test-lowest   the quick tests with the oldest versions of everything, in a .venv-lowest"
 	@echo "make check      ruff, pyright and the import contracts"
 	@echo "make directions make the directions of policies/ (an hour and a half on two cores)"
@@ -52,6 +53,9 @@ test: install
 
 test-all: install
 	$(PYTEST)
+
+fuzz: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --hypothesis-profile=fuzz tests/fuzz
 
 test-lowest:
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 # On a busy machine examples take as long as they take; a test must not fail for that.
 settings.register_profile("directrix", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# `make fuzz`: see tests/fuzz/limits.py.
+settings.register_profile("fuzz", settings.get_profile("directrix"), max_examples=3400, print_blob=True)
 settings.load_profile("directrix")
 
 # Before torch is imported: tests must not fight for the cores, and no test may ask the network.

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import typer
@@ -40,6 +41,7 @@ VERBS = (
 UsageError: Any = typer.BadParameter.__base__
 
 
+@cache
 def parser() -> Any:
     """The command `directrix` with all its verbs, in the order of their use."""
     command: Any = typer.main.get_command(application.app)

@@ -12,6 +12,7 @@ from typing import Any
 from directrix.directions.direction import Direction
 from directrix.directions.strength import checked
 from directrix.errors import DirectionFileError, PolicyError, suggestion
+from directrix.reading.names import path_of
 
 # What a category does: directions and their strengths.
 Effect = Mapping[Direction, float]
@@ -75,6 +76,10 @@ class Catalogue:
         if isinstance(what, Mapping):
             numbers = {self.direction(name): checked(strength) for name, strength in what.items()}
             return {each: number for each, number in numbers.items() if isinstance(number, float)}
+        if not isinstance(what, Iterable):
+            raise PolicyError(
+                f"{what!r} is no direction.", "a name, several names, or names with strengths.", "[woman]."
+            )
         found = [self.direction(name).name for name in ([what] if isinstance(what, str) else what)]
         return {self._directions[name]: self._strengths[name] for name in found}
 
@@ -141,7 +146,7 @@ def _listed(directions: Directions) -> list[Direction]:
     if isinstance(directions, Direction):
         return [directions]
     if isinstance(directions, str | Path):
-        path = Path(directions)
+        path = path_of(directions, DirectionFileError)
         if not path.is_dir():
             return [Direction.from_pretrained(directions)]
         files = sorted(path.glob("*.safetensors"))

@@ -83,8 +83,10 @@ class Checkpoint:
         )
         metadata, tensors = stored_tensors.read(source)
         facts = json_text.parsed(metadata.get("directrix", ""), source, " > metadata")
+        if not isinstance(facts, dict):
+            raise source.wrong("is damaged: its metadata are no JSON object")
         # Files of version 0.2 and before have no checksum.
-        sha256 = facts.pop(CHECKSUM, None) if isinstance(facts, dict) else ""
+        sha256 = facts.pop(CHECKSUM, None)
         if sha256 is not None and sha256 != stored_tensors.checksum(facts, tensors):
             raise source.wrong("is damaged: its values are not those that were saved")
         return tensors, facts

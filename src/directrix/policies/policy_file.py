@@ -18,6 +18,7 @@ from directrix.policies.balance import Attributes, SteeredBalancing
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
 from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Safe
+from directrix.reading.names import path_of
 
 Name = Annotated[str, StringConstraints(pattern=r"\S")]
 # One name is a list of one.
@@ -146,7 +147,7 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
             fair = Fair(file.fair, catalogue, feedback=mine, **balanced)
     safe = None if file.safe is None else _safe(file.safe, source, catalogue, window)
     if asked is not None:
-        phrases = [folder / Path(each).expanduser() for each in asked.phrases or ()]
+        phrases = [folder / path_of(each, PolicyError) for each in asked.phrases or ()]
         for each in phrases:
             if not each.is_file():
                 raise PolicyError(
@@ -160,7 +161,7 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
 def _below(folder: Path, given: Any) -> Any:
     """Files and folders, relative to the policy's; anything else as it is."""
     if isinstance(given, str | Path):
-        return folder / Path(given).expanduser()
+        return folder / path_of(given, PolicyError)
     if isinstance(given, Mapping):
         return {name: _below(folder, each) for name, each in given.items()}
     return [_below(folder, each) for each in given] if isinstance(given, list | tuple) else given

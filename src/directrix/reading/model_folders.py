@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def _is_component(value: Iterable[Any]) -> bool:
     return any(isinstance(each, str) for each in value) or all(each is None for each in value)
 
 
+@cache
 def _rooms_of_diffusers() -> set[str]:
     """The folders of diffusers' pipelines, whose names stand for their own classes, such as safety checkers."""
     from diffusers import pipelines

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from directrix.errors import DirectrixError
+from directrix.reading.values import SURROGATE
+
 # Whatever moves a terminal's cursor, changes its colours, turns its text round or is no character.
 _UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -12,6 +15,19 @@ _UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u206
 def visible(text: str) -> str:
     """The text with what a terminal would obey, rather than show, as an escape such as \\u001b; lines stay lines."""
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def path_of(text: str | Path, error: type[DirectrixError]) -> Path:
+    """The path that a text means, with the home folder for "~"; an error where no file can have that name."""
+    said = str(text)
+    parts = PurePosixPath(said).parts
+    if "\x00" in said or SURROGATE.search(said) or any(len(each.encode()) > 255 for each in parts) or len(said) > 4096:
+        shown = said if len(said) < 80 else f"{said[:80]}..."
+        raise error(f"No file can be called {shown!r}.", "the path of a file or folder.", "check the path.")
+    try:
+        return Path(said).expanduser()
+    except RuntimeError as problem:
+        raise error(f"There is no home folder in {said!r}.", "a user of this machine.", "the whole path.") from problem
 
 
 def inside(folder: Path, name: str) -> Path | None:
