@@ -20,6 +20,8 @@ from directrix.reading.source import Source
 # The table is the user's; see `load`.
 GIVEN = "given"
 Share = Annotated[float, Field(gt=0, le=1)]
+Role = Literal["id", "prompt", "group", "kind", "split"]
+Columns = Annotated[list[str], Field(min_length=1)]
 
 
 class _Harm(BaseModel, extra="forbid", coerce_numbers_to_str=True):
@@ -37,7 +39,7 @@ class Description(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     measures: tuple[str, ...]
     source: str = ""
     data: str = "prompts.csv"
-    columns: dict[Literal["id", "prompt", "group", "kind", "split"], str | list[str]] = {}
+    columns: dict[Role, str | Columns] = {}
     expected: list[str] | dict[str, str] = []
     switches: prompts.Switches | None = None
     judge: str = "emoji"
