@@ -42,6 +42,7 @@ class Description(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     columns: dict[Role, str | Columns] = {}
     expected: list[str] | dict[str, str] = []
     switches: prompts.Switches | None = None
+    empty_prompts: bool = False
     judge: str = "emoji"
     held_out_judge: str = ""
     fair: dict[str, list[str] | dict[str, float]] = {}
@@ -116,7 +117,7 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
         **{key: getattr(found, key) for key in (*same, "images", "clip")},
         description=" ".join(found.description.split()),
         source=" ".join(found.source.split()),
-        rows=() if absent else prompts.rows(where, found.columns, expected, found.switches),
+        rows=() if absent else prompts.rows(where, found.columns, expected, found.switches, found.empty_prompts),
         targets={attribute: found.shares(attribute) for attribute in found.fair},
         harms={name: Harm(each.attribute, each.labels) for name, each in found.harm.items()},
     )
