@@ -60,6 +60,8 @@ def generate(
     for text, unmet in {record.prompt: record.row.get("unmet") for record in records}.items():
         if unmet:
             LOG.info("Nothing could be done about %s in '%s'.", ", ".join(map(repr, unmet)), text)
+    for note in _notes(records):
+        LOG.info(note)
     data = {
         "folder": str(output),
         "contact_sheet": str(sheet),
@@ -67,6 +69,14 @@ def generate(
         "images": [dict(record.row) for record in records],
     }
     return Result(f"{len(records)} images in {output}, all on {sheet}", data)
+
+
+def _notes(records: Sequence[Record]) -> list[str]:
+    """What the policy left as it is, a sentence for each prompt."""
+    from directrix.policies.gates.gate import notes
+
+    gates = {record.prompt: record.row.get("gates", {}) for record in records}
+    return notes(list(gates), list(gates.values()))
 
 
 def _write_sheet(path: Path, records: Sequence[Record], images_per_prompt: int) -> None:

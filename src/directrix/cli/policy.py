@@ -15,6 +15,7 @@ from directrix.cli import options
 from directrix.cli.app import Result, reading, refuse, verb
 
 if TYPE_CHECKING:
+    from directrix.policies.gates.gate import Decision
     from directrix.policies.wording.types import Understanding
 
 
@@ -93,7 +94,7 @@ def explain(
     phrases: list[Path] | None = None,
     reader: str | None = None,
 ) -> Result:
-    """Say what is understood of a prompt's responsible wording."""
+    """Say what is understood of a prompt's responsible wording, and whether a policy's `fair` would steer it."""
     refuse(
         bool(prompts) == (score is not None),
         "There is no prompt." if score is None else "Prompts were given together with '--score'.",
@@ -119,7 +120,17 @@ def _as_json(understanding: Understanding) -> dict[str, Any]:
         "rewritten_prompt": understanding.rewritten,
         "told": understanding.rewritten,  # its name in version 0.1; goes with version 0.3
         "unknown": list(understanding.unknown),
+        "gates": {name: asdict(each) for name, each in _gates(understanding.prompt).items()},
     }
+
+
+def _gates(prompt: str) -> dict[str, Decision]:
+    """What a policy's `fair` would do to the prompt, by attribute."""
+    from directrix.concept import ATTRIBUTE_SETS
+    from directrix.policies.gates.gate import Gate
+
+    sets = {name: [each.name for each in attribute.concepts] for name, attribute in ATTRIBUTE_SETS.items()}
+    return Gate().decide(prompt, sets)
 
 
 def _as_text(understanding: Understanding) -> str:
@@ -132,6 +143,7 @@ def _as_text(understanding: Understanding) -> str:
     rows += [(f'"{phrase}"', "not understood, changes nothing") for phrase in understanding.unknown]
     if not rows:
         rows = [("no responsible wording", "changes nothing")]
+    rows += [(f"fair {name}", str(each)) for name, each in _gates(understanding.prompt).items()]
     rows.append(("the model is given", f'"{understanding.rewritten}"'))
     width = max(len(row[0]) for row in rows)
     return "\n".join([understanding.prompt, *(f"  {left:{width}}  {right}" for left, right in rows)])

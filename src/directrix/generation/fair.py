@@ -11,13 +11,16 @@ from directrix.generation.manifest import Records
 from directrix.interventions.protocol import Intervention
 from directrix.policies.balance import Balancing
 from directrix.policies.fair import Fair
+from directrix.policies.gates.gate import Gate
 
 # Arguments of `Fair`; the last two are their names in version 0.1, of which `Fair` warns.
-_OF_FAIR = (*Balancing.__annotations__, "replace", "hold")
+_OF_FAIR = (*Balancing.__annotations__, "gate", "replace", "hold")
 
 
 class FairSampling(Sampling, Balancing, total=False):
     """How images are balanced and drawn; see `Fair` and `generate`."""
+
+    gate: Gate | Mapping[str, Any] | bool | None
 
 
 def fair(
@@ -33,7 +36,7 @@ def fair(
 
     Args:
         pipeline, prompts: as in `generate`.
-        attributes, directions, sets, strengths, project_and_set, feedback: as in `Fair`.
+        attributes, directions, sets, strengths, project_and_set, feedback, gate: as in `Fair`.
         images: images of each prompt.
         settings: whatever else `generate` takes; its interventions are applied after this one.
     """

@@ -45,7 +45,7 @@ _OLD_METHODS = {"replaced": "project-and-set", "held": "feedback", "aligned": "n
 # What may differ between two runs that draw the same image.
 _NOT_SETTINGS = ("file", "flagged", "sha256", "versions")
 # Only where there is something to say, so a row that lacks one differs from a row that has it.
-_PLANNED = ("assigned", "rewritten_prompt", "unmet", "loras")
+_PLANNED = ("assigned", "rewritten_prompt", "unmet", "gates", "loras")
 
 
 Place = Annotated[int, Field(ge=0)]
@@ -62,6 +62,7 @@ class Row(BaseModel, strict=True, extra="allow"):
     interventions: list[dict[str, Any]] = []
     assigned: dict[str, str] = {}
     unmet: list[str] = []
+    gates: dict[str, dict[str, str | bool]] = {}
     sha256: str = ""
     method: str = ""
     prompt_id: str = ""
@@ -183,6 +184,8 @@ def rows(
             row["rewritten_prompt"] = plan.rewritten[prompt_index]
         if plan.unmet and plan.unmet[prompt_index]:
             row["unmet"] = list(plan.unmet[prompt_index])
+        if plan.gates and plan.gates[prompt_index]:
+            row["gates"] = plan.gates[prompt_index]
         made.append(json.loads(json.dumps(row)))
     return made
 
@@ -238,10 +241,10 @@ def _checked(content: Any, folder: Path) -> dict[str, Any]:
 def _upgraded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     new = upgraded(settings, _OLD_SETTINGS)
     for key in ("method", "combine"):
-        if isinstance(new.get(key), str):
+        if key in new:
             new[key] = _OLD_METHODS.get(new[key], new[key])
-    if isinstance(new.get("parts"), list):
-        new["parts"] = [_upgraded_settings(each) if isinstance(each, Mapping) else each for each in new["parts"]]
+    if "parts" in new:
+        new["parts"] = [_upgraded_settings(each) for each in new["parts"]]
     return new
 
 

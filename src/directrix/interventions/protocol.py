@@ -57,12 +57,15 @@ class Plan:
         assigned: for each image, the category that it was given of each attribute; empty for none at all.
         rewritten: for each prompt, the one that the model is given; empty where all are given as they are.
         unmet: for each prompt, what it asks for and no direction can do; empty for nothing.
+        gates: for each prompt, by attribute, the "rule" that decided whether it is "steered", and the "word" of the
+            prompt; empty where no policy decided.
     """
 
     intervention: Intervention
     assigned: tuple[Mapping[str, str], ...] = ()
     rewritten: tuple[str, ...] = ()
     unmet: tuple[tuple[str, ...], ...] = ()
+    gates: tuple[Mapping[str, Mapping[str, Any]], ...] = ()
 
 
 @runtime_checkable
@@ -92,11 +95,13 @@ def planned(
         rewritten = plans[-1].rewritten or rewritten
     parts = tuple(plan.intervention for plan in plans)
     unmet = [plan.unmet for plan in plans if plan.unmet]
+    gates = [plan.gates for plan in plans if plan.gates]
     together = Plan(
         compose(*parts),
         _assigned([plan.assigned for plan in plans if plan.assigned]),
         rewritten if rewritten != tuple(prompts) else (),
         tuple(tuple(dict.fromkeys(sum(each, ()))) for each in zip(*unmet, strict=True)),
+        tuple({name: what for one in each for name, what in one.items()} for each in zip(*gates, strict=True)),
     )
     return parts, together
 

@@ -19,6 +19,7 @@ from directrix.directions.collection import Directions, keeps_out, matches
 from directrix.errors import PolicyError
 from directrix.interventions.protocol import Intervention
 from directrix.policies.balance import UNIFORM, Attributes, Balance, SteeredBalancing
+from directrix.policies.gates.gate import ASKED, Decision
 from directrix.policies.plan import Request, RequestPlanner
 from directrix.policies.safe import DEFAULT, Safe, category_of
 
@@ -96,6 +97,7 @@ class Enhance(RequestPlanner):
         """What one prompt asks for, as far as there are directions for it."""
         understood = self._read(prompt)
         balances: dict[str, Balance] = {}
+        gates: dict[str, Decision] = {}
         absent: set[str] = set()
         failed = []
         for switch in understood.switches:
@@ -103,6 +105,7 @@ class Enhance(RequestPlanner):
             category = category_of(switch.name, self.safe.categories) if switch.kind != "balance" else None
             if len(named) == 1 and named[0] in self.balances:
                 balances[named[0]] = self.balances[named[0]]
+                gates[named[0]] = Decision(ASKED, switch.phrase, True)
             elif category:
                 absent.add(category)
             else:
@@ -115,9 +118,8 @@ class Enhance(RequestPlanner):
         )
         rewritten = replace(understood, switches=done).rewritten if self.rewrite and done else prompt
         unmet = dict.fromkeys((*(each.name for each in failed), *understood.unknown))
-        return Request(
-            rewritten if rewritten.strip() else prompt, tuple(balances.values()), frozenset(absent), tuple(unmet)
-        )
+        given = rewritten if rewritten.strip() else prompt
+        return Request(given, tuple(balances.values()), frozenset(absent), tuple(unmet), gates)
 
     @cached_property
     def _read(self) -> Callable[[str], Any]:

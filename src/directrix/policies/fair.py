@@ -2,7 +2,8 @@
 
     fair(pipeline, ["a judge"], {"gender": "uniform", "skin tone": "uniform"}, images=12, directions="directions/")
 
-draws two images of each combination, in an order that the seed shuffles.
+draws two images of each combination, in an order that the seed shuffles. What a prompt says of an attribute itself
+stands, and prompts about groups or about no person keep their very bits; see `Gate`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from directrix.directions.collection import Directions
 from directrix.errors import PolicyError
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.policies.balance import Attributes, Balance, SteeredBalancing
+from directrix.policies.gates.gate import Gate
 from directrix.policies.plan import Request, RequestPlanner
 
 
@@ -32,6 +34,8 @@ class Fair(RequestPlanner):
             is added (`ProjectAndSet`); False for adding alone, as the paper does; None for wherever both branches of
             guidance are there to tell what a prompt says, and adding elsewhere.
         feedback: probes, or their files, by which images are steered back to their categories (`FeedbackSteering`).
+        gate: which prompts are steered; see `Gate`. None for those about one person, each attribute only as far as
+            the prompt does not say it itself; False for all.
         branch, start, stop: as in `steer`.
 
     Raises:
@@ -46,9 +50,11 @@ class Fair(RequestPlanner):
         self,
         attributes: Mapping[str, str | Mapping[str | None, float]],
         directions: Directions,
+        gate: Gate | Mapping[str, Any] | bool | None = None,
         **settings: Unpack[SteeredBalancing],
     ) -> None:
         known = Attributes(self, directions, settings)
+        self.gate = Gate.of(gate)
         if not isinstance(attributes, Mapping) or not attributes:
             raise PolicyError(
                 "There are no attributes to balance.", "attributes and targets.", '{"gender": "uniform"}.'
@@ -74,8 +80,14 @@ class Fair(RequestPlanner):
     @property
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values."""
-        return {"method": "fair", "attributes": [each.config for each in self.balances]}
+        return {"method": "fair", "attributes": [each.config for each in self.balances], "gate": self.gate.config}
 
     def request(self, prompt: str) -> Request:
         """What one prompt is to get."""
-        return Request(prompt, self.balances)
+        if self.gate.open:
+            return Request(prompt, self.balances)
+        gates = self.gate.decide(
+            prompt, {each.target.attribute: [name for name, _ in each.target.shares] for each in self.balances}
+        )
+        steered = tuple(each for each in self.balances if gates[each.target.attribute].steered)
+        return Request(prompt, steered, gates=gates)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from directrix.directions.collection import Effect
@@ -16,6 +16,7 @@ from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, Plan, compose
 from directrix.interventions.steering import PerImage, Settings
 from directrix.policies.balance import Balance, projects
+from directrix.policies.gates.gate import Decision
 from directrix.policies.quotas import Quotas
 
 
@@ -28,12 +29,14 @@ class Request:
         balances: attributes whose categories are spread over its images.
         absent: categories of harm that are kept out of its images.
         unmet: what it asks for and no direction can do.
+        gates: which rule decided about each attribute, balanced or left.
     """
 
     rewritten: str
     balances: tuple[Balance, ...] = ()
     absent: frozenset[str] = frozenset()
     unmet: tuple[str, ...] = ()
+    gates: Mapping[str, Decision] = field(default_factory=dict)
 
 
 class RequestPlanner:
@@ -86,11 +89,13 @@ class RequestPlanner:
         parts += [_balanced(*way) for way in ways.values()]
         rewritten = tuple(request.rewritten for request in requests)
         unmet = tuple(request.unmet for request in requests)
+        gates = tuple({name: asdict(each) for name, each in request.gates.items()} for request in requests)
         return Plan(
             compose(*parts),
             tuple(assigned) if any(assigned) else (),
             rewritten if rewritten != tuple(prompts) else (),
             unmet if any(unmet) else (),
+            gates if any(gates) else (),
         )
 
 

@@ -7,7 +7,8 @@
 
 Where `fair` and a prompt's own words concern the same attribute, the target of `fair` holds: it is the decision of
 whoever runs the model, and it holds for all prompts alike. The words are then met all the same if that target is
-even, and the model is still given the prompt without them.
+even, and the model is still given the prompt without them. `fair` acts on prompts about one person that leave the
+attribute open; `gate` says what becomes of the others (`directrix.policies.gates.gate`).
 """
 
 from __future__ import annotations
@@ -100,10 +101,11 @@ class Policy(RequestPlanner):
         """What one prompt is to get."""
         request = self.enhance.request(prompt) if self.enhance else Request(prompt)
         always = self.safe.on if self.safe else frozenset()
-        own = self.fair.balances if self.fair else ()
-        decided = {each.target.attribute for each in own}
+        fair = self.fair.request(prompt) if self.fair else Request(prompt)
+        decided = {each.target.attribute for each in fair.balances}
         asked = tuple(each for each in request.balances if each.target.attribute not in decided)
-        return replace(request, balances=own + asked, absent=request.absent | always)
+        gates = {**fair.gates, **{name: each for name, each in request.gates.items() if name not in decided}}
+        return replace(request, balances=fair.balances + asked, absent=request.absent | always, gates=gates)
 
     def lines(self) -> list[str]:
         """What the policy does, in plain sentences."""

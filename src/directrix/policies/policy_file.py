@@ -17,6 +17,7 @@ from directrix.interventions.steering import Settings, Steering
 from directrix.policies.balance import Attributes, SteeredBalancing
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
+from directrix.policies.gates.gate import Gate
 from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Safe
 from directrix.reading.names import path_of
 
@@ -57,6 +58,16 @@ class SafePart(BaseModel, strict=True, extra="forbid"):
     retain: Names | None = None
 
 
+class GatePart(BaseModel, strict=True, extra="forbid"):
+    """Which prompts `fair` acts on, as the arguments of `Gate`."""
+
+    stated: One = "leave"
+    groups: One = "leave"
+    others: One = "leave"
+    unsure: One = "leave"
+    people: Names = []
+
+
 class EnhancePart(BaseModel, strict=True, extra="forbid"):
     """How prompts may ask for it, as the arguments of `Enhance`."""
 
@@ -71,6 +82,7 @@ class PolicyFile(BaseModel, strict=True, extra="forbid", arbitrary_types_allowed
     strengths: Mapping[str, float] | None = None
     attributes: Mapping[str, Annotated[Mapping[str, Any] | Names, Field(min_length=2)]] | None = None
     fair: Mapping[str, Any] | None = None
+    gate: bool | GatePart | None = None
     safe: Names | SafePart | None = None
     enhance: bool | EnhancePart | None = None
     project_and_set: bool | None = None
@@ -136,6 +148,13 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
     if file.fair is None and asked is None and (probes or file.project_and_set is not None):
         key, said = ("feedback", "given") if probes else ("project_and_set", f"{file.project_and_set}".lower())
         raise PolicyError(f"{source} > {key} is {said}, but nothing is balanced.", "fair or enhance.", "leave it out.")
+    gate: Any = file.gate
+    if isinstance(gate, GatePart):
+        with placed(source, "gate"):
+            people = [str(folder / Path(each).expanduser()) for each in gate.people]
+            gate = Gate.of({**gate.model_dump(), "people": people})
+    if file.fair is None and gate is not None:
+        raise PolicyError(f"{source} > gate says what 'fair' acts on, which is not there.", "fair.", "leave it out.")
     fair = enhance = None
     if file.fair is not None:
         for attribute, shares in file.fair.items():
@@ -144,7 +163,7 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
                 Fair({attribute: shares}, catalogue, sets=sets, **window)
         with placed(source, "fair"):
             mine = [each for each in probes if asked is None or matches(each.attribute, file.fair)]
-            fair = Fair(file.fair, catalogue, feedback=mine, **balanced)
+            fair = Fair(file.fair, catalogue, gate, feedback=mine, **balanced)
     safe = None if file.safe is None else _safe(file.safe, source, catalogue, window)
     if asked is not None:
         phrases = [folder / path_of(each, PolicyError) for each in asked.phrases or ()]

@@ -189,3 +189,31 @@ def test_old_arguments_stand_for_one_release(people: list[Direction]):
     assert old.config == Fair({"gender": "uniform"}, people, project_and_set=False).config
     with pytest.warns(FutureWarning, match="hold= is now feedback="), pytest.raises(PolicyError, match="a probe"):
         fair(None, "a judge", {"gender": "uniform"}, directions=people, hold=3)  # pyright: ignore
+
+
+def test_only_what_must_change_changes(pipeline: Any, people: list[Direction], tmp_path: Path):
+    prompts = ["a judge", "a male nurse", "a dark-skinned cook", "a dog", "three nurses", "a doctor's office"]
+    both = {"gender": "uniform", "skin tone": "uniform"}
+    records = fair(pipeline, prompts, both, 2, directions=people, batch_size=5, output=tmp_path, **QUICK)
+    plain = generate(pipeline, prompts, 2, batch_size=5, **QUICK)
+    changed = [not np.array_equal(pixels(a), pixels(b)) for a, b in zip(records, plain, strict=True)]
+    assert changed == [True] * 6 + [False] * 6
+    given = [sorted(each.row.get("assigned", {})) for each in records[::2]]
+    assert given == [["gender", "skin tone"], ["skin tone"], ["gender"], [], [], []]
+    gates = [each.row["gates"] for each in records[::2]]
+    assert gates[1]["gender"] == {"rule": "stated", "word": "male", "steered": False}
+    assert gates[1]["skin tone"] == {"rule": "quota", "word": "nurse", "steered": True}
+    assert [each["gender"]["rule"] for each in gates[3:]] == ["no person", "group", "no person"]
+    # A male nurse has only his tone added: the images are those of its policy alone.
+    tone = fair(pipeline, prompts, {"skin tone": "uniform"}, 2, directions=people, batch_size=5, **QUICK)
+    assert all("gender" not in each.row["gates"] for each in tone)
+    again = fair(pipeline, prompts, both, 2, directions=people, batch_size=5, output=tmp_path, **QUICK)
+    assert not any(each.drawn for each in again)
+
+
+def test_the_gate_can_be_opened(people: list[Direction]):
+    steered = {"a dog": "others", "two judges": "groups", "a male judge": "stated", "a zorblax": "unsure"}
+    for prompt, name in steered.items():
+        for gate, count in ((None, 0), ({name: "steer"}, 2), (False, 2)):
+            plan = Fair({"gender": "uniform"}, people, gate).plan([prompt], 2, 0)
+            assert len(plan.assigned) == count

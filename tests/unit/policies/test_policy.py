@@ -183,6 +183,8 @@ def test_a_file_and_the_command_line(
     assert main(["policy", str(folder / "policy.yaml")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Every prompt's images are spread over gender: woman 50.0%, man 25.0%, leave 25.0%.",
+        "Left as they are: what a prompt says itself of such an attribute; prompts about several persons; "
+        "prompts about no person; prompts whose noun is not known, or that are not English.",
         "Kept out of every image: weapon.",
         "What a prompt itself says of what is balanced is taken out first, wherever guidance tells it.",
     ]
@@ -210,6 +212,11 @@ WRONG = {
     "fair: {gender: {womann: 1.0}}": "> fair > gender: There is no category of gender 'womann'.*'woman'",
     "fair: {skin tone: uniform}": "> fair > skin tone: There is no direction 'light-skinned'",
     "fair: {gender: {1: 0.5, 2: 0.5}}": "> fair > gender: There is no category of gender '1'",
+    "fair: {gender: uniform}\ngate: {grups: leave}": "> gate has no key 'grups'.*did you mean 'groups'",
+    "fair: {gender: uniform}\ngate: {groups: no}": "> gate > groups is yes or no",
+    "fair: {gender: uniform}\ngate: {groups: never}": "> gate: The gate's 'groups' is 'never'",
+    "fair: {gender: uniform}\ngate: {people: nowhere.yaml}": "> gate: .*nowhere.yaml",
+    "safe: [unarmed]\ngate: false": "> gate says what 'fair' acts on",
     "fair: uniform": "> fair is text ('uniform'). Expected: a mapping",
     "safe: true": "> safe is yes or no (True)",
     "safe: [unarmd]": "> safe: There is no direction 'unarmd'.*did you mean 'unarmed'",
@@ -247,7 +254,7 @@ def test_errors_name_the_file_the_key_and_the_nearest(folder: Path, line: str, c
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a mapping of keys and values. Try: keys directions, strengths, attributes, fair, safe, enhance"),
+        ("", "a mapping of keys and values. Try: keys directions, strengths, attributes, fair, gate, safe, enhance"),
         ("fair: {gender: uniform}", "> directions is empty"),
         ("directions: [nowhere]", "does not exist"),
         ("directions: 3", "The directions are of type int"),

@@ -104,7 +104,6 @@ def draw(
             seed=seed,
             interventions=interventions,
             output=folder / where,
-            empty_prompts="" in benchmark.prompts,
             progress=labelled(progress, f"{name}: "),
             **settings,
         )

@@ -16,7 +16,7 @@ from directrix.errors import OutputError, first_line
 from directrix.generation import manifest
 from directrix.measurement.evaluation import SUMMARY
 from directrix.measurement.evaluation.judgements import read_verdicts
-from directrix.measurement.reports import findings, gallery, sections, summary_file
+from directrix.measurement.reports import findings, gallery, gates, sections, summary_file
 from directrix.models.files import write_atomically
 from directrix.reading.images import read as read_image
 
@@ -56,7 +56,7 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
     try:
         # Addresses lead from the run's folder alone.
         images = gallery.write(folder, rows.values(), list(summary["methods"]), seen, render) if beside else None
-        page = _rendered(summary, samples, images)
+        page = _rendered(summary, samples, images, gates.decisions(rows.values()))
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # The parts are of the right kinds, but do not go together, such as methods without a figure of the demo's.
         raise OutputError(
@@ -68,8 +68,13 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
     return path
 
 
-def _rendered(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], images: str | None) -> str:
-    """The page of a summary with its sample images; images: the page with all of them."""
+def _rendered(
+    summary: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]],
+    images: str | None,
+    decided: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """The page of a summary with its sample images; images: the page with all of them; decided: see `gates`."""
     figures = base64.b64encode(findings.table(summary).encode("utf-8-sig")).decode("ascii")
     values = {
         "result": findings.sentence(summary),
@@ -81,6 +86,7 @@ def _rendered(summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], 
         "swatches": [(name, f"s{place}") for place, name in enumerate(summary["methods"])][: sections.SERIES],
         "distributions": sections.distributions(summary),
         "samples": samples,
+        "decided": decided,
         "unscored": list(dict.fromkeys(name for each in summary["unscored"].values() for name in each)),
         "settings": json.dumps(
             {key: summary["provenance"][key] for key in ("methods", "judges")}, indent=2, ensure_ascii=False
