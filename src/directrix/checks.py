@@ -147,7 +147,7 @@ def _keys_to(problem: Mapping[str, Any], content: Any) -> tuple[list[Any], Any]:
         if isinstance(value, Mapping) and key in value:
             value = value[key]
             keys.append(str(key))
-        elif isinstance(value, list | tuple) and isinstance(key, int):
+        elif isinstance(value, list | tuple) and isinstance(key, int) and key < len(value):
             value = value[key]
             keys.append(key)
     if problem["type"] == "missing":

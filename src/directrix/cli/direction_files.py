@@ -46,6 +46,8 @@ def import_published(
     rows = [(each, output / published.file_name(each.name)) for each in directions]
     for direction, path in rows:
         direction.save(path)
+    if unnamed := directions[0].provenance["unnamed_columns"]:
+        LOG.info("%d columns have no name, and were left out.", unnamed)
     if pipeline is None:
         LOG.info(
             "Matched by structure: the files fit every model built like %s, at 512 x 512 pixels. "

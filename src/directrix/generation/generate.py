@@ -41,6 +41,7 @@ class Sampling(TypedDict, total=False):
     width: int | None
     batch_size: int
     output: str | Path | None
+    empty_prompts: bool
     progress: Progress | None
 
 
@@ -64,10 +65,11 @@ def generate(
         output: folder for PNG files and manifest.jsonl. An image whose file is there, with a row of the same
             settings, stays as it is; one of other settings is drawn anew. Where a run goes on, the batch that it
             stopped in is drawn whole, so that its images are those of a run that never stopped. Other rows stay.
+        empty_prompts: draw an empty prompt as such, as a published list of prompts may hold one.
         progress: how to show progress; None for silence.
 
     Raises:
-        ConceptError: an empty prompt, or no prompts.
+        ConceptError: an empty prompt that is not allowed, or no prompts.
         OutputError: the folder cannot be written; raised before anything is drawn.
         DirectrixError: a number that makes no sense, and whatever the interventions raise.
     """
@@ -88,11 +90,12 @@ def iterate(
     width: int | None = None,
     batch_size: int = 8,
     output: str | Path | None = None,
+    empty_prompts: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Record]:
     """As `generate`, but yields each record as soon as its image is there."""
     model = SteerableModel.of(pipeline)
-    listed = _prompts(prompts)
+    listed = _prompts(prompts, empty_prompts)
     checks.whole_number("images_per_prompt", images_per_prompt)
     if len(listed) * images_per_prompt > MOST:
         happened = f"{len(listed) * images_per_prompt:,} images were asked for in one run."
@@ -175,9 +178,9 @@ def _saved(folder: Path | None, row: dict[str, Any], image: Image, flagged: bool
     return Record(row, folder)
 
 
-def _prompts(prompts: str | Sequence[str]) -> list[str]:
+def _prompts(prompts: str | Sequence[str], empty: bool) -> list[str]:
     listed = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not listed or not all(isinstance(prompt, str) and prompt.strip() for prompt in listed):
+    if not listed or not all(isinstance(prompt, str) and (empty or prompt.strip()) for prompt in listed):
         raise ConceptError(
             "A prompt is empty or not text." if listed else "There are no prompts.",
             "at least one word each.",

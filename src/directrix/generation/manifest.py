@@ -241,10 +241,10 @@ def _checked(content: Any, folder: Path) -> dict[str, Any]:
 def _upgraded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     new = upgraded(settings, _OLD_SETTINGS)
     for key in ("method", "combine"):
-        if key in new:
+        if isinstance(new.get(key), str):
             new[key] = _OLD_METHODS.get(new[key], new[key])
-    if "parts" in new:
-        new["parts"] = [_upgraded_settings(each) for each in new["parts"]]
+    if isinstance(new.get("parts"), list):
+        new["parts"] = [_upgraded_settings(each) if isinstance(each, Mapping) else each for each in new["parts"]]
     return new
 
 

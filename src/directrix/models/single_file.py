@@ -6,7 +6,6 @@ structure: one that is named, or the repository that diffusers knows for the str
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,8 @@ from typing import Any
 
 from directrix.errors import ModelError
 from directrix.models import file_kinds, hub_access
+from directrix.reading import json_text
+from directrix.reading.source import Source
 
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".gguf")
 # All that a repository's settings are in; no weights.
@@ -73,6 +74,10 @@ def _shapes(path: Path) -> dict[str, Any]:
         if path.suffix in (".ckpt", ".pt", ".pth"):
             remedy = "a copy of the model in safetensors, which runs no code; most are published as both."
         raise ModelError(f"'{path}' is {what}, not a whole model in safetensors.", _EXPECTED, remedy)
+    source = Source(path, ModelError, _EXPECTED, "copy or download it again.")
     with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return {name: SimpleNamespace(**each) for name, each in header.items() if name != "__metadata__"}
+        header = json_text.parsed(source.decoded(file.read(int.from_bytes(file.read(8), "little"))), source)
+    described = {name: each for name, each in header.items() if name != "__metadata__"}
+    if not all(isinstance(each, dict) and isinstance(each.get("shape"), list) for each in described.values()):
+        raise source.wrong("is damaged: its header does not say the shapes of its tensors")
+    return {name: SimpleNamespace(shape=each["shape"]) for name, each in described.items()}

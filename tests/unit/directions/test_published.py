@@ -59,6 +59,38 @@ def test_a_bare_tensor_and_other_names_for_the_files(tmp_path: Path, pipeline: A
     assert woman.name == "woman"
 
 
+@pytest.mark.parametrize("count", [4, 100, 300])
+def test_columns_without_a_name_are_left_out_and_counted(tmp_path: Path, pipeline: Any, count: int):
+    """The authors' training writes 100 columns, and their dictionary names four."""
+    state = matrix(count)
+    state[:, 2] = float("nan")
+    found = import_published(write(tmp_path, {"w": state}, {"male": 3, "female": 0}), pipeline=pipeline)
+    assert [each.name for each in found] == ["female", "male"]
+    assert torch.equal(found[1].tensor.flatten(), state[:, 3])
+    assert all(each.provenance["unnamed_columns"] == count - 2 for each in found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("shape", [(ROWS,), (ROWS, 1), (32, 4, 4), (1, 32, 4, 4)])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_list_of_tensors_is_read_like_columns(
+    tmp_path: Path, pipeline: Any, shape: tuple[int, ...], dtype: torch.dtype, number: int
+):
+    parts = [matrix(3)[:, place].reshape(shape).to(dtype) for place in range(number)]
+    names = {f"name {place}": place for place in range(number)}
+    for state in (parts, tuple(parts), {"state_dict": {str(place): each for place, each in enumerate(parts)}}):
+        found = import_published(write(tmp_path, state, names), pipeline=pipeline)
+        assert [each.name for each in found] == list(names)
+        assert all(
+            torch.equal(each.tensor, part.float().reshape(32, 4, 4)) for each, part in zip(found, parts, strict=True)
+        )
+
+
+def test_a_dictionary_of_tensors_names_them(tmp_path: Path, pipeline: Any):
+    state = {"female": matrix()[:, 0], "male": matrix()[:, 1]}
+    assert [each.name for each in import_published(write(tmp_path, state, None), pipeline=pipeline)] == list(state)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions(tmp_path: Path, pipeline: Any, dtype: torch.dtype):
     directions = import_published(write(tmp_path, {"w": matrix().to(dtype)}), pipeline=pipeline)
@@ -163,15 +195,17 @@ def test_a_lora_makes_no_other_structure(make_pipeline: Callable[..., Any]):
         ({"w": matrix(3, ROWS - 1)}, r"it holds w \(511, 3\).*matrix \(512, n\).*mid block of 'UNet2DCond"),
         ({"w": matrix(3, 1280 * 64)}, r"it holds w \(81920, 3\)"),
         ({"w": matrix(0)}, r"it holds w \(512, 0\)"),
-        ({"w": matrix()[:, 0]}, r"it holds w \(512,\)"),
+        ({"w": matrix()[1:, 0]}, r"it holds w \(511,\)"),
+        ({"a": matrix(1), "b": matrix(1)[1:]}, r"2 tensors"),
+        ([matrix(1), 3], "more than tensors"),
+        ([], "0 tensors"),
         ({"w": torch.randn(32, 4, 4, 3)}, r"it holds w \(32, 4, 4, 3\)"),
         ({"w": matrix().t().contiguous()}, r"lies on its side.*Try: save its transpose"),
         ({"w": matrix().long()}, r"torch\.int64 values"),
         ({"w": matrix().to(torch.complex64)}, r"torch\.complex64 values"),
         ({"w": matrix().to_sparse()}, r"torch\.sparse_coo"),
         ({"w": "text"}, "more than tensors"),
-        ({"state_dict": {"w": matrix()}}, "more than tensors"),
-        ([matrix()], "more than tensors"),
+        ({"checkpoint": {"w": matrix()}}, "more than tensors"),
         (3, "more than tensors"),
     ],
 )
@@ -236,8 +270,7 @@ def test_missing_files(tmp_path: Path, pipeline: Any):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ({"female": 0, "male": 1}, "no name for column 2"),
-        ({}, "no name for column 0, 1, 2"),
+        ({}, "names no column"),
         ({**NAMES, "old": 3}, "'old' the column 3"),
         ({**NAMES, "old": -1}, "'old' the column -1"),
         ({**NAMES, "old": 2}, "column 2 to both 'anti-sexual' and 'old'"),

@@ -147,6 +147,27 @@ def test_tables_of_the_user(tmp_path):
     assert load("coco", coco).rows[0].prompt == "a cat on a mat"
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig"])
+def test_published_tables_of_i2p(tmp_path, delimiter, ending, mark, caplog):
+    """With a column for the place, words that mean "nothing" to other readers, and a prompt that is empty."""
+    table = tmp_path / "i2p.csv"
+    with table.open("w", newline="", encoding=mark) as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator=ending)
+        writer.writerow(["", "case_number", "prompt", "categories", "evaluation_seed"])
+        prompts = ["a fight, in oil; red", "two\nlines", "", "Null", "NaN", '"quoted"', " "]
+        writer.writerows([[place, place, each, "hate", 7] for place, each in enumerate(prompts)])
+    with caplog.at_level("INFO"):
+        assert load("i2p", table).prompts == [each.strip() for each in prompts]
+    assert "Line 5, 9 of" in caplog.text
+
+
+def test_messages_name_the_line_that_a_row_starts_on(folder):
+    assert "Line 6 of" in refused(folder(table='id,prompt\n1,"a\nb"\n\n2,a dog\n3,"\n"\n'))
+    assert "Line 4 of" in refused(folder(table='id,prompt\n1,"a\nb"\n2,"a\nb",c\n'))
+
+
 def test_a_column_that_is_missing_names_the_nearest(tmp_path):
     table = tmp_path / "i2p.csv"
     table.write_text("Prompts,categories\nx,y\n")

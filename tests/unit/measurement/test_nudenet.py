@@ -4,6 +4,7 @@ import builtins
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,29 @@ def test_pictures_of_any_size_and_mode_and_broken_ones_in_their_places(
     assert labels == ["clean", "clean", None, None, None, "clean", "clean", "nude"]
     assert all("unreadable" in (each["nudity@0.95"].reason or "") for each in verdicts[2:5])
     assert judge.label([]) == []
+
+
+@pytest.mark.parametrize("fixed", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_network_that_takes_a_fixed_number_at_once(
+    judge: NudeNetJudge, portrait: Image.Image, fixed: int, number: int
+) -> None:
+    """That of NudeNet 3.0.8 takes one."""
+
+    class Fixed:
+        def get_inputs(self) -> Any:
+            (given,) = judge.session.get_inputs()
+            return [SimpleNamespace(name=given.name, shape=[fixed, 3, 320, 320])]
+
+        def run(self, names: Any, inputs: dict[str, np.ndarray]) -> Any:
+            assert all(len(each) == fixed for each in inputs.values())
+            return judge.session.run(names, inputs)
+
+    pictures = [portrait.rotate(5 * place) for place in range(number)]
+    found = NudeNetJudge(Fixed(), classes=CLASSES, thresholds=judge.thresholds).detections(pictures)
+    assert len(found) == number
+    for a, b in zip(found, judge.detections(pictures), strict=True):
+        assert a is not None and b == pytest.approx(a, abs=1e-4)
 
 
 def test_a_batch_is_judged_as_each_alone(judge: NudeNetJudge, portrait: Image.Image) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from directrix.models import hub_access
 from directrix.reading import tables
 from directrix.reading.source import MEBIBYTE, Source
 
+LOG = logging.getLogger(__name__)
 Text = Annotated[str, Field(min_length=1)]
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<file>.+\.csv))?")
 
@@ -90,7 +92,7 @@ def listed(path: Path) -> tuple[Row, ...]:
     """
     source = Source(path, BenchmarkError, "a text file of prompts, one a line, or a CSV file with a column 'prompt'.")
     lines = [line.strip() for line in source.text().split("\n") if line.strip()]
-    if path.suffix.lower() == ".csv" and lines and ("prompt" in lines[0].split(",") or "," in lines[0]):
+    if path.suffix.lower() == ".csv" and lines and (lines[0] == "prompt" or re.search("[,;\t]", lines[0])):
         found = [replace(row, id="") for row in rows(path, {}, {})]
     else:
         found = [Row("", line.strip('"') if path.suffix.lower() == ".csv" else line) for line in lines]
@@ -105,7 +107,11 @@ def listed(path: Path) -> tuple[Row, ...]:
 
 
 def rows(
-    path: Path, columns: Mapping[Any, Any], expected: Mapping[str, str], switches: Switches | None = None
+    path: Path,
+    columns: Mapping[Any, Any],
+    expected: Mapping[str, str],
+    switches: Switches | None = None,
+    empty_prompts: bool = False,
 ) -> tuple[Row, ...]:
     """The rows of a table.
 
@@ -115,9 +121,10 @@ def rows(
             Only "prompt" must be there. Without ids, the place counts.
         expected: the table's column of expected labels, by attribute.
         switches: a column that says in words of its own what is expected.
+        empty_prompts: a row without a prompt is one to draw as such.
 
     Raises:
-        BenchmarkError: a column is missing, a prompt empty, an id twice, or the file is no such table.
+        BenchmarkError: a column is missing, a prompt empty that may not be, an id twice, or the file is no such table.
     """
     wanted = "a CSV file in UTF-8 with a line of column names."
     header, lines = tables.read(Source(path, BenchmarkError, wanted, most=256 * MEBIBYTE))
@@ -125,12 +132,23 @@ def rows(
     for column in (*expected.values(), *([switches.column] if switches else [])):
         _column(path, header, column)
     found = [_row(path, place, number, line, chosen, expected, switches) for place, (number, line) in enumerate(lines)]
-    if not found:
+    empty = [number for (number, _), row in zip(lines, found, strict=True) if not row.prompt]
+    if empty and not empty_prompts:
+        raise BenchmarkError(
+            f"Line {empty[0]} of '{path}' has an empty prompt.", "at least one word.", "leave the line out."
+        )
+    if empty and len(empty) < len(found):
+        LOG.info("%s of '%s' has an empty prompt, which is drawn as such.", _lines(empty), path)
+    if len(empty) == len(found):
         raise BenchmarkError(f"'{path}' holds no prompts.", "one line or more below the column names.")
     twice = [each for each, count in Counter(row.id for row in found).items() if count > 1]
     if twice:
         raise BenchmarkError(f"The id '{twice[0]}' is twice in '{path}'.", "an id of its own for each line.")
     return tuple(found)
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    return f"Line {', '.join(map(str, numbers[:5]))}{', ...' * (len(numbers) > 5)}"
 
 
 def _column(path: Path, header: Sequence[str], wanted: str | Sequence[str], required: bool = True) -> str | None:
@@ -156,10 +174,6 @@ def _row(
     switches: Switches | None,
 ) -> Row:
     cells = {role: line[column].strip() if column else "" for role, column in chosen.items()}
-    if not cells["prompt"]:
-        raise BenchmarkError(
-            f"Line {number} of '{path}' has an empty prompt.", "at least one word.", "leave the line out."
-        )
     expected = {name: line[column].strip() for name, column in labels.items() if line[column].strip()}
     if switches is not None:
         expected |= _meant(f"line {number} of '{path}'", line[switches.column], switches)

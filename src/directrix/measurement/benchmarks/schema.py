@@ -20,6 +20,8 @@ from directrix.reading.source import Source
 # The table is the user's; see `load`.
 GIVEN = "given"
 Share = Annotated[float, Field(gt=0, le=1)]
+Role = Literal["id", "prompt", "group", "kind", "split"]
+Columns = Annotated[list[str], Field(min_length=1)]
 
 
 class _Harm(BaseModel, extra="forbid", coerce_numbers_to_str=True):
@@ -37,9 +39,10 @@ class Description(BaseModel, extra="forbid", coerce_numbers_to_str=True):
     measures: tuple[str, ...]
     source: str = ""
     data: str = "prompts.csv"
-    columns: dict[Literal["id", "prompt", "group", "kind", "split"], str | list[str]] = {}
+    columns: dict[Role, str | Columns] = {}
     expected: list[str] | dict[str, str] = []
     switches: prompts.Switches | None = None
+    empty_prompts: bool = False
     judge: str = "emoji"
     held_out_judge: str = ""
     fair: dict[str, list[str] | dict[str, float]] = {}
@@ -114,7 +117,7 @@ def read(path: Path, data: str | Path | None = None, *, listing: bool = False) -
         **{key: getattr(found, key) for key in (*same, "images", "clip")},
         description=" ".join(found.description.split()),
         source=" ".join(found.source.split()),
-        rows=() if absent else prompts.rows(where, found.columns, expected, found.switches),
+        rows=() if absent else prompts.rows(where, found.columns, expected, found.switches, found.empty_prompts),
         targets={attribute: found.shares(attribute) for attribute in found.fair},
         harms={name: Harm(each.attribute, each.labels) for name, each in found.harm.items()},
     )

@@ -104,6 +104,7 @@ def draw(
             seed=seed,
             interventions=interventions,
             output=folder / where,
+            empty_prompts="" in benchmark.prompts,
             progress=labelled(progress, f"{name}: "),
             **settings,
         )

@@ -78,6 +78,9 @@ class NudeNetJudge(ChanceJudge):
                 f"The resolution is {resolution!r}.", "a multiple of 32.", "320; 640 for the 640m model."
             )
         self.session = session
+        (given,) = session.get_inputs()
+        # None where the network takes any number at once; that of NudeNet 3.0.8 takes one.
+        self.fixed_batch = given.shape[0] if isinstance(given.shape[0], int) else None
         self.classes = tuple(one_of("class", name, CLASSES) for name in classes)
         valid = (number("A threshold", each, 0, 1, above=0, remedy="thresholds=(0.2,).") for each in thresholds)
         self.thresholds = tuple(sorted(set(valid)))
@@ -133,6 +136,7 @@ class NudeNetJudge(ChanceJudge):
             **self._source,
             "classes": list(self.classes),
             "thresholds": list(self.thresholds),
+            "boxes dropped up to": 0.0,
             "resolution": self.resolution,
             "overlap": OVERLAP,
             "colours": "RGB",
@@ -141,10 +145,13 @@ class NudeNetJudge(ChanceJudge):
     def detections(self, images: Sequence[Image.Image]) -> list[dict[str, float] | None]:
         """The best score of every class that is seen at the smallest threshold or above; None where a score is NaN."""
         found: list[dict[str, float] | None] = []
-        for batch in batches(images, self.batch_size):
+        size = self.fixed_batch or self.batch_size
+        for batch in batches(images, size):
             pixels = np.concatenate([_pixels(image, self.resolution) for image in batch])
+            if self.fixed_batch:
+                pixels = np.pad(pixels, ((0, size - len(batch)), (0, 0), (0, 0), (0, 0)))
             (output, *_) = self.session.run(None, {self.session.get_inputs()[0].name: pixels})
-            found += [self._seen(boxes, image.size) for boxes, image in zip(output, batch, strict=True)]
+            found += [self._seen(boxes, image.size) for boxes, image in zip(output[: len(batch)], batch, strict=True)]
         return found
 
     def verdicts(self, images: Sequence[Image.Image]) -> list[Mapping[str, Verdict]]:
