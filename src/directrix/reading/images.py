@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 from directrix.errors import OutputError, first_line
@@ -21,12 +22,10 @@ def read(path: str | PathLike[str]) -> Image:
 
     Raises OutputError: no such file, no image, or one of more than 64 million pixels.
     """
-    import io
-
     from PIL import Image as images_of
 
-    source = Source(path, OutputError, "the PNG file that was drawn.", "draw it again, or name another.")
-    source = Source(path, OutputError, source.expected, source.remedy, most=4 * PIXELS)
+    wanted, remedy = "the PNG file that was drawn.", "draw it again, or name another."
+    source = Source(path, OutputError, wanted, remedy, most=4 * PIXELS)
     content = source.content()
     try:
         with images_of.open(io.BytesIO(content), formats=FORMATS) as image:
