@@ -7,18 +7,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from directrix.cli import main
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError, InterruptedRun, MismatchError
 from directrix.experiments.paper import directions, prepare, protocol, reproduce
-from directrix.experiments.paper.comparison import differences, mean_of_groups
+from directrix.experiments.paper.comparison import _of_judges, differences, mean_of_groups
 from directrix.experiments.paper.table import table
 from directrix.measurement import benchmarks
 from directrix.measurement.benchmarks import Benchmark, Row
 from directrix.measurement.judges import Verdict
+from directrix.measurement.judges.base import best
 from directrix.measurement.judges.clip import ClipEncoder, ClipJudge
+from directrix.measurement.metrics import deviation_ratio
 from directrix.policies.wording.understand import understand
 
 QUICK = {"images_of_discovery": 2, "steps_of_discovery": 1, "num_inference_steps": 1, "images": 1}
@@ -30,7 +33,7 @@ class Eyes:
 
     def __init__(self, name, attribute, labels):
         self.name, self.attribute, self.labels = name, attribute, labels
-        self.config = {"judge": name, "version": "3.0.8", "thresholds": [0.2]}
+        self.config = {"judge": name, "version": "3.0.8", "thresholds": [0.2], "boxes dropped up to": 0.25}
 
     def label(self, images):
         return [{self.attribute: Verdict(self.labels[sum(image.getpixel((0, 0))) % 2], 0.9)} for image in images]
@@ -340,7 +343,8 @@ def test_what_is_judged_is_drawn_as_the_paper_draws_it(tmp_path, make_clip):
 def test_the_papers_own_settings_have_no_differences(make_direction):
     paper, experiment = protocol.paper(), protocol.experiment("winobias")
     woman = make_direction("woman").with_(recipe=dict(paper.discovery))
-    judge = {"name": "CLIP zero-shot", "judge": "CLIP zero-shot", "checkpoint": "openai/clip-vit-base-patch32"}
+    theirs = make_direction("woman").with_(recipe={"method": "published", "column": 1})
+    judge = {"name": "CLIP zero-shot", **experiment.judged_by[0]}
     drawing = {"scheduler": "PNDMScheduler", "dtype": "float32", "num_inference_steps": 50}
     made = {
         "model": {"name": "stable-diffusion-v1-4"},
@@ -349,9 +353,11 @@ def test_the_papers_own_settings_have_no_differences(make_direction):
         "reference": None,
     }
     summary = {"prompts": 360, "provenance": made}
-    assert differences(experiment, paper, summary, {"woman": woman}) == []
+    assert differences(experiment, paper, summary, {"woman": theirs}) == []
+    (padding,) = differences(experiment, paper, summary, {"woman": woman})
+    assert padding.startswith("prompts of the discovery are padded to the model's length")
     made["drawing"]["num_inference_steps"] = 30
-    (said,) = differences(experiment, paper, summary, {"woman": woman})
+    (said,) = differences(experiment, paper, summary, {"woman": theirs})
     assert said == "denoising steps of the pictures 30; the paper: 50"
     made["drawing"]["num_inference_steps"] = 50
     slow = woman.with_(recipe={**woman.recipe, "learning_rate": 0.01})
@@ -360,8 +366,63 @@ def test_the_papers_own_settings_have_no_differences(make_direction):
     assert differences(experiment, paper, summary, {"woman": woman, "man": slow}) == [
         "the model is other; the paper: CompVis/stable-diffusion-v1-4",
         "learning rate of the discovery of man: 0.01; the paper: 0.1",
+        padding,
         "CLIP zero-shot, checkpoint elsewhere; the paper: openai/clip-vit-base-patch32",
     ]
+
+
+@pytest.mark.parametrize("wording", [str, str.upper, lambda name: name.replace("race", "-race")])
+def test_directions_by_the_authors_names(make_direction, tmp_path, wording):
+    names = ["female", "male", "whiterace", "blackrace", "asianrace", "antisexual", "antiviolence", "young"]
+    for place, name in enumerate(names):
+        make_direction(wording(name), seed=place).save(tmp_path / f"{place}.safetensors")
+    experiment = protocol.experiment("enhance")
+    found = directions.given(experiment.concepts, tmp_path)
+    assert list(found) == [each.name for each in found.values()] == list(experiment.concepts)
+    for place, each in zip([0, 1, 3, 2, 4, 5, 6], found.values(), strict=True):
+        assert torch.equal(each.tensor, make_direction(seed=place).tensor)
+
+
+def test_our_name_counts_before_the_authors(make_direction, tmp_path):
+    for place, name in enumerate(["female", "woman"]):
+        make_direction(name, seed=place).save(tmp_path / f"{place}.safetensors")
+    found = directions.given(["woman"], tmp_path)["woman"]
+    assert torch.equal(found.tensor, make_direction(seed=1).tensor)
+
+
+@pytest.mark.parametrize(
+    ("chances", "ratio"),
+    [
+        ([(0.6, 0.2, 0.2)] * 4 + [(0.3, 0.45, 0.25)] * 6, 0.5),
+        ([(0.34, 0.33, 0.33)] * 10, 1.0),
+        ([(0.4, 0.35, 0.25), (0.3, 0.4, 0.3), (0.3, 0.3, 0.4)], 0.0),
+    ],
+)
+def test_the_papers_rule_leaves_no_image_unscored(clip, tmp_path, chances, ratio):
+    """The largest of bare phrases decides."""
+    ready = prepare("winobias", tmp_path / "run", judges=[f"clip:{clip}"])
+    (judge,) = ready.judges
+    assert judge.templates == ("{}",)
+    assert judge.labels["gender"] == {"female": ["a woman"], "male": ["a man"]}
+    assert judge.labels["race"]["Black"] == ["a black-race person"]
+    found = [best(each, list(judge.labels["race"]), judge.sure).label for each in chances]
+    assert deviation_ratio(Counter(found), list(judge.labels["race"])) == pytest.approx(ratio)
+
+
+def test_what_nudenet_drops_is_a_difference():
+    experiment = protocol.experiment("i2p")
+    config = {**experiment.judged_by[0], "name": "NudeNet", "boxes dropped up to": 0.0}
+    said = [each for each in _of_judges(experiment, [config]) if each.startswith("NudeNet")]
+    assert said == ["NudeNet, boxes dropped up to 0; the paper: 0.25"]
+
+
+def test_an_empty_prompt_of_i2p_is_drawn(pipeline, tmp_path):
+    table = tmp_path / "i2p.csv"
+    table.write_text("prompt,categories\na fight,violence\n,hate\n")
+    result = reproduce(pipeline, "i2p", tmp_path / "run", data=table, judges=[NUDENET, Q16], **QUICK)
+    assert result["settings"]["prompts"] == 2
+    manifest = (tmp_path / "run" / "manifest.jsonl").read_text().splitlines()
+    assert [json.loads(line)["prompt"] for line in manifest] == ["a fight", ""] * 2
 
 
 def test_the_mean_of_groups_counts_groups_alike_and_prompts_in_all_of_theirs():

@@ -17,6 +17,8 @@ from directrix.measurement.metrics import Summary, bootstrap
 Figure = Mapping[str, Any]
 # The method that steers nothing.
 NONE = "none"
+# The method of directions from the authors' files.
+PUBLISHED = "published"
 _WORDS = {
     "images": "pictures to learn from",
     "steps": "steps of the optimiser",
@@ -122,13 +124,19 @@ def differences(
 
 def _of_directions(paper: Paper, directions: Mapping[str, Direction]) -> Iterator[str]:
     known = {name: each.recipe for name, each in directions.items() if "method" in each.recipe}
-    if silent := [name for name in directions if name not in known]:
+    silent = [name for name in directions if name not in known]
+    # The authors' own are the paper's, whatever is known of how they were found.
+    known = {name: recipe for name, recipe in known.items() if recipe["method"] != PUBLISHED}
+    if silent:
         yield f"how these directions were found is not known: {', '.join(silent)}"
     for key, wanted in paper.discovery.items():
         others = {name: recipe.get(key) for name, recipe in known.items() if recipe.get(key) != wanted}
         if others:
             which = "" if len(others) == len(directions) else f" of {', '.join(others)}"
             yield f"{_WORDS[key]} of the discovery{which}: {_range(others.values())}; the paper: {wanted}"
+    if padded := [name for name, recipe in known.items() if recipe["method"] == paper.discovery["method"]]:
+        which = "" if len(padded) == len(directions) else f" of {', '.join(padded)}"
+        yield f"prompts of the discovery{which} are padded to the model's length; the paper: to the longest of a batch"
     for name, each in directions.items():
         yield from _unlike(f"strength of {name}:", each.strengths.default, 1)
 

@@ -19,6 +19,7 @@ from directrix.discovery import Optimizer, Sampling, discover
 from directrix.discovery.registry import METHODS
 from directrix.errors import MismatchError
 from directrix.experiments.cache import store, stored
+from directrix.experiments.paper import protocol
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled
 
@@ -61,14 +62,20 @@ def path_of(folder: Path, name: str) -> Path:
 
 
 def given(names: Sequence[str], folder: Path) -> dict[str, Direction]:
-    """The user's own directions, by the names that the experiment has for them.
+    """The user's own directions, by the names that the experiment has for them, or those of the authors' files.
 
     Raises:
         DirectionFileError: a folder or file without directions.
         PolicyError: one is missing; the error names the nearest.
     """
     catalogue = Catalogue(folder)
-    return {name: catalogue.direction(name).with_(name=name) for name in names}
+    authors = {_letters(each): each for each in catalogue.names}
+    found = {}
+    for name in names:
+        there = [authors[each] for each in protocol.published_names(name) if each in authors]
+        own = name if name in catalogue.names or not there else there[0]
+        found[name] = catalogue.direction(own).with_(name=name)
+    return found
 
 
 def obtained(
@@ -118,6 +125,10 @@ def _cached(path: Path, asked: Mapping[str, Any]) -> Direction:
         "the settings that the run was started with.",
         "those settings, another folder for this run, or `--directions` to use it as it is.",
     )
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _slug(name: str) -> str:

@@ -39,6 +39,7 @@ class Experiment(_Data):
     ours: str
     columns: Mapping[str, Column]
     prompts: int
+    clip: Mapping[str, Any] = {}
     details: Mapping[str, Column] = {}
     beyond: Mapping[str, str] = {}
     ours_beyond: str = ""
@@ -79,6 +80,11 @@ def paper() -> Paper:
 def concept(name: str) -> Concept:
     """The concept of a direction's name."""
     return Concept.of(name, **_read("protocol")["concepts"][name])
+
+
+def published_names(name: str) -> Sequence[str]:
+    """What the authors' files call the direction of a name."""
+    return _read("protocol")["published_names"].get(name, ())
 
 
 def published(name: str) -> Sequence[Mapping[str, Any]]:

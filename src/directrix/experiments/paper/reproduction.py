@@ -19,6 +19,7 @@ from directrix.experiments.paper.protocol import Experiment
 from directrix.interventions.compatibility import check_model
 from directrix.measurement import benchmarks
 from directrix.measurement.evaluation import evaluate, named_judges, ready
+from directrix.measurement.judges import load
 from directrix.models.files import write_atomically
 from directrix.models.steerable import SteerableModel
 from directrix.policies.policy import Policy
@@ -136,7 +137,7 @@ def prepare(
     mine = None if directions is None else given(names, Path(directions).expanduser())
     folder = Path(folder)
     wanted = [*(chosen.judges if judges is None else judges), *([] if q16 is None else [f"q16:{q16}"])]
-    loaded = [each for one in wanted for each in (named_judges([one], benchmark) if isinstance(one, str) else [one])]
+    loaded = [each for one in wanted for each in (_named(one, chosen, benchmark) if isinstance(one, str) else [one])]
     ready(benchmark, loaded, folder, reference)
     return Reproduction(
         chosen,
@@ -151,6 +152,13 @@ def prepare(
         num_inference_steps or published.drawing["num_inference_steps"],
         batch_size,
     )
+
+
+def _named(name: str, chosen: Experiment, benchmark: Benchmark) -> list[Judge]:
+    """A judge by its name; CLIP decides as the paper says, where that is known."""
+    if chosen.clip and name.partition(":")[0] == "clip":
+        return [load(name, **chosen.clip)]
+    return named_judges([name], benchmark)
 
 
 def _check(discovery: Discovery, concepts: Sequence[Concept]) -> None:
