@@ -76,6 +76,7 @@ class Config:
     vae: Part
     crisp_vae: Part
     decoder: Part
+    fine_decoder: Part
     judge: Part
     held_out_judge: Part
     pairs: dict[str, Data]

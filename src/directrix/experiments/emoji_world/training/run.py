@@ -143,11 +143,12 @@ class _Run:
 
     def decoder(self, vae: AutoencoderKL) -> AutoencoderKL:
         """The same VAE with a better decoder; the encoder, all that the denoisers see of it, does not change."""
-        part = self.config.decoder
-        data = self.renders("even", part, "decoder")
         parts: list[Any] = [vae.eval().post_quant_conv, vae.decoder]
         layers = nn.ModuleList(parts)
-        self.fit(layers, autoencoder.decoder_loss(vae, data, part), part, "decoder_run", "decoder")
+        # Again a second run at a rate that falls, here on other renders.
+        for name, part in (("decoder_run", self.config.decoder), ("fine_decoder_run", self.config.fine_decoder)):
+            data = self.renders("even", part, "decoder")
+            self.fit(layers, autoencoder.decoder_loss(vae, data, part), part, name, "decoder")
         return vae
 
     def judge(self) -> JudgeNetwork:
