@@ -156,15 +156,17 @@ def _without_wishes(prompt: str) -> str:
     from directrix.policies.wording.understand import understand
 
     understood = understand(prompt)
-    wishes = tuple(each for each in understood.switches if each.kind == "balance" and not _denies(each.phrase))
+    wishes = tuple(each for each in understood.switches if each.kind == "balance" and not _states(each.phrase))
     return (replace(understood, switches=wishes).rewritten.strip() if wishes else "") or prompt
 
 
-def _denies(phrase: str) -> bool:
-    """Whether a wish only rules one category out: "not female", which says it of the prompt's person."""
+def _states(phrase: str) -> bool:
+    """Whether a wish states one category, or only rules one out: "of color", "not female"."""
     first, *words = phrase.casefold().split()
-    said = any((word,) in table for word in words[-1:] for table in People.load().stated.values())
-    return first in ("not", "never") and said and tokens.WORDS["adding"].isdisjoint(words)
+    tables = People.load().stated.values()
+    said = any((word,) in table for word in words[-1:] for table in tables)
+    denied = first in ("not", "never") and said and tokens.WORDS["adding"].isdisjoint(words)
+    return denied or any((first, *words) in table for table in tables)
 
 
 def notes(prompts: Sequence[str], gates: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[str]:
