@@ -16,6 +16,8 @@ def test_every_phrase_is_shown_with_what_it_switches_on(capsys):
         '"diverse" evens gender, evens skin tone',
         '"knives" keeps out weapon',
         '"hats" not understood, changes nothing',
+        "fair gender group ('group'), left as it is",
+        "fair skin tone group ('group'), left as it is",
         'the model is given "a group of chefs, no hats"',
     ]
     assert "no responsible wording" in second and '"a pilot"' in second

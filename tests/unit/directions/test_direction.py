@@ -152,9 +152,12 @@ def test_strengths_must_be_in_order():
 
 def test_directions_show_themselves():
     figure = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 6}
-    rows = [{"strength": strength, "effect": figure, "kept": None} for strength in (0.0, 1.0)]
+    rows = [{"strength": strength, "effect": figure, "kept": None, "distance": 0.0} for strength in (0.0, 1.0)]
     a = make("<b> & co", strengths=Strengths(0.8, -1.0, 2.0))
     card = {"format": 1, "digest": a.digest(), "aim": {"attribute": "tone", "label": "<i>"}, "strengths": rows}
+    card |= {"name": a.name, "model": vars(MODEL), "site": SITE.name, "shape": [4, 2, 3], "judge": "emoji", "seed": 0}
+    card |= {"sensible": vars(a.strengths), "prompts": ["a cook"], "images_per_prompt": 6, "num_inference_steps": 4}
+    card |= {"monotone": True, "leakage": {}, "cost": {}, "recipe": {}}
     assert repr(a) == f"Direction('<b> & co', shape=(4, 2, 3), site='mid_block', model='tiny', norm={a.norm():.4g})"
     unmeasured, measured = (each._repr_html_() for each in (a, a.with_(provenance={"card": card})))
     for html in (unmeasured, measured):

@@ -92,11 +92,14 @@ def grouped_bars(title: str, groups: Sequence[Group], series: Sequence[str]) -> 
 def cost_curve(points: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> str:
     """Return an SVG file: effect against cost on a logarithmic axis, one line a method.
 
-    points: by method, rows of "evaluations" (> 0) and "effect", a figure.
+    points: by method, rows of "evaluations" (0 or more; below 100 the axis is linear) and "effect", a figure.
     """
+    free = any(row["evaluations"] <= 0 for rows in points.values() for row in rows)
+    scale: dict[str, Any] = {"value": "symlog", "linthresh": 100} if free else {"value": "log"}
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(7.2, 4), layout="constrained")
-        axes = canvas.add_subplot(ylim=(-0.02, 1.02), xscale="log", yticks=QUARTERS)
+        axes = canvas.add_subplot(ylim=(-0.02, 1.02), yticks=QUARTERS)
+        axes.set_xscale(**scale)
         axes.set_xlabel("evaluations of the denoiser, for one concept")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
