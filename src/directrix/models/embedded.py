@@ -77,9 +77,9 @@ def reference_path() -> Path:
     return _part("emoji/reference.safetensors")
 
 
-def files() -> list[str]:
-    """The files of weights that are here, relative to their folder."""
-    return sorted(each.relative_to(WEIGHTS).as_posix() for each in WEIGHTS.rglob("*.safetensors"))
+def files(folder: Path = WEIGHTS) -> list[str]:
+    """The files of weights in a folder, relative to it."""
+    return sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*.safetensors"))
 
 
 def checksums() -> dict[str, str]:
@@ -89,7 +89,7 @@ def checksums() -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
 
 
-def write_checksums() -> None:
-    """Notes the SHA-256 of the files of weights that are here, as `sha256sum -c` reads them: after a training."""
-    lines = [f"{sha256((WEIGHTS / name).read_bytes()).hexdigest()}  {name}\n" for name in files()]
-    (WEIGHTS / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+def write_checksums(folder: Path = WEIGHTS) -> None:
+    """Notes the SHA-256 of the files of weights in a folder, as `sha256sum -c` reads them: after a training."""
+    lines = [f"{sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in files(folder)]
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")

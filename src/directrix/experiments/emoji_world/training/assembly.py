@@ -22,6 +22,7 @@ from directrix.experiments.emoji_world.training.config import shared
 from directrix.measurement.judges.emoji import RESIDUAL, STRIDED
 from directrix.measurement.judges.emoji_network import HEADS, JudgeNetwork
 from directrix.measurement.judges.emoji_strided_network import StridedNetwork
+from directrix.models import embedded
 
 UNET_PIPELINE, TRANSFORMER_PIPELINE = "emoji/pipeline", "emoji-sd3/pipeline"
 CLIP_FOLDER = "emoji/clip"
@@ -78,6 +79,7 @@ def assemble(folder: Path, tokens: CLIPTokenizer, networks: Networks) -> Path:
     _for_every_reader(folder)
     _write_judge(networks.judge, RESIDUAL, folder / JUDGE_FILE)
     _write_judge(networks.held_out_judge, STRIDED, folder / HELD_OUT_JUDGE_FILE)
+    embedded.write_checksums(folder)
     return folder
 
 
