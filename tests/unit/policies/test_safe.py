@@ -111,7 +111,8 @@ def bottleneck(pipeline: Any, part: PromptConditioned, h: torch.Tensor, guided: 
     """What the hook makes of an output of the mid block."""
     scope: Any = Calls(len(h), guided)
     window: Any = SimpleNamespace(open=lambda call: True)
-    edit = _Added(part, part.candidates(), scope, part._on, part._settings["branch"], window)
+    site = next(each.site for effect in part._categories.values() for each in effect)
+    edit = _Added(part, site, part.candidates(), scope, part._on, part._settings["branch"], window)
     changed = edit(h)
     return h if changed is None else changed
 

@@ -123,7 +123,7 @@ def test_a_table_says_the_line_of_the_file(tmp_path: Path):
     with pytest.raises(DirectrixError, match="Line 6 of"):
         tables.read(Source(path))
     path.write_text('prompt,group\n"a\nb",x\n\nc,y\n')
-    assert tables.read(Source(path))[1] == [(3, {"prompt": "a\nb", "group": "x"}), (5, {"prompt": "c", "group": "y"})]
+    assert tables.read(Source(path))[1] == [(2, {"prompt": "a\nb", "group": "x"}), (5, {"prompt": "c", "group": "y"})]
 
 
 def test_an_image_of_too_many_pixels_is_not_unpacked(tmp_path: Path):
