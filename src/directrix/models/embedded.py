@@ -77,8 +77,9 @@ def reference_path() -> Path:
     return _part("emoji/reference.safetensors")
 
 
-def files(folder: Path = WEIGHTS) -> list[str]:
-    """The files of weights in a folder, relative to it."""
+def files(folder: Path | None = None) -> list[str]:
+    """The files of weights in a folder, relative to it; by default the package's."""
+    folder = folder or WEIGHTS
     return sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*.safetensors"))
 
 
@@ -89,7 +90,8 @@ def checksums() -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
 
 
-def write_checksums(folder: Path = WEIGHTS) -> None:
+def write_checksums(folder: Path | None = None) -> None:
     """Notes the SHA-256 of the files of weights in a folder, as `sha256sum -c` reads them: after a training."""
+    folder = folder or WEIGHTS
     lines = [f"{sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in files(folder)]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
