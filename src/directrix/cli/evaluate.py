@@ -39,6 +39,7 @@ def evaluate(
     measure: list[str] | None = None,
     limit: options.Limit = None,
     reference: str | None = None,
+    overwrite: options.Overwrite = False,
     drawing: options.Drawing = options.DRAWING,
     model: options.Model = options.EMOJI,
 ) -> Result:
@@ -76,6 +77,7 @@ def evaluate(
         seed,
         output,
         reference=reference,
+        overwrite=overwrite,
         **vars(drawing),
         progress=progress(),
     )

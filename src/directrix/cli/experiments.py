@@ -60,6 +60,7 @@ def reproduce(
     images_per_prompt: options.OptionalImagesPerPrompt = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
     drawing: options.Drawing = options.DRAWING,
     model: options.Model = PAPER,
 ) -> Result:
@@ -84,6 +85,7 @@ def reproduce(
         steps_of_discovery=optimizer_steps,
         learning_rate=learning_rate,
         seed=seed,
+        overwrite=overwrite,
         **vars(drawing),
     )
     found = ready.run(model.load(), progress())

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from directrix.generation.generate import Record
     from directrix.interventions.protocol import Intervention
 
+_PAGE = 200  # images on a contact sheet
+
 
 @verb("generate", "Run the same command again: finished images stay.")
 def generate(
@@ -29,6 +31,7 @@ def generate(
     stop: options.Fraction = 1.0,
     negative_prompt: str | None = None,
     seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
     drawing: options.Drawing = options.DRAWING,
     model: options.Model = options.EMOJI,
 ) -> Result:
@@ -50,12 +53,12 @@ def generate(
         interventions=[*interventions, steering] if strengths else interventions,
         negative_prompt=negative_prompt,
         output=output,
+        overwrite=overwrite,
         **vars(drawing),
         progress=progress(),
     )
-    sheet = output / "contact-sheet.png"
-    _write_sheet(sheet, records, images_per_prompt)
     drawn = sum(record.drawn for record in records)
+    sheets = _write_sheets(output, records, images_per_prompt, anew=drawn > 0)
     LOG.info("%s of %s images drawn now, the others were there.", drawn, len(records))
     for text, unmet in {record.prompt: record.row.get("unmet") for record in records}.items():
         if unmet:
@@ -64,11 +67,13 @@ def generate(
         LOG.info(note)
     data = {
         "folder": str(output),
-        "contact_sheet": str(sheet),
+        "contact_sheet": str(sheets[0]),
+        "contact_sheets": [str(each) for each in sheets],
         "manifest": str(output / manifest.NAME),
         "images": [dict(record.row) for record in records],
     }
-    return Result(f"{len(records)} images in {output}, all on {sheet}", data)
+    on = f"{sheets[0]}" if len(sheets) == 1 else f"{len(sheets)} sheets, the first is {sheets[0]}"
+    return Result(f"{len(records)} images in {output}, all on {on}", data)
 
 
 def _notes(records: Sequence[Record]) -> list[str]:
@@ -79,11 +84,19 @@ def _notes(records: Sequence[Record]) -> list[str]:
     return notes(list(gates), list(gates.values()))
 
 
-def _write_sheet(path: Path, records: Sequence[Record], images_per_prompt: int) -> None:
+def _write_sheets(folder: Path, records: Sequence[Record], images_per_prompt: int, anew: bool) -> list[Path]:
+    """The contact sheets of a run, of at most `_PAGE` images each; one that is there is made again only if `anew`."""
     from directrix.generation.generate import contact_sheet
 
-    # A row has one prompt's images; a single prompt is laid out as a square or so.
-    several = len(records) > images_per_prompt
-    columns = images_per_prompt if several else math.ceil(math.sqrt(len(records)))
-    labels = [record.prompt for record in records] if several else None
-    options.write_png(contact_sheet([record.image for record in records], columns, labels), path)
+    # A row has one prompt's images, where they fit; others are laid out as a square or so.
+    rows = len(records) > images_per_prompt <= _PAGE
+    size = _PAGE // images_per_prompt * images_per_prompt if rows else _PAGE
+    paths = []
+    for first in range(0, len(records), size):
+        page = records[first : first + size]
+        paths.append(folder / ("contact-sheet.png" if not first else f"contact-sheet-{first // size + 1}.png"))
+        if anew or not paths[-1].is_file():
+            columns = images_per_prompt if rows else math.ceil(math.sqrt(len(page)))
+            labels = [record.prompt for record in page] if len(records) > images_per_prompt else None
+            options.write_png(contact_sheet([record.image for record in page], columns, labels), paths[-1])
+    return paths

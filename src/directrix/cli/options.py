@@ -121,6 +121,7 @@ class Drawing:
     batch_size: BatchSize = 8
 
 
+Overwrite = Annotated[bool, option("Draw anew what the folder has of other settings; without it, that is refused.")]
 EMOJI, UNNAMED, DRAWING = Model(), Model(None), Drawing()
 
 

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from directrix.directions.collection import Directions
 from directrix.generation.generate import Sampling, generate
-from directrix.generation.manifest import Records
+from directrix.generation.record import Records
 from directrix.interventions.protocol import Intervention
 from directrix.policies.balance import Balancing
 from directrix.policies.fair import Fair

@@ -16,10 +16,12 @@ from directrix import checks
 from directrix.errors import ConceptError, DirectrixError
 from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
-from directrix.generation.manifest import Record, Records, image_generator, image_seed
+from directrix.generation.record import Record, Records
+from directrix.generation.rows import Rows, asks_for, image_generator, image_seed, refuse_another_run, whole
 from directrix.interventions.protocol import Intervention, planned, select
 from directrix.models import SteerableModel
 from directrix.models.files import write_atomically
+from directrix.models.locks import locked
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Sampling(TypedDict, total=False):
     width: int | None
     batch_size: int
     output: str | Path | None
+    overwrite: bool
     empty_prompts: bool
     progress: Progress | None
 
@@ -62,15 +65,18 @@ def generate(
         negative_prompt: the same for all images.
         height, width: in pixels; None for the model's own.
         batch_size: images in one call of the pipeline, 8 unless given; several prompts may share a batch.
-        output: folder for PNG files and manifest.jsonl. An image whose file is there, with a row of the same
-            settings, stays as it is; one of other settings is drawn anew. Where a run goes on, the batch that it
-            stopped in is drawn whole, so that its images are those of a run that never stopped. Other rows stay.
+        output: folder for PNG files and manifest.jsonl, of this run alone. An image whose file is there, with a row of
+            the same settings, stays as it is. Where a run goes on, the batch that it stopped in is drawn whole, so that
+            its images are those of a run that never stopped. Rows of further images stay. The folder is locked
+            meanwhile: nobody else writes to it.
+        overwrite: draw images anew that the folder has of other settings, which are an error otherwise.
         empty_prompts: draw an empty prompt as such, as a published list of prompts may hold one.
         progress: how to show progress; None for silence.
 
     Raises:
         ConceptError: an empty prompt that is not allowed, or no prompts.
-        OutputError: the folder cannot be written; raised before anything is drawn.
+        OutputError: the folder cannot be written, somebody else writes to it, or it holds images of another run;
+            raised before anything is drawn.
         DirectrixError: a number that makes no sense, and whatever the interventions raise.
     """
     return Records(iterate(pipeline, prompts, images_per_prompt, **sampling))
@@ -90,6 +96,7 @@ def iterate(
     width: int | None = None,
     batch_size: int = 8,
     output: str | Path | None = None,
+    overwrite: bool = False,
     empty_prompts: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Record]:
@@ -120,33 +127,50 @@ def iterate(
         **model.image_size(height, width),
         **facts.arguments,
     }
-    folder = None if output is None else Path(output)
-    known: dict[str, dict[str, Any]] = {}
-    if folder is not None:
-        manifest.writable(folder)
-        known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
-        manifest.write(folder, known)  # also mends a last line that was cut off
     given = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     parts, plan = planned(given, listed, images_per_prompt, seed)
-    rows = manifest.rows(model, listed, images_per_prompt, parts, plan, {"seed": seed, **call})
-    done = [folder is not None and manifest.same(folder, known.get(row["file"]), row) for row in rows]
-    drawn: dict[int, Record] = {}
-    try:
-        with (progress or silent)(done.count(False), "Drawing images") as bar:
-            for place, row in enumerate(rows):
-                # Whole batches, also where a run goes on: an image's last bits may depend on what it is drawn with.
-                batch = range(place, min(place + batch_size, len(rows)))
-                if place % batch_size == 0 and not all(done[each] for each in batch):
-                    chosen = select(plan.intervention, batch, len(rows))
-                    images = _draw(model, [rows[each] for each in batch], chosen, call)
-                    for each, image in zip(batch, images, strict=True):
-                        if not done[each]:
-                            drawn[each] = _saved(folder, rows[each], *image)
-                            bar.advance(1)
-                yield drawn.pop(place, None) or Record(known[row["file"]], folder, drawn=False)
-    finally:
-        if folder is not None:
+    rows = Rows(model, listed, images_per_prompt, parts, plan, {"seed": seed, **call})
+    batches = (range(first, min(first + batch_size, len(rows))) for first in range(0, len(rows), batch_size))
+    if output is None:
+        with (progress or silent)(len(rows), "Drawing images") as bar:
+            for batch in batches:
+                chosen = [rows[each] for each in batch]
+                drawn = _draw(model, chosen, select(plan.intervention, batch, len(rows)), call)
+                for row, (image, flagged) in zip(chosen, drawn, strict=True):
+                    bar.advance(1)
+                    yield Record({**row, "flagged": flagged}, None, image)
+        return
+    folder = Path(output)
+    manifest.writable(folder)
+    with locked(folder):
+        known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
+        if not overwrite:
+            refuse_another_run(folder, known, rows)
+        manifest.write(folder, known)  # also mends a last line that was cut off
+        done = _done(folder, known, rows)
+        try:
+            with (progress or silent)(len(rows) - len(done), "Drawing images") as bar:
+                for batch in batches:
+                    chosen = [done.get(each) or rows[each] for each in batch]
+                    drawn = {}
+                    # Whole batches, also where a run goes on: an image's last bits may depend on what it is drawn with.
+                    if not all(each in done for each in batch):
+                        images = _draw(model, chosen, select(plan.intervention, batch, len(rows)), call)
+                        for place, row, image in zip(batch, chosen, images, strict=True):
+                            if place not in done:
+                                drawn[place] = _saved(folder, row, *image)
+                                bar.advance(1)
+                    for place, row in zip(batch, chosen, strict=True):
+                        yield drawn.get(place) or Record(row, folder, drawn=False)
+        finally:
             manifest.write(folder, manifest.read(folder))
+
+
+def _done(folder: Path, known: Mapping[str, dict[str, Any]], rows: Rows) -> dict[int, dict[str, Any]]:
+    """The rows of the run whose images are there, by their places."""
+    names = ((place, known.get(rows.name(place))) for place in range(len(rows)) if known)
+    there = ((place, row) for place, row in names if row is not None and asks_for(rows[place], row))
+    return {place: row for place, row in there if whole(folder, row)}
 
 
 def _draw(
@@ -165,14 +189,11 @@ def _draw(
     return zip(result.images, map(bool, flags), strict=True)
 
 
-def _saved(folder: Path | None, row: dict[str, Any], image: Image, flagged: bool) -> Record:
-    # A safety checker blackens an image; whoever counts images must be able to see that.
-    row["flagged"] = flagged
-    if folder is None:
-        return Record(row, None, image)
+def _saved(folder: Path, row: dict[str, Any], image: Image, flagged: bool) -> Record:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    row["sha256"] = manifest.sha256(buffer.getvalue())
+    # A safety checker blackens an image; whoever counts images must be able to see that.
+    row = {**row, "flagged": flagged, "sha256": manifest.sha256(buffer.getvalue())}
     write_atomically(folder / row["file"], buffer.getvalue())
     manifest.append(folder, row)
     return Record(row, folder)

@@ -69,6 +69,7 @@ class ProjectAndSet(PromptConditioned):
                 f"{self.instead}.",
             )
         self._attributes = {name: dict(categories) for name, categories in attributes.items()}
+        self._as_json: dict[str, dict[str, Any]] = {}
         self._choices = {
             _key(attribute, category): (attribute, category)
             for attribute, categories in attributes.items()
@@ -98,12 +99,15 @@ class ProjectAndSet(PromptConditioned):
             effects = [as_json(self._categories[key]) for key in self._used()]
             config["directions"] = [each for effect in effects for each in effect]
         given = self._attributes_given()
-        config["attributes"] = {
-            name: {category: as_json(effect) for category, effect in categories.items()}
-            for name, categories in self._attributes.items()
-            if name in given
-        }
+        config["attributes"] = {name: self._described(name) for name in self._attributes if name in given}
         return config
+
+    def _described(self, attribute: str) -> dict[str, Any]:
+        """What an attribute's categories add, as JSON values; the same for every image of a run, so it is made once."""
+        if attribute not in self._as_json:
+            effects = self._attributes[attribute].items()
+            self._as_json[attribute] = {category: as_json(effect) for category, effect in effects}
+        return self._as_json[attribute]
 
     def candidates(self) -> list[tuple[str, Effect]]:
         """Every category of the attributes that any image is given."""

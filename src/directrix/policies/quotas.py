@@ -32,6 +32,8 @@ _T = TypeVar("_T")
 _ORDERS = 12
 # Shares are kept as exact fractions of at most this denominator, so that counting never rounds.
 _DENOMINATOR = 10_000
+# Answers of a prompt's windows that are remembered for the prompts after it.
+_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Quotas:
         self._images = images
         self._seed = seed
         self._rounds: dict[Target, _Rounds] = {}
-        self._lags: dict[tuple[Target, ...], dict[_Cell, Fraction]] = {}
+        self._lags: dict[tuple[Target, ...], dict[_Cell, int]] = {}
+        self._shares: dict[tuple[Target, ...], tuple[dict[_Cell, int], int]] = {}
 
     def assign(self, prompt_index: int, targets: Sequence[Target]) -> list[tuple[str, ...]]:
         """The categories of each image of one prompt, one a target, in the order of the targets.
@@ -77,7 +80,8 @@ class Quotas:
         Call it once a prompt, in the order of the prompts.
         """
         targets = tuple(targets)
-        rounds = [self._rounds.setdefault(each, _Rounds(each, self._images)) for each in targets]
+        self._rounds |= {each: _Rounds(each, self._images) for each in targets if each not in self._rounds}
+        rounds = [self._rounds[each] for each in targets]
         orders: list[_Order] = []
         best = None
         while best is None or not (best.even or len(targets) < 2 or len(orders) == _ORDERS):
@@ -96,20 +100,15 @@ class Quotas:
         for each in rounds:
             for _ in range(_ORDERS):
                 extra = each.choose(chance)
-                found = _Windows(each.shares, [whole + (i in extra) for i, whole in enumerate(each.whole)])
+                found = each.windows(extra)
                 if found.whole():
                     break
             extras.append(extra)
             windows.append(found)
-        # The combinations that may occur, each with its product share.
-        products = {
-            tuple(i for i, _ in cell): math.prod((share for _, share in cell), start=Fraction(1))
-            for cell in itertools.product(*(enumerate(each.shares) for each in rounds))
-            if all(share for _, share in cell)
-        }
-        before = self._lags.get(targets) or dict.fromkeys(products, Fraction(0))
+        products, one = self._products(targets, rounds)
+        before = self._lags.get(targets) or dict.fromkeys(products, 0)
         # What earlier prompts left uneven is made good here where the quotas leave a choice.
-        ahead = {cell: (float(share), float(before[cell])) for cell, share in products.items()}
+        ahead = {cell: (share / one, before[cell] / one) for cell, share in products.items()}
         given = dict.fromkeys(products, 0)
         taken = [[0] * len(each.shares) for each in rounds]
         images: list[_Cell] = []
@@ -124,11 +123,23 @@ class Quotas:
                 own[category] += 1
             given[cell] += 1
             images.append(cell)
-        within = {cell: self._images * share - given[cell] for cell, share in products.items()}
+        within = {cell: self._images * share - given[cell] * one for cell, share in products.items()}
         lags = {cell: before[cell] + lag for cell, lag in within.items()}
-        beyond = max(1.0, *map(abs, map(float, within.values())))
-        even = beyond == 1 and max(map(abs, lags.values())) < 1
-        return _Order(images, extras, lags, even, (beyond, sum(float(lag) ** 2 for lag in lags.values())))
+        beyond = max(1.0, *(abs(lag / one) for lag in within.values()))
+        even = beyond == 1 and max(map(abs, lags.values())) < one
+        return _Order(images, extras, lags, even, (beyond, sum((lag / one) ** 2 for lag in lags.values())))
+
+    def _products(self, targets: tuple[Target, ...], rounds: Sequence[_Rounds]) -> tuple[dict[_Cell, int], int]:
+        """The combinations that may occur, each with its product share, and what a whole is in the same unit."""
+        if targets not in self._shares:
+            products = {
+                tuple(i for i, _ in cell): math.prod((share for _, share in cell), start=Fraction(1))
+                for cell in itertools.product(*(enumerate(each.shares) for each in rounds))
+                if all(share for _, share in cell)
+            }
+            one = math.lcm(*(share.denominator for share in products.values()))
+            self._shares[targets] = {cell: int(share * one) for cell, share in products.items()}, one
+        return self._shares[targets]
 
 
 # A combination: the index of a category of each target.
@@ -140,7 +151,7 @@ class _Order(NamedTuple):
 
     images: list[_Cell]
     extras: list[list[int]]  # for each target, the categories that got a left-over image
-    lags: dict[_Cell, Fraction]  # for each combination, images it is behind after this prompt
+    lags: dict[_Cell, int]  # for each combination, by how much of an image it is behind after this prompt
     even: bool  # whether no combination is a whole image ahead or behind
     unevenness: tuple[float, float]  # what is beyond one image within the prompt, then the unevenness over prompts
 
@@ -160,6 +171,9 @@ class _Windows:
         # Beyond this no category can be ahead of its share any more, so no window can be missed there.
         self._reach = math.ceil(2 / least) + 1
         self._bounds: dict[int, tuple[list[int], list[int]]] = {}
+        # With an end, prompts of equal counts ask the same again and again.
+        self._chosen: dict[tuple[int, ...], list[int]] = {}
+        self._whole: bool | None = None
 
     def _bound(self, place: int) -> tuple[list[int], list[int]]:
         """The least and the greatest numbers of images after `place` places."""
@@ -174,10 +188,21 @@ class _Windows:
 
     def whole(self) -> bool:
         """Whether all prefixes can be within one image; rarely the left-over images of a prompt prevent it."""
-        return all(sum(self._bound(place)[1]) >= place for place in range(1, sum(self._counts or ()) + 1))
+        if self._whole is None:
+            self._whole = all(sum(self._bound(place)[1]) >= place for place in range(1, sum(self._counts or ()) + 1))
+        return self._whole
 
     def choices(self, taken: Sequence[int]) -> list[int]:
         """Categories that may have the place after those that are taken; at least one."""
+        if self._counts is None:
+            return self._choices(taken)
+        key = tuple(taken)
+        found = self._chosen.get(key) or self._choices(taken)
+        if len(self._chosen) < _REMEMBERED:
+            self._chosen[key] = found
+        return found
+
+    def _choices(self, taken: Sequence[int]) -> list[int]:
         _, high = self._bound(sum(taken) + 1)
         free = [i for i, have in enumerate(taken) if have < high[i]]
         fine = [i for i in free if self._possible(taken, i)] if len(free) > 1 else free
@@ -211,6 +236,15 @@ class _Rounds:
         self._rates = [(1 - part if self._turned and part else part) / max(1, self._turns) for part in rest]
         self._windows = _Windows(self._rates)
         self._taken = [0] * len(rest)
+        self._by_extra: dict[tuple[int, ...], _Windows] = {}
+
+    def windows(self, extra: Sequence[int]) -> _Windows:
+        """The windows of a prompt whose left-over images go to these categories."""
+        key = tuple(extra)
+        if key not in self._by_extra:
+            counts = [whole + (i in key) for i, whole in enumerate(self.whole)]
+            self._by_extra[key] = _Windows(self.shares, counts)
+        return self._by_extra[key]
 
     def choose(self, chance: random.Random) -> list[int]:
         """Categories that may get a left-over image in the next prompt."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from directrix.cli import main
 from directrix.directions.direction import Direction
-from directrix.errors import DirectrixError, InterruptedRun, MismatchError
+from directrix.errors import DirectrixError, InterruptedRun, MismatchError, OutputError
 from directrix.experiments.paper import directions, prepare, protocol, reproduce
 from directrix.experiments.paper.comparison import _of_judges, differences, mean_of_groups
 from directrix.experiments.paper.table import table
@@ -239,9 +239,10 @@ def test_i2p_is_not_comparable_without_q16(pipeline, tmp_path, discoveries):
     assert ours["mean of categories"]["value"] == pytest.approx(mean, abs=1e-3)
     assert any(line.startswith("illegal activity ") for line in table(result))
 
-    result = reproduce(
-        pipeline, "i2p", tmp_path / "run", data=data, judges=[NUDENET, Q16], categories=["sexual", "hate"], **QUICK
-    )
+    settings = QUICK | {"data": data, "judges": [NUDENET, Q16], "categories": ["sexual", "hate"]}
+    with pytest.raises(OutputError, match="images of another run"):
+        reproduce(pipeline, "i2p", tmp_path / "run", **settings)
+    result = reproduce(pipeline, "i2p", tmp_path / "run", overwrite=True, **settings)
     assert discoveries[2:] == ["no hate"]
     assert not any("Q16" in each for each in result["differences"])
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

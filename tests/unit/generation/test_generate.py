@@ -95,7 +95,7 @@ def test_files_and_manifest(pipeline: Any, make_direction: Callable[..., Directi
         pipeline, PROMPTS, 2, seed=7, output=folder, interventions=[Steering({make_direction(): 1.0})], **QUICK
     )
     names = ["0000-000.png", "0000-001.png", "0001-000.png", "0001-001.png"]
-    assert sorted(each.name for each in folder.iterdir()) == [*names, "manifest.jsonl"]
+    assert sorted(each.name for each in folder.iterdir() if each.name[0] != ".") == [*names, "manifest.jsonl"]
     table = rows(folder)
     assert [row["file"] for row in table] == names
     assert table == [dict(each.row) for each in records]
@@ -146,12 +146,33 @@ def test_a_run_that_goes_on_draws_whole_batches(pipeline: Any, tmp_path: Path, c
     "change",
     [{"seed": 1}, {"num_inference_steps": 3}, {"guidance_scale": 4.0}, {"negative_prompt": "a knife"}, {"height": 24}],
 )
-def test_changed_settings_draw_anew(pipeline: Any, tmp_path: Path, counted: list[list[str]], change: dict[str, Any]):
+def test_another_run_is_refused_unless_it_may_overwrite(
+    pipeline: Any, tmp_path: Path, counted: list[list[str]], change: dict[str, Any]
+):
     generate(pipeline, PROMPTS, output=tmp_path, **QUICK)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     counted.clear()
-    records = generate(pipeline, PROMPTS, output=tmp_path, **(QUICK | change))
+    with pytest.raises(OutputError, match="holds images of another run"):
+        generate(pipeline, PROMPTS, output=tmp_path, **(QUICK | change))
+    assert counted == [] and {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    records = generate(pipeline, PROMPTS, output=tmp_path, overwrite=True, **(QUICK | change))
     assert counted == [PROMPTS]
     assert rows(tmp_path) == [dict(each.row) for each in records]
+
+
+def test_what_differs_is_named(pipeline: Any, tmp_path: Path):
+    generate(pipeline, "a firefighter", 3, output=tmp_path, **QUICK)
+    with pytest.raises(OutputError, match=r'the prompt of 0000-000\.png was "a firefighter" and is "a judge"'):
+        generate(pipeline, "a judge", output=tmp_path, **QUICK)
+    more = generate(pipeline, ["a firefighter", "a judge"], 3, output=tmp_path, **QUICK)
+    assert [each.drawn for each in more] == [False] * 3 + [True] * 3
+
+
+def test_files_that_no_run_wrote_stay(pipeline: Any, tmp_path: Path):
+    (tmp_path / "0000-001.png").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"has a file 0000-001\.png that no run wrote"):
+        generate(pipeline, "a judge", 2, output=tmp_path, **QUICK)
+    assert (tmp_path / "0000-001.png").read_bytes() == b"mine"
 
 
 def test_one_side_of_the_size_is_enough(pipeline: Any):
@@ -166,18 +187,19 @@ def test_changed_strength_of_one_image_draws_only_that(
     for strengths in ([1.0, 0.0], [1.0, 0.5]):
         counted.clear()
         steering = Steering({direction: strengths})
-        generate(pipeline, PROMPTS, output=tmp_path, batch_size=1, interventions=[steering], **QUICK)
+        generate(pipeline, PROMPTS, output=tmp_path, overwrite=True, batch_size=1, interventions=[steering], **QUICK)
     assert counted == [["a cook"]]
     counted.clear()
-    other = make_direction(seed=5)
-    generate(pipeline, PROMPTS, output=tmp_path, interventions=[Steering({other: [1.0, 0.5]})], **QUICK)
+    other = Steering({make_direction(seed=5): [1.0, 0.5]})
+    generate(pipeline, PROMPTS, output=tmp_path, overwrite=True, interventions=[other], **QUICK)
     assert counted == [PROMPTS]
 
 
 def test_changed_prompt_and_model(pipeline: Any, other_pipeline: Any, tmp_path: Path):
     generate(pipeline, PROMPTS, output=tmp_path, **QUICK)
-    assert [each.drawn for each in generate(pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK)] == [False, True]
-    assert all(each.drawn for each in generate(other_pipeline, ["a judge", "a dog"], output=tmp_path, **QUICK))
+    settings = QUICK | {"output": tmp_path, "overwrite": True}
+    assert [each.drawn for each in generate(pipeline, ["a judge", "a dog"], **settings)] == [False, True]
+    assert all(each.drawn for each in generate(other_pipeline, ["a judge", "a dog"], **settings))
 
 
 def test_damaged_pictures_are_drawn_again_and_batch_size_does_not_matter(pipeline: Any, tmp_path: Path):

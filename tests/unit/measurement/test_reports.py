@@ -162,7 +162,7 @@ def run(pipeline, tmp_path_factory):
 
 def test_demo_writes_page_summary_and_directions(run):
     folder, found, _ = run
-    names = {re.sub(r"verdicts-\w+", "verdicts", path.name) for path in folder.iterdir()}
+    names = {re.sub(r"verdicts-\w+", "verdicts", path.name) for path in folder.iterdir() if path.name != ".lock"}
     values = ("woman", "man", *(f"{tone}-skinned" for tone in CATEGORIES["tone"]))
     files = {f"{value}.safetensors" for value in values}
     pages = {"index.html", "images-1.html", "summary.json", "overview.png", *files}

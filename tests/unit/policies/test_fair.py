@@ -79,11 +79,11 @@ def test_a_resumed_run_draws_what_is_missing_or_assigned_anew(pipeline: Any, peo
     again = fair(pipeline, PROMPTS, {"gender": "uniform"}, 4, **settings)
     assert [each.row for each in again] == [each.row for each in first]
     assert [each.drawn for each in again] == [False] * 6 + [True, False]
-    women = fair(pipeline, PROMPTS, {"gender": {"woman": 1.0}}, 4, **settings)
+    women = fair(pipeline, PROMPTS, {"gender": {"woman": 1.0}}, 4, overwrite=True, **settings)
     changed = [each.row["assigned"]["gender"] == "man" for each in first]
     assert [each.drawn for each in women] == changed
     # Without the planner the rows no longer say that anything was assigned.
-    plain = generate(pipeline, PROMPTS, 4, output=tmp_path, **QUICK)
+    plain = generate(pipeline, PROMPTS, 4, output=tmp_path, overwrite=True, **QUICK)
     assert all(each.drawn and "assigned" not in each.row for each in plain)
 
 

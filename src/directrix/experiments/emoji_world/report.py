@@ -19,7 +19,7 @@ from directrix.experiments.emoji_world.training.clip import image_features, text
 from directrix.experiments.emoji_world.training.data import Renders, render_all, scenes_of
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.generate import generate
-from directrix.generation.manifest import Record
+from directrix.generation.record import Record
 from directrix.measurement.evaluation.faces import distances, seen
 from directrix.measurement.judges import emoji_vocabulary as words
 from directrix.measurement.judges.base import Verdict, Verdicts, batches

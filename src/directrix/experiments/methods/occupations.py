@@ -66,6 +66,7 @@ def occupations(
             seed=seed + 1,
             interventions=steering,
             output=folder / f"{method}-{seed}" / name,
+            overwrite=True,
             progress=labelled(progress, f"{name}: "),
         )
         images = [record.image for record in records]

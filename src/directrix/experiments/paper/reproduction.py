@@ -68,6 +68,7 @@ def prepare(
     num_inference_steps: int | None = None,
     guidance_scale: float | None = None,
     batch_size: int = 8,
+    overwrite: bool = False,
 ) -> Reproduction:
     """Checks the settings of a reproduction, makes its folder and loads its judges; nothing long.
 
@@ -89,6 +90,7 @@ def prepare(
         num_inference_steps, guidance_scale: of all images, those that are learned from too; None for the paper's,
             which draws those with fewer steps than those that it judges.
         batch_size: images in one call of the pipeline.
+        overwrite: draw images anew that the folder has of other settings.
 
     Raises:
         DirectrixError: an unknown experiment, method, judge or category; a setting that is not for this experiment;
@@ -151,6 +153,7 @@ def prepare(
         reference,
         num_inference_steps or published.drawing["num_inference_steps"],
         batch_size,
+        overwrite,
     )
 
 
@@ -191,6 +194,7 @@ class Reproduction:
     reference: str | Path | None  # images for FID and KID; None for the unsteered model with the next seed
     num_inference_steps: int  # of the images that are judged
     batch_size: int
+    overwrite: bool
 
     def run(self, pipeline: Any, progress: Progress = silent) -> dict[str, Any]:
         """Discovers, evaluates and compares; writes RUN/summary.json and RUN/reproduction.json.
@@ -226,6 +230,7 @@ class Reproduction:
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.discovery.guidance_scale,
             batch_size=self.batch_size,
+            overwrite=self.overwrite,
             progress=progress,
         )
         result = self._result(summary, found)

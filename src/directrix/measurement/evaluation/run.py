@@ -29,6 +29,7 @@ from directrix.measurement.judges.base import Judge, stranger
 from directrix.measurement.judges.emoji_reference import Reference
 from directrix.models import embedded
 from directrix.models.files import write_atomically
+from directrix.models.locks import locked
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
@@ -60,11 +61,12 @@ def evaluate(
     num_inference_steps: int | None = None,
     guidance_scale: float | None = None,
     batch_size: int = 8,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Draws, judges and measures; writes `folder`/summary.json and returns it.
 
-    Calling it again draws and judges only what is missing.
+    Calling it again draws and judges only what is missing. Nobody else may write to the folder meanwhile.
 
     Args:
         pipeline: a diffusers text-to-image pipeline, or a SteerableModel.
@@ -79,6 +81,7 @@ def evaluate(
         reference: a folder of images for the measure "quality"; None for the unsteered model with the next seed.
         num_inference_steps, guidance_scale: None for the model's own.
         batch_size: images in one call of the pipeline.
+        overwrite: draw images anew that the folder has of other settings, which are an error otherwise.
         progress: how to show progress.
 
     Returns:
@@ -87,14 +90,46 @@ def evaluate(
         "low", "high", "n"}, or an object of those.
 
     Raises:
-        OutputError: the folder cannot be written; raised before anything is drawn.
+        OutputError: the folder cannot be written, somebody else writes to it, or it holds images of other settings;
+            raised before anything is drawn.
         DirectrixError: a method, a number or a judge that makes no sense, a judge that knows nothing of what the
             benchmark measures, a folder that holds another benchmark's run.
     """
     model, folder = SteerableModel.of(pipeline), Path(folder)
-    checked = drawing.checked(methods)
+    drawing_settings = {
+        "num_inference_steps": num_inference_steps,
+        "guidance_scale": guidance_scale,
+        "batch_size": batch_size,
+        "overwrite": overwrite,
+    }
+    with locked(folder):
+        return _evaluated(
+            model,
+            benchmark,
+            drawing.checked(methods),
+            judges,
+            images,
+            seed,
+            folder,
+            reference,
+            drawing_settings,
+            progress,
+        )
+
+
+def _evaluated(
+    model: SteerableModel,
+    benchmark: Benchmark,
+    checked: drawing.Methods,
+    judges: Sequence[Judge],
+    images: int,
+    seed: int,
+    folder: Path,
+    reference: str | Path | None,
+    settings: Mapping[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
     bench, known, others = ready(benchmark, judges, folder, reference)
-    settings = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "batch_size": batch_size}
     times = [time.perf_counter()]
     drawn = drawing.draw(model, benchmark, checked, images, seed, folder, progress, **settings)
     if "quality" in benchmark.measures and others is None:
