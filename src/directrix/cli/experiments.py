@@ -231,6 +231,17 @@ def evaluation(
     return Result(text, figures, output)
 
 
+@verb("scale", "Nothing was written.", of=bench)
+def scale(rows: list[int] | None = None, output: Figures = None) -> Result:
+    """Measure what many images cost beside drawing them: planning, files, judging, measuring, a page."""
+    options.writable_files(output)
+    from directrix.experiments.cost.scale import scale as measure
+    from directrix.experiments.tables import table
+
+    figures = measure(directrix.load("emoji"), rows or [10_000, 100_000], progress=progress())
+    return Result("\n".join(table("scale", figures)), figures, output)
+
+
 @verb("model", "Nothing was written.", of=bench)
 def model(
     config: str,

@@ -80,7 +80,8 @@ HEAVY = {
 }
 COMMANDS = (
     *(name for name in VERBS if name not in ("bench", "world")),
-    *("bench occupations", "bench discovery", "bench evaluation", "bench guidance", "bench model"),
+    *("bench occupations", "bench discovery", "bench evaluation", "bench guidance", "bench scale"),
+    "bench model",
     *("world list", "world path", "world report", "world renders", "world reference", "world train", "world fetch"),
 )
 
@@ -335,7 +336,7 @@ def test_ctrl_c_in_a_discovery_is_resumed_to_the_same_bits(model, tmp_path, caps
 
     output = tmp_path / "woman.safetensors"
     monkeypatch.setattr(progress, "bars", pressing_ctrl_c)
-    assert main(discover(model, output)) == 2
+    assert main(discover(model, output)) == 130
     said = capsys.readouterr().err
     assert "interrupted" in said and "same command again" in said and "Traceback" not in said
     assert not output.exists()
@@ -476,7 +477,7 @@ def test_values_are_compensated_once_all_are_calibrated(model, make_direction, t
         done.append(direction.name)
         return direction.with_(provenance={"calibration": {"target_label": {"attribute": "any", "label": "one"}}})
 
-    def compensated(pipeline, direction, others, judge, *, among, progress):
+    def compensated(pipeline, direction, others, judge, *, among, checkpoint, progress):
         done.append((direction.name, [each.name for each in others], [each.name for each in among]))
         found = {"added": {"woman": 0.1}, "before": {"one": 0.2}, "after": {"one": 0.0}}
         return direction.with_(provenance={**direction.provenance, "compensated": found})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from math import prod
 from typing import Any
@@ -110,10 +110,15 @@ def _figure(metric: str, labels: Labels, of: Figure, categories: Sequence[str]) 
     if not labels:
         return {"mean": None}
     is_ratio = metric.startswith(RATIO)
+
+    @cache
+    def of_counts(*counts: int) -> float:
+        return of(dict(zip(categories, counts, strict=True)))
+
     by_group = (
         deviation_ratios(labels, categories)
         if is_ratio
-        else {group: _of_group(row, of, categories) for group, row in labels.items()}
+        else {group: _of_group(row, of_counts, categories) for group, row in labels.items()}
     )
     worst = min if metric.startswith(ENTROPY) else max
     name = worst(by_group, key=lambda group: by_group[group].value)
@@ -126,12 +131,10 @@ def _figure(metric: str, labels: Labels, of: Figure, categories: Sequence[str]) 
     }
 
 
-def _of_group(labels: Sequence[str], of: Figure, categories: Sequence[str]) -> Interval:
-    """The figure of one group, its images drawn again one by one."""
+def _of_group(labels: Sequence[str], of: Callable[..., float], categories: Sequence[str]) -> Interval:
+    """The figure of one group, by how many images show each category, its images drawn again one by one."""
     counted: Summary[str] = Summary(
         lambda row: [row.count(category) for category in categories],
-        lambda draws: np.array(
-            [of(dict(zip(categories, row, strict=True))) for row in draws.sum(axis=1).astype(int).tolist()]
-        ),
+        lambda draws: np.array([of(*row) for row in draws.sum(axis=1).astype(int).tolist()]),
     )
     return bootstrap({str(place): [label] for place, label in enumerate(labels)}, counted, resamples=FEW)
