@@ -77,6 +77,8 @@ class NoEffectError(DirectrixError):
 class InterruptedRun(DirectrixError):
     """A long run was stopped before its end; what it had done is stored."""
 
+    exit_code = 130
+
 
 def first_line(error: BaseException) -> str:
     """What another library's error says, in one line."""

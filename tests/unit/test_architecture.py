@@ -65,7 +65,7 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
 
 def test_the_listing_is_the_architecture():
     assert tuple(sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))) == tuple(sorted(ROOMS))
-    assert len(list(ROOT.glob("*.py"))) <= 8
+    assert len(list(ROOT.glob("*.py"))) <= 9
 
 
 def test_no_circle_of_imports():

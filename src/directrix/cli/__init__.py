@@ -54,8 +54,8 @@ def parser() -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for an error that the user can mend and for Ctrl-C, or 3
-    for a direction without an effect that can be seen.
+    """Run the command line and return its exit code: 0, 2 for an error that the user can mend, 3 for a direction
+    without an effect that can be seen, or 130 for Ctrl-C.
     """
     command = parser()
     if "_DIRECTRIX_COMPLETE" in os.environ:

@@ -76,6 +76,7 @@ def calibrated(
     direction: directrix.Direction,
     judge: Judge,
     target_label: TargetLabel | None,
+    checkpoint: Path,
     force: bool = False,
 ) -> directrix.Direction:
     """The direction calibrated; says what the judge saw change. Raises NoEffectError."""
@@ -87,7 +88,7 @@ def calibrated(
         labels = list(known[target_label.attribute])
         one_of(f"label of '{target_label.attribute}', called", target_label.label, labels, error=ConceptError)
     direction = directrix.calibrate(
-        model, direction, judge, target_label=target_label, force=force, progress=progress()
+        model, direction, judge, target_label=target_label, force=force, checkpoint=checkpoint, progress=progress()
     )
     # An unknown word moves something else, if anything; whoever asked should see what.
     LOG.info("Calibrated on what the judge sees change: %s.", calibrated_on(direction))
@@ -100,9 +101,12 @@ def compensated(
     others: Mapping[directrix.Direction, TargetLabel],
     judge: Judge,
     among: Sequence[directrix.Direction],
+    checkpoint: Path,
 ) -> directrix.Direction:
     """The direction with its leakage compensated; says what was added and what it did to the largest shift."""
-    found = directrix.compensate_leakage(model, direction, others, judge, among=among, progress=progress())
+    found = directrix.compensate_leakage(
+        model, direction, others, judge, among=among, checkpoint=checkpoint, progress=progress()
+    )
     done = found.provenance["compensated"]
     added = ", ".join(f"{amount:+.2f} {name}" for name, amount in done["added"].items() if amount)
     before, after = (max(map(abs, done[key].values())) for key in ("before", "after"))

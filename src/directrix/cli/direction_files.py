@@ -102,6 +102,7 @@ def _as_json(direction: directrix.Direction, path: Path) -> dict[str, Any]:
         "norm": round(direction.norm(), 4),
         "model": asdict(direction.model),
         "strengths": asdict(direction.strengths),
+        "calibrated": options.calibrated(direction),
         "recipe": dict(direction.recipe),
         "provenance": dict(direction.provenance),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +17,8 @@ from directrix.cli.app import LOG, Result, progress, refuse, verb
 from directrix.cli.direction_files import described
 from directrix.concept import Concept, attribute_set
 from directrix.discovery import DEFAULT_METHOD
-from directrix.errors import NoEffectError
+from directrix.errors import ConceptError, NoEffectError
+from directrix.reading.names import file_stem
 
 if TYPE_CHECKING:
     from directrix.discovery.problem import Defaults
@@ -75,6 +75,7 @@ def discover(
     search = _search(given, output)
     from directrix import models
     from directrix.discovery import registry
+    from directrix.discovery.checkpoint import Checkpoint
     from directrix.discovery.settings import grouped
     from directrix.experiments.cost.measure import measured
     from directrix.measurement.calibration.concept_words import unknown_words
@@ -100,39 +101,44 @@ def discover(
     if unknown:
         LOG.warning("Note: the model does not know these words: %s.", ", ".join(unknown))
     judges = [None if no_calibration else calibration.judge_of(loaded, each, judge) for each in concepts]
-    with measured() as cost:
-        found = search.find(
-            loaded, method=method, **grouped(settings), checkpoint=search.checkpoint, progress=progress()
-        )
-    command = _command(context.command.params, given)
-    among: list[directrix.Direction] = []
-    seen = []
-    unseen: NoEffectError | None = None
-    for direction, (_, *others), seeing in zip(found, concepts, judges, strict=False):
-        recipe = {**direction.recipe, "command": command, "others": [asdict(each) for each in others]}
-        provenance = {**direction.provenance, "memory_mb": round(cost.memory_mb, 1)}
-        direction = direction.with_(recipe=recipe, provenance=provenance)
-        path = output / f"{direction.name}.safetensors" if search.several else output
-        direction.save(path)
-        try:
-            if seeing is not None:
-                direction = calibration.calibrated(loaded, direction, seeing[0], wanted_label or seeing[1], force)
-                direction.save(path)
-            LOG.info("Wrote %s.", path)
-            seen.append((direction, path, seeing))
-        except NoEffectError as error:
-            # It stays as it was found, and the others are calibrated all the same.
-            unseen = error
-        among.append(direction)
-    # All are calibrated before the first is compensated.
-    rows = []
-    for direction, path, seeing in seen:
-        if leaking and seeing is not None:
-            direction = calibration.compensated(loaded, direction, leaking, seeing[0], among if in_place else ())
+    checkpoint = Checkpoint(search.checkpoint)
+    with checkpoint.locked():
+        with measured() as cost:
+            found = search.find(
+                loaded, method=method, **grouped(settings), checkpoint=search.checkpoint, progress=progress()
+            )
+        command = _command(context.command.params, given)
+        among: list[directrix.Direction] = []
+        seen = []
+        unseen: NoEffectError | None = None
+        for direction, (_, *others), seeing in zip(found, concepts, judges, strict=False):
+            recipe = {**direction.recipe, "command": command, "others": [asdict(each) for each in others]}
+            provenance = {**direction.provenance, "memory_mb": round(cost.memory_mb, 1)}
+            direction = direction.with_(recipe=recipe, provenance=provenance)
+            path = output / f"{file_stem(direction.name)}.safetensors" if search.several else output
+            try:
+                if seeing is not None:
+                    direction = calibration.calibrated(
+                        loaded, direction, seeing[0], wanted_label or seeing[1], search.checkpoint, force
+                    )
+                seen.append((direction, path, seeing))
+            except NoEffectError as error:
+                # It stays as it was found, and the others are calibrated all the same.
+                unseen = error
             direction.save(path)
-        rows.append((direction, path))
-    # Until now: an interrupted calibration finds the directions again at once.
-    shutil.rmtree(search.checkpoint, ignore_errors=True)
+            LOG.info("Wrote %s.", path)
+            among.append(direction)
+        # All are calibrated before the first is compensated.
+        rows = []
+        for direction, path, seeing in seen:
+            if leaking and seeing is not None:
+                direction = calibration.compensated(
+                    loaded, direction, leaking, seeing[0], among if in_place else (), search.checkpoint
+                )
+                direction.save(path)
+            rows.append((direction, path))
+        # Until now: an interrupted calibration finds the directions again at once.
+        checkpoint.remove()
     if unseen is not None and not rows:
         raise unseen
     result = described(rows)
@@ -176,7 +182,9 @@ def _search(given: Mapping[str, Any], output: Path) -> Search:
         return Search(find, values, checkpoint, {"attribute": attribute.name})
     if given["objects"]:
         objects = given["objects"]
-        object_concepts(objects)  # raises before anything slow
+        stems = [file_stem(each.name).lower() for each in object_concepts(objects)]  # raises before anything slow
+        if len(set(stems)) < len(stems):
+            raise ConceptError("Two of the objects make the same file name.", "a file for each.", "leave one out.")
         options.writable_folders(output)
         begun = output / ".things.checkpoint"  # of a run that version 0.1 began
         return Search(

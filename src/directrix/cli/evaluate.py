@@ -113,7 +113,7 @@ def _method(name: str, text: str) -> tuple[str, Any]:
     if text == "none":
         return name or text, ()
     if path.suffix in (".yaml", ".yml"):
-        return name or path.stem, directrix.Policy.load(path)
+        return name or path.stem, options.load_policy(path)
     from directrix.directions import hub
     from directrix.interventions.steering import Steering
 

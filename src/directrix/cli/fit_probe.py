@@ -11,7 +11,7 @@ from directrix.cli.app import Result, progress, verb
 from directrix.concept import attribute_set
 
 
-@verb("fit-probe", "Nothing was written.")
+@verb("fit-probe", "Run the same command again: it goes on where it stopped.")
 def fit_probe(
     output: options.Output,
     attribute: str,
@@ -31,6 +31,7 @@ def fit_probe(
     texts = options.prompts_of(prompt, prompts) if prompt or prompts else []
     options.writable_files(output)
     from directrix.directions.collection import Catalogue
+    from directrix.discovery.checkpoint import Checkpoint
     from directrix.measurement.calibration.target import judge_of_values
 
     wanted = attribute_set(attribute)
@@ -39,6 +40,7 @@ def fit_probe(
     labels = calibration.labelled(found, directions)
     loaded = model.load()
     seeing, target_labels = judge_of_values(loaded, wanted, judge)
+    checkpoint = Checkpoint(output.with_name(f"{output.name}.checkpoint"))
     probe = directrix.fit_probe(
         loaded,
         wanted.name,
@@ -51,9 +53,11 @@ def fit_probe(
         height=height,
         width=width,
         seed=seed,
+        checkpoint=checkpoint.folder,
         progress=progress(),
     )
     probe.save(output)
+    checkpoint.remove()
     data: dict[str, Any] = {
         "file": str(output),
         "attribute": probe.attribute,

@@ -43,7 +43,7 @@ def generate(
     from directrix.generation import manifest
     from directrix.interventions.steering import Steering
 
-    interventions: list[Intervention] = [] if policy is None else [directrix.Policy.load(policy)]
+    interventions: list[Intervention] = [] if policy is None else [options.load_policy(policy)]
     steering = Steering(strengths, branch=branch, start=start, stop=stop)
     records = directrix.generate(
         model.load(),

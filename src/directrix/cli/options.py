@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +13,7 @@ import typer
 
 import directrix
 from directrix import checks
+from directrix.cli.app import LOG
 from directrix.errors import ConceptError, OutputError, StrengthError
 
 if TYPE_CHECKING:
@@ -147,8 +148,30 @@ def strength_of(text: str) -> tuple[Path, float | None]:
 
 def strengths(files: Iterable[tuple[Path, float | None]]) -> dict[directrix.Direction, float]:
     """The directions of files with their strengths, as `strength_of` reads them."""
-    found = ((directrix.Direction.from_pretrained(path), strength) for path, strength in files)
+    found = [(directrix.Direction.from_pretrained(path), strength) for path, strength in files]
+    warn_uncalibrated(each for each, _ in found)
     return {each: each.strengths.default if strength is None else strength for each, strength in found}
+
+
+def calibrated(direction: directrix.Direction) -> bool:
+    """Whether what a strength of the direction does was measured."""
+    return isinstance(direction.provenance.get("calibration"), Mapping)
+
+
+def warn_uncalibrated(directions: Iterable[directrix.Direction]) -> None:
+    """Notes which directions were not calibrated: an interrupted calibration, or none."""
+    names = list(dict.fromkeys(each.name for each in directions if not calibrated(each)))
+    if names:
+        was = "was" if len(names) == 1 else "were"
+        LOG.warning("Note: %s %s not calibrated, so what a strength does was not measured.", ", ".join(names), was)
+
+
+def load_policy(path: Path) -> directrix.Policy:
+    """The policy of a file; notes which of the directions that it spreads were not calibrated."""
+    policy = directrix.Policy.load(path)
+    effects = (effect for each in (policy.fair.balances if policy.fair else ()) for effect in each.effects.values())
+    warn_uncalibrated(each for effect in effects for each in effect)
+    return policy
 
 
 def prompts_of(prompts: Iterable[str] | None, file: Path | None) -> list[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -26,6 +25,7 @@ from directrix.models import file_kinds
 from directrix.models.identity import ModelIdentity, Site
 from directrix.models.steerable import SteerableModel
 from directrix.reading import json_text, tensors
+from directrix.reading.names import file_stem
 from directrix.reading.source import MEBIBYTE, Source
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def import_published(
 
 def file_name(name: str) -> str:
     """The name of a direction's file: its own, with what a file name cannot hold replaced by "-"."""
-    plain = re.sub(r"[^\w .+-]+", "-", name).strip(" .")
-    return f"{plain or 'direction'}.safetensors"
+    return f"{file_stem(name)}.safetensors"
 
 
 def _matrix(path: Path, shape: tuple[int, ...], model: str) -> tuple[list[str], Tensor]:

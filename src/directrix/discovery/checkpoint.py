@@ -8,20 +8,23 @@
     fit.safetensors               the vectors, Adam's moments, the step
 
 Every part of a run asks for its file with ``load``, does the work only where there is none, and then calls ``save``.
-Every file is written beside its place and renamed into it, so a killed program leaves whole files only.
+Every file is written beside its place and renamed into it, so a killed program leaves whole files only. The settings
+are written with the first of them, so that settings which cannot work leave nothing behind.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.deprecation import upgraded
 from directrix.errors import DirectionFileError, InterruptedRun, MismatchError, OutputError
 from directrix.models.files import write_atomically
+from directrix.models.locks import locked
 from directrix.reading import json_text
 from directrix.reading import tensors as stored_tensors
 from directrix.reading.source import MEBIBYTE, Source
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SETTINGS = "settings.json"
+# What is in the folder besides what a user put there.
+_OWN = re.compile(r"settings\.json|(?:latents-\d+|trajectory-\d+|fit|judged-\w+|recorded-\w+)\.safetensors")
 CHECKSUM = "sha256"
 # Settings by the names that earlier versions had for them.
 RENAMED = {"kept_prompts": "retained_prompts"}
@@ -38,13 +43,16 @@ RENAMED = {"kept_prompts": "retained_prompts"}
 class Checkpoint:
     """A checkpoint folder, opened for one set of settings; without a folder it saves nothing.
 
+    settings: None where every file is known by its name alone.
+
     OutputError if the folder can't be written, MismatchError if it is of other settings, DirectionFileError if it does
     not say which.
     """
 
     def __init__(self, folder: Path | str | None = None, settings: Mapping[str, Any] | None = None) -> None:
         self.folder = None if folder is None else Path(folder)
-        if self.folder is None:
+        self._settings: dict[str, Any] | None = None
+        if self.folder is None or settings is None:
             return
         wanted = json.loads(json.dumps(settings))
         path = self.folder / SETTINGS
@@ -59,7 +67,7 @@ class Checkpoint:
                 "another checkpoint folder.",
             ) from error
         if found is None:
-            write_atomically(path, json.dumps(wanted, indent=1).encode())
+            self._settings = wanted
             return
         found = upgraded(found, RENAMED) if isinstance(found, dict) else found
         if found != wanted:
@@ -99,7 +107,14 @@ class Checkpoint:
         if path is not None:
             contents = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
             described = {**facts, CHECKSUM: stored_tensors.checksum(json.loads(json.dumps(facts)), contents)}
+            self.begin()
             write_atomically(path, save(contents, {"directrix": json.dumps(described)}))
+
+    def begin(self) -> None:
+        """Writes the settings, where they are not there yet; `save` does so itself. OutputError if it can't."""
+        if self.folder is not None and self._settings is not None:
+            write_atomically(self.folder / SETTINGS, json.dumps(self._settings, indent=1).encode())
+            self._settings = None
 
     @contextmanager
     def interruptible(self, doing: Callable[[], str]) -> Iterator[None]:
@@ -116,6 +131,19 @@ class Checkpoint:
                 f"The discovery was interrupted while {doing()}; what was done is saved in {self.folder}.",
                 remedy=f"run the same again with checkpoint={str(self.folder)!r}: it goes on where it stopped.",
             ) from None
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Within, nobody else works on the folder. Raises OutputError where somebody does."""
+        return nullcontext() if self.folder is None else locked(self.folder, again=True, temporary=True)
+
+    def remove(self) -> None:
+        """Removes the files that discoveries and calibrations write, and the folder where nothing else is in it."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        with self.locked():
+            for path in self.folder.iterdir():
+                if _OWN.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{name}.safetensors"

@@ -139,16 +139,18 @@ def _step(
     loss = mse_loss(prediction, target(batch))
     if change is not None:
         loss = loss + change(state.step, vectors)
+    remedy = f"a learning rate below {problem.learning_rate:g}, or load the model in float32 or bfloat16."
     if not torch.isfinite(loss):
-        raise DirectrixError(
-            f"The loss is {loss.item()} at step {state.step:,}.",
-            "a finite loss.",
-            f"a learning rate below {problem.learning_rate:g}, or load the model in float32 or bfloat16.",
-        )
+        raise DirectrixError(f"The loss is {loss.item()} at step {state.step:,}.", "a finite loss.", remedy)
     scale = HALF_PRECISION_SCALE if denoiser.dtype == torch.float16 else 1.0
     (gradient,) = torch.autograd.grad(loss * scale, vectors)
     vectors.grad = gradient / scale
-    optimizer.step()
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise DirectrixError(f"Step {state.step:,} is too large for any number.", "a finite step.", remedy) from error
 
     step = state.step + 1
     moments = optimizer.state[vectors]

@@ -24,6 +24,7 @@ from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
 from directrix.discovery.samples import Samples, draw_samples
 from directrix.discovery.trajectories import Trajectories, record_trajectories
+from directrix.errors import DirectionFileError, DirectrixError, InterruptedRun, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,8 +62,16 @@ class Run:
     def directions(self, folder: Path | str | None, checkpoint_every: int, progress: Progress) -> list[Direction]:
         """The directions that are looked for, from the checkpoint in the folder if there is one; see `discover`."""
         checkpoint = Checkpoint(folder, self._asked())
-        with checkpoint.interruptible(lambda: "preparing"), frozen(self.call.model):
-            return self._found(checkpoint, checkpoint_every, progress)
+        with checkpoint.locked():
+            try:
+                with checkpoint.interruptible(lambda: "preparing"), frozen(self.call.model):
+                    return self._found(checkpoint, checkpoint_every, progress)
+            except (InterruptedRun, OutputError, DirectionFileError):
+                raise
+            except DirectrixError:
+                # Settings that cannot work would stand in the way of those that can.
+                checkpoint.remove()
+                raise
 
     def _found(self, checkpoint: Checkpoint, checkpoint_every: int, progress: Progress) -> list[Direction]:
         model, settings, how, form = self.call.model, self.settings, self.method, dict(self.form)

@@ -85,7 +85,7 @@ def guidance(
     model = SteerableModel.of(pipeline)
     settings: Any = {"images_per_prompt": images_per_prompt, "num_inference_steps": num_inference_steps}
     asked = {**settings, "judges": list(judges), "calibration": dict(CALIBRATION)}
-    Checkpoint(folder, {"model": model.identity.fingerprint, **asked})
+    Checkpoint(folder, {"model": model.identity.fingerprint, **asked}).begin()
     finding = _Finding(pipeline, next(iter(judges.values())), folder, progress)
     note = cached(folder / "directions.json", finding.find)
     woman, man, unarmed = (Direction.load(finding.file(name)) for name in note["found"])

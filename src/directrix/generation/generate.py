@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from directrix import checks
-from directrix.errors import ConceptError, DirectrixError
+from directrix.errors import ConceptError, DirectrixError, OutputError
 from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.record import Record, Records
@@ -148,6 +148,7 @@ def iterate(
             refuse_another_run(folder, known, rows)
         manifest.write(folder, known)  # also mends a last line that was cut off
         done = _done(folder, known, rows)
+        last, ordered = max(known, default=""), True
         try:
             with (progress or silent)(len(rows) - len(done), "Drawing images") as bar:
                 for batch in batches:
@@ -159,11 +160,16 @@ def iterate(
                         for place, row, image in zip(batch, chosen, images, strict=True):
                             if place not in done:
                                 drawn[place] = _saved(folder, row, *image)
+                                last, ordered = row["file"], ordered and row["file"] > last
                                 bar.advance(1)
                     for place, row in zip(batch, chosen, strict=True):
                         yield drawn.get(place) or Record(row, folder, drawn=False)
+        except OutputError:
+            ordered = False  # a line may have been cut off
+            raise
         finally:
-            manifest.write(folder, manifest.read(folder))
+            if not ordered:
+                manifest.write(folder, manifest.read(folder))
 
 
 def _done(folder: Path, known: Mapping[str, dict[str, Any]], rows: Rows) -> dict[int, dict[str, Any]]:

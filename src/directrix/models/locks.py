@@ -21,14 +21,15 @@ from directrix.reading.source import Source
 # The system's lock, which ends with its process, and who has it. Both stay hidden; the first one stays for ever, since
 # a lock of a file that was removed would be no lock.
 LOCK, HOLDER = ".lock", ".lock-holder.json"
-_HELD: dict[Path, tuple[int, int]] = {}
+_LOCKED: dict[Path, tuple[int, int]] = {}
 
 
 @contextmanager
-def locked(folder: Path, *, again: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, again: bool = False, temporary: bool = False) -> Iterator[None]:
     """Makes the folder; within, nobody else writes to it. What dead writers left is removed first.
 
     again: whether this thread may have locked it already, as a command does around the library's calls.
+    temporary: whether the folder is removed where nothing is in it in the end.
 
     Raises:
         OutputError: somebody else has the lock, who is named; or the folder cannot be written.
@@ -39,7 +40,7 @@ def locked(folder: Path, *, again: bool = False) -> Iterator[None]:
     except OSError as error:
         raise _unusable(folder, error) from error
     me = (os.getpid(), threading.get_ident())
-    if again and _HELD.get(place) == me:
+    if again and _LOCKED.get(place) == me:
         yield
         return
     lock = FileLock(place / LOCK, thread_local=False)
@@ -54,7 +55,7 @@ def locked(folder: Path, *, again: bool = False) -> Iterator[None]:
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
-        _HELD[place] = me
+        _LOCKED[place] = me
         with suppress(OSError):
             here = {"process": os.getpid(), "machine": socket.gethostname()}
             since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -64,7 +65,10 @@ def locked(folder: Path, *, again: bool = False) -> Iterator[None]:
     finally:
         with suppress(OSError):
             (place / HOLDER).unlink(missing_ok=True)
-        _HELD.pop(place, None)
+            if temporary and [each.name for each in os.scandir(place)] == [LOCK]:
+                (place / LOCK).unlink()
+                place.rmdir()
+        _LOCKED.pop(place, None)
         lock.release()
 
 

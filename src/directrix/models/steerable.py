@@ -15,6 +15,7 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from directrix.errors import DirectrixError
 from directrix.models import model_facts, sites
 from directrix.models.identity import ModelIdentity, Site
 from directrix.models.model_facts import ModelFacts
@@ -167,13 +168,19 @@ class SteerableModel:
     def image_size(self, height: int | None, width: int | None) -> dict[str, int | None]:
         """Both sides in pixels where one is given, the other being the model's own; None for both where none is.
 
-        Given one side only, diffusers would silently ignore it.
+        Given one side only, diffusers would silently ignore it. Raises DirectrixError for a side that latents cannot
+        have.
         """
         if height is None and width is None:
             return {"height": None, "width": None}
         _, rows, columns = self.facts.latent_shape
         scale = self.pipeline.vae_scale_factor
-        return {"height": height or rows * scale, "width": width or columns * scale}
+        found = {"height": height or rows * scale, "width": width or columns * scale}
+        for name, side in found.items():
+            if side < scale or side % scale:
+                near = max(scale, round(side / scale) * scale)
+                raise DirectrixError(f"The {name} is {side} pixels.", f"a multiple of {scale}.", f"{near}.")
+        return found
 
     def text_to_image(self) -> SteerableModel:
         """The text-to-image model with the same parts, for one that starts from an image; else itself.

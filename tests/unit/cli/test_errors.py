@@ -219,7 +219,7 @@ def test_ctrl_c_in_a_demo_says_what_to_type(monkeypatch, tmp_path, capsys):
         raise InterruptedRun("The discovery was interrupted.", remedy="pass checkpoint=FOLDER next time.")
 
     monkeypatch.setattr(demo, "demo", interrupted)
-    assert main(["demo", "-o", str(tmp_path)]) == 2
+    assert main(["demo", "-o", str(tmp_path)]) == 130
     said = capsys.readouterr().err
     assert "was interrupted. The page is written at the end; run the same command again." in said
     assert "FOLDER" not in said
@@ -230,5 +230,5 @@ def test_ctrl_c_elsewhere(monkeypatch, woman, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Direction, "load", interrupted)
-    assert main(["inspect", str(woman)]) == 2
+    assert main(["inspect", str(woman)]) == 130
     assert "Interrupted" in capsys.readouterr().err

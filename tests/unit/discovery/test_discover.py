@@ -2,6 +2,7 @@
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import directrix
 from directrix.concept import Concept
 from directrix.discovery import optimize
 from directrix.discovery import samples as collecting
+from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.discovery.noise_schedule import Schedule
@@ -28,6 +30,7 @@ from directrix.errors import (
     SiteError,
 )
 from directrix.models import hooks
+from directrix.models.locks import locked
 from directrix.models.steerable import SteerableModel
 
 WOMAN = Concept.of("woman", "a woman", "a person")
@@ -377,3 +380,25 @@ def test_neutral_images_and_amplification(pipeline):
 def test_unusable_settings(pipeline, concepts, settings, error, message):
     with pytest.raises(error, match=message):
         discover(pipeline, concepts, **settings)
+
+
+def test_settings_that_cannot_work_do_not_stand_in_the_way(pipeline, tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoint"
+    with pytest.raises(DirectrixError, match="multiple of"):
+        discover(pipeline, checkpoint=folder, call={"height": 7})
+    assert not folder.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(optimize, "mse_loss", lambda *_: torch.tensor(float("nan")))
+        with pytest.raises(DirectrixError, match="The loss is nan"):
+            discover(pipeline, checkpoint=folder, learning_rate=1e6)
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    discover(pipeline, checkpoint=folder)
+    Checkpoint(folder).remove()
+    assert {path.name for path in folder.iterdir()} == {".lock", "notes.txt"}
+
+
+def test_two_discoveries_in_one_folder(pipeline, tmp_path):
+    with locked(tmp_path), ThreadPoolExecutor(1) as other, pytest.raises(OutputError, match="is being written by"):
+        other.submit(discover, pipeline, checkpoint=tmp_path).result()

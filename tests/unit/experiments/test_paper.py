@@ -169,7 +169,7 @@ def test_a_stopped_run_goes_on_and_other_settings_are_refused(
 
     with pytest.raises(InterruptedRun, match="fitting"):
         reproduce(pipeline, "coco", tmp_path / "run", progress=halfway, **settings)
-    assert {path.name for path in (tmp_path / "run" / "discover" / "woman").iterdir()} == {
+    assert {path.name for path in (tmp_path / "run" / "discover" / "woman").glob("[!.]*")} == {
         *("settings.json", "latents-00000.safetensors", "fit.safetensors")
     }
     discoveries.clear()

@@ -27,7 +27,8 @@ from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.prompt_conditioned import StepState
 from directrix.interventions.steering import Steering
-from directrix.measurement.calibration.fit_probe import _Recorded, _step, fit_probe
+from directrix.measurement.calibration.fit_probe import _step, fit_probe
+from directrix.measurement.calibration.recorded import Recorded
 from directrix.measurement.judges import Verdict
 from directrix.models import activations
 from directrix.models.identity import Site
@@ -344,7 +345,9 @@ class Likeness:
         return [{"tone": Verdict("dark" if dark else "light", 1.0)} for dark in found]
 
 
-def test_a_probe_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Direction]):
+def test_a_probe_is_fitted_to_what_the_judge_sees(
+    pipeline: Any, people: list[Direction], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     directions = {
         each.with_(tensor=60 * each.tensor): TargetLabel("tone", each.name.split("-")[0])
         for each in people[2:]
@@ -373,9 +376,16 @@ def test_a_probe_is_fitted_to_what_the_judge_sees(pipeline: Any, people: list[Di
     assert len(probe.provenance["gaps"]) == 3
     other = fitted(rounds=2, batch_size=5)
     assert torch.allclose(other.class_means, probe.class_means, atol=0.05) and other.shape == probe.shape
-    assert fitted(rounds=2).digest() == probe.digest() != fitted(rounds=1).digest()
+    other_round = fitted(rounds=1).digest()
+    assert fitted(rounds=2).digest() == probe.digest() != other_round
     with pytest.raises(DirectrixError, match="of one nothing can be read"):
         fit_probe(pipeline, "skin tone", directions, judge, ["a judge"], num_inference_steps=1)
+    # What was recorded and judged is not drawn again.
+    judge.config = {"likeness": 1}  # pyright: ignore[reportAttributeAccessIssue]
+    assert fitted(rounds=1, checkpoint=tmp_path).digest() == other_round
+    monkeypatch.setattr("directrix.measurement.calibration.fit_probe.generate", None)
+    assert fitted(rounds=1, checkpoint=tmp_path).digest() == other_round
+    monkeypatch.undo()
     strange = {each: TargetLabel("mood", "light") for each in directions}
     with pytest.raises(DirectrixError, match="no attribute 'mood'"):
         fit_probe(pipeline, "skin tone", strange, judge, ["a judge"], num_inference_steps=2)
@@ -425,7 +435,7 @@ def test_each_image_s_own_half_is_read(pipeline: Any, people: list[Direction], m
             with activations.read(pipeline, site, lambda h: seen.append(h.clone())):
                 yield pipeline
 
-    record = _Recorded(Looking(), site, 3)
+    record = Recorded(Looking(), site, 3)
     generate(pipeline, ["a judge", "a cook", "a pilot"], interventions=record, **QUICK)
     assert sorted(record.states) == [0, 1, 2] and len(record.times) == 3 and len(seen) == 4
     for image in range(3):
@@ -451,8 +461,8 @@ def test_each_image_s_own_half_is_read(pipeline: Any, people: list[Direction], m
 
 def test_too_many_activations_are_told_before_they_are_kept(monkeypatch: pytest.MonkeyPatch):
     site, inner = Site("mid_block", 4), Steering({})
-    record = _Recorded(inner, site, 10**12, [0])
+    record = Recorded(inner, site, 10**12, [0])
     with pytest.raises(DirectrixError, match="1,000,000,000,000 images take"):
         record.add({1.0: torch.zeros(1, 4)})
     with pytest.raises(DirectrixError, match="No step could be read"):
-        _Recorded(inner, site, 1).add({})
+        Recorded(inner, site, 1).add({})

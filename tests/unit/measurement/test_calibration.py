@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from directrix.concept import Concept
 from directrix.directions.target_label import TargetLabel
+from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import ConceptError, DirectrixError, NoEffectError
 from directrix.measurement.calibration import calibrate as calibration
 from directrix.measurement.calibration import dose_response, target
@@ -116,6 +117,45 @@ def test_a_calibration_of_before_says_its_target_label(pipeline, direction, mode
     with pytest.warns(FutureWarning, match="target_label="):
         again = calibrate(pipeline, direction, model(), aim=FEMALE, sweep=())  # pyright: ignore[reportCallIssue]
     assert again.provenance == calibrated.provenance
+
+
+def test_a_stopped_calibration_goes_on(pipeline, direction, model, tmp_path, monkeypatch):
+    judge = model(reach=1.9)
+    judge.config = {"reach": 1.9}
+    whole = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    drawn: list[object] = []
+    inner = judge.generate
+
+    def counted(pipeline, prompts, *given, **settings):
+        drawn.append((prompts, settings))
+        if len(drawn) == stop:
+            raise KeyboardInterrupt
+        return inner(pipeline, prompts, *given, **settings)
+
+    monkeypatch.setattr(dose_response, "generate", counted)
+    monkeypatch.setattr(target, "generate", counted)
+    stop = 0
+    calibrate(pipeline, direction, judge, images_per_prompt=40)
+    sets = len(drawn)
+    done = 0
+    (tmp_path / "notes.txt").write_text("mine")
+    for stop in (2, 5):
+        drawn.clear()
+        with pytest.raises(KeyboardInterrupt):
+            calibrate(pipeline, direction, judge, images_per_prompt=40, checkpoint=tmp_path)
+        done += stop - 1
+    stop = 0
+    drawn.clear()
+    resumed = calibrate(pipeline, direction, judge, images_per_prompt=40, checkpoint=tmp_path)
+    assert len(drawn) == sets - done
+    assert resumed.provenance == whole.provenance and resumed.tensor.equal(whole.tensor)
+    # Another judge, or the same one with other settings, is asked anew.
+    drawn.clear()
+    judge.config = {"reach": 2.0}
+    calibrate(pipeline, direction, judge, images_per_prompt=40, checkpoint=tmp_path)
+    assert len(drawn) == sets
+    Checkpoint(tmp_path).remove()
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "notes.txt"}
 
 
 def test_a_direction_that_does_too_much_is_made_smaller(pipeline, direction, model):

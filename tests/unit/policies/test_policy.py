@@ -116,6 +116,7 @@ def test_what_a_prompt_asks_for_is_done(pipeline: Any, directions: list[Directio
         4,
         interventions=Enhance(directions, rewrite=False, understand=understand),
         output=tmp_path,
+        overwrite=True,
         **QUICK,
     )
     assert [each.drawn for each in rewritten] == [True] * 4 + [False] * 4 + [True] * 4

@@ -102,7 +102,7 @@ def discovery(
             "tasks": [asdict(task) for task in tasks],
             "images_of_directions": images_of_directions,
         },
-    )
+    ).begin()
     by_contender = {
         name: [task for task in tasks if each.concepts is None or task.concept.name in each.concepts]
         for name, each in contenders.items()

@@ -7,7 +7,6 @@ RUN/discover/<name>/                the checkpoint of the one that is being disc
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from directrix.directions.collection import Catalogue
 from directrix.directions.direction import Direction
 from directrix.discovery import Optimizer, Sampling, discover
+from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.registry import METHODS
 from directrix.errors import MismatchError
 from directrix.experiments.cache import store, stored
 from directrix.experiments.paper import protocol
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled
+from directrix.reading.names import file_stem
 
 if TYPE_CHECKING:
     from directrix.concept import Concept
@@ -108,7 +109,7 @@ def obtained(
             progress=labelled(progress, f"{concept.name}: "),
         )
         found[concept.name] = store(direction, path_of(folder, concept.name), asked[concept.name])
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        Checkpoint(checkpoint).remove()
     return {concept.name: found[concept.name] for concept in concepts}
 
 
@@ -132,4 +133,4 @@ def _letters(name: str) -> str:
 
 
 def _slug(name: str) -> str:
-    return name.lower().replace(" ", "-")
+    return file_stem(name).lower().replace(" ", "-")

@@ -91,7 +91,7 @@ def listed(path: Path) -> tuple[Row, ...]:
     A CSV file of a single column needs no line of column names. Raises BenchmarkError: no such file, or no prompt.
     """
     source = Source(path, BenchmarkError, "a text file of prompts, one a line, or a CSV file with a column 'prompt'.")
-    lines = [line.strip() for line in source.text().split("\n") if line.strip()]
+    lines = [line.strip(" \t\r") for line in source.text().split("\n") if line.strip()]
     if path.suffix.lower() == ".csv" and lines and (lines[0] == "prompt" or re.search("[,;\t]", lines[0])):
         found = [replace(row, id="") for row in rows(path, {}, {})]
     else:

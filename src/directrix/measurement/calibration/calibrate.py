@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from directrix.checks import number
@@ -19,6 +20,7 @@ from directrix.concept import Concept
 from directrix.deprecation import renamed
 from directrix.directions.direction import Direction, Strengths
 from directrix.directions.target_label import TargetLabel
+from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import NoEffectError
 from directrix.measurement.calibration.concept_words import check_label
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step
@@ -64,6 +66,7 @@ def calibrate(
     num_inference_steps: int | None = None,
     seed: int = 1000,
     force: bool = False,
+    checkpoint: Path | str | None = None,
     progress: Progress = silent,
 ) -> Direction:
     """The direction rescaled so that 1.0 has the stated effect, with its sensible strengths and how they were measured.
@@ -82,6 +85,8 @@ def calibrate(
             their usual range.
         num_inference_steps: None for half of the model's own, which is enough to tell what images show.
         force: calibrate also where what the judge sees change says nothing of the concept's words.
+        checkpoint: a folder for what was judged, such as that of the discovery: the same call goes on from it, with the
+            same result. A judge that does not say its settings is asked anew.
 
     Returns:
         A new direction; provenance["calibration"] holds the target label, the prompts, every strength tried and its
@@ -100,16 +105,20 @@ def calibrate(
     for_fitting(judge)
     steps = num_inference_steps or half_steps(model)
     words: dict[str, Any] = {}
-    with progress(3 + len(sweep), "Calibrating") as bar:
+    stored = Checkpoint(checkpoint)
+    with stored.locked(), progress(3 + len(sweep), "Calibrating") as bar:
         if target_label is None:
-            target_label, old, new = find_target_label(model, concept, judge, num_inference_steps=steps, seed=seed)
+            looked = {"num_inference_steps": steps, "seed": seed, "checkpoint": stored}
+            target_label, old, new = find_target_label(model, concept, judge, **looked)
             if not force:
                 check_label(model, concept, target_label, judge)
             words = {"neutral": old.as_dict(), "target": new.as_dict()}
         bar.advance(1)
         listed = [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(model, concept))
         each = max(images_per_prompt, math.ceil(PICTURES / len(listed)))
-        dose_response = DoseResponse(model, judge, listed, each, num_inference_steps=steps, seed=seed)
+        dose_response = DoseResponse(
+            model, judge, listed, each, num_inference_steps=steps, seed=seed, checkpoint=stored
+        )
         bar.advance(1)
         unit, climbed = _climb(dose_response, direction, target_label, effect)
         bar.advance(1)

@@ -6,18 +6,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from directrix.checks import one_of
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
+from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.generation.generate import generate
 from directrix.interventions.finite import beyond_range
 from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
+from directrix.measurement.calibration.judged import asked_of, judged
 from directrix.measurement.judges.base import Judge, Verdicts
 from directrix.measurement.metrics import Interval, proportion
 from directrix.models.steerable import SteerableModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SUBJECT = "subject"
 # Below this chance (were there no effect) an effect counts as seen.
@@ -53,7 +58,10 @@ class Step:
 
 
 class DoseResponse:
-    """Images of some prompts at any strength, always with the same seeds, judged; `images` are the last ones."""
+    """Images of some prompts at any strength, with the same seeds, judged; `images` are the last that were drawn.
+
+    checkpoint: has what was judged, and gets what is.
+    """
 
     def __init__(
         self,
@@ -65,12 +73,15 @@ class DoseResponse:
         num_inference_steps: int | None = None,
         seed: int = 0,
         batch_size: int = 16,
+        checkpoint: Checkpoint = NOWHERE,
     ) -> None:
-        self._judge = judge
+        self._judge, self._model, self._checkpoint = judge, model, checkpoint
         settings = {"num_inference_steps": num_inference_steps, "seed": seed}
         # What was drawn, for a direction's provenance.
         self.facts = {"prompts": list(prompts), "images_per_prompt": images_per_prompt, **settings}
+        self._asked = partial(asked_of, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
         self._draw = partial(generate, model, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
+        self.images: list[Image] = []
         self.plain = self.verdicts_under(())
 
     def verdicts(self, direction: Direction, strength: float) -> Verdicts:
@@ -79,9 +90,13 @@ class DoseResponse:
 
     def verdicts_under(self, interventions: Intervention | Sequence[Intervention]) -> Verdicts:
         """What the judge says of the same images under any interventions of all of them."""
-        with beyond_range():
-            self.images = [record.image for record in self._draw(interventions=interventions)]
-        return self._judge.label(self.images)
+
+        def drawn() -> list[Image]:
+            with beyond_range():
+                self.images = [record.image for record in self._draw(interventions=interventions)]
+            return self.images
+
+        return judged(self._checkpoint, self._model, self._judge, self._asked(interventions), drawn)
 
     def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
         """What the direction does at a strength. DirectrixError where the judge does not know the attribute."""

@@ -7,40 +7,34 @@ the probe of the rounds before steers the images (feedback): what it has to tell
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import torch
 from torch import Tensor
 
 from directrix.checks import one_of, whole_number
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
+from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
-from directrix.interventions.protocol import Intervention, select
-from directrix.interventions.step_window import StepWindow
+from directrix.interventions.protocol import Intervention
+from directrix.measurement.calibration.judged import asked_of, name_of
+from directrix.measurement.calibration.recorded import Recorded
 from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
-from directrix.measurement.judges.base import Judge, for_fitting
-from directrix.models import activations
-from directrix.models.denoiser_calls import Scope
-from directrix.models.identity import Site
+from directrix.measurement.judges.base import Judge, Verdicts, for_fitting
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
-# Of the steps, those before this tell nothing yet: the image is noise.
-BEGIN = 0.15
 # Steps are left out at which images that the fit has not seen read less than this above others' in their category.
 LEAST = 0.1
-# Activations below this are stored in half precision.
-HALF = 3e4
 
 
 def fit_probe(
@@ -57,6 +51,7 @@ def fit_probe(
     width: int | None = None,
     seed: int = 5000,
     batch_size: int = 16,
+    checkpoint: Path | str | None = None,
     progress: Progress = silent,
 ) -> Probe:
     """Fit a probe of an attribute to its directions.
@@ -70,6 +65,7 @@ def fit_probe(
         images_per_prompt: of each prompt, category and round.
         rounds: 1 or more; the second and later ones are drawn with feedback.
         num_inference_steps: 2 or more; None for the model's own, like height and width, in pixels.
+        checkpoint: a folder for what was recorded; the same call goes on from it, with the same result.
 
     DirectrixError for fewer than two directions, numbers below 1, target labels of several attributes or of one that
     the judge does not know, a held-out judge, a category that never came out or cannot be told apart, a model without
@@ -99,7 +95,15 @@ def fit_probe(
     data: list[_Labelled] = []
     times: list[float] = []
     found: Probe | None = None
-    with progress(rounds * len(names), "Fitting a probe") as bar:
+    stored = Checkpoint(checkpoint)
+    sampling: dict[str, Any] = {
+        "seed": seed,
+        "num_inference_steps": num_inference_steps,
+        "height": height,
+        "width": width,
+        "batch_size": batch_size,
+    }
+    with stored.locked(), progress(rounds * len(names), "Fitting a probe") as bar:
         for turn in range(rounds):
             for name in names:
                 assigned = [{attribute: name}] * assigned_each
@@ -108,25 +112,22 @@ def fit_probe(
                     if found is None
                     else FeedbackSteering({attribute: effects}, assigned, probes={attribute: found})
                 )
-                recorded = _Recorded(drawn, next(iter(directions)).site, ahead)
-                records = generate(
-                    model,
-                    listed,
-                    images_per_prompt,
-                    seed=seed + turn,
-                    interventions=recorded,
-                    num_inference_steps=num_inference_steps,
-                    height=height,
-                    width=width,
-                    batch_size=batch_size,
-                )
-                ahead, times = ahead - assigned_each, recorded.times
-                for place, verdict in enumerate(judge.label([record.image for record in records])):
-                    one_of("attribute", target_labels[0].attribute, verdict)
-                    shows = [at for at, target_label in enumerate(target_labels) if target_label.shown(verdict)]
-                    # What shows none of them, or several, tells nothing.
-                    if len(shows) == 1:
-                        data.append(_Labelled(recorded.states[place], shows[0], turn * assigned_each + place))
+                how: dict[str, Any] = {**sampling, "seed": seed + turn}
+                asked = asked_of(listed, images_per_prompt, drawn, **how, labels=list(map(str, target_labels)))
+                place = name_of("recorded", model, judge, asked)
+                saved = None if place is None else stored.load(place)
+                if saved is None:
+                    recorded = Recorded(drawn, next(iter(directions)).site, ahead)
+                    records = generate(model, listed, images_per_prompt, interventions=recorded, **how)
+                    saved = _labelled(recorded, judge.label([record.image for record in records]), target_labels)
+                    if place is not None:
+                        stored.save(place, saved[0], **saved[1])
+                states, facts = saved
+                ahead, times = ahead - assigned_each, facts["times"]
+                data += [
+                    _Labelled(state, shown, turn * assigned_each + noise)
+                    for state, shown, noise in zip(states["states"], facts["shown"], facts["places"], strict=True)
+                ]
                 bar.advance(1)
             found = _fitted(model, attribute, list(directions), times, data)
     assert found is not None  # there is a round
@@ -142,6 +143,22 @@ def fit_probe(
         "pictures": len(data),
     }
     return replace(found, provenance=provenance)
+
+
+def _labelled(
+    recorded: Recorded, verdicts: Verdicts, target_labels: Sequence[TargetLabel]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The states of the images that show one category, which one each shows, and their places."""
+    places, shown = [], []
+    for place, verdict in enumerate(verdicts):
+        one_of("attribute", target_labels[0].attribute, verdict)
+        shows = [at for at, target_label in enumerate(target_labels) if target_label.shown(verdict)]
+        # What shows none of them, or several, tells nothing.
+        if len(shows) == 1:
+            places.append(place)
+            shown.append(shows[0])
+    states = torch.stack([recorded.states[place] for place in places]) if places else torch.zeros(0)
+    return {"states": states}, {"places": places, "shown": shown, "times": recorded.times}
 
 
 class _Labelled(NamedTuple):
@@ -223,69 +240,3 @@ def _step(states: Tensor, labels: Tensor, groups: Tensor, kinds: int) -> _Step:
     gap = float((class_means.diagonal() - others).mean())
     unit = max(gap, LEAST)
     return _Step(centre, weights / unit, class_means / unit, gap)
-
-
-@dataclass
-class _Recorded:
-    """An intervention whose images leave what the unconditional branch was at each step.
-
-    ahead: how many images are still to come, of all runs. states: by image, (T, ...), in float32 or half precision.
-    """
-
-    inner: Intervention
-    site: Site
-    ahead: int
-    images: Sequence[int] = ()
-    states: dict[int, Tensor] = field(default_factory=dict)
-    times: list[float] = field(default_factory=list)
-    name: str = "recorded"
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-    def select(self, images: Sequence[int], total: int) -> _Recorded:
-        return replace(self, inner=select(self.inner, images, total), images=images)
-
-    def add(self, steps: Mapping[float, Tensor]) -> None:
-        """Store a batch's steps; DirectrixError where there are none, or no room for as many as will come."""
-        if not steps:
-            raise DirectrixError("No step could be read.", "an image of two steps or more.", "more steps.")
-        rows = torch.stack(list(steps.values()), 1)
-        needed = rows[0].numel() * rows.element_size() * self.ahead
-        free = psutil.virtual_memory().available
-        if not self.states and needed > free:
-            raise DirectrixError(
-                f"The activations of {self.ahead:,} images take {needed:,} bytes, and {free:,} are free.",
-                "room for them.",
-                "fewer images of each prompt, fewer prompts or steps, or another site.",
-            )
-        self.times[:] = steps
-        self.states.update(zip(self.images, rows, strict=True))
-
-    @contextmanager
-    def applied(self, pipeline: Any) -> Iterator[Any]:
-        scope = Scope(SteerableModel.of(pipeline))
-        window = StepWindow(scope, BEGIN, 1.0)
-        steps: dict[float, Tensor] = {}
-
-        def see(h: Tensor) -> None:
-            call = scope.now()
-            if call is None or not window.open(call):
-                return
-            guided, layout = call.layout
-            if guided and layout == "conditional":
-                # A further call of the step, about the other branch alone.
-                return
-            if not (guided and "-" in layout):
-                raise DirectrixError(
-                    "There is no unconditional branch in the batch, so nothing can be read.",
-                    "a pipeline with both branches in one batch, and a guidance scale above 1.",
-                )
-            half = h.chunk(2)[0 if layout == "unconditional-conditional" else 1].detach()
-            # A solver that asks twice within a step is read the first time.
-            steps.setdefault(float(call.step.timestep), half.half().cpu() if half.abs().max() < HALF else half.cpu())
-
-        with ExitStack() as stack:
-            stack.enter_context(scope.opened())
-            stack.enter_context(activations.read(scope.model, self.site, see, scope))
-            stack.enter_context(self.inner.applied(pipeline))
-            yield pipeline
-        self.add(steps)

@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
+from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import DirectrixError
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention
@@ -52,6 +54,7 @@ def compensate_leakage(
     among: Sequence[Direction] = (),
     num_inference_steps: int | None = None,
     seed: int = 3000,
+    checkpoint: Path | str | None = None,
     progress: Progress = silent,
 ) -> Direction:
     """The direction with as much of others added as keeps what they stand for as it was at strength 1.
@@ -65,6 +68,7 @@ def compensate_leakage(
         among: all directions of its attribute, itself among them, where it is to be put in the place of the prompt's
             component too; empty where it is only added.
         num_inference_steps: None for half of the model's own.
+        checkpoint: as in `calibrate`.
 
     Returns a new direction, or the same tensor where nothing shifts by more than `ENOUGH`, or no amounts make the
     largest shift smaller; provenance["compensated"] says what was added and the shifts before and after, by label, the
@@ -84,8 +88,11 @@ def compensate_leakage(
     steps = num_inference_steps or half_steps(model)
     target_labels = list(others.values())
     ways = 2 if among else 1
-    with progress(ways * (len(others) + 2) + 1, "Compensating") as bar:
-        dose_response = DoseResponse(model, judge, listed, each, num_inference_steps=steps, seed=seed)
+    stored = Checkpoint(checkpoint)
+    with stored.locked(), progress(ways * (len(others) + 2) + 1, "Compensating") as bar:
+        dose_response = DoseResponse(
+            model, judge, listed, each, num_inference_steps=steps, seed=seed, checkpoint=stored
+        )
         bar.advance(1)
         unsteered = np.tile(_shares(dose_response.plain, target_labels), ways)
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from directrix.checks import validated
 from directrix.concept import AttributeSet, Concept
 from directrix.deprecation import upgraded
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
+from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.errors import ConceptError, NoEffectError
 from directrix.generation.generate import generate
 from directrix.measurement import judges
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
-from directrix.measurement.judges.base import Judge, Verdict
+from directrix.measurement.calibration.judged import asked_of, judged
+from directrix.measurement.judges.base import Judge, Verdict, Verdicts
 from directrix.measurement.metrics import Interval, fisher_test, proportion
 from directrix.models import embedded
 from directrix.models.steerable import SteerableModel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # What the words of a concept change is asked after so many rounds of images.
 LOOKS = (1, 2, 4)
@@ -139,6 +143,7 @@ def find_target_label(
     images: int = 24,
     num_inference_steps: int | None = None,
     seed: int = 0,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> tuple[TargetLabel, Interval, Interval]:
     """What the judge sees more of under the target prompts than under the neutral ones, or less of.
 
@@ -147,22 +152,29 @@ def find_target_label(
     makes of the words.
 
     images: of the neutral and of the target prompts, in all; two and four times as many where that leaves it open.
+    checkpoint: has what was judged, and gets what is.
 
     Raises NoEffectError where no share changes beyond chance: the model does not know the words, or the judge cannot
     see what they change.
     """
     pairs = concept.pairs
     each = max(1, images // len(pairs))
-    draw = partial(generate, model, num_inference_steps=num_inference_steps, batch_size=16)
+    settings: dict[str, Any] = {"num_inference_steps": num_inference_steps, "batch_size": 16}
+
+    def seen(prompt: str, **how: Any) -> Verdicts:
+        def drawn() -> list[Image]:
+            return [record.image for record in generate(model, prompt, each, **settings, **how)]
+
+        return judged(checkpoint, model, judge, asked_of([prompt], each, (), **settings, **how), drawn)
+
     plain: list[Mapping[str, Verdict]] = []
     prompted: list[Mapping[str, Verdict]] = []
     for turn in range(LOOKS[-1]):
         for index, pair in enumerate(pairs):
             # Pairs of one neutral prompt must not show the same images twice.
-            drawn = seed + turn * len(pairs) + index
-            plain += judge.label([record.image for record in draw(pair.neutral, each, seed=drawn)])
-            records = draw(pair.target, each, negative_prompt=pair.negative, seed=drawn)
-            prompted += judge.label([record.image for record in records])
+            turn_seed = seed + turn * len(pairs) + index
+            plain += seen(pair.neutral, seed=turn_seed)
+            prompted += seen(pair.target, negative_prompt=pair.negative, seed=turn_seed)
         if turn + 1 not in LOOKS:
             continue
         before, after = shares(plain), shares(prompted)

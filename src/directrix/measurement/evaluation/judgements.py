@@ -1,8 +1,8 @@
 """Judging every image once: verdicts and features are stored by the hash of the image's file.
 
-verdicts-<judge>.jsonl has a line for each image, added while it is judged; features-<judge>.npz one row for each.
-<judge> is a hash of the judge's settings, so another threshold or checkpoint never reads this one's verdicts. A judge
-that does not say its settings is asked anew in every run.
+verdicts-<judge>.jsonl has a line for each image, added while it is judged; features-<judge>.npz one row for each,
+written whenever there are twice as many. <judge> is a hash of the judge's settings, so another threshold or checkpoint
+never reads this one's verdicts. A judge that does not say its settings is asked anew in every run.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Bench:
         path = None if getattr(judge, "config", None) is None else what.path(self.folder, config_of(judge))
         stored = what.read(path) if path is not None and path.is_file() else {}
         todo = [name for name in files if name not in stored]
+        saved = max(len(stored), CHUNK)
         with progress(len(todo), f"{what.title} by {judge.name}") as bar:
             for chunk in batches(todo, CHUNK):
                 answers = what.ask(judge, [opened(files[name]) for name in chunk])
@@ -87,6 +88,10 @@ class Bench:
                 stored |= new
                 if path is not None and what is _VERDICTS:
                     _append(path, what.encoded(new))
+                elif path is not None and len(stored) >= 2 * saved:
+                    # Each time there are twice as many, so that all writing together takes no longer than the last one.
+                    write_atomically(path, what.encoded({name: stored[name] for name in sorted(stored)}))
+                    saved = len(stored)
                 bar.advance(len(chunk))
         if todo and path is not None:
             write_atomically(path, what.encoded({name: stored[name] for name in sorted(stored)}))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure as Canvas
+
+from directrix.reading.names import visible
 
 Figure = Mapping[str, Any]  # {"value", "low", "high"}; the ends of the interval may be left out
 
@@ -62,7 +65,7 @@ def grouped_bars(title: str, groups: Sequence[Group], series: Sequence[str]) -> 
             top = index * height
             weight = "bold" if group.strong else "normal"
             # Between two dollar signs matplotlib would read a formula.
-            axes.text(0, top + 0.8, group.label, weight=weight, va="center", parse_math=False)
+            axes.text(0, top + 0.8, visible(group.label), weight=weight, va="center", parse_math=False)
             for place, figure in enumerate(group.figures):
                 y, end = top + 1.9 + place, 0.0
                 if figure is not None:
@@ -126,7 +129,10 @@ def svg(canvas: Any) -> str:
     for artist in canvas.findobj():
         artist.set_clip_on(False)
     buffer = io.StringIO()
-    canvas.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    with warnings.catch_warnings():
+        # A prompt may be in any script; a box stands for what the font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        canvas.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
 
 
