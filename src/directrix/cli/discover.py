@@ -16,7 +16,7 @@ from directrix.cli import calibration, options
 from directrix.cli.app import LOG, Result, progress, refuse, verb
 from directrix.cli.direction_files import described
 from directrix.concept import Concept, attribute_set
-from directrix.discovery import DEFAULT_METHOD
+from directrix.discovery import default_method
 from directrix.errors import ConceptError, NoEffectError
 from directrix.reading.names import file_stem
 
@@ -41,7 +41,7 @@ def discover(
     preserve: list[str] | None = None,
     compensate: Path | None = None,
     in_place: bool = False,
-    method: options.Method = DEFAULT_METHOD,
+    method: options.OptionalMethod = None,
     training_images: options.TrainingImages = None,
     optimizer_steps: options.OptimizerSteps = None,
     batch_size: options.OptionalCount = None,
@@ -89,6 +89,7 @@ def discover(
         "preserve": preserved or None,
         "call": {key: given[key] for key in ("height", "width") if given[key] is not None} or None,
     }
+    method = method or default_method(**grouped(settings))
     LOG.info(announcement(method, settings, registry.METHODS.get(method).defaults))
     if search.checkpoint.is_dir():
         LOG.info("Going on from %s.", search.checkpoint)

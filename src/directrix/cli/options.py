@@ -73,7 +73,14 @@ Side = Annotated[int | None, option("Of the images, in pixels. Default: the mode
 TrainingImages = Annotated[int | None, option("Images to learn from. Default: the method's.", least=1)]
 OptimizerSteps = Annotated[int | None, option("Steps of the optimizer. Default: the method's.", least=1)]
 LearningRate = Annotated[float | None, option("Of the optimizer. Default: the model's.", callback=_positive)]
-Method = Annotated[str, option("difference, trajectory, distillation or reconstruction (the paper's).", metavar="NAME")]
+_METHOD = "embedding, difference, trajectory, distillation or reconstruction (the paper's)."
+Method = Annotated[str, option(_METHOD, metavar="NAME")]
+OptionalMethod = Annotated[
+    str | None,
+    option(
+        f"{_METHOD} Default: embedding, or difference where a site or training images are asked for.", metavar="NAME"
+    ),
+]
 Judge = Annotated[str | None, option(f"{_JUDGE}. Default: one that can see the concept.", metavar="JUDGE")]
 Judges = Annotated[
     list[str] | None, option(f"{_JUDGE}; several times. Default: those of the benchmark.", metavar="JUDGE")

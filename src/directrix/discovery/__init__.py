@@ -2,8 +2,9 @@
 
 What is learned from (``samples``: images; ``trajectories``: the model's own trajectories) is separate from fitting
 vectors (``optimize``) and from what is done to them afterwards (``orthogonalize``). A method is one file:
-``reconstruction`` (the paper's), ``distillation``, ``trajectory_distillation``, ``difference_of_means`` (closed form,
-seconds); see ``problem.Method`` for one of your own.
+``embedding`` (closed form, milliseconds, at the denoiser's inputs about the prompt), ``difference_of_means`` (closed
+form, seconds, inside the denoiser), ``reconstruction`` (the paper's), ``distillation``, ``trajectory_distillation``;
+see ``problem.Method`` for one of your own.
 """
 
 from __future__ import annotations
@@ -21,20 +22,40 @@ from directrix.progress import Progress, silent
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
 
-__all__ = ["DEFAULT_METHOD", "Optimizer", "Orthogonalization", "Sampling", "discover"]
+__all__ = ["DEFAULT_METHOD", "INSIDE", "Optimizer", "Orthogonalization", "Sampling", "default_method", "discover"]
 
-DEFAULT_METHOD = "difference"
+# At what the denoiser is given about the prompt, which every level reads.
+DEFAULT_METHOD = "embedding"
+# That of a direction inside the denoiser, at a site.
+INSIDE = "difference"
+
+
+def default_method(
+    *,
+    site: str | None = None,
+    sampling: Sampling | None = None,
+    orthogonalization: Orthogonalization | None = None,
+    **options: Any,
+) -> str:
+    """The method where none is named: another where these settings of `discover` ask for what only a site has."""
+    form = orthogonalization or Orthogonalization()
+    common = ("optimizer", "seed", "checkpoint", "progress")
+    own = [value for name, value in options.items() if name not in common]
+    asked = (site, form.rank, (sampling or Sampling()).images, *own)
+    return INSIDE if form.shape == "channel" or any(each is not None for each in asked) else DEFAULT_METHOD
 
 
 @overload
-def discover(pipeline: Any, concepts: Concept, method: str = ..., **settings: Any) -> Direction: ...
+def discover(pipeline: Any, concepts: Concept, method: str | None = ..., **settings: Any) -> Direction: ...
 @overload
-def discover(pipeline: Any, concepts: Sequence[Concept], method: str = ..., **settings: Any) -> list[Direction]: ...
+def discover(
+    pipeline: Any, concepts: Sequence[Concept], method: str | None = ..., **settings: Any
+) -> list[Direction]: ...
 @regrouped
 def discover(
     pipeline: Any,
     concepts: Concept | Sequence[Concept],
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     *,
     sampling: Sampling | None = None,
     optimizer: Optimizer | None = None,
@@ -50,8 +71,9 @@ def discover(
     pipeline: a diffusers pipeline with a U-Net or a transformer, of any family (docs/families.md), or a SteerableModel.
         Nothing of it is changed. One that starts from an image lends its parts to its text-to-image sibling.
     concepts: one concept gives one Direction, several give a list, learned in one run.
-    method: "reconstruction" (the paper), "distillation", "trajectory" or "difference" (see their modules), or one that
-        another package adds.
+    method: "embedding", "difference", "trajectory", "distillation" or "reconstruction" (the paper; see their modules),
+        or one that another package adds. None for "embedding", or for "difference" where a site, a channel, a rank,
+        images or an option of a method asks for a direction inside the denoiser.
     sampling: how the images are drawn; None for the method's and the model's own settings.
     optimizer: how vectors are fitted; None for the method's own settings.
     orthogonalization: what is taken out of the vectors, and which form they get; None for whole maps as they are found.
@@ -81,6 +103,8 @@ def discover(
             "two or more concepts, of which one image shows one.",
             "discover them together, or contrast=False.",
         )
+    if method is None:
+        method = default_method(site=site, sampling=sampling, orthogonalization=form, **options)
     how = named_method(method, **options)
     if retain and not how.retains_prompts:
         raise DirectrixError(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
-from directrix.discovery import DEFAULT_METHOD, Orthogonalization, discover
+from directrix.discovery import Orthogonalization, default_method, discover
 from directrix.discovery.settings import regrouped
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def discover_attribute(
     pipeline: Any,
     attribute: AttributeSet,
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     *,
     subjects: Sequence[str] | None = None,
     orthogonalization: Orthogonalization | None = None,
@@ -44,6 +44,7 @@ def discover_attribute(
     among = model.facts.subjects if subjects is None else tuple(subjects)
     form = orthogonalization or Orthogonalization()
     several = len(attribute.concepts) > 1
+    method = method or default_method(orthogonalization=form, **settings)
     if form.contrast is None:
         # In text embeddings a middle value differs from the others as they do from each other.
         form = replace(form, contrast=len(attribute.concepts) == 2 or (method == "embedding" and several))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.concept import Concept
 from directrix.deprecation import renamed
-from directrix.discovery import DEFAULT_METHOD, discover
+from directrix.discovery import discover
 from directrix.discovery.settings import regrouped
 from directrix.errors import ConceptError
 
@@ -52,7 +52,7 @@ def object_concepts(objects: Sequence[str], subjects: Sequence[str] = ()) -> lis
 def discover_objects(
     pipeline: Any,
     objects: Sequence[str],
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     *,
     subjects: Sequence[str] | None = None,
     **settings: Any,

@@ -4,12 +4,15 @@ What a raw vector does at 1.0 depends on the method, the model and the concept. 
 strengths on images of the concept's neutral prompts, and of other subjects in their place, and a judge says how many
 show the concept. The direction is then rescaled so that 1.0 is the least strength at which `EFFECT` of them do. The
 same seeds unsteered tell what else changed: a strength is sensible while at most `LOST` of the subjects are lost.
+
+Where a few images at the size that the direction already has show that it is right, there is no search: see
+`natural_size`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import Path
@@ -24,6 +27,7 @@ from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import NoEffectError
 from directrix.measurement.calibration.concept_words import check_label
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step
+from directrix.measurement.calibration.natural_size import at_natural_size
 from directrix.measurement.calibration.target import (
     calibration_prompts,
     concept_of,
@@ -67,6 +71,7 @@ def calibrate(
     seed: int = 1000,
     force: bool = False,
     checkpoint: Path | str | None = None,
+    thorough: bool = False,
     progress: Progress = silent,
 ) -> Direction:
     """The direction rescaled so that 1.0 has the stated effect, with its sensible strengths and how they were measured.
@@ -77,8 +82,8 @@ def calibrate(
             model.
         concept: whose prompts are used; None for the direction's own.
         target_label: what the judge is to see; None to find out (see `find_target_label`).
-        prompts: to try it on; None for `calibration_prompts`.
-        images_per_prompt: of each, or more, so that there are `PICTURES` in all.
+        prompts: to search with; None for `calibration_prompts`.
+        images_per_prompt: of each, or more, so that there are `PICTURES` in all, in the search.
         effect: share of images in (0, 1] that show the concept at 1.0. Where no strength reaches it without losing
             more than `LOST` of the subjects, 1.0 is the one with the best sum of both, and the figures say so.
         sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep
@@ -87,6 +92,7 @@ def calibrate(
         force: calibrate also where what the judge sees change says nothing of the concept's words.
         checkpoint: a folder for what was judged, such as that of the discovery: the same call goes on from it, with the
             same result. A judge that does not say its settings is asked anew.
+        thorough: search in any case. Otherwise `natural_size` comes first, unless prompts are given.
 
     Returns:
         A new direction; provenance["calibration"] holds the target label, the prompts, every strength tried and its
@@ -104,8 +110,17 @@ def calibrate(
         target_label = target_label or known
     for_fitting(judge)
     steps = num_inference_steps or half_steps(model)
-    words: dict[str, Any] = {}
+    facts: dict[str, Any] = {"judge": judge.name, "effect_asked_for": effect}
     stored = Checkpoint(checkpoint)
+    if not thorough and prompts is None:
+        asked: Any = {"lost": LOST, "effect": effect, "seed": seed, "force": force}
+        with stored.locked():
+            quick = at_natural_size(
+                model, direction, judge, concept, target_label, **asked, checkpoint=stored, progress=progress
+            )
+        if quick is not None:
+            return _calibrated(direction, quick.target_label, quick.unit, quick.rows, {**facts, **quick.facts}, True)
+    words: dict[str, Any] = {}
     with stored.locked(), progress(3 + len(sweep), "Calibrating") as bar:
         if target_label is None:
             looked = {"num_inference_steps": steps, "seed": seed, "checkpoint": stored}
@@ -123,24 +138,30 @@ def calibrate(
         unit, climbed = _climb(dose_response, direction, target_label, effect)
         bar.advance(1)
         scaled = direction.scaled(unit)
-        rows = [replace(row, strength=row.strength / unit) for row in climbed]
+        rows = list(climbed)
         for strength in sweep:
-            rows.append(dose_response.step(scaled, target_label, strength))
+            row = dose_response.step(scaled, target_label, strength)
+            rows.append(replace(row, strength=strength * unit))
             bar.advance(1)
-    rows.sort(key=lambda row: row.strength)
-    calibration = {
-        "judge": judge.name,
-        "target_label": asdict(target_label),
-        "effect_asked_for": effect,
-        "words": words,
-        "unit": unit,
-        **dose_response.facts,
-        "unsteered": dose_response.step(direction, target_label, 0.0).as_dict(),
-        "strengths": [row.as_dict() for row in rows],
-    }
-    return scaled.with_(
-        strengths=_sensible(rows) if sweep else Strengths(),
-        provenance={**direction.provenance, "calibration": calibration},
+    unsteered = dose_response.step(direction, target_label, 0.0).as_dict()
+    facts |= {"words": words, **dose_response.facts, "unsteered": unsteered}
+    return _calibrated(direction, target_label, unit, rows, facts, bool(sweep))
+
+
+def _calibrated(
+    direction: Direction,
+    target_label: TargetLabel,
+    unit: float,
+    tried: Sequence[Step],
+    facts: Mapping[str, Any],
+    swept: bool,
+) -> Direction:
+    """The direction at a strength that becomes 1.0; `tried`: by strengths of the direction as it was found."""
+    rows = sorted((replace(row, strength=row.strength / unit) for row in tried), key=lambda row: row.strength)
+    measured = {"target_label": asdict(target_label), "unit": unit, "strengths": [row.as_dict() for row in rows]}
+    return direction.scaled(unit).with_(
+        strengths=_sensible(rows) if swept else Strengths(),
+        provenance={**direction.provenance, "calibration": {**facts, **measured}},
     )
 
 

@@ -61,6 +61,7 @@ class DoseResponse:
     """Images of some prompts at any strength, with the same seeds, judged; `images` are the last that were drawn.
 
     checkpoint: has what was judged, and gets what is.
+    against: what the images that all others are compared with are drawn under; nothing by default.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class DoseResponse:
         seed: int = 0,
         batch_size: int = 16,
         checkpoint: Checkpoint = NOWHERE,
+        against: Intervention | Sequence[Intervention] = (),
     ) -> None:
         self._judge, self._model, self._checkpoint = judge, model, checkpoint
         settings = {"num_inference_steps": num_inference_steps, "seed": seed}
@@ -82,7 +84,7 @@ class DoseResponse:
         self._asked = partial(asked_of, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
         self._draw = partial(generate, model, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
         self.images: list[Image] = []
-        self.plain = self.verdicts_under(())
+        self.plain = self.verdicts_under(against)
 
     def verdicts(self, direction: Direction, strength: float) -> Verdicts:
         """What the judge says of the steered images."""

@@ -135,6 +135,28 @@ def _most(changes: Mapping[tuple[str, str], float]) -> tuple[str, str]:
     return subject if changes[subject] >= changes[rising[-1]] - ABOUT else rising[-1]
 
 
+def _changes(before: Verdicts, after: Verdicts) -> dict[tuple[str, str], float]:
+    """How much each label's share rises, by attribute and label."""
+    old, new = shares(before), shares(after)
+    return {
+        (attribute, label): new[attribute].get(label, 0.0) - old[attribute].get(label, 0.0)
+        for attribute in old
+        for label in {*old[attribute], *new[attribute]}
+    }
+
+
+def _label(changes: Mapping[tuple[str, str], float], concept: Concept) -> TargetLabel:
+    # Where something is kept out, what takes its place differs from image to image.
+    key = min(changes, key=lambda k: (changes[k], k)) if concept.anti else _most(changes)
+    return TargetLabel(*key, present=not concept.anti)
+
+
+def label_that_changed(before: Verdicts, after: Verdicts, concept: Concept) -> TargetLabel | None:
+    """The label whose share changes most from some images to others, as the concept has it; None where none does."""
+    changes = _changes(before, after)
+    return _label(changes, concept) if any(changes.values()) else None
+
+
 def find_target_label(
     model: SteerableModel,
     concept: Concept,
@@ -177,21 +199,14 @@ def find_target_label(
             prompted += seen(pair.target, negative_prompt=pair.negative, seed=turn_seed)
         if turn + 1 not in LOOKS:
             continue
-        before, after = shares(plain), shares(prompted)
-        changes = {
-            (attribute, label): after[attribute].get(label, 0.0) - before[attribute].get(label, 0.0)
-            for attribute in before
-            for label in {*before[attribute], *after[attribute]}
-        }
+        changes = _changes(plain, prompted)
         if not changes:
             raise NoEffectError(
                 f"The judge could score none of the {len(plain) + len(prompted)} images of '{concept.name}'.",
                 "images that it is sure of.",
                 "another judge.",
             )
-        # Where something is kept out, what takes its place differs from image to image.
-        key = min(changes, key=lambda k: (changes[k], k)) if concept.anti else _most(changes)
-        target_label = TargetLabel(*key, present=not concept.anti)
+        target_label = _label(changes, concept)
         shown = [sum(map(target_label.shown, rows)) for rows in (plain, prompted)]
         chance = fisher_test(shown[1], shown[0], len(plain))
         old, new = (proportion(count, len(plain)) for count in shown)
