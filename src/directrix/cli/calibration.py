@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import directrix
 from directrix.checks import one_of
@@ -78,6 +78,7 @@ def calibrated(
     target_label: TargetLabel | None,
     checkpoint: Path,
     force: bool = False,
+    thorough: bool = False,
 ) -> directrix.Direction:
     """The direction calibrated; says what the judge saw change. Raises NoEffectError."""
     from directrix.measurement.calibration.target import calibrated_on
@@ -87,9 +88,8 @@ def calibrated(
         one_of("attribute that the judge knows, called", target_label.attribute, known, error=ConceptError)
         labels = list(known[target_label.attribute])
         one_of(f"label of '{target_label.attribute}', called", target_label.label, labels, error=ConceptError)
-    direction = directrix.calibrate(
-        model, direction, judge, target_label=target_label, force=force, checkpoint=checkpoint, progress=progress()
-    )
+    settings: Any = {"target_label": target_label, "force": force, "thorough": thorough, "checkpoint": checkpoint}
+    direction = directrix.calibrate(model, direction, judge, **settings, progress=progress())
     # An unknown word moves something else, if anything; whoever asked should see what.
     LOG.info("Calibrated on what the judge sees change: %s.", calibrated_on(direction))
     return direction

@@ -55,6 +55,7 @@ def discover(
     judge: options.Judge = None,
     no_calibration: bool = False,
     target_label: str | None = None,
+    thorough: bool = False,
     force: bool = False,
     model: options.Model = options.EMOJI,
 ) -> Result:
@@ -70,6 +71,7 @@ def discover(
     refuse(compensate and attribute is None, single, "an attribute.", "'--attribute gender', or leave it out.")
     for key in ("attribute", "objects", "no_calibration"):
         _refuse_both(given, key, ["target_label"])
+    _refuse_both(given, "no_calibration", ["thorough"], ": the search is part of calibration")
     _refuse_both(given, "no_calibration", ["compensate"], ": a shift is measured at a calibrated strength")
     preserved = [attribute_set(wanted) for wanted in preserve or ()]
     search = _search(given, output)
@@ -120,7 +122,7 @@ def discover(
             try:
                 if seeing is not None:
                     direction = calibration.calibrated(
-                        loaded, direction, seeing[0], wanted_label or seeing[1], search.checkpoint, force
+                        loaded, direction, seeing[0], wanted_label or seeing[1], search.checkpoint, force, thorough
                     )
                 seen.append((direction, path, seeing))
             except NoEffectError as error:

@@ -75,6 +75,7 @@ def compared(pipeline, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "calibrate", calibrate)
+        patch.setattr(bench, "DEFAULT_METHOD", "difference")
         yield folder, compare(pipeline, folder)
 
 

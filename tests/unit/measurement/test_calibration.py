@@ -97,7 +97,7 @@ def direction(make_direction):
 
 def test_strength_one_becomes_the_least_that_has_the_effect(pipeline, direction, model):
     judge = model(reach=1.9)
-    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True)
     assert calibrated.norm() == pytest.approx(2.0)
     facts = calibrated.provenance["calibration"]
     assert facts["unit"] == 2.0 and facts["target_label"] == {"attribute": "gender", "label": "female", "present": True}
@@ -110,19 +110,19 @@ def test_strength_one_becomes_the_least_that_has_the_effect(pipeline, direction,
 
 
 def test_a_calibration_of_before_says_its_target_label(pipeline, direction, model):
-    calibrated = calibrate(pipeline, direction, model(), target_label=FEMALE, sweep=())
+    calibrated = calibrate(pipeline, direction, model(), target_label=FEMALE, sweep=(), thorough=True)
     assert calibrated_on(calibrated) == FEMALE and calibrated_on(direction) is None
     before = direction.with_(provenance={"calibration": {"aim": asdict(FEMALE)}})
     assert calibrated_on(before) == FEMALE
     with pytest.warns(FutureWarning, match="target_label="):
-        again = calibrate(pipeline, direction, model(), aim=FEMALE, sweep=())  # pyright: ignore[reportCallIssue]
+        again = calibrate(pipeline, direction, model(), aim=FEMALE, sweep=(), thorough=True)  # pyright: ignore[reportCallIssue]
     assert again.provenance == calibrated.provenance
 
 
 def test_a_stopped_calibration_goes_on(pipeline, direction, model, tmp_path, monkeypatch):
     judge = model(reach=1.9)
     judge.config = {"reach": 1.9}
-    whole = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    whole = calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True)
     drawn: list[object] = []
     inner = judge.generate
 
@@ -135,44 +135,44 @@ def test_a_stopped_calibration_goes_on(pipeline, direction, model, tmp_path, mon
     monkeypatch.setattr(dose_response, "generate", counted)
     monkeypatch.setattr(target, "generate", counted)
     stop = 0
-    calibrate(pipeline, direction, judge, images_per_prompt=40)
+    calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True)
     sets = len(drawn)
     done = 0
     (tmp_path / "notes.txt").write_text("mine")
     for stop in (2, 5):
         drawn.clear()
         with pytest.raises(KeyboardInterrupt):
-            calibrate(pipeline, direction, judge, images_per_prompt=40, checkpoint=tmp_path)
+            calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True, checkpoint=tmp_path)
         done += stop - 1
     stop = 0
     drawn.clear()
-    resumed = calibrate(pipeline, direction, judge, images_per_prompt=40, checkpoint=tmp_path)
+    resumed = calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True, checkpoint=tmp_path)
     assert len(drawn) == sets - done
     assert resumed.provenance == whole.provenance and resumed.tensor.equal(whole.tensor)
     # Another judge, or the same one with other settings, is asked anew.
     drawn.clear()
     judge.config = {"reach": 2.0}
-    calibrate(pipeline, direction, judge, images_per_prompt=40, checkpoint=tmp_path)
+    calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True, checkpoint=tmp_path)
     assert len(drawn) == sets
     Checkpoint(tmp_path).remove()
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "notes.txt"}
 
 
 def test_a_direction_that_does_too_much_is_made_smaller(pipeline, direction, model):
-    calibrated = calibrate(pipeline, direction, model(reach=0.5), images_per_prompt=40)
+    calibrated = calibrate(pipeline, direction, model(reach=0.5), images_per_prompt=40, thorough=True)
     assert calibrated.norm() == pytest.approx(0.5)
 
 
 def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction, model):
     judge = model(reach=1.0, breaks=1.4)
-    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True)
     assert calibrated.strengths.default == 1.0
     assert calibrated.strengths.maximum == 1.25 and calibrated.strengths.minimum == -1.0
 
 
 def test_where_the_effect_is_never_reached_the_picture_is_not_destroyed(pipeline, direction, model):
     judge = model(reach=6.0, breaks=2.5)
-    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True)
     assert calibrated.norm() == pytest.approx(2**1.25)
     at_one = next(row for row in calibrated.provenance["calibration"]["strengths"] if row["strength"] == 1.0)
     assert at_one["effect"]["value"] < 0.95 and at_one["subject_retained"]["value"] == 1.0
@@ -186,7 +186,7 @@ def test_one_prompt_is_drawn_often_enough_to_show_an_effect(pipeline, direction,
 def test_an_effect_that_costs_the_subjects_is_not_taken(pipeline, direction, model):
     """At 2.8 all pictures show the concept and half of the subjects are gone; below 2.5 fewer do, and all stand."""
     judge = model(reach=2.8, breaks=2.5)
-    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40)
+    calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True)
     assert calibrated.norm() == pytest.approx(2**1.25)
 
 
@@ -205,7 +205,7 @@ def test_an_unscored_subject_is_not_retained(pipeline, direction, model, monkeyp
 def test_a_direction_without_effect_is_said_to_have_none(pipeline, direction, model):
     judge = model(reach=1e9)
     with pytest.raises(NoEffectError, match="No effect of the direction 'woman'") as raised:
-        calibrate(pipeline, direction, judge, images_per_prompt=10)
+        calibrate(pipeline, direction, judge, images_per_prompt=10, thorough=True)
     assert raised.value.exit_code == 3
 
 

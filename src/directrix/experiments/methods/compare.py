@@ -283,11 +283,16 @@ def _reaches(direction: Direction) -> bool:
 
 
 def _ratio(methods: Mapping[str, Any]) -> dict[str, Any]:
-    """How many times as much the paper's objective costs as the default, as found and for the same effect."""
+    """How many times as much the paper's objective costs as the default, as found and for the same effect.
+
+    A default that asks the denoiser nothing has no ratio of evaluations as found.
+    """
     paper, quick = methods[PAPER], methods[DEFAULT_METHOD]
     return {
         side: {
-            key: round(paper[side][key]["value"] / quick[side][key]["value"], 1) for key in ("evaluations", "seconds")
+            key: round(paper[side][key]["value"] / quick[side][key]["value"], 1)
+            for key in ("evaluations", "seconds")
+            if quick[side][key]["value"]
         }
         for side in SIDES
     }

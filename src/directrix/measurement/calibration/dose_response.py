@@ -103,7 +103,11 @@ class DoseResponse:
     def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
         """What the direction does at a strength. DirectrixError where the judge does not know the attribute."""
         one_of("attribute", target_label.attribute, self.plain[0])
-        after = self.verdicts(direction, strength)
+        return self.compared(target_label, strength, self.verdicts(direction, strength))
+
+    def compared(self, target_label: TargetLabel, strength: float, after: Verdicts) -> Step:
+        """What the verdicts of the images at a strength say beside those that they are compared with."""
+        one_of("attribute", target_label.attribute, self.plain[0])
         both = list(zip(self.plain, after, strict=True))
         # Where the subject is what changes, or the judge knows none, it can't be lost.
         judged = target_label.attribute != SUBJECT and all(SUBJECT in old for old, _ in both)

@@ -74,23 +74,25 @@ def at_natural_size(
     with progress(1 + len(STRENGTHS), f"Calibrating {direction.name}") as bar:
         tried = DoseResponse(model, judge, mixed, each, against=Steering({direction: -1.0}), **settings)
         bar.advance(1)
-        if target_label is None:
-            target_label = label_that_changed(tried.plain, tried.verdicts(direction, 1.0), concept)
-            try:
-                if target_label is None:
-                    return None
-                if not force:
-                    check_label(model, concept, target_label, judge)
-            except NoEffectError:
-                # The search looks at more images, and at those of the words themselves, before it says so.
-                return None
-        rows = []
+        after = []
         for strength in STRENGTHS:
-            rows.append(tried.step(direction, target_label, strength))
+            after.append(tried.verdicts(direction, strength))
             bar.advance(1)
+    if target_label is None:
+        found = (label_that_changed(tried.plain, each, concept) for each in after)
+        target_label = next((each for each in found if each is not None), None)
+        try:
+            if target_label is None:
+                return None
+            if not force:
+                check_label(model, concept, target_label, judge)
+        except NoEffectError:
+            # The search looks at more images, and at those of the words themselves, before it says so.
+            return None
+    rows = [tried.compared(target_label, *each) for each in zip(STRENGTHS, after, strict=True)]
     whole = [row for row in rows if row.retained.value >= 1 - lost]
     reached = [row for row in whole if row.effect.value >= effect]
     best = reached[0] if reached else max(whole, key=lambda row: row.effect.value, default=None)
     if best is None or best.effect.value < HALF or sign_test(best.gained, best.gained + best.lost) > CHANCE:
         return None
-    return Found(target_label, best.strength, [tried.step(direction, target_label, -1.0), *rows], tried.facts)
+    return Found(target_label, best.strength, [tried.compared(target_label, -1.0, tried.plain), *rows], tried.facts)

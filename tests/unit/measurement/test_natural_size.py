@@ -1,0 +1,90 @@
+"""A direction whose own size is right needs no search, and one whose is not gets it."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+
+from directrix.directions.target_label import TargetLabel
+from directrix.errors import NoEffectError
+from directrix.measurement.calibration import dose_response, target
+from directrix.measurement.calibration.calibrate import calibrate
+from directrix.measurement.judges import Verdict
+
+FEMALE = TargetLabel("gender", "female")
+
+
+@dataclass(frozen=True)
+class Picture:
+    strength: float
+
+    @property
+    def image(self):
+        return self
+
+
+class Judge:
+    """Sees a woman from a strength on, and no subject beyond another one."""
+
+    name, held_out = "thresholds", False
+
+    def __init__(self, reach, breaks=9.0):
+        self.reach, self.breaks, self.drawn = reach, breaks, []
+
+    def generate(self, pipeline, prompts, images_per_prompt=1, *, interventions=(), num_inference_steps, **settings):
+        listed = [prompts] if isinstance(prompts, str) else prompts
+        strengths = getattr(interventions, "strengths", {})
+        # In units of the direction's size, so that a rescaled direction acts as it should.
+        strength = sum(direction.norm() * value for direction, value in strengths.items())
+        self.drawn.append((strength, num_inference_steps, len(listed) * images_per_prompt))
+        return [Picture(strength)] * (len(listed) * images_per_prompt)
+
+    def label(self, images):
+        gender = ["female" if each.strength >= self.reach else "male" for each in images]
+        subject = ["person" if abs(each.strength) < self.breaks else None for each in images]
+        return [{"gender": Verdict(g, 1.0), "subject": Verdict(s, 1.0)} for g, s in zip(gender, subject, strict=True)]
+
+
+@pytest.fixture
+def calibrated(pipeline, make_direction, monkeypatch):
+    def use(judge, **settings):
+        monkeypatch.setattr(dose_response, "generate", judge.generate)
+        monkeypatch.setattr(target, "generate", judge.generate)
+        raw = make_direction()
+        name = settings.pop("name", "woman")
+        recipe = {"concept": {"name": name, "pairs": [{"target": f"a {name}", "neutral": "a person"}]}}
+        return calibrate(pipeline, raw.with_(tensor=raw.tensor / raw.norm(), recipe=recipe), judge, **settings)
+
+    return use
+
+
+@pytest.mark.parametrize(("reach", "size", "range_"), [(0.9, 1.0, (-1.0, 2.0)), (1.6, 2.0, (-0.5, 1.0))])
+def test_eighteen_images_of_four_steps_confirm_a_size(calibrated, reach, size, range_):
+    judge = Judge(reach)
+    direction = calibrated(judge)
+    assert direction.norm() == pytest.approx(size)
+    assert (direction.strengths.minimum, direction.strengths.maximum) == range_
+    assert sum(count for _, _, count in judge.drawn) == 18 and {steps for _, steps, _ in judge.drawn} == {4}
+    found = direction.provenance["calibration"]
+    assert found["target_label"] == {"attribute": "gender", "label": "female", "present": True}
+    assert [row["effect"]["value"] for row in found["strengths"]][-1] == 1.0
+
+
+@pytest.mark.parametrize("judge", [Judge(3.0), Judge(0.9, breaks=0.95)], ids=["too weak", "breaks the subject"])
+def test_what_a_few_images_leave_open_is_searched(calibrated, judge):
+    with suppress(NoEffectError):
+        assert calibrated(judge).provenance["calibration"]["unsteered"]
+    assert {steps for _, steps, _ in judge.drawn} > {4}
+
+
+def test_a_label_that_the_words_do_not_name_is_left_to_the_search(calibrated):
+    judge = Judge(0.9)
+    with pytest.raises(NoEffectError):
+        calibrated(judge, name="glasses")
+    assert {steps for _, steps, _ in judge.drawn} > {4}
+
+
+def test_a_search_that_is_asked_for_is_made(calibrated):
+    judge = Judge(0.9)
+    assert calibrated(judge, thorough=True, target_label=FEMALE).norm() == pytest.approx(0.84, abs=0.2)
+    assert 4 not in {steps for _, steps, _ in judge.drawn}
