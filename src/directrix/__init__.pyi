@@ -18,6 +18,7 @@ from directrix.discovery.settings import Orthogonalization as Orthogonalization
 from directrix.measurement.calibration.calibrate import calibrate as calibrate
 from directrix.measurement.calibration.leakage_correction import compensate_leakage as compensate_leakage
 from directrix.interventions.probe import Probe as Probe
+from directrix.measurement.calibration.fit_early_probe import fit_early_probe as fit_early_probe
 from directrix.measurement.calibration.fit_probe import fit_probe as fit_probe
 from directrix.interventions.steering import steer as steer
 from directrix.interventions.attach import attach as attach

@@ -25,9 +25,10 @@ def fit_probe(
     width: options.Side = None,
     seed: options.Seed = 5000,
     judge: options.Judge = None,
+    closed_loop: bool = False,
     model: options.Model = options.EMOJI,
 ) -> Result:
-    """Fit a linear probe for feedback steering: which category an image is going to show."""
+    """Fit a linear probe: which category an image is going to show. For feedback steering, or for a closed loop."""
     texts = options.prompts_of(prompt, prompts) if prompt or prompts else []
     options.writable_files(output)
     from directrix.directions.collection import Catalogue
@@ -37,25 +38,26 @@ def fit_probe(
     wanted = attribute_set(attribute)
     catalogue = Catalogue(directions)
     found = [catalogue.direction(each.name).with_(name=each.name) for each in wanted.concepts]
-    labels = calibration.labelled(found, directions)
-    loaded = model.load()
-    seeing, target_labels = judge_of_values(loaded, wanted, judge)
     checkpoint = Checkpoint(output.with_name(f"{output.name}.checkpoint"))
-    probe = directrix.fit_probe(
-        loaded,
-        wanted.name,
-        labels if target_labels is None else dict(zip(found, target_labels, strict=True)),
-        seeing,
-        texts or None,
-        images_per_prompt=images_per_prompt,
-        rounds=rounds,
-        num_inference_steps=num_inference_steps,
-        height=height,
-        width=width,
-        seed=seed,
-        checkpoint=checkpoint.folder,
-        progress=progress(),
-    )
+    drawn: dict[str, Any] = {
+        "images_per_prompt": images_per_prompt,
+        "num_inference_steps": num_inference_steps,
+        "height": height,
+        "width": width,
+        "seed": seed,
+        "checkpoint": checkpoint.folder,
+        "progress": progress(),
+    }
+    if closed_loop:
+        from directrix.measurement.calibration.fit_early_probe import fit_early_probe
+
+        probe = fit_early_probe(model.load(), wanted.name, found, texts or None, **drawn)
+    else:
+        labels = calibration.labelled(found, directions)
+        loaded = model.load()
+        seeing, target_labels = judge_of_values(loaded, wanted, judge)
+        known = labels if target_labels is None else dict(zip(found, target_labels, strict=True))
+        probe = directrix.fit_probe(loaded, wanted.name, known, seeing, texts or None, rounds=rounds, **drawn)
     probe.save(output)
     checkpoint.remove()
     data: dict[str, Any] = {

@@ -18,7 +18,7 @@ from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.record import Record, Records
 from directrix.generation.rows import Rows, asks_for, image_generator, image_seed, refuse_another_run, whole
-from directrix.interventions.protocol import Intervention, planned, select
+from directrix.interventions.protocol import Intervention, found, planned, restore, select
 from directrix.models import SteerableModel
 from directrix.models.files import write_atomically
 from directrix.models.locks import locked
@@ -155,8 +155,11 @@ def iterate(
                     chosen = [done.get(each) or rows[each] for each in batch]
                     drawn = {}
                     # Whole batches, also where a run goes on: an image's last bits may depend on what it is drawn with.
-                    if not all(each in done for each in batch):
-                        images = _draw(model, chosen, select(plan.intervention, batch, len(rows)), call)
+                    acting = select(plan.intervention, batch, len(rows))
+                    if all(each in done for each in batch):
+                        restore(acting, [row.get("closed_loop", {}) for row in chosen])
+                    else:
+                        images = _draw(model, chosen, acting, call)
                         for place, row, image in zip(batch, chosen, images, strict=True):
                             if place not in done:
                                 drawn[place] = _saved(folder, row, *image)
@@ -180,9 +183,10 @@ def _done(folder: Path, known: Mapping[str, dict[str, Any]], rows: Rows) -> dict
 
 
 def _draw(
-    model: SteerableModel, rows: Sequence[Mapping[str, Any]], intervention: Intervention, call: Mapping[str, Any]
+    model: SteerableModel, rows: Sequence[dict[str, Any]], intervention: Intervention, call: Mapping[str, Any]
 ) -> Iterator[tuple[Image, bool]]:
-    """The images of these rows, and whether the pipeline's safety checker flagged them."""
+    """The images of these rows, and whether the pipeline's safety checker flagged them; what a closed loop found of
+    them is added to the rows."""
     # Not every pipeline takes None for its own size.
     arguments = {name: value for name, value in call.items() if value is not None}
     if "negative_prompt" in arguments:
@@ -191,6 +195,8 @@ def _draw(
     prompts = [row.get("rewritten_prompt", row["prompt"]) for row in rows]
     with intervention.applied(model.pipeline):
         result = model.pipeline(prompt=prompts, generator=generators, output_type="pil", **arguments)
+    for row, seen in zip(rows, found(intervention), strict=False):
+        row.update({"closed_loop": seen} if seen else {})
     flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
     return zip(result.images, map(bool, flags), strict=True)
 

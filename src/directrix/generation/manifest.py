@@ -31,6 +31,14 @@ _OLD_METHODS = {"replaced": "project-and-set", "held": "feedback", "aligned": "n
 Place = Annotated[int, Field(ge=0)]
 
 
+class Read(BaseModel, strict=True):
+    """What a closed loop read of an attribute of an image, and did."""
+
+    given: str
+    likelihood: dict[str, float]
+    steered: bool
+
+
 class Row(BaseModel, strict=True, extra="allow"):
     """What is looked at of a row that is read, where it is there; a row of another program has no file."""
 
@@ -43,6 +51,7 @@ class Row(BaseModel, strict=True, extra="allow"):
     assigned: dict[str, str] = {}
     unmet: list[str] = []
     gates: dict[str, dict[str, str | bool]] = {}
+    closed_loop: dict[str, Read] = {}
     sha256: str = ""
     method: str = ""
     prompt_id: str = ""

@@ -39,10 +39,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIX = ".probe"
-# 2 has a checksum over all of the file.
-FORMAT_VERSION = 2
+# 2 has a checksum over all of the file; 3 names a branch and a grid.
+FORMAT_VERSION = 3
 METADATA_KEY = "directrix-probe"
 _TENSORS = ("timesteps", "centres", "weights", "class_means")
+# How far readings are from their class mean, where a file does not say it: half of the way to the next one.
+_SPREAD = 0.5
+_NAMED = ("attribute", "site", "model", "provenance", "branch", "grid", "spread")
 # What version 0.1 called them.
 _OLD_KEY, _OLD_TENSORS = "directrix-gauge", {"readings": "class_means"}
 
@@ -61,6 +64,9 @@ class _Described:
     shape: tuple[int, ...]
     provenance: Mapping[str, Any]
     sha256: str = ""
+    branch: str = "unconditional"
+    grid: int | None = None
+    spread: float = _SPREAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +76,14 @@ class Probe:
     Args:
         attribute: such as "skin tone".
         categories: K names, as the attribute's directions have them.
-        site, model: where and of what is read. shape: of one image's activations there, D in all.
+        site, model: where and of what is read. shape: of what is read of one image, D in all.
         timesteps: (T,), falling, in the scheduler's units; far from all of them nothing can be read.
         centres: m_t, (T, D). weights: W_t, (T, K, D).
         class_means: (T, K, K): what images of each category (rows) read in the mean.
         provenance: how it was fitted.
+        branch: of guidance, "unconditional" or "conditional". For feedback it must be the first.
+        grid: what is read are means over grid x grid parts of the image; None for the whole map.
+        spread: how far the readings of images of one category are from each other, their standard deviation.
 
     Raises:
         DirectrixError: tensors whose shapes do not go together, or that are not finite.
@@ -90,6 +99,9 @@ class Probe:
     weights: Tensor
     class_means: Tensor
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    branch: str = "unconditional"
+    grid: int | None = None
+    spread: float = _SPREAD
     _placed: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +129,27 @@ class Probe:
         Raises:
             MismatchError: activations of another shape.
         """
+        found = self._read(states, timestep)
+        if found is None:
+            return None
+        read, means = found
+        return read - means[self.categories.index(category)]
+
+    def shares(self, states: Tensor, timestep: float) -> Tensor | None:
+        """How likely each image is on its way to each category: float32 (N, K), rows of sum 1; arguments as `error`.
+
+        Readings of one category are taken to be normally distributed about its class mean, with the same spread.
+        """
+        found = self._read(states, timestep)
+        if found is None:
+            return None
+        read, means = found
+        distances = (read[:, None] - means[None]).square().sum(-1)
+        return (-distances / (2 * self.spread**2)).softmax(-1)
+
+    def _read(self, states: Tensor, timestep: float) -> tuple[Tensor, Tensor] | None:
+        """What is read, (N, K), and the class means at that timestep, (K, K)."""
+        states = pooled(states, self.grid)
         if tuple(states.shape[1:]) != self.shape:
             raise MismatchError(
                 f"The probe of '{self.attribute}' reads activations of shape {self.shape}; those of these images have "
@@ -128,8 +161,7 @@ class Probe:
         if at is None:
             return None
         weights, centre, means = (each[at] for each in self._on(states.device))
-        read = by_image(lambda rows: (rows - centre) @ weights.T, states.flatten(1).float())
-        return read - means[self.categories.index(category)]
+        return by_image(lambda rows: (rows - centre) @ weights.T, states.flatten(1).float()), means
 
     def __getattr__(self, name: str) -> Any:
         new = {"readings": "class_means", "drift": "error"}.get(name)
@@ -144,10 +176,16 @@ class Probe:
 
     @cached_property
     def _digest(self) -> str:
-        described = hashlib.sha256(f"{self.site}|{self.model.fingerprint}|{self.shape}".encode())
+        described = hashlib.sha256(f"{self.site}|{self.model.fingerprint}|{self.shape}{self._way}".encode())
         for name in _TENSORS:
             described.update(getattr(self, name).float().contiguous().numpy().tobytes())
         return described.hexdigest()[:16]
+
+    @property
+    def _way(self) -> str:
+        # Probes of before keep their digests.
+        default = self.grid is None and self.branch == "unconditional"
+        return "" if default else f"|{self.branch}|{self.grid}|{self.spread}"
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to one safetensors file.
@@ -167,6 +205,9 @@ class Probe:
             "model": asdict(self.model),
             "shape": list(self.shape),
             "provenance": dict(self.provenance),
+            "branch": self.branch,
+            "grid": self.grid,
+            "spread": self.spread,
         }
         described["sha256"] = stored_tensors.checksum(described, tensors)
         text = json.dumps(described, ensure_ascii=False)
@@ -201,7 +242,7 @@ class Probe:
             if form != 1 and described.sha256 != stored_tensors.checksum(content, stored):
                 raise DirectrixError("its values are not those that were saved.")
             tensors = {name: upgraded(stored, _OLD_TENSORS)[name] for name in _TENSORS}
-            named = {name: getattr(described, name) for name in ("attribute", "site", "model", "provenance")}
+            named = {name: getattr(described, name) for name in _NAMED}
             return cls(categories=described.categories, shape=described.shape, **named, **tensors)
         except KeyError as error:
             raise source.wrong(f"lacks the tensor {error}") from error
@@ -219,7 +260,27 @@ class Probe:
         at = min(range(len(times)), key=lambda place: abs(times[place] - timestep))
         if times[-1] <= timestep <= times[0]:
             return at
+        if len(times) == 1:
+            # One step is read, wherever other numbers of steps have the one that is next to it.
+            return at if abs(times[0] - timestep) <= times[0] / 4 else None
         # Half a step beyond the ends, and a little for timesteps that are rounded.
-        beside = times[1] if at == 0 and len(times) > 1 else times[at - 1]
+        beside = times[1] if at == 0 else times[at - 1]
         room = abs(times[at] - beside) / 2 + 1e-3 * max(times)
         return at if abs(times[at] - timestep) <= room else None
+
+
+def pooled(states: Tensor, grid: int | None) -> Tensor:
+    """Means over grid x grid parts of maps (N, C, H, W) or of the tokens of square images (N, H * W, C), as
+    (N, C, grid, grid); all as it is where there is no grid, or no map."""
+    import torch
+
+    if grid is None or states.ndim < 3:
+        return states
+    if states.ndim == 3:
+        side = math.isqrt(states.shape[1])
+        # Tokens of an image that is not square are averaged along their row.
+        states = states.transpose(1, 2)
+        if side**2 != states.shape[2]:
+            return torch.nn.functional.adaptive_avg_pool1d(states.float(), grid**2).unflatten(2, (grid, grid))
+        states = states.unflatten(2, (side, side))
+    return torch.nn.functional.adaptive_avg_pool2d(states.float(), grid)

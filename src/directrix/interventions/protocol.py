@@ -47,6 +47,22 @@ def select(intervention: Intervention, images: Sequence[int], total: int) -> Int
     return intervention if chooser is None else chooser(images, total)
 
 
+def found(intervention: Intervention) -> list[dict[str, Any]]:
+    """What an intervention that looks at images found of each image that it was last applied to; empty for none.
+
+    Such a one has a method `found()`, and `restore(found)` to take over what an earlier run found.
+    """
+    finder = getattr(intervention, "found", None)
+    return [] if finder is None else finder()
+
+
+def restore(intervention: Intervention, found: Sequence[Mapping[str, Any]]) -> None:
+    """Gives an intervention what an earlier run found of each of its images; see `found`."""
+    taker = getattr(intervention, "restore", None)
+    if taker is not None:
+        taker(found)
+
+
 @old_attributes(told="rewritten")
 @dataclass(frozen=True)
 class Plan:
@@ -127,6 +143,14 @@ class _Composed:
 
     def select(self, images: Sequence[int], total: int) -> Intervention:
         return _Composed([select(part, images, total) for part in self._parts])
+
+    def found(self) -> list[dict[str, Any]]:
+        each = [listed for listed in map(found, self._parts) if listed]
+        return [{name: what for one in image for name, what in one.items()} for image in zip(*each, strict=True)]
+
+    def restore(self, found: Sequence[Mapping[str, Any]]) -> None:
+        for part in self._parts:
+            restore(part, found)
 
     def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
         return planned(self._parts, prompts, images_per_prompt, seed)[1]

@@ -8,7 +8,7 @@ touched, so strength 0 gives the very bits of an unsteered run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -177,6 +177,10 @@ class Steering:
                     stack.enter_context(activations.edit(model, site, added, scope))
             yield
 
+    def key(self) -> Hashable:
+        """What `rows` gives follows from this, beside its arguments."""
+        return None
+
     def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
         """The direction's strength in each row of the denoiser's batch, float32 (batch,); see `strength.expand`."""
         return expand(self.strengths[direction], batch, guided, self.branch, layout)
@@ -250,10 +254,21 @@ class _Added:
         if self._by_step:
             fraction = call.step.fraction
             weights = tuple(part.weight(fraction) for _, part in self._parts)
-        key = (h.shape, h.dtype, h.device, guided, layout, call.rows, weights, torch.is_inference_mode_enabled())
+        acting = self._steering.key()
+        key = (
+            h.shape,
+            h.dtype,
+            h.device,
+            guided,
+            layout,
+            call.rows,
+            weights,
+            acting,
+            torch.is_inference_mode_enabled(),
+        )
         if key not in self._cached:
-            if weights is not None:
-                # As many tensors as there are steps would be a lot.
+            if weights is not None or acting is not None:
+                # As many tensors as there are steps, or calls, would be a lot.
                 self._cached.clear()
             found = []
             for place, (each, part) in enumerate(self._parts):

@@ -13,9 +13,11 @@ from directrix import checks
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
 from directrix.directions.collection import Catalogue, Directions, Effect, find, matches, plain
 from directrix.errors import PolicyError
+from directrix.interventions.closed_loop import ClosedLoop
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
 from directrix.interventions.steering import Settings, Steering, as_json
+from directrix.interventions.tally import Tally
 from directrix.models.text_inputs import is_text_input
 from directrix.policies.quotas import Target
 
@@ -53,7 +55,8 @@ class Balance:
         window: the branch of guidance and the steps that are steered.
         project_and_set: whether the prompt's component in the attribute's span is taken out first; None for wherever
             that can be known.
-        probe: reads the attribute, for feedback steering.
+        probe: reads the attribute, for feedback steering, or for the closed loop.
+        closed_loop: whether images that show their category by themselves are left as they are (`ClosedLoop`).
     """
 
     target: Target
@@ -61,6 +64,7 @@ class Balance:
     window: Settings = field(default_factory=Settings)
     project_and_set: bool | None = None
     probe: Probe | None = None
+    closed_loop: bool = False
 
     @property
     def config(self) -> dict[str, Any]:
@@ -70,7 +74,7 @@ class Balance:
             "target": {name: round(float(share), 6) for name, share in self.target.shares},
             "effects": {name: as_json(effect) for name, effect in self.effects.items()},
             "project_and_set": self.project_and_set,
-            **({} if self.probe is None else {"feedback": self.probe.digest()}),
+            **({} if self.probe is None else {"closed_loop" if self.closed_loop else "feedback": self.probe.digest()}),
             **self.window,
         }
 
@@ -93,6 +97,7 @@ class Balancing(TypedDict, total=False):
     strengths: Mapping[str, float] | None
     project_and_set: bool | None
     feedback: ProbeFiles | None
+    closed_loop: ProbeFiles | None
 
 
 class SteeredBalancing(Balancing, Settings, total=False):
@@ -112,27 +117,38 @@ class Attributes:
         self, owner: object, directions: Directions, settings: SteeredBalancing, folder: str | Path = ""
     ) -> None:
         given: dict[str, Any] = dict(settings)
-        sets, strengths, self.project_and_set, feedback = (given.pop(key, None) for key in Balancing.__annotations__)
+        sets, strengths, self.project_and_set, *probes = (given.pop(key, None) for key in Balancing.__annotations__)
         self.catalogue = Catalogue.of(directions, strengths)
         self.window = whole_settings(owner, given)
         # Those of the library, and one's own, which win.
         own = dict(sets or {})
         self.sets = {**{name: each for name, each in ATTRIBUTE_SETS.items() if not matches(name, own)}, **own}
-        self.probes: dict[str, Probe] = {}
-        for each in feedback if isinstance(feedback, list | tuple) else [] if feedback is None else [feedback]:
-            if not isinstance(each, Probe | str | Path):
-                raise PolicyError(f"The feedback is {each!r}.", "a probe, or the name of its file.", "skin-tone.probe.")
-            probe = each if isinstance(each, Probe) else Probe.load(Path(folder) / each)
-            attribute = find(probe.attribute, self.sets, "attribute")
-            if attribute in self.probes:
-                raise PolicyError(f"Two probes read '{attribute}'.", "one of each attribute.", "leave one out.")
-            self.probes[attribute] = replace(probe, attribute=attribute)
+        self.probes, self.closed_loop = (self._loaded(each, folder) for each in probes)
+        if self.probes and self.closed_loop:
+            raise PolicyError("Probes are given for feedback and for a closed loop.", "one of them.", "leave one out.")
         if self.probes and self.project_and_set is False:
             raise PolicyError(
                 "Categories that are only added get no feedback.",
                 "feedback, or project_and_set: false.",
                 "leave one out.",
             )
+        if self.closed_loop and self.project_and_set:
+            raise PolicyError(
+                "A closed loop only adds categories.", "closed_loop, or project_and_set: true.", "leave one out."
+            )
+
+    def _loaded(self, given: ProbeFiles | None, folder: str | Path) -> dict[str, Probe]:
+        """The probes by the name of their attribute."""
+        found: dict[str, Probe] = {}
+        for each in given if isinstance(given, list | tuple) else [] if given is None else [given]:
+            if not isinstance(each, Probe | str | Path):
+                raise PolicyError(f"The feedback is {each!r}.", "a probe, or the name of its file.", "skin-tone.probe.")
+            probe = each if isinstance(each, Probe) else Probe.load(Path(folder) / each)
+            attribute = find(probe.attribute, self.sets, "attribute")
+            if attribute in found:
+                raise PolicyError(f"Two probes read '{attribute}'.", "one of each attribute.", "leave one out.")
+            found[attribute] = replace(probe, attribute=attribute)
+        return found
 
     def balance(self, attribute: str, shares: str | Mapping[str | None, float]) -> Balance:
         """The balance of an attribute; `shares` are "uniform", or shares by category. Raises what `Fair` does."""
@@ -147,7 +163,7 @@ class Attributes:
         for category, what in categories.items():
             if category in used:
                 effects[category] = used[category]
-            elif category != LEAVE and self.project_and_set is not False:
+            elif category != LEAVE and self.project_and_set is not False and not self.closed_loop:
                 # What a prompt says of a category that no image is given is taken out too, where that is known.
                 with suppress(PolicyError):
                     unused = effect(what)
@@ -158,14 +174,19 @@ class Attributes:
                     }
                     if len(places) < 2:
                         effects[category] = unused
-        probe = self.probes.get(attribute)
+        probe = (self.probes or self.closed_loop).get(attribute)
         if probe is not None:
             # Its categories, under the names that they have here as far as they are known.
-            names = ((matches(name, effects), name) for name in probe.categories)
+            names = ((matches(name, categories), name) for name in probe.categories)
             probe = replace(probe, categories=tuple(each[0] if len(each) == 1 else name for each, name in names))
-            # Raises where the probe does not go with the directions, before anything is drawn.
+        # Raises where the probes do not go with the directions, before anything is drawn.
+        if self.closed_loop:
+            probes = {} if probe is None else {attribute: probe}
+            ClosedLoop({attribute: effects}, Tally((), ()), **self.window, probes=probes)
+        elif probe is not None:
             FeedbackSteering({attribute: effects}, (), **self.window, probes={attribute: probe})
-        return Balance(Target.of(attribute, exact), effects, self.window, self.project_and_set, probe)
+        balance = Balance(Target.of(attribute, exact), effects, self.window, self.project_and_set, probe)
+        return replace(balance, closed_loop=bool(self.closed_loop))
 
 
 def _shares(

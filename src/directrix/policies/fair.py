@@ -34,6 +34,8 @@ class Fair(RequestPlanner):
             is added (`ProjectAndSet`); False for adding alone, as the paper does; None for wherever both branches of
             guidance are there to tell what a prompt says, and adding elsewhere.
         feedback: probes, or their files, by which images are steered back to their categories (`FeedbackSteering`).
+        closed_loop: probes of all the attributes, or their files. Images that show their category by themselves are
+            then left as they are, and the fewest others are steered (`ClosedLoop`).
         gate: which prompts are steered; see `Gate`. None for those about one person, each attribute only as far as
             the prompt does not say it itself; False for all.
         branch, start, stop: as in `steer`.
@@ -66,7 +68,7 @@ class Fair(RequestPlanner):
         if known.project_and_set:
             # Raises where it can't be done, before anything is drawn.
             ProjectAndSet(effects, (), **known.window)
-        idle = [each for each in known.probes if each not in effects]
+        idle = [each for each in (known.probes or known.closed_loop) if each not in effects]
         if idle:
             raise PolicyError(
                 f"The probe of '{idle[0]}' has nothing to act on.", "a probe of what is balanced.", "leave it out."

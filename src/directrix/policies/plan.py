@@ -11,10 +11,12 @@ from typing import Any
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError
+from directrix.interventions.closed_loop import ClosedLoop
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, Plan, compose
 from directrix.interventions.steering import PerImage, Settings
+from directrix.interventions.tally import Tally
 from directrix.policies.balance import Balance, projects
 from directrix.policies.gates.gate import Decision
 from directrix.policies.quotas import Quotas
@@ -79,14 +81,16 @@ class RequestPlanner:
             for categories in quotas.assign(index, [each.target for each in request.balances]):
                 image: dict[str, str] = {}
                 for balance, category in zip(request.balances, categories, strict=True):
-                    balances, given = ways[(*sorted(balance.window.items()), balance.project_and_set)]
+                    way = (*sorted(balance.window.items()), balance.project_and_set, balance.closed_loop)
+                    balances, given = ways[way]
                     balances[balance.target.attribute] = balance
                     given[len(assigned)][balance.target.attribute] = category
-                    image[balance.target.attribute] = category
+                    if not balance.closed_loop:
+                        image[balance.target.attribute] = category
                 assigned.append(image)
         # First what is kept out, so that it sees the activations before anything else is added to them.
         parts = [self.keep_out(absent)] if any(absent) else []
-        parts += [_balanced(*way) for way in ways.values()]
+        parts += [_balanced(*way, images_per_prompt) for way in ways.values()]
         rewritten = tuple(request.rewritten for request in requests)
         unmet = tuple(request.unmet for request in requests)
         gates = tuple({name: asdict(each) for name, each in request.gates.items()} for request in requests)
@@ -99,11 +103,17 @@ class RequestPlanner:
         )
 
 
-def _balanced(balances: Mapping[str, Balance], assigned: Sequence[Mapping[str, str]]) -> Intervention:
+def _balanced(
+    balances: Mapping[str, Balance], assigned: Sequence[Mapping[str, str]], images_per_prompt: int
+) -> Intervention:
     """What gives the images their categories of attributes that are balanced in one way."""
     one = next(iter(balances.values()))
     effects = {name: each.effects for name, each in balances.items()}
     probes = {name: each.probe for name, each in balances.items() if each.probe is not None}
+    if one.closed_loop:
+        # Within a prompt, what is assigned is only how often each combination comes.
+        tally = Tally([place // images_per_prompt for place in range(len(assigned))], assigned)
+        return ClosedLoop(effects, tally, **one.window, probes=probes)
     if probes:
         return FeedbackSteering(effects, assigned, **one.window, probes=probes)
     if projects(effects.values(), one.project_and_set, one.window):

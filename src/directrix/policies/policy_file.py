@@ -87,6 +87,7 @@ class PolicyFile(BaseModel, strict=True, extra="forbid", arbitrary_types_allowed
     enhance: bool | EnhancePart | None = None
     project_and_set: bool | None = None
     feedback: Any = None
+    closed_loop: Any = None
     steer: Steer | None = None
 
     @classmethod
@@ -140,9 +141,11 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
         for category in categories:
             with placed(source, "attributes", name, category):
                 catalogue.effect(categories[category] if isinstance(categories, Mapping) else category)
-    with placed(source, "feedback"):
-        settings = SteeredBalancing(sets=sets, project_and_set=file.project_and_set, feedback=file.feedback, **window)
-        probes = list(Attributes(file, catalogue, settings, folder).probes.values())
+    with placed(source, "feedback" if file.closed_loop is None else "closed_loop"):
+        given: dict[str, Any] = {"feedback": file.feedback, "closed_loop": file.closed_loop}
+        settings = SteeredBalancing(sets=sets, project_and_set=file.project_and_set, **given, **window)
+        known = Attributes(file, catalogue, settings, folder)
+        probes, loop = list(known.probes.values()), list(known.closed_loop.values())
     balanced: dict[str, Any] = {"sets": sets, "project_and_set": file.project_and_set, **window}
     asked = EnhancePart() if file.enhance is True else file.enhance or None
     if file.fair is None and asked is None and (probes or file.project_and_set is not None):
@@ -153,6 +156,8 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
         with placed(source, "gate"):
             people = [str(folder / Path(each).expanduser()) for each in gate.people]
             gate = Gate.of({**gate.model_dump(), "people": people})
+    if file.fair is None and loop:
+        raise PolicyError(f"{source} > closed_loop is given, but nothing is balanced.", "fair.", "leave it out.")
     if file.fair is None and gate is not None:
         raise PolicyError(f"{source} > gate says what 'fair' acts on, which is not there.", "fair.", "leave it out.")
     fair = enhance = None
@@ -163,7 +168,7 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
                 Fair({attribute: shares}, catalogue, sets=sets, **window)
         with placed(source, "fair"):
             mine = [each for each in probes if asked is None or matches(each.attribute, file.fair)]
-            fair = Fair(file.fair, catalogue, gate, feedback=mine, **balanced)
+            fair = Fair(file.fair, catalogue, gate, feedback=mine, closed_loop=loop, **balanced)
     safe = None if file.safe is None else _safe(file.safe, source, catalogue, window)
     if asked is not None:
         phrases = [folder / path_of(each, PolicyError) for each in asked.phrases or ()]
