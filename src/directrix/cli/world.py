@@ -1,4 +1,4 @@
-"""`directrix world list | path | report | renders | reference | train | fetch`: the embedded models, how made."""
+"""`directrix world list | path | starters | report | renders | reference | train | fetch`: the embedded models."""
 
 from __future__ import annotations
 
@@ -37,6 +37,22 @@ def path(name: Annotated[str, typer.Argument(help=_NAMES, metavar="NAME")] = "em
 
     folder = str(embedded.path(name))
     return Result(folder, {"path": folder})
+
+
+@verb("starters", "Run the same command again.", of=world)
+def starters(
+    output: options.OptionalOutput = None,
+    model: Annotated[str, options.option(_NAMES, metavar="NAME")] = "emoji",
+    calibrate: bool = False,
+) -> Result:
+    """Find the starter directions of an embedded model again (seconds; with --calibrate an hour on two cores)."""
+    from directrix.experiments.emoji_world import starters
+    from directrix.models import embedded
+
+    folder = output or embedded.directions_path(model)
+    options.writable_folders(folder)
+    files = starters.write(model, folder, calibrated=calibrate, progress=progress())
+    return Result(f"{len(files)} directions are in {folder}.", {"path": str(folder), "files": [f.name for f in files]})
 
 
 @verb("report", "Nothing was written.", of=world)

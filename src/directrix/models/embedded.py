@@ -21,6 +21,11 @@ MODELS: Mapping[str, str] = {
     EMBEDDED: "StableDiffusionPipeline: a U-Net with cross-attention at every level but the deepest; predicts noise",
     "emoji-sd3": "StableDiffusion3Pipeline: an MMDiT with two CLIP text encoders; rectified flow",
 }
+# The starter directions of each, in the order in which they are shown.
+STARTERS = (
+    *("woman", "man", "light-skinned", "brown-skinned", "dark-skinned"),
+    *("no weapon", "no alcohol", "no smoking", "3D", "flat", "night", "snow"),
+)
 
 
 def _part(name: str) -> Path:
@@ -75,6 +80,12 @@ def second_judge_path() -> Path:
 def reference_path() -> Path:
     """The file with the features of renders that images of people are compared with."""
     return _part("emoji/reference.safetensors")
+
+
+def directions_path(name: str = EMBEDDED) -> Path:
+    """The folder of an embedded model's starter directions. Raises ModelError for another name."""
+    one_of("embedded model", name, MODELS, error=ModelError)
+    return Path(__file__).parent / "starters" / name
 
 
 def files(folder: Path | None = None) -> list[str]:

@@ -1,0 +1,25 @@
+"""The starter directions in the package fit the embedded models."""
+
+import pytest
+
+from directrix.directions.collection import Catalogue
+from directrix.experiments.emoji_world import starters
+from directrix.models import embedded
+from directrix.models.steerable import SteerableModel
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("name", embedded.MODELS)
+def test_each_model_has_every_starter_direction_and_takes_it(name):
+    from directrix.interventions.compatibility import check_model
+    from directrix.models import load
+
+    found = Catalogue(embedded.directions_path(name))
+    assert set(found.names) == set(embedded.STARTERS)
+    check_model(SteerableModel.of(load(name)), [found.direction(each) for each in found.names])
+
+
+def test_what_is_kept_out_is_the_difference_to_every_object_of_its_category():
+    weapon = next(each for each in starters.concepts(["a judge"]) if each.name == "no weapon")
+    assert {pair.target for pair in weapon.pairs} == {"a person", "a judge"}
+    assert "a judge with a bomb" in {pair.neutral for pair in weapon.pairs}
