@@ -2,10 +2,11 @@
 # PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, to name an index with the PyTorch build you want, say.
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all fuzz test-lowest check format results directions evaluations clean
+.PHONY: help install demo chromium test test-all fuzz test-lowest check format results directions evaluations clean
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
+EXTRAS ?= dev,studio
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PIP_ARGS ?=
@@ -38,7 +39,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	fi; \
 	if [ -z "$$python" ]; then echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=..." >&2; exit 1; fi; \
 	if ! $(BIN)/python -c '' >/dev/null 2>&1; then echo "Making $(VENV) with $$python"; $$python -m venv $(VENV); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS) -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: install
@@ -48,17 +49,21 @@ demo: install
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile \
   --no-loadscope-reorder tests/world tests
 
+# The browser tests skip where there is no chromium.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || $(BIN)/playwright install chromium
+
 test: install
 	$(PYTEST) -m "not slow"
 
-test-all: install
+test-all: install chromium
 	$(PYTEST)
 
 fuzz: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --hypothesis-profile=fuzz tests/fuzz
 
 test-lowest:
-	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=dev
 
 check: install
 	$(BIN)/ruff check

@@ -12,7 +12,7 @@ import directrix
 ROOT = Path(directrix.__file__).parent
 ROOMS = (
     *("models", "directions", "interventions", "discovery", "policies"),
-    *("generation", "measurement", "experiments", "cli", "reading"),
+    *("generation", "measurement", "experiments", "studio", "cli", "reading"),
 )
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
 # "Held out" is the field's.

@@ -28,6 +28,7 @@ from directrix.cli import (  # noqa: F401
     old_spellings,
     policy,
     sites,
+    studio,
     world,
 )
 from directrix.errors import DirectrixError, InterruptedRun
@@ -35,7 +36,7 @@ from directrix.reading.values import SURROGATE
 
 VERBS = (
     *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
-    *("demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world", "doctor"),
+    *("studio", "demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world", "doctor"),
 )
 # Whatever cannot be read of a command. Typer exports one class of this family.
 UsageError: Any = typer.BadParameter.__base__

@@ -19,7 +19,7 @@ from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, silent
 
 METHOD = "embedding"
-_KEPT_OUT = {"no weapon": "weapon", "no alcohol": "alcohol", "no smoking": "smoking"}
+_ABSENT = {"no weapon": "weapon", "no alcohol": "alcohol", "no smoking": "smoking"}
 _SHOWN = {"3D": "3D style", "flat": "flat style", "night": "at night", "snow": "in the snow"}
 
 
@@ -30,7 +30,7 @@ def concepts(subjects: Sequence[str]) -> list[Concept]:
     """
     among = ("a person", *subjects)
     found = []
-    for name, category in _KEPT_OUT.items():
+    for name, category in _ABSENT.items():
         objects = [drawn.phrases[0] for drawn in words.HARMFUL[category].values()]
         pairs = [(subject, f"{subject} with {each}") for subject in among for each in objects]
         found.append(Concept.of(name, [target for target, _ in pairs], [neutral for _, neutral in pairs]))

@@ -1,0 +1,151 @@
+"""The artist: draws what jobs ask for, with one model in memory and the unsteered images of late remembered.
+
+Its methods run in the queue's one thread. Only `names` and `directions` are for others too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from directrix.directions.collection import Catalogue
+from directrix.models import embedded
+from directrix.studio.jobs import Job
+from directrix.studio.recipe import Recipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from directrix.directions.direction import Direction
+    from directrix.models.steerable import SteerableModel
+
+REMEMBERED = 64  # recipes whose unsteered images are at hand
+STRIP = (0.0, 0.25, 0.5, 0.75, 1.0)  # fractions of the greatest sensible strength
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images of the same seeds, unsteered and steered."""
+
+    recipe: Recipe
+    plain: tuple[Image, ...]
+    steered: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One image of a recipe at rising strengths of one direction."""
+
+    recipe: Recipe
+    direction: str
+    strengths: tuple[float, ...]
+    images: tuple[Image, ...]
+
+
+class Artist:
+    """Draws with the models that the page offers.
+
+    Args:
+        models: their names; one is in memory at a time.
+        folder: of directions; None for the starter directions of the embedded models.
+
+    Raises:
+        DirectionFileError: the folder holds no directions.
+    """
+
+    def __init__(self, models: tuple[str, ...] = tuple(embedded.MODELS), folder: Path | None = None) -> None:
+        self.models = models
+        self._folder = folder
+        self._loaded: tuple[str, SteerableModel] | None = None
+        self._plain: OrderedDict[str, tuple[Image, ...]] = OrderedDict()
+        self._catalogue = cache(self._read)
+
+    @property
+    def starters(self) -> bool:
+        """Whether the directions are those of the package."""
+        return self._folder is None
+
+    def directions(self, model: str) -> Mapping[str, Direction]:
+        """The directions of a model, by name; none for a model of the user's own without a folder."""
+        if self._folder is None and model not in embedded.MODELS:
+            return {}
+        return self._catalogue(model)
+
+    def _read(self, model: str) -> Mapping[str, Direction]:
+        found = Catalogue(embedded.directions_path(model) if self._folder is None else self._folder)
+        known = [name for name in embedded.STARTERS if name in found.names]
+        return {name: found.direction(name) for name in dict.fromkeys((*known, *found.names))}
+
+    def load(self, name: str) -> SteerableModel:
+        """The model; the one that was in memory is let go."""
+        if self._loaded is None or self._loaded[0] != name:
+            from directrix.models import load
+            from directrix.models.steerable import SteerableModel
+
+            self._loaded = None
+            self._loaded = (name, SteerableModel.of(load(name)))
+        return self._loaded[1]
+
+    def pairs(self, job: Job, recipe: Recipe) -> Pairs:
+        """The images of a recipe beside the unsteered ones. Raises what `directrix.generate` raises, and Cancelled."""
+        plain = self._unsteered(job, recipe)
+        steered = self._draw(job, recipe, "Drawing steered images") if recipe.strengths else plain
+        return Pairs(recipe, plain, steered)
+
+    def strip(self, job: Job, recipe: Recipe, name: str) -> Strip:
+        """The recipe's first image at rising strengths of one of its directions, the others as they are."""
+        most = self.directions(recipe.model)[name].strengths.maximum
+        strengths = tuple(round(most * each, 3) for each in STRIP)
+        images = []
+        for place, strength in enumerate(strengths):
+            given = {**recipe.strengths, name: strength}
+            one = Recipe(recipe.model, recipe.prompt, recipe.seed, 1, given, recipe.folder, recipe.starters)
+            images += self._draw(job, one, f"Drawing strength {place + 1} of {len(strengths)}")
+        return Strip(recipe, name, strengths, tuple(images))
+
+    def _unsteered(self, job: Job, recipe: Recipe) -> tuple[Image, ...]:
+        plain = recipe.plain()
+        key = plain.command()
+        if key not in self._plain:
+            self._plain[key] = self._draw(job, plain, "Drawing unsteered images")
+            if len(self._plain) > REMEMBERED:
+                self._plain.popitem(last=False)
+        self._plain.move_to_end(key)
+        return self._plain[key]
+
+    def _draw(self, job: Job, recipe: Recipe, label: str) -> tuple[Image, ...]:
+        from directrix.generation.generate import generate
+        from directrix.interventions.steering import Steering
+
+        with job.bar(recipe.images, "Loading the model"):
+            model = self.load(recipe.model)
+        known = self.directions(recipe.model)
+        strengths = {known[name]: each for name, each in recipe.strengths.items()}
+
+        def progress(total: int, _: str) -> Any:
+            return job.bar(total, label)
+
+        job.on_cancel = _interruption(model)
+        records = generate(
+            model,
+            recipe.prompt,
+            recipe.images,
+            seed=recipe.seed,
+            interventions=Steering(strengths) if strengths else (),
+            progress=progress,
+        )
+        job.check()
+        return tuple(record.image for record in records)
+
+
+def _interruption(model: SteerableModel) -> Any:
+    """Ends the pipeline's call at its next step, in pipelines that know how."""
+
+    def interrupt() -> None:
+        model.pipeline._interrupt = True
+
+    return interrupt

@@ -1,0 +1,47 @@
+"""The page: its title, its tabs and its looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from directrix.studio.desk import Desk
+from directrix.studio.steer_tab import SteerTab
+
+TITLE = "Directrix studio"
+_ABOUT = (
+    "# Directrix studio\n"
+    "A direction moves a frozen image model towards a concept. Compare the same seeds with and without it."
+)
+STYLE = Path(__file__).with_name("style.css")
+
+
+def page(desk: Desk) -> Any:
+    """The page as `gr.Blocks`."""
+    import gradio as gr
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as blocks:
+        gr.Markdown(_ABOUT)
+        with gr.Tab("Steer"):
+            steer = SteerTab(desk)
+        function, inputs, outputs, settings = steer.on_load
+        blocks.load(function, inputs, outputs, **settings)
+    blocks.queue(api_open=False, max_size=500, default_concurrency_limit=None)
+    return blocks
+
+
+def theme() -> Any:
+    """Calm colours with enough contrast, and the fonts of the visitor's own system."""
+    import gradio as gr
+
+    fonts = [gr.themes.Font(each) for each in ("system-ui", "sans-serif")]
+    mono = [gr.themes.Font(each) for each in ("ui-monospace", "monospace")]
+    return gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=mono).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        color_accent="*primary_700",
+    )

@@ -1,0 +1,124 @@
+"""Serving the page: on this machine only, unless a password protects it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from directrix.checks import whole_number
+from directrix.errors import DirectrixError
+from directrix.models import embedded
+
+HOST, PORT = "127.0.0.1", 7860
+
+
+class Served(NamedTuple):
+    """A page that is served, at its address."""
+
+    address: str
+    blocks: Any
+
+    def wait(self) -> None:
+        """Returns when Ctrl-C has stopped the page."""
+        try:
+            self.blocks.block_thread()
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Stops the page."""
+        self.blocks.close(verbose=False)
+
+
+def serve(
+    host: str = HOST,
+    port: int = PORT,
+    password: str | None = None,
+    model: str | None = None,
+    directions: Path | None = None,
+) -> Served:
+    """Serves the studio, in threads of its own.
+
+    Args:
+        host: the address to listen on.
+        port: 0 for any that is free.
+        password: visitors are asked for it; needed where others than this machine's users can reach the page.
+        model: the only one that the page offers; None for the embedded models.
+        directions: a folder of them; None for the starter directions of the embedded models.
+
+    Raises:
+        DirectrixError: an address that others can reach without a password, a port in use, or no gradio.
+        DirectionFileError: the folder holds no directions.
+    """
+    whole_number("port", port, 0)
+    if not _local(host) and not password:
+        raise DirectrixError(
+            f"Others could reach the page at '{host}' without a password.",
+            "the address 127.0.0.1, or a password.",
+            "--password, or the environment variable DIRECTRIX_STUDIO_PASSWORD.",
+        )
+    # Nothing of a visitor's goes to others: neither counts of use nor a look for newer versions.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import gradio  # noqa: F401
+    except ImportError:
+        happened = "The studio needs the package gradio."
+        raise DirectrixError(happened, "an installation with it.", "pip install 'directrix[studio]'.") from None
+    from directrix.studio.artist import Artist
+    from directrix.studio.desk import Desk
+    from directrix.studio.page import STYLE, page, theme
+
+    artist = Artist((model,) if model else tuple(embedded.MODELS), directions)
+    for name in artist.models:
+        artist.directions(name)
+    desk = Desk(artist)
+    # The first visitor need not wait for the model.
+    desk.queue.submit(lambda _: artist.load(artist.models[0]) and None)
+    blocks = page(desk)
+    try:
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port or _free(host),
+            auth=_asked_for(password) if password else None,
+            auth_message="Any name will do.",
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            show_error=False,
+            footer_links=[],
+            ssr_mode=False,
+            max_file_size="10mb",
+            css_paths=STYLE,
+            theme=theme(),
+            pwa=False,
+            enable_monitoring=False,
+        )
+    except OSError:
+        happened = f"The port {port} cannot be used."
+        raise DirectrixError(happened, "a free one.", "--port 0, which takes any free one.") from None
+    return Served(address, blocks)
+
+
+def _local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _asked_for(password: str) -> Any:
+    def right(_: str, given: str) -> bool:
+        return secrets.compare_digest(given.encode(), password.encode())
+
+    return right
+
+
+def _free(host: str) -> int:
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as each:
+        each.bind((host, 0))
+        return each.getsockname()[1]
