@@ -63,6 +63,10 @@ def generate(
     for text, unmet in {record.prompt: record.row.get("unmet") for record in records}.items():
         if unmet:
             LOG.info("Nothing could be done about %s in '%s'.", ", ".join(map(repr, unmet)), text)
+    read = [list(record.row["closed_loop"].values()) for record in records if "closed_loop" in record.row]
+    if read:
+        steered = sum(each[0]["steered"] for each in read)
+        LOG.info("Closed loop: %s of %s images were steered, the others served the quota.", steered, len(read))
     for note in _notes(records):
         LOG.info(note)
     data = {

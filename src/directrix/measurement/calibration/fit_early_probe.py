@@ -2,10 +2,10 @@
 
     y = W (h - m),    h: what one site's activations say at one step, over a few parts of the image
 
-Images are steered to each category by its direction until the step that is read, and not in it, so that the activations
-show the image and not the direction. Nothing is drawn beyond that step, and half as many steps as usual lead to it, so
-an image costs about a third of one. All candidate sites are read in the same pass; the one that tells images of other
-noise apart best, by ridge regression, is the probe's.
+Images are steered to each category by its direction until the step that is read, and nothing is drawn beyond it. What
+is read is the conditional branch, which shows what the prompt makes of the image. There the direction itself shows too,
+so that every site seems good. The site is therefore chosen by the unconditional branch, which knows the image alone: it
+is the one where ridge regression tells images of other noise apart best. All sites are read in the same pass.
 """
 
 from __future__ import annotations
@@ -40,13 +40,11 @@ from directrix.progress import Progress, silent
 GRID = 4
 # Candidate sites; of more, as large transformers have, they are spread evenly.
 SITES = 8
-# Of guidance: what the prompt makes of the image.
-BRANCH = "conditional"
+# Of guidance: what is read, and what the site is chosen by.
+BRANCH, OTHER = "conditional", "unconditional"
 FOLDS = 10
 # Where the timestep is, beside what was read.
 TIME = "time"
-# So many steps can be halved, and the one that is read is still about the same.
-HALVED = 10
 # A site at which unseen images are told apart less often, beyond chance, is of no use.
 LEAST = 0.5
 
@@ -61,7 +59,7 @@ def fit_early_probe(
     directions: Sequence[Direction],
     prompts: Sequence[str] | None = None,
     *,
-    images_per_prompt: int = 8,
+    images_per_prompt: int = 4,
     num_inference_steps: int | None = None,
     height: int | None = None,
     width: int | None = None,
@@ -96,11 +94,10 @@ def fit_early_probe(
     listed = list(prompts or calibration_prompts(model, concept_of(directions[0])))
     images = [(prompt, kind) for prompt in listed for kind in range(len(directions)) for _ in range(images_per_prompt)]
     sites = _candidates(model)
-    few = steps // 2 if steps >= HALVED else steps
-    call = {"num_inference_steps": few, "guidance_scale": model.facts.guidance_scale, **model.facts.arguments}
+    call = {"num_inference_steps": steps, "guidance_scale": model.facts.guidance_scale, **model.facts.arguments}
     call |= {name: side for name, side in model.image_size(height, width).items() if side is not None}
     effects = [[each.digest(), each.strengths.default] for each in directions]
-    asked = [model.identity.fingerprint, effects, [each.name for each in sites], images, call, seed, batch_size]
+    asked: Any = [model.identity.fingerprint, effects, [each.name for each in sites], images, call, seed, batch_size]
     name = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     stored = Checkpoint(checkpoint)
     parts: list[dict[str, Tensor]] = []
@@ -115,12 +112,13 @@ def fit_early_probe(
                 stored.save(f"recorded-{name}_{first}", saved[0])
             parts.append(saved[0])
             bar.advance(len(batch))
-    read = {site.name: torch.cat([part[site.name] for part in parts]) for site in sites}
+    read = {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != TIME}
     labels = torch.tensor([kind for _, kind in images])
-    fits = {site: _fitted(read[site.name].flatten(1), labels, len(directions)) for site in sites}
+    fits = {site: _fitted(read[f"{OTHER} {site.name}"].flatten(1), labels, len(directions)) for site in sites}
     site = max(fits, key=lambda each: (fits[each].agreement, -fits[each].spread))
-    best, chance = fits[site], 1 / len(directions)
-    if best.agreement < chance + LEAST * (1 - chance):
+    rows, chance = read[f"{BRANCH} {site.name}"], 1 / len(directions)
+    best = _fitted(rows.flatten(1), labels, len(directions))
+    if fits[site].agreement < chance + LEAST * (1 - chance):
         raise DirectrixError(
             f"No site tells {', '.join(each.name for each in directions)} apart half-way.",
             "directions that reach, and activations that show it.",
@@ -140,7 +138,7 @@ def fit_early_probe(
         tuple(each.name for each in directions),
         site,
         model.identity,
-        tuple(read[site.name].shape[1:]),
+        tuple(rows.shape[1:]),
         parts[0][TIME],
         best.centre[None],
         best.weights[None],
@@ -200,15 +198,18 @@ def _read(
     def seeing(site: Site) -> Callable[[Tensor], None]:
         def see(h: Tensor) -> None:
             call = scope.now()
-            rows = branch_rows(h, call, BRANCH) if call is not None and call.step.fraction >= READ_AT else None
-            if call is not None and rows is not None:
-                read[TIME] = torch.tensor([float(call.step.timestep)])
-                read[site.name] = pooled(rows, GRID).float().cpu()
+            if call is None or call.step.fraction < READ_AT:
+                return
+            for branch in (BRANCH, OTHER):
+                rows = branch_rows(h, call, branch)
+                if rows is not None:
+                    read[TIME] = torch.tensor([float(call.step.timestep)])
+                    read[f"{branch} {site.name}"] = pooled(rows, GRID).float().cpu()
 
         return see
 
     def stop(_answer: object) -> None:
-        if len(read) > len(sites):
+        if len(read) > 2 * len(sites):
             raise _Stopped
 
     with ExitStack() as stack:
@@ -217,7 +218,7 @@ def _read(
             stack.enter_context(activations.read(model, each, seeing(each), scope))
         for network in model.denoisers:
             stack.enter_context(hooks.after_call(network, stop))
-        stack.enter_context(Steering(strengths, stop=READ_AT).applied(model.pipeline))
+        stack.enter_context(Steering(strengths).applied(model.pipeline))
         stack.enter_context(suppress(_Stopped))
         model.pipeline(**call)
     return read
