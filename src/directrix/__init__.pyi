@@ -28,6 +28,7 @@ from directrix.generation.fair import fair as fair
 from directrix.policies.safe import Safe as Safe
 from directrix.policies.policy import Policy as Policy
 from directrix.policies.wording.understand import understand as understand
+from directrix.policies.running_quota import RunningQuota as RunningQuota
 from directrix.measurement.evaluation import evaluate as evaluate
 from directrix.measurement.reports.page import report as report
 from directrix.experiments.paper import reproduce as reproduce

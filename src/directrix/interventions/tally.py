@@ -43,6 +43,11 @@ class Tally:
             self._quotas[group] = Counter(tuple(self.rows[place].items()) for place in self._members[group])
         return self._quotas[group]
 
+    def left(self, group: Hashable) -> Counter[tuple[tuple[str, str], ...]]:
+        """How many images of a group each row is still for."""
+        dealt = (tuple(self.dealt[place].items()) for place in self._members[group] if place in self.dealt)
+        return self.quota(group) - Counter(dealt)
+
     def quotas(self, images: Sequence[int]) -> list[list[tuple[dict[str, str], int]]]:
         """The quotas of these images' groups, each in an order that does not depend on that of its images."""
         groups = dict.fromkeys(self.groups[image] for image in images)
@@ -62,8 +67,7 @@ class Tally:
         import numpy as np
         from scipy.optimize import linear_sum_assignment
 
-        places = self._members[group]
-        left = self.quota(group) - Counter(tuple(self.dealt[each].items()) for each in places if each in self.dealt)
+        places, left = self._members[group], self.left(group)
         rows = [dict(row) for row, count in left.items() for _ in range(min(count, len(members)))]
         known = [self.readings[each] for each in places if each in self.readings]
         often = {row: np.mean([_likelihood(dict(row), each) for each in known]) for row in left}

@@ -18,6 +18,8 @@ from directrix.generation.generate import generate
 from directrix.interventions.probe import Probe, pooled
 from directrix.interventions.tally import Reading, Tally
 from directrix.measurement.calibration.fit_early_probe import fit_early_probe
+from directrix.policies.fair import Fair
+from directrix.policies.running_quota import RunningQuota
 
 QUICK = {"num_inference_steps": 4, "guidance_scale": 5.0}
 PROMPTS = ["a judge", "a cook"]
@@ -99,6 +101,23 @@ def test_one_at_a_time_the_count_decides(pipeline: Any, people: list[Direction],
     assert Counter(each["given"] for each in given) == {"woman": 3, "man": 3}
     read = Counter(max(each["likelihood"], key=each["likelihood"].get) for each in given)
     assert sum(each["steered"] for each in given) == max(read.values()) - 3
+
+
+def test_a_running_quota_counts_from_call_to_call(pipeline: Any, people: list[Direction], probe: Probe):
+    quota = RunningQuota(Fair({"gender": "uniform"}, people, closed_loop=probe), images=4)
+    found = []
+    for images in (1, 2, 3, 2):
+        steering: Any = quota.steering("a judge", images)
+        generators = [torch.Generator().manual_seed(10 * len(found) + each) for each in range(images)]
+        with steering.applied(pipeline):
+            pipeline(["a judge"] * images, generator=generators, output_type="latent", **QUICK)
+        found += [each["gender"] for each in steering.found()]
+    assert Counter(each["given"] for each in found) == {"woman": 4, "man": 4}
+    # An image is left while there is room for what it shows.
+    assert not found[0]["steered"] and not all(each["steered"] for each in found[1:])
+    assert quota.steering("a male judge").name == "none"
+    with pytest.raises(PolicyError, match="cannot count"):
+        RunningQuota(Fair({"gender": "uniform"}, people))
 
 
 def test_a_stopped_run_goes_on_with_its_count(pipeline: Any, people: list[Direction], probe: Probe, tmp_path: Path):
