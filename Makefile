@@ -92,6 +92,8 @@ results: install
 	$(BIN)/directrix bench discovery --model emoji-sd3 --runs $(RUNS)/discovery-sd3 -o results/discovery-sd3.json
 	$(BIN)/directrix bench guidance --runs $(RUNS)/guidance -o results/guidance.json
 	$(BIN)/directrix bench guidance --model emoji-sd3 --runs $(RUNS)/guidance-sd3 -o results/guidance-sd3.json
+	$(BIN)/directrix bench reach --runs $(RUNS)/reach -o results/reach.json
+	$(BIN)/directrix bench reach --model emoji-sd3 --runs $(RUNS)/reach-sd3 -o results/reach.json
 	$(BIN)/directrix bench model --config sd14 -o results/model.json
 	$(BIN)/directrix explain --score tests/unit/policies/wording/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json

@@ -192,6 +192,37 @@ def guidance(
     return Result("\n".join(table("guidance", figures)), figures, output)
 
 
+@verb("reach", _RESUME, of=bench)
+def reach(
+    images_per_prompt: options.ImagesPerPrompt = 8,
+    images_of_controls: options.Count = 2,
+    images_of_groups: options.Count = 12,
+    judge: list[str] | None = None,
+    runs: Runs = Path("runs/reach"),
+    output: options.OptionalOutput = None,
+    model: options.Model = options.EMOJI,
+) -> Result:
+    """Measure what the default directions reach, and what a closed loop and a gate leave as it is."""
+    options.writable_folders(runs)
+    options.writable_files(output)
+    others = {} if output is None else _others(output, "models", "directrix bench reach")
+    from directrix.experiments.reach import reach as measure
+    from directrix.experiments.tables import table
+
+    figures = measure(
+        model.load(),
+        _judges(judge),
+        runs,
+        images_per_prompt=images_per_prompt,
+        images_of_controls=images_of_controls,
+        images_of_groups=images_of_groups,
+        progress=progress(),
+    )
+    found = {"models": {**others, figures["model"]: figures}}
+    write_json(found, output)
+    return Result("\n".join(table("reaching", found)), figures)
+
+
 def _judges(names: list[str] | None) -> dict[str, Any]:
     """Judges by name; the first one calibrates."""
     from directrix.experiments.judged import JUDGES
@@ -253,7 +284,7 @@ def model(
 ) -> Result:
     """Measure a discovery step and a steered step on a denoiser of true size, with random weights."""
     options.writable_files(output)
-    others = {} if output is None else _others(output)
+    others = {} if output is None else _others(output, "configs", "directrix bench model")
     import torch
 
     from directrix.experiments.cost.full_size import full_size
@@ -266,14 +297,14 @@ def model(
     return Result("\n".join(table("model", figures)), figures)
 
 
-def _others(output: Path) -> Mapping[str, Any]:
-    """The figures of other configurations that the file has."""
+def _others(output: Path, key: str, command: str) -> Mapping[str, Any]:
+    """The figures of other configurations, or models, that the file has."""
     if not output.is_file():
         return {}
-    wanted = "a file that `directrix bench model` wrote, or a new one."
+    wanted = f"a file that `{command}` wrote, or a new one."
     source = Source(output, OutputError, wanted, "choose another name with -o.")
     found = json_text.read(source)
-    configs = found.get("configs") if isinstance(found, dict) else None
+    configs = found.get(key) if isinstance(found, dict) else None
     if not isinstance(configs, dict):
         raise source.wrong("has no figures of this command")
     return configs

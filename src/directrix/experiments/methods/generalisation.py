@@ -58,24 +58,33 @@ class GeneralisationTest:
             for strength in STRENGTHS:
                 by_strength[strength] = self._people.under(Steering({direction: strength}) if strength else ())
                 bar.advance(1)
-            steered = _first(self._non_people.under(Steering({direction: 1.0})))
+            non_people = self.non_people(direction)
             bar.advance(1)
         steps = {}
         for strength, after in by_strength.items():
             shown = [target_label.shown(verdict) for verdict in _first(after)]
             steps[strength] = proportion(sum(shown), len(shown))
+        return {
+            **self._figures(by_strength[1.0], target_label),
+            "subject_unsteered": share(right_subjects(_first(self._people.plain))),
+            "non_people": non_people,
+            "strengths": [{"strength": each, "effect": effect.as_dict()} for each, effect in steps.items()],
+            "monotone": never_falls(list(steps.values())),
+        }
+
+    def at_one(self, direction: Direction, target_label: TargetLabel) -> dict[str, Any]:
+        """What the direction does where it is added at strength 1."""
+        return self._figures(self._people.under(Steering({direction: 1.0})), target_label)
+
+    def non_people(self, direction: Direction) -> dict[str, Any] | None:
+        """The share that retain their subject at strength 1, of non-people that show it; None where none does."""
+        steered = _first(self._non_people.under(Steering({direction: 1.0})))
         retained = [
             new[SUBJECT].label == old[SUBJECT].label
             for old, new in zip(_first(self._non_people.plain), steered, strict=True)
             if old[SUBJECT].label in NON_PEOPLE
         ]
-        return {
-            **self._figures(by_strength[1.0], target_label),
-            "subject_unsteered": share(right_subjects(_first(self._people.plain))),
-            "non_people": proportion(sum(retained), len(retained)).as_dict() if retained else None,
-            "strengths": [{"strength": each, "effect": effect.as_dict()} for each, effect in steps.items()],
-            "monotone": never_falls(list(steps.values())),
-        }
+        return proportion(sum(retained), len(retained)).as_dict() if retained else None
 
     def project_and_set(self, direction: Direction, group: Group) -> dict[str, Any]:
         """The same images with all directions of the attribute known."""

@@ -71,7 +71,7 @@ def at_natural_size(
     mixed = [photos[place] if place % 2 and place < len(photos) else each for place, each in enumerate(plain)][:IMAGES]
     each = math.ceil(IMAGES / len(mixed))
     settings: Any = {"num_inference_steps": STEPS, "seed": seed, "checkpoint": checkpoint}
-    with progress(1 + len(STRENGTHS), f"Calibrating {direction.name}") as bar:
+    with progress(1 + len(STRENGTHS), "Calibrating") as bar:
         tried = DoseResponse(model, judge, mixed, each, against=Steering({direction: -1.0}), **settings)
         bar.advance(1)
         after = []

@@ -1,0 +1,39 @@
+"""What the closed loop's figures count: the fewest changes that a quota needs, and the error over all images."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from directrix.experiments.reach.fairness import most_that_fit, pooled_psnr
+from directrix.measurement.reports.leakage import CATEGORIES
+
+GENDERS, TONES = CATEGORIES["gender"], CATEGORIES["tone"]
+LABELS = st.tuples(st.sampled_from([*GENDERS, None]), st.sampled_from([*TONES, None]))
+
+
+def test_of_images_all_alike_a_third_of_the_quota_fits():
+    assert most_that_fit([("female", "dark")] * 12, 12) == 4
+    assert most_that_fit([("female", None)] * 12, 12) == 0
+    even = [(gender, tone) for gender in GENDERS for tone in TONES] * 2
+    assert most_that_fit(even, 12) == 12
+
+
+@given(st.lists(LABELS, min_size=6, max_size=6))
+def test_the_most_that_fit_is_what_trying_all_subsets_finds(labels):
+    best = 0
+    for chosen in range(2**6):
+        left = [each for place, each in enumerate(labels) if chosen >> place & 1]
+        genders, tones = [each[0] for each in left], [each[1] for each in left]
+        whole = None not in genders and None not in tones
+        if whole and all(genders.count(g) <= 3 for g in GENDERS) and all(tones.count(t) <= 2 for t in TONES):
+            best = max(best, len(left))
+    assert most_that_fit(labels, 6) == best
+
+
+def test_images_left_to_the_bit_lower_the_error_of_all():
+    black, grey = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 10, np.uint8)
+    assert pooled_psnr([black], [black]) is None
+    one, half = pooled_psnr([black], [grey]), pooled_psnr([black, black], [grey, black])
+    assert one == pytest.approx(20 * np.log10(25.5), abs=0.01)
+    assert half == pytest.approx(one + 10 * np.log10(2), abs=0.02)
