@@ -61,7 +61,7 @@ class Reaching:
                     "random": partial(controls.at_one, random_like(direction), label),
                     "reversed": partial(controls.at_one, reversed_of(direction), label),
                     INSIDE: partial(controls.at_one, before, label),
-                    "words": partial(test.prompted, group, name, label),
+                    "words": partial(controls.prompted, group, name, label),
                 }
                 with self.progress(len(parts), f"Testing {name}") as bar:
                     notes = {}
@@ -84,7 +84,7 @@ class Reaching:
 
     def _find(self, attribute: str) -> dict[str, Any]:
         """All values of an attribute by the default, calibrated, and by the previous default as found; their costs."""
-        with measured() as finding, counted(self.pipeline) as found:
+        with measured() as finding:
             directions = discover_attribute(self.pipeline, GROUPS[attribute], progress=self.progress)
         for each in discover_attribute(self.pipeline, GROUPS[attribute], INSIDE, progress=self.progress):
             each.save(self._file(each.name, INSIDE))
@@ -100,10 +100,11 @@ class Reaching:
                 except NoEffectError:
                     effect = False
             direction.save(self._file(direction.name))
-            evaluations, seconds = found.count / n + drawn.count, finding.seconds / n + calibrating.seconds
+            # Of a run that several directions share; a call that is stopped before the denoiser is none.
+            found = sum(direction.recipe["denoiser_evaluations"].values()) / n
             costs[direction.name] = {
-                "evaluations": round(evaluations, 1),
-                "seconds": round(seconds, 2),
+                "evaluations": found + drawn.count,
+                "seconds": round(finding.seconds / n + calibrating.seconds, 2),
                 "effect_seen": effect,
             }
         return costs
