@@ -36,7 +36,8 @@ def fair(
 
     Args:
         pipeline, prompts: as in `generate`.
-        attributes, directions, sets, strengths, project_and_set, feedback, gate: as in `Fair`.
+        attributes, directions, sets, strengths, project_and_set, feedback, closed_loop, gate: as in
+            `Fair`.
         images: images of each prompt.
         settings: whatever else `generate` takes; its interventions are applied after this one.
     """

@@ -68,6 +68,12 @@ class FeedbackSteering(ProjectAndSet):
                     "a direction for each category of the probe.",
                     "add its directions, or leave the probe out.",
                 )
+            if probe.branch != "unconditional" or probe.grid is not None:
+                raise MismatchError(
+                    f"The probe of '{attribute}' was fitted for a closed loop.",
+                    "a probe of the unconditional branch at every step.",
+                    "closed_loop in place of feedback, or directrix fit-probe without --closed-loop.",
+                )
             if self._sites and probe.site != self._sites[0]:
                 raise MismatchError(
                     f"The probe of '{attribute}' reads at '{probe.site.name}', the directions are at "

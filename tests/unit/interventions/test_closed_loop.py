@@ -148,6 +148,8 @@ def test_a_probe_of_all_that_is_balanced_is_needed(pipeline: Any, people: list[D
     sets = {"age": ["woman", "man"]}
     with pytest.raises(MismatchError, match="No probe reads 'age'"):
         fair(pipeline, PROMPTS, targets, 2, directions=people, sets=sets, closed_loop=probe, **QUICK)
+    with pytest.raises(MismatchError, match="was fitted for a closed loop"):
+        Fair({"gender": "uniform"}, people, feedback=probe)
     with pytest.raises(PolicyError, match="leave one out"):
         fair(pipeline, PROMPTS, {"gender": "uniform"}, 2, directions=people, closed_loop=probe, feedback=probe, **QUICK)
 

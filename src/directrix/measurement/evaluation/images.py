@@ -113,7 +113,8 @@ def draw(
             row = benchmark.rows[record.prompt_index]
             place = (record.prompt_index, record.image_index)
             file = (where / record.row["file"]).as_posix()
-            assigned = record.row.get("assigned", {})
+            read = record.row.get("closed_loop", {})
+            assigned = record.row.get("assigned", {}) | {name: each["given"] for name, each in read.items()}
             drawn[name].append(EvaluatedImage(row, place, folder / file, record.row["sha256"], assigned=assigned))
             rows.append(
                 {**record.row, "file": file, "method": name, "prompt_id": row.id, "group": row.group, "kind": row.kind}
