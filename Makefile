@@ -2,7 +2,7 @@
 # PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, to name an index with the PyTorch build you want, say.
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo chromium test test-all fuzz test-lowest check format results directions evaluations clean
+.PHONY: help install demo chromium screenshots test test-all fuzz test-lowest check format results directions evaluations clean
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -24,6 +24,7 @@ help:
 	@echo "make check      ruff, pyright and the import contracts"
 	@echo "make directions make the directions of policies/ (an hour and a half on two cores)"
 	@echo "make evaluations   measure policies/ on their benchmarks (hours on two cores)"
+	@echo "make screenshots   the pictures of docs/studio.md, in a headless Chromium"
 	@echo "make results    measure again what README.md and docs report, and write their tables (hours on two cores)"
 
 install: $(STAMP)
@@ -52,6 +53,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 # The browser tests skip where there is no chromium.
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || $(BIN)/playwright install chromium
+
+screenshots: install chromium
+	$(BIN)/python docs/studio/screenshots.py docs/studio
 
 test: install
 	$(PYTEST) -m "not slow"

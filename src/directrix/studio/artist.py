@@ -6,14 +6,16 @@ Its methods run in the queue's one thread. Only `names` and `directions` are for
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from directrix.directions.collection import Catalogue
 from directrix.models import embedded
+from directrix.progress import Task
 from directrix.studio.jobs import Job
 from directrix.studio.recipe import Recipe
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from directrix.directions.direction import Direction
+    from directrix.generation.manifest import Records
+    from directrix.interventions.protocol import Intervention
     from directrix.models.steerable import SteerableModel
 
 REMEMBERED = 64  # recipes whose unsteered images are at hand
@@ -118,31 +122,40 @@ class Artist:
         return self._plain[key]
 
     def _draw(self, job: Job, recipe: Recipe, label: str) -> tuple[Image, ...]:
-        from directrix.generation.generate import generate
         from directrix.interventions.steering import Steering
 
-        with job.bar(recipe.images, "Loading the model"):
-            model = self.load(recipe.model)
         known = self.directions(recipe.model)
         strengths = {known[name]: each for name, each in recipe.strengths.items()}
-
-        def progress(total: int, _: str) -> Any:
-            return job.bar(total, label)
-
-        job.on_cancel = _interruption(model)
-        records = generate(
-            model,
-            recipe.prompt,
-            recipe.images,
-            seed=recipe.seed,
-            interventions=Steering(strengths) if strengths else (),
-            progress=progress,
-        )
-        job.check()
+        steering = Steering(strengths) if strengths else ()
+        records = self.rows(job, recipe.model, [recipe.prompt], recipe.images, recipe.seed, steering, label)
         return tuple(record.image for record in records)
 
+    def rows(
+        self,
+        job: Job,
+        model: str,
+        prompts: Sequence[str],
+        images: int,
+        seed: int,
+        interventions: Intervention | Sequence[Intervention],
+        label: str,
+    ) -> Records:
+        """What `directrix.generate` draws, with the job's progress. Raises what it raises, and Cancelled."""
+        from directrix.generation.generate import generate
 
-def _interruption(model: SteerableModel) -> Any:
+        with job.bar(len(prompts) * images, "Loading the model"):
+            loaded = self.load(model)
+
+        def progress(total: int, _: str) -> AbstractContextManager[Task]:
+            return job.bar(total, label)
+
+        job.on_cancel = _interruption(loaded)
+        records = generate(loaded, prompts, images, seed=seed, interventions=interventions, progress=progress)
+        job.check()
+        return records
+
+
+def _interruption(model: SteerableModel) -> Callable[[], None]:
     """Ends the pipeline's call at its next step, in pipelines that know how."""
 
     def interrupt() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from directrix.errors import DirectrixError
 from directrix.studio.artist import Artist
 from directrix.studio.jobs import Job, Queue
 
@@ -51,3 +52,8 @@ class Desk:
             if now[0] in ("done", "cancelled", "failed"):
                 return
             await asyncio.sleep(LOOK_EVERY)
+
+
+def failed(error: DirectrixError) -> Job:
+    """A job that nobody began, for what was asked for makes no sense."""
+    return Job(lambda _: None, state="failed", error=str(error))

@@ -14,6 +14,8 @@ from directrix.studio.recipe import KEY, Recipe, dumps
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from directrix.studio.policy_run import PolicyResult
+
 SIDE = 192  # pixels a side at which an image is shown, where it has fewer
 VIEWS = ("Side by side", "Wipe", "Difference")
 
@@ -55,6 +57,22 @@ def strip(found: Strip) -> str:
         for image, strength in zip(found.images, found.strengths, strict=True)
     ]
     return _page("strip", rows=rows, direction=found.direction, prompt=found.recipe.prompt)
+
+
+def policy(result: PolicyResult) -> str:
+    """The images with and without a policy, and what a judge counts."""
+    rows = [
+        {
+            "prompt": each.prompt,
+            "plain": data_uri(each.plain),
+            "policed": data_uri(each.policed),
+            "assigned": ", ".join(each.assigned.values()),
+            "unchanged": each.unchanged,
+        }
+        for each in result.outcomes
+    ]
+    names = {"gender": "gender", "tone": "skin tone", "item category": "object"}
+    return _page("policy", result=result, rows=rows, names=names)
 
 
 def status(job: Job | None, place: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from directrix.errors import DirectrixError
 from directrix.studio import markup
 from directrix.studio.artist import Pairs, Strip
-from directrix.studio.desk import Desk
+from directrix.studio.desk import Desk, failed
 from directrix.studio.jobs import Job
 from directrix.studio.recipe import MOST_IMAGES, MOST_SEED, MOST_WORDS, Recipe
 
@@ -144,8 +144,7 @@ class SteerTab:
             else:
                 job = self._desk.submit(visitor, lambda job: self._artist.pairs(job, recipe))
         except DirectrixError as error:
-            failed = Job(lambda _: None, state="failed", error=str(error))
-            yield [markup.status(failed, 0), *self._skipped(6)]
+            yield [markup.status(failed(error), 0), *self._skipped(6)]
             return
         async for each in self._follow(job, values[4]):
             yield each

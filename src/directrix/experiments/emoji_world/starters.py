@@ -26,14 +26,13 @@ _SHOWN = {"3D": "3D style", "flat": "flat style", "night": "at night", "snow": "
 def concepts(subjects: Sequence[str]) -> list[Concept]:
     """The concepts beside gender and skin tone, on "a person" and these subjects.
 
-    What is kept out is found from the objects of its category: a person without any, against a person with each.
+    What is kept out is an anti-concept of all objects of its category.
     """
     among = ("a person", *subjects)
     found = []
     for name, category in _ABSENT.items():
         objects = [drawn.phrases[0] for drawn in words.HARMFUL[category].values()]
-        pairs = [(subject, f"{subject} with {each}") for subject in among for each in objects]
-        found.append(Concept.of(name, [target for target, _ in pairs], [neutral for _, neutral in pairs]))
+        found.append(Concept.of(name, neutral="a person", negative=objects))
     for name, phrase in _SHOWN.items():
         joined = ", " if phrase.endswith("style") else " "
         found.append(Concept.of(name, [f"{subject}{joined}{phrase}" for subject in among], among))

@@ -1,0 +1,105 @@
+"""What a visitor of the page sees, in a headless Chromium: skipped where there is none, or no gradio."""
+
+import json
+import os
+import shutil
+
+import pytest
+from PIL import Image
+
+# What Gradio and pandas warn of each other is theirs to mend.
+pytestmark = pytest.mark.filterwarnings("ignore")
+pytest.importorskip("gradio")
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SLOW = 60_000  # milliseconds that a busy machine may need
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as found:
+        try:
+            opened = found.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no chromium: {error}")
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def served(pipeline, make_direction):
+    """The studio with the tiny pipeline and one direction."""
+    from directrix.directions.direction import Direction
+    from directrix.models.steerable import SteerableModel
+    from directrix.studio import serve as serving
+    from directrix.studio.artist import Artist
+
+    direction: Direction = make_direction()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
+        patch.setattr(Artist, "directions", lambda *_: {direction.name: direction})
+        found = serving.serve(port=0)
+        yield found.address
+        found.stop()
+
+
+@pytest.fixture
+def page(browser, served):
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    opened = context.new_page()
+    opened.set_default_timeout(SLOW)
+    opened.requests = []
+    opened.on("request", lambda each: opened.requests.append(each.url))
+    opened.goto(served)
+    opened.wait_for_selector("#dx-draw")
+    yield opened
+    context.close()
+
+
+def _draw(page, strength):
+    box = page.get_by_label("number input for woman")
+    box.fill(strength)
+    box.press("Enter")
+    page.wait_for_function(f"document.querySelector('#dx-images').innerText.includes('woman +{strength}')")
+
+
+def test_a_slider_steers_and_a_reload_remembers(page, served, tmp_path):
+    _draw(page, "1")
+    sources = [each.get_attribute("src") for each in page.query_selector_all("#dx-images img")]
+    assert len(sources) == 8 and len(set(sources)) == 8
+    assert all(each.get_attribute("alt") for each in page.query_selector_all("img"))
+    with page.expect_download() as waited:
+        page.click("#dx-png")
+    waited.value.save_as(tmp_path / "found.png")
+    assert json.loads(Image.open(tmp_path / "found.png").text["directrix"])["strengths"] == {"woman": 1.0}
+    page.reload()
+    page.wait_for_selector("#dx-images img")
+    assert [each.get_attribute("src") for each in page.query_selector_all("#dx-images img")] == sources
+    assert all(each.startswith((served, "data:", "blob:")) for each in page.requests)
+    assert os.getcwd() not in page.content()
+
+
+def test_a_prompt_that_is_missing_is_a_sentence(page):
+    page.get_by_label("Prompt", exact=True).fill(" ")
+    page.click("#dx-draw")
+    page.wait_for_selector("#dx-status [role=alert]")
+    assert "There is no prompt." in page.inner_text("#dx-status")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_nothing_serious_and_nothing_is_cut_off(page, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{page.url.split('?')[0]}?__theme={scheme}")
+    page.wait_for_selector("#dx-draw")
+    _draw(page, "0.5")
+    found = axe.run(page).response["violations"]
+    serious = [
+        (each["id"], [node["html"][:200] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not serious
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
