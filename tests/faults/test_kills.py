@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -103,6 +104,13 @@ def images(folder: Path) -> dict[str, str]:
     return found
 
 
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
 def disturb(worker: Worker, task: str, folder: Path, seconds: float, kills: int, chance: random.Random) -> int:
     """Starts the task again and again, each time killed at a random moment; returns how often it was."""
     killed = 0
@@ -144,6 +152,40 @@ def test_many_kills(worker: Worker, undisturbed: dict[str, Any], tmp_path: Path,
         killed += disturb(worker, task, folder, undisturbed[task][1], 4, chance)
         check(worker, undisturbed, task, folder)
         turn += 1
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", ["generate", "evaluate"])
+def test_processes_of_a_launch_write_one_process_s_files(
+    worker: Worker, undisturbed: dict[str, Any], tmp_path: Path, task: str, count: int
+):
+    worker.start(task, tmp_path / "run", count=count, port=free_port())
+    assert worker.ended() == 0, worker.said
+    assert left(tmp_path / "run") == undisturbed[task][0]
+
+
+@pytest.mark.parametrize("task", ["generate", pytest.param("evaluate", marks=pytest.mark.slow)])
+def test_a_launch_of_which_one_process_dies_ends_and_goes_on_with_another_number(
+    worker: Worker, undisturbed: dict[str, Any], tmp_path: Path, task: str
+):
+    folder = tmp_path / "run"
+    process = worker.start(task, folder, count=3, port=free_port())
+    while not list(folder.rglob("*.png")):
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    assert worker.ended() != 0
+    assert "Traceback" not in worker.said
+    images(folder)
+    worker.start(task, folder, count=2, port=free_port())
+    assert worker.ended() == 0, worker.said
+    assert left(folder) == undisturbed[task][0]
+
+
+def test_a_refusal_of_the_first_process_ends_the_others(worker: Worker, tmp_path: Path):
+    (tmp_path / "0000-001.png").write_bytes(b"mine")
+    worker.start("generate", tmp_path, count=2, port=free_port())
+    assert worker.ended() == 2
+    assert worker.said.count("that no run wrote") == 1 and "Traceback" not in worker.said
 
 
 @pytest.mark.parametrize("task", TASKS)

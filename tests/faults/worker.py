@@ -1,7 +1,8 @@
 """A process that forks a child for each task that it is told, so that a kill costs no import.
 
-A line of its input is {"task", "folder", "limit", "user"}; it answers with the child's number, and in the end with its
-exit code and what it said.
+A line of its input is {"task", "folder", "limit", "user", "count", "port"}; it answers with the child's number, and in
+the end with its exit code and what it said. Where there is a count, so many children share the task as those of one
+launch; the number is the last one's, and the code the largest.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from directrix.measurement.benchmarks.own_prompts import own_prompts
 from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.evaluation.run import evaluate
 from directrix.measurement.judges.base import Verdict
-from directrix.models import identity, sites
+from directrix.models import identity, processes, sites
 
 PROMPTS = ["a judge", "a cook\u2028at night", "a pilot"]
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "guidance_scale": 5.0, "batch_size": 2}
@@ -89,17 +90,23 @@ class Tasks:
         (folder / "result").write_text(said)
 
 
-def run(tasks: Tasks, told: dict[str, Any]) -> tuple[int, str]:
+def run(tasks: Tasks, told: dict[str, Any], rank: int) -> tuple[int, str]:
     """One task in this process; its exit code, and what it says."""
     folder = Path(told["folder"])
     if told.get("limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (told["limit"],) * 2)
     if told.get("user"):
         os.setuid(told["user"])
+    if "count" in told:
+        place = {"WORLD_SIZE": told["count"], "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": told["port"]}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", **{name: str(each) for name, each in place.items()}}
     try:
+        processes.join()
         getattr(tasks, told["task"])(folder)
     except KeyboardInterrupt:
         return 130, ""
+    except SystemExit as error:
+        return int(error.code or 0), ""
     except DirectrixError as error:
         return error.exit_code, str(error)
     except BaseException:
@@ -115,20 +122,27 @@ def main() -> None:
     tasks = Tasks(build_pipeline(Path(sys.argv[1]), "epsilon", 0), Path(sys.argv[1]))
     print("ready", flush=True)
     for line in sys.stdin:
+        told = json.loads(line)
         ours, theirs = os.pipe()  # a file would be limited, too
-        child = os.fork()
-        if not child:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            code = 130
-            with contextlib.suppress(BaseException):
-                code, said = run(tasks, json.loads(line))
-                os.write(theirs, said.encode()[:60_000])
-            os._exit(code)
+        children = [fork(tasks, told, rank, theirs) for rank in range(told.get("count", 1))]
         os.close(theirs)
-        print(child, flush=True)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(children[-1], flush=True)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         with open(ours, encoding="utf-8", errors="replace") as pipe:
-            print(json.dumps([code, pipe.read()]), flush=True)
+            print(json.dumps([max(codes, key=abs), pipe.read()]), flush=True)
+
+
+def fork(tasks: Tasks, told: dict[str, Any], rank: int, pipe: int) -> int:
+    """A child that does the task and writes to the pipe what it says; its number."""
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = 130
+        with contextlib.suppress(BaseException):
+            code, said = run(tasks, told, rank)
+            os.write(pipe, said.encode()[:60_000])
+        os._exit(code)
+    return child
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import copy
 import inspect
 import json as json_module
 import logging
+import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -62,9 +63,12 @@ def group(name: str, explained: str) -> typer.Typer:
 
 
 def verb(
-    name: str, after_interrupt: str = "Nothing was changed.", of: typer.Typer = app
+    name: str, after_interrupt: str = "Nothing was changed.", of: typer.Typer = app, shared: bool = False
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Makes a function a verb. After Ctrl-C, `after_interrupt` says what became of the work and what to type."""
+    """Makes a function a verb. After Ctrl-C, `after_interrupt` says what became of the work and what to type.
+
+    shared: whether the processes of one launch share the work; the first one says what came of it.
+    """
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         hints = get_type_hints(function, include_extras=True)
@@ -74,12 +78,15 @@ def verb(
             for name, kind in bundles.items():
                 given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
             try:
-                result = function(**given)
+                with _launched() if shared else nullcontext(True) as speaks:
+                    result = function(**given)
             except InterruptedRun as error:
                 # The library's advice names its own arguments; the verb knows what to type.
                 raise InterruptedRun(f"{error.happened} {after_interrupt}") from error
             except KeyboardInterrupt:
                 raise InterruptedRun(f"Interrupted. {after_interrupt}") from None
+            if not speaks:
+                return
             write_json(result.data, result.file)
             said = json_module.dumps(result.data, indent=2, ensure_ascii=False) if json else result.text
             print(visible(said), flush=True)
@@ -95,6 +102,23 @@ def verb(
         return function
 
     return register
+
+
+@contextmanager
+def _launched() -> Iterator[bool]:
+    """Within, the processes of a launch share the work; yields whether this one is the first, which alone says so."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield True
+        return
+    from directrix.models import processes
+
+    own = processes.join().rank
+    if own:
+        LIBRARY.setLevel(logging.ERROR)
+    try:
+        yield own == 0
+    finally:
+        processes.leave()
 
 
 def _options(function: Callable[..., Any], hints: Mapping[str, Any], page: str) -> list[inspect.Parameter]:

@@ -24,7 +24,7 @@ def benchmarks() -> Result:
     return Result(reading("benchmarks", data), data)
 
 
-@verb("evaluate", "Run the same command again: what is there stays.")
+@verb("evaluate", "Run the same command again: what is there stays.", shared=True)
 def evaluate(
     benchmark: options.Word,
     output: options.Output,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PAGE = 200  # images on a contact sheet
 
 
-@verb("generate", "Run the same command again: finished images stay.")
+@verb("generate", "Run the same command again: finished images stay.", shared=True)
 def generate(
     output: options.Output,
     prompt: list[str] | None = None,
@@ -42,6 +42,7 @@ def generate(
     strengths = options.strengths(files)
     from directrix.generation import manifest
     from directrix.interventions.steering import Steering
+    from directrix.models.processes import first
 
     interventions: list[Intervention] = [] if policy is None else [options.load_policy(policy)]
     steering = Steering(strengths, branch=branch, start=start, stop=stop)
@@ -58,7 +59,7 @@ def generate(
         progress=progress(),
     )
     drawn = sum(record.drawn for record in records)
-    sheets = _write_sheets(output, records, images_per_prompt, anew=drawn > 0)
+    sheets = first(lambda: _write_sheets(output, records, images_per_prompt, anew=drawn > 0))
     LOG.info("%s of %s images drawn now, the others were there.", drawn, len(records))
     for text, unmet in {record.prompt: record.row.get("unmet") for record in records}.items():
         if unmet:

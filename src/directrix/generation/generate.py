@@ -18,10 +18,11 @@ from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.record import Record, Records
 from directrix.generation.rows import Rows, asks_for, image_generator, image_seed, refuse_another_run, whole
-from directrix.interventions.protocol import Intervention, found, planned, restore, select
+from directrix.interventions.protocol import Intervention, found, in_order, planned, restore, select
 from directrix.models import SteerableModel
 from directrix.models.files import write_atomically
 from directrix.models.locks import locked
+from directrix.models.processes import first, joined, together
 from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def generate(
         output: folder for PNG files and manifest.jsonl, of this run alone. An image whose file is there, with a row of
             the same settings, stays as it is. Where a run goes on, the batch that it stopped in is drawn whole, so that
             its images are those of a run that never stopped. Rows of further images stay. The folder is locked
-            meanwhile: nobody else writes to it.
+            meanwhile: nobody else writes to it. Processes of a launch that have joined
+            (`directrix.models.processes.join`) share the work and have all records.
         overwrite: draw images anew that the folder has of other settings, which are an error otherwise.
         empty_prompts: draw an empty prompt as such, as a published list of prompts may hold one.
         progress: how to show progress; None for silence.
@@ -130,7 +132,7 @@ def iterate(
     given = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
     parts, plan = planned(given, listed, images_per_prompt, seed)
     rows = Rows(model, listed, images_per_prompt, parts, plan, {"seed": seed, **call})
-    batches = (range(first, min(first + batch_size, len(rows))) for first in range(0, len(rows), batch_size))
+    batches = [range(place, min(place + batch_size, len(rows))) for place in range(0, len(rows), batch_size)]
     if output is None:
         with (progress or silent)(len(rows), "Drawing images") as bar:
             for batch in batches:
@@ -143,43 +145,59 @@ def iterate(
     folder = Path(output)
     manifest.writable(folder)
     with locked(folder):
-        known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
-        if not overwrite:
-            refuse_another_run(folder, known, rows)
-        manifest.write(folder, known)  # also mends a last line that was cut off
-        done = _done(folder, known, rows)
-        last, ordered = max(known, default=""), True
+        done, last = first(lambda: _taken_over(folder, rows, overwrite))
+        (count, own, _), ordered = joined(), True
         try:
             with (progress or silent)(len(rows) - len(done), "Drawing images") as bar:
-                for batch in batches:
-                    chosen = [done.get(each) or rows[each] for each in batch]
-                    drawn = {}
-                    # Whole batches, also where a run goes on: an image's last bits may depend on what it is drawn with.
-                    acting = select(plan.intervention, batch, len(rows))
-                    if all(each in done for each in batch):
-                        restore(acting, [row.get("closed_loop", {}) for row in chosen])
-                    else:
-                        images = _draw(model, chosen, acting, call)
-                        for place, row, image in zip(batch, chosen, images, strict=True):
+                # The processes of a launch draw a batch each at the same time. Batches are whole, also where a run goes
+                # on: an image's last bits may depend on what it is drawn with.
+                size = 1 if in_order(plan.intervention) else count
+                for turn in (batches[place : place + size] for place in range(0, len(batches), size)):
+                    missing = [place for batch in turn for place in batch if place not in done]
+                    saved: dict[int, dict[str, Any]] = {}
+                    if own < len(turn) and not all(place in done for place in turn[own]):
+                        chosen = [done.get(place) or rows[place] for place in turn[own]]
+                        images = _draw(model, chosen, select(plan.intervention, turn[own], len(rows)), call)
+                        for place, row, image in zip(turn[own], chosen, images, strict=True):
                             if place not in done:
-                                drawn[place] = _saved(folder, row, *image)
-                                last, ordered = row["file"], ordered and row["file"] > last
-                                bar.advance(1)
-                    for place, row in zip(batch, chosen, strict=True):
-                        yield drawn.get(place) or Record(row, folder, drawn=False)
+                                saved[place] = _saved(folder, row, *image)
+                    for part in together(saved) if missing else ():
+                        saved |= part
+                    for place in missing:
+                        name = saved[place]["file"]
+                        last, ordered = name, ordered and name > last
+                        if own == 0:
+                            manifest.append(folder, saved[place])
+                        bar.advance(1)
+                    drawn = {place: done.get(place) or saved[place] for batch in turn for place in batch}
+                    for batch in turn:
+                        if turn.index(batch) != own or all(place in done for place in batch):
+                            acting = select(plan.intervention, batch, len(rows))
+                            restore(acting, [drawn[place].get("closed_loop", {}) for place in batch])
+                    for place, row in drawn.items():
+                        yield Record(row, folder, drawn=place not in done)
         except OutputError:
             ordered = False  # a line may have been cut off
             raise
         finally:
-            if not ordered:
+            if own == 0 and not ordered:
                 manifest.write(folder, manifest.read(folder))
 
 
-def _done(folder: Path, known: Mapping[str, dict[str, Any]], rows: Rows) -> dict[int, dict[str, Any]]:
-    """The rows of the run whose images are there, by their places."""
+def _taken_over(folder: Path, rows: Rows, overwrite: bool) -> tuple[dict[int, dict[str, Any]], str]:
+    """The rows of the run whose images are there, by their places, and the last file that the folder's manifest names.
+
+    Mends a manifest whose last line was cut off.
+
+    OutputError where the folder is of another run.
+    """
+    known = {name: row for name, row in manifest.read(folder).items() if (folder / name).is_file()}
+    if not overwrite:
+        refuse_another_run(folder, known, rows)
+    manifest.write(folder, known)
     names = ((place, known.get(rows.name(place))) for place in range(len(rows)) if known)
     there = ((place, row) for place, row in names if row is not None and asks_for(rows[place], row))
-    return {place: row for place, row in there if whole(folder, row)}
+    return {place: row for place, row in there if whole(folder, row)}, max(known, default="")
 
 
 def _draw(
@@ -201,14 +219,14 @@ def _draw(
     return zip(result.images, map(bool, flags), strict=True)
 
 
-def _saved(folder: Path, row: dict[str, Any], image: Image, flagged: bool) -> Record:
+def _saved(folder: Path, row: dict[str, Any], image: Image, flagged: bool) -> dict[str, Any]:
+    """Writes an image; returns its row as the manifest has it."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     # A safety checker blackens an image; whoever counts images must be able to see that.
     row = {**row, "flagged": flagged, "sha256": manifest.sha256(buffer.getvalue())}
     write_atomically(folder / row["file"], buffer.getvalue())
-    manifest.append(folder, row)
-    return Record(row, folder)
+    return row
 
 
 def _prompts(prompts: str | Sequence[str], empty: bool) -> list[str]:

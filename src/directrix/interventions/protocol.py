@@ -63,6 +63,12 @@ def restore(intervention: Intervention, found: Sequence[Mapping[str, Any]]) -> N
         taker(found)
 
 
+def in_order(intervention: Intervention) -> bool:
+    """Whether what it does to an image depends on what it found of those before; see `found`."""
+    parts = getattr(intervention, "_parts", None)
+    return any(map(in_order, parts)) if isinstance(parts, tuple) else hasattr(intervention, "restore")
+
+
 @old_attributes(told="rewritten")
 @dataclass(frozen=True)
 class Plan:

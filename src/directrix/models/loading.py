@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.errors import ModelError, first_line, suggestion
-from directrix.models import embedded, hub_access, lora, model_facts, single_file, sites
+from directrix.models import embedded, hub_access, lora, model_facts, processes, single_file, sites
 from directrix.models.embedded import EMBEDDED
 from directrix.models.identity import HUB_ID, remember
 from directrix.reading.model_folders import check_folder, check_index
@@ -72,12 +72,15 @@ def load(
 
 
 def best_device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
+    """The accelerator if there is one, else the CPU; each process of a launch on a machine has its own."""
     import torch
 
     accelerator = getattr(torch, "accelerator", None)
     found = accelerator.current_accelerator() if accelerator is not None and accelerator.is_available() else None
-    return torch.device("cpu") if found is None else found
+    if accelerator is None or found is None:
+        return torch.device("cpu")
+    place = processes.joined()
+    return found if place.count == 1 else torch.device(found.type, place.local_rank % accelerator.device_count())
 
 
 def dtype_argument() -> str:

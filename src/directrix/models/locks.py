@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from directrix.errors import DirectrixError, OutputError
 from directrix.models.files import remove_leftovers
+from directrix.models.processes import first, together
 from directrix.reading import json_text
 from directrix.reading.source import Source
 
@@ -31,9 +32,19 @@ def locked(folder: Path, *, again: bool = False, temporary: bool = False) -> Ite
     again: whether this thread may have locked it already, as a command does around the library's calls.
     temporary: whether the folder is removed where nothing is in it in the end.
 
+    Processes of one launch have it together, from when the first has locked it until all are done.
+
     Raises:
         OutputError: somebody else has the lock, who is named; or the folder cannot be written.
     """
+    with ExitStack() as stack:
+        first(lambda: stack.enter_context(_locked(folder, again, temporary)))
+        yield
+        together(None)
+
+
+@contextmanager
+def _locked(folder: Path, again: bool, temporary: bool) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         place = folder.resolve()

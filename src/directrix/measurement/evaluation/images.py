@@ -18,6 +18,7 @@ from directrix.interventions.protocol import Intervention
 from directrix.measurement.benchmarks import Benchmark, Row
 from directrix.measurement.judges.base import Verdict
 from directrix.models.files import write_atomically
+from directrix.models.processes import first
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress, labelled
 from directrix.reading import json_text
@@ -119,7 +120,7 @@ def draw(
             rows.append(
                 {**record.row, "file": file, "method": name, "prompt_id": row.id, "group": row.group, "kind": row.kind}
             )
-    manifest.write(folder, {row["file"]: row for row in rows})
+    first(lambda: manifest.write(folder, {row["file"]: row for row in rows}))
     return drawn
 
 

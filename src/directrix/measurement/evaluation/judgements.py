@@ -26,6 +26,7 @@ from directrix.measurement.evaluation.images import opened
 from directrix.measurement.judges.base import Judge, Verdict, batches
 from directrix.measurement.judges.registry import load
 from directrix.models.files import write_atomically
+from directrix.models.processes import first, joined, together
 from directrix.progress import Progress
 from directrix.reading import json_text, tensors
 from directrix.reading.source import MEBIBYTE, Source
@@ -78,22 +79,26 @@ class Bench:
     def _asked(self, what: _Stored, judge: Any, files: Files, progress: Progress) -> dict[str, Any]:
         """All that is stored by this judge, after it was asked about the images that are new."""
         path = None if getattr(judge, "config", None) is None else what.path(self.folder, config_of(judge))
-        stored = what.read(path) if path is not None and path.is_file() else {}
+        stored = first(lambda: what.read(path) if path is not None and path.is_file() else {})
         todo = [name for name in files if name not in stored]
         saved = max(len(stored), CHUNK)
+        count, own, _ = joined()
+        chunks = batches(todo, CHUNK)
         with progress(len(todo), f"{what.title} by {judge.name}") as bar:
-            for chunk in batches(todo, CHUNK):
-                answers = what.ask(judge, [opened(files[name]) for name in chunk])
-                new = dict(zip(chunk, answers, strict=True))
+            # The processes of a launch look at a chunk each at the same time.
+            for turn in batches(chunks, count):
+                answers = what.ask(judge, [opened(files[name]) for name in turn[own]]) if own < len(turn) else []
+                pairs = zip(turn, together(answers), strict=False)
+                new = {name: each for names, given in pairs for name, each in zip(names, given, strict=True)}
                 stored |= new
-                if path is not None and what is _VERDICTS:
+                if own == 0 and path is not None and what is _VERDICTS:
                     _append(path, what.encoded(new))
-                elif path is not None and len(stored) >= 2 * saved:
+                elif own == 0 and path is not None and len(stored) >= 2 * saved:
                     # Each time there are twice as many, so that all writing together takes no longer than the last one.
                     write_atomically(path, what.encoded({name: stored[name] for name in sorted(stored)}))
                     saved = len(stored)
-                bar.advance(len(chunk))
-        if todo and path is not None:
+                bar.advance(len(new))
+        if todo and path is not None and own == 0:
             write_atomically(path, what.encoded({name: stored[name] for name in sorted(stored)}))
         return stored
 

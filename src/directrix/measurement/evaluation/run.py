@@ -27,7 +27,7 @@ from directrix.measurement.evaluation.images import NONE, EvaluatedImage
 from directrix.measurement.evaluation.judgements import Bench, config_of
 from directrix.measurement.judges.base import Judge, stranger
 from directrix.measurement.judges.emoji_reference import Reference
-from directrix.models import embedded
+from directrix.models import embedded, processes
 from directrix.models.files import write_atomically
 from directrix.models.locks import locked
 from directrix.models.steerable import SteerableModel
@@ -67,6 +67,7 @@ def evaluate(
     """Draws, judges and measures; writes `folder`/summary.json and returns it.
 
     Calling it again draws and judges only what is missing. Nobody else may write to the folder meanwhile.
+    Processes of a launch that have joined share the work, as in `generate`.
 
     Args:
         pipeline: a diffusers text-to-image pipeline, or a SteerableModel.
@@ -102,18 +103,10 @@ def evaluate(
         "batch_size": batch_size,
         "overwrite": overwrite,
     }
+    checked = drawing.checked(methods)
     with locked(folder):
         return _evaluated(
-            model,
-            benchmark,
-            drawing.checked(methods),
-            judges,
-            images,
-            seed,
-            folder,
-            reference,
-            drawing_settings,
-            progress,
+            model, benchmark, checked, judges, images, seed, folder, reference, drawing_settings, progress
         )
 
 
@@ -195,7 +188,8 @@ def _evaluated(
         },
     }
     summary = json.loads(json.dumps(summary))
-    write_atomically(folder / SUMMARY, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    processes.first(lambda: write_atomically(folder / SUMMARY, text.encode()))
     return summary
 
 
