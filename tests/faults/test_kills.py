@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def disturb(worker: Worker, task: str, folder: Path, seconds: float, kills: int,
         process = worker.start(task, folder)
         time.sleep(chance.random() * seconds)
         number = chance.choice(SIGNALS)
-        os.kill(process, number)
+        with suppress(ProcessLookupError):  # it was done already
+            os.kill(process, number)
         code = worker.ended()
         assert code in (0, 130, -number), worker.said
         killed += code != 0
