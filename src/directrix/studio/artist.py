@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from directrix.directions.direction import Direction
-    from directrix.generation.manifest import Records
+    from directrix.generation.record import Records
     from directrix.interventions.protocol import Intervention
     from directrix.models.steerable import SteerableModel
 
@@ -146,8 +146,10 @@ class Artist:
         with job.bar(len(prompts) * images, "Loading the model"):
             loaded = self.load(model)
 
-        def progress(total: int, _: str) -> AbstractContextManager[Task]:
-            return job.bar(total, label)
+        shown = label
+
+        def progress(total: int, label: str) -> AbstractContextManager[Task]:
+            return job.bar(total, shown)
 
         job.on_cancel = _interruption(loaded)
         records = generate(loaded, prompts, images, seed=seed, interventions=interventions, progress=progress)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,12 @@ class SteerTab:
 
 
 def _written(job: Job) -> str:
-    """The job's PNG in a file that the page may hand out."""
-    folder = Path(tempfile.mkdtemp(prefix="directrix-studio-"))
-    path = folder / "directrix.png"
+    """The job's PNG in a file that the page may hand out; it goes when the studio ends."""
+    path = Path(tempfile.mkdtemp(dir=_folder().name)) / "directrix.png"
     path.write_bytes(markup.png(job.result))
     return str(path)
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="directrix-studio-")
