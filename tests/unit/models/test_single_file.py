@@ -122,14 +122,14 @@ def test_a_lora_changes_images_and_not_the_model(folder, pipeline, make_directio
     save_file(state, tmp_path / "style.safetensors")
     make_direction("woman").save(tmp_path / "woman.safetensors")
     command = ["generate", "--model", str(folder), "--prompt", "a judge", "--num-inference-steps", "2", "--json"]
-    command += ["--direction", str(tmp_path / "woman.safetensors"), "-o", str(tmp_path / "out")]
+    command += ["--direction", str(tmp_path / "woman.safetensors")]
     rows = []
-    for lora in (
-        [],
-        ["--lora", str(tmp_path / "style.safetensors")],
-        ["--lora", f"{tmp_path / 'style.safetensors'}:0.5"],
-    ):
-        assert main([*command, *lora]) == 0, capsys.readouterr().err
+    for out, lora in {
+        "plain": [],
+        "whole": ["--lora", str(tmp_path / "style.safetensors")],
+        "half": ["--lora", f"{tmp_path / 'style.safetensors'}:0.5"],
+    }.items():
+        assert main([*command, *lora, "-o", str(tmp_path / out)]) == 0, capsys.readouterr().err
         rows += json.loads(capsys.readouterr().out)["images"]
     assert len({row["sha256"] for row in rows}) == 3
     assert "loras" not in rows[0] and [row["loras"][0]["scale"] for row in rows[1:]] == [1.0, 0.5]

@@ -1,5 +1,6 @@
 """What a visitor of the page sees, in a headless Chromium: skipped where there is none, or no gradio."""
 
+import gc
 import json
 import os
 import shutil
@@ -41,6 +42,9 @@ def served(pipeline, make_direction):
         found = serving.serve(port=0)
         yield found.address
         found.stop()
+    # Gradio leaves an event loop open: it should go here, and not in another file's test.
+    del found
+    gc.collect()
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def _evaluated(
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
-    return {"seconds": round(cost.seconds, 2), "memory_mb": round(cost.memory_mb, 1)}
+    return {"seconds": round(cost.seconds, 4), "memory_mb": round(cost.memory_mb, 1)}
 
 
 def _directions(model: SteerableModel) -> list[Direction]:
