@@ -86,9 +86,9 @@ def calibrate(
         images_per_prompt: of each, or more, so that there are `PICTURES` in all, in the search.
         effect: share of images in (0, 1] that show the concept at 1.0. Where no strength reaches it without losing
             more than `LOST` of the subjects, 1.0 is the one with the best sum of both, and the figures say so.
-        sweep: further strengths to try, as multiples of the calibrated one; with none, the sensible strengths keep
-            their usual range.
-        num_inference_steps: None for half of the model's own, which is enough to tell what images show.
+        sweep: further strengths that the search tries, as multiples of the calibrated one; with none, the sensible
+            strengths keep their usual range.
+        num_inference_steps: of the search; None for half of the model's own, enough to tell what images show.
         force: calibrate also where what the judge sees change says nothing of the concept's words.
         checkpoint: a folder for what was judged, such as that of the discovery: the same call goes on from it, with the
             same result. A judge that does not say its settings is asked anew.

@@ -28,6 +28,7 @@ from directrix.generation.rows import image_generator
 from directrix.interventions.closed_loop import READ_AT, branch_rows
 from directrix.interventions.probe import Probe, pooled
 from directrix.interventions.steering import Steering
+from directrix.measurement.calibration.fit_probe import check_several
 from directrix.measurement.calibration.ridge import ridge_regression
 from directrix.measurement.calibration.target import calibration_prompts, concept_of
 from directrix.models import activations, hooks
@@ -81,12 +82,7 @@ def fit_early_probe(
 
     DirectrixError for fewer than two directions, numbers below 1, or categories that no site tells apart.
     """
-    if len(directions) < 2:
-        raise DirectrixError(
-            f"{len(directions)} directions were given.",
-            "two directions or more.",
-            "the directions of all the attribute's categories.",
-        )
+    check_several(directions)
     whole_number("images_per_prompt", images_per_prompt)
     model = SteerableModel.of(pipeline)
     steps = num_inference_steps or model.facts.num_inference_steps

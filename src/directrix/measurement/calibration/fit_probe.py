@@ -7,7 +7,7 @@ the probe of the rounds before steers the images (feedback): what it has to tell
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,16 @@ from directrix.progress import Progress, silent
 
 # Steps are left out at which images that the fit has not seen read less than this above others' in their category.
 LEAST = 0.1
+
+
+def check_several(directions: Collection[Direction]) -> None:
+    """Raises DirectrixError for fewer directions than a probe could tell apart."""
+    if len(directions) < 2:
+        raise DirectrixError(
+            f"{len(directions)} directions were given.",
+            "two directions or more.",
+            "the directions of all the attribute's categories.",
+        )
 
 
 def fit_probe(
@@ -71,12 +81,7 @@ def fit_probe(
     the judge does not know, a held-out judge, a category that never came out or cannot be told apart, a model without
     both branches of guidance in one batch, or too little memory for the activations.
     """
-    if len(directions) < 2:
-        raise DirectrixError(
-            f"{len(directions)} directions were given.",
-            "two directions or more.",
-            "the directions of all the attribute's categories.",
-        )
+    check_several(directions)
     for_fitting(judge)
     whole_number("images_per_prompt", images_per_prompt)
     whole_number("rounds", rounds)
