@@ -98,6 +98,7 @@ def test_tests_of_significance_equal_scipys():
         table = [[more, n - more], [fewer, n - fewer]]
         assert fisher_test(more, fewer, n) == pytest.approx(stats.fisher_exact(table, "greater").pvalue)
         assert sign_test(more, n) == pytest.approx(stats.binomtest(more, n, alternative="greater").pvalue)
+    assert sign_test(0, 0) == 1.0
 
 
 def test_likeness_equals_loops():

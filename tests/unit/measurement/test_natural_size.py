@@ -70,10 +70,14 @@ def test_eighteen_images_of_four_steps_confirm_a_size(calibrated, reach, size, r
     assert [row["effect"]["value"] for row in found["strengths"]][-1] == 1.0
 
 
-@pytest.mark.parametrize("judge", [Judge(3.0), Judge(0.9, breaks=0.95)], ids=["too weak", "breaks the subject"])
+@pytest.mark.parametrize(
+    "judge",
+    [Judge(3.0), Judge(0.9, breaks=0.95), Judge(-9.0)],
+    ids=["too weak", "breaks the subject", "shows the concept whatever the strength"],
+)
 def test_what_a_few_images_leave_open_is_searched(calibrated, judge):
     with suppress(NoEffectError):
-        assert calibrated(judge).provenance["calibration"]["unsteered"]
+        assert calibrated(judge, target_label=FEMALE).provenance["calibration"]["unsteered"]
     assert {steps for _, steps, _ in judge.drawn} > {4}
 
 

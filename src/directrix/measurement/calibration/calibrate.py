@@ -191,7 +191,7 @@ def _climb(
 
     def by_chance(with_it: int, against_it: int) -> bool:
         switched = with_it + against_it
-        return switched == 0 or sign_test(with_it, switched) > SIGNIFICANCE / len(rows)
+        return sign_test(with_it, switched) > SIGNIFICANCE / len(rows)
 
     if by_chance(best.gained, best.lost):
         # Where most images show the concept anyway, the other sign tells more.

@@ -76,10 +76,10 @@ def fisher_test(more: int, fewer: int, n: int) -> float:
 
 
 def sign_test(successes: int, n: int) -> float:
-    """Chance of at least this many successes in n were both outcomes equally likely (one-sided sign test)."""
+    """Chance of at least this many successes in n were both outcomes equally likely (one-sided sign test); 1 of none."""
     from scipy import stats
 
-    return float(stats.binomtest(successes, n, alternative="greater").pvalue)
+    return 1.0 if n == 0 else float(stats.binomtest(successes, n, alternative="greater").pvalue)
 
 
 def median(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
