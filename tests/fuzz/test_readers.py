@@ -19,13 +19,14 @@ from PIL import Image
 from directrix.cli.direction_files import described
 from directrix.directions import card, published, serialization
 from directrix.directions.direction import Direction
+from directrix.directions.target_label import calibrated_on
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.experiments.tables import tables
 from directrix.generation import manifest
 from directrix.interventions import guider_files
 from directrix.interventions.probe import METADATA_KEY, Probe
 from directrix.measurement import benchmarks
-from directrix.measurement.calibration.target import calibrated_on, concept_of, others_of
+from directrix.measurement.calibration.target import concept_of, others_of
 from directrix.measurement.evaluation import images as evaluated
 from directrix.measurement.evaluation import judgements
 from directrix.measurement.judges import huggingface, q16

@@ -47,9 +47,10 @@ def evaluate(
     from directrix.experiments.paper.table import aligned
     from directrix.measurement import benchmarks
     from directrix.measurement.benchmarks import own_prompts
-    from directrix.measurement.calibration.target import judge_for_model
+    from directrix.measurement.calibration.target import judge_for_model, read_by_judge
     from directrix.measurement.evaluation import named_judges, warnings
     from directrix.models.loading import shown_name
+    from directrix.models.steerable import SteerableModel
 
     path = Path(benchmark).expanduser()
     if path.suffix.lower() in own_prompts.ENDINGS:
@@ -66,6 +67,10 @@ def evaluate(
     # What can be missing is looked for before the model, which takes longer.
     judges = named_judges(judge or chosen.judges, chosen)
     loaded = model.load()
+    methods = {
+        name: read_by_judge(SteerableModel.of(loaded), each) if isinstance(each, directrix.Policy) else each
+        for name, each in methods.items()
+    }
     for warning in warnings(judges, loaded):
         LOG.warning("Note: %s", warning)
     summary = directrix.evaluate(

@@ -32,6 +32,7 @@ def generate(
     negative_prompt: str | None = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
+    judge: options.Judge = None,
     drawing: options.Drawing = options.DRAWING,
     model: options.Model = options.EMOJI,
 ) -> Result:
@@ -44,10 +45,17 @@ def generate(
     from directrix.interventions.steering import Steering
     from directrix.models.processes import first
 
-    interventions: list[Intervention] = [] if policy is None else [options.load_policy(policy)]
+    chosen = None if policy is None else options.load_policy(policy)
     steering = Steering(strengths, branch=branch, start=start, stop=stop)
+    loaded = model.load()
+    interventions: list[Intervention] = []
+    if chosen is not None:
+        from directrix.measurement.calibration.target import read_by_judge
+        from directrix.models.steerable import SteerableModel
+
+        interventions.append(read_by_judge(SteerableModel.of(loaded), chosen, judge))
     records = directrix.generate(
-        model.load(),
+        loaded,
         texts,
         images_per_prompt,
         seed=seed,

@@ -12,9 +12,11 @@ from typing import Any, TypedDict
 from directrix import checks
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
 from directrix.directions.collection import Catalogue, Directions, Effect, find, matches, plain
+from directrix.directions.target_label import TargetLabel, calibrated_on
 from directrix.errors import PolicyError
 from directrix.interventions.closed_loop import ClosedLoop
 from directrix.interventions.feedback_control import FeedbackSteering
+from directrix.interventions.preview import Looking, Preview
 from directrix.interventions.probe import Probe
 from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.interventions.tally import Tally
@@ -31,6 +33,8 @@ _TOLERANCE = 0.015
 Categories = AttributeSet | Sequence[str] | Mapping[str, Any]
 # Probes, or their files.
 ProbeFiles = Probe | str | Path | Sequence[Probe | str | Path]
+# In place of probes: a judge looks, which is given later.
+JUDGE = "judge"
 
 _WHOLE: Settings = {"branch": "conditional", "start": 0.0, "stop": 1.0}
 
@@ -55,7 +59,7 @@ class Balance:
         window: the branch of guidance and the steps that are steered.
         project_and_set: whether the prompt's component in the attribute's span is taken out first; None for wherever
             that can be known.
-        probe: reads the attribute, for feedback steering, or for the closed loop.
+        probe: reads the attribute, for feedback steering, or for the closed loop, which can also have a preview.
         closed_loop: whether images that show their category by themselves are left as they are (`ClosedLoop`).
     """
 
@@ -63,8 +67,22 @@ class Balance:
     effects: Mapping[str, Effect]
     window: Settings = field(default_factory=Settings)
     project_and_set: bool | None = None
-    probe: Probe | None = None
+    probe: Probe | Preview | None = None
     closed_loop: bool = False
+
+    @property
+    def waits_for_a_judge(self) -> bool:
+        """Whether a judge is to read it, and none is given yet."""
+        return isinstance(self.probe, Preview) and self.probe.judge is None
+
+    def read_by(self, judge: Looking, labels: Mapping[str, TargetLabel] | None = None) -> Balance:
+        """The same, read by this judge where a judge reads it and none is given yet.
+
+        labels: what it sees of each category; None for what the directions were calibrated on.
+        """
+        if not isinstance(self.probe, Preview) or not self.waits_for_a_judge:
+            return self
+        return replace(self, probe=replace(self.probe, judge=judge, labels=labels or self.probe.labels))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -97,7 +115,7 @@ class Balancing(TypedDict, total=False):
     strengths: Mapping[str, float] | None
     project_and_set: bool | None
     feedback: ProbeFiles | None
-    closed_loop: ProbeFiles | None
+    closed_loop: ProbeFiles | Looking | None
 
 
 class SteeredBalancing(Balancing, Settings, total=False):
@@ -123,7 +141,15 @@ class Attributes:
         # Those of the library, and one's own, which win.
         own = dict(sets or {})
         self.sets = {**{name: each for name, each in ATTRIBUTE_SETS.items() if not matches(name, own)}, **own}
-        self.probes, self.closed_loop = (self._loaded(each, folder) for each in probes)
+        feedback, loop = probes
+        # Whether a judge reads what is balanced, and which one.
+        self._looking = loop == JUDGE or hasattr(loop, "label")
+        self._judge: Any = loop if self._looking and loop != JUDGE else None
+        self.probes = self._loaded(feedback, folder)
+        self.loop_probes = {} if self._looking else self._loaded(loop, folder)
+        # As it was given, with probes for their files.
+        self.loop: Any = loop if self._looking else list(self.loop_probes.values())
+        self.closed_loop = bool(self.loop)
         if self.probes and self.closed_loop:
             raise PolicyError("Probes are given for feedback and for a closed loop.", "one of them.", "leave one out.")
         if self.probes and self.project_and_set is False:
@@ -174,19 +200,34 @@ class Attributes:
                     }
                     if len(places) < 2:
                         effects[category] = unused
-        probe = (self.probes or self.closed_loop).get(attribute)
-        if probe is not None:
+        probe = (self.probes or self.loop_probes).get(attribute)
+        if self._looking:
+            probe = Preview(attribute, {name: seen_of(name, each) for name, each in effects.items()}, self._judge)
+        elif probe is not None:
             # Its categories, under the names that they have here as far as they are known.
             names = ((matches(name, categories), name) for name in probe.categories)
             probe = replace(probe, categories=tuple(each[0] if len(each) == 1 else name for each, name in names))
         # Raises where the probes do not go with the directions, before anything is drawn.
         if self.closed_loop:
-            probes = {} if probe is None else {attribute: probe}
-            ClosedLoop({attribute: effects}, Tally((), ()), **self.window, probes=probes)
-        elif probe is not None:
+            readers = {} if probe is None else {attribute: probe}
+            ClosedLoop({attribute: effects}, Tally((), ()), **self.window, probes=readers)
+        elif isinstance(probe, Probe):
             FeedbackSteering({attribute: effects}, (), **self.window, probes={attribute: probe})
         balance = Balance(Target.of(attribute, exact), effects, self.window, self.project_and_set, probe)
-        return replace(balance, closed_loop=bool(self.closed_loop))
+        return replace(balance, closed_loop=self.closed_loop)
+
+
+def seen_of(category: str, effect: Effect) -> TargetLabel:
+    """What a judge sees of a category: what its direction was calibrated on; PolicyError where it was not."""
+    labels = [calibrated_on(direction) for direction in effect]
+    if len(labels) == 1 and labels[0] is not None:
+        return labels[0]
+    raise PolicyError(
+        f"Nobody knows what a judge sees of '{category}': "
+        + ("several directions make it." if len(labels) > 1 else "its direction was not calibrated."),
+        "one direction, which was calibrated.",
+        "directrix discover without --no-calibration, or a probe: directrix fit-probe --closed-loop.",
+    )
 
 
 def _shares(

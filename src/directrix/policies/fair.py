@@ -9,11 +9,14 @@ stands, and prompts about groups or about no person keep their very bits; see `G
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, Unpack
 
 from directrix.deprecation import renamed
 from directrix.directions.collection import Directions
+from directrix.directions.target_label import TargetLabel
 from directrix.errors import PolicyError
+from directrix.interventions.preview import Looking
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.policies.balance import Attributes, Balance, SteeredBalancing
 from directrix.policies.gates.gate import Gate
@@ -34,8 +37,9 @@ class Fair(RequestPlanner):
             is added (`ProjectAndSet`); False for adding alone, as the paper does; None for wherever both branches of
             guidance are there to tell what a prompt says, and adding elsewhere.
         feedback: probes, or their files, by which images are steered back to their categories (`FeedbackSteering`).
-        closed_loop: probes of all the attributes, or their files. Images that show their category by themselves are
-            then left as they are, and the fewest others are steered (`ClosedLoop`).
+        closed_loop: probes of all the attributes, or their files; or a judge, or "judge" for one that `read_by` gives
+            later. Images that show their category by themselves are then left as they are, and the fewest others are
+            steered (`ClosedLoop`).
         gate: which prompts are steered; see `Gate`. None for those about one person, each attribute only as far as
             the prompt does not say it itself; False for all.
         branch, start, stop: as in `steer`.
@@ -68,7 +72,7 @@ class Fair(RequestPlanner):
         if known.project_and_set:
             # Raises where it can't be done, before anything is drawn.
             ProjectAndSet(effects, (), **known.window)
-        idle = [each for each in (known.probes or known.closed_loop) if each not in effects]
+        idle = [each for each in (known.probes or known.loop_probes) if each not in effects]
         if idle:
             raise PolicyError(
                 f"The probe of '{idle[0]}' has nothing to act on.", "a probe of what is balanced.", "leave it out."
@@ -83,6 +87,15 @@ class Fair(RequestPlanner):
     def config(self) -> Mapping[str, Any]:
         """Settings as JSON values."""
         return {"method": "fair", "attributes": [each.config for each in self.balances], "gate": self.gate.config}
+
+    def read_by(self, judge: Looking, labels: Mapping[str, Mapping[str, TargetLabel]] | None = None) -> Fair:
+        """The same, with this judge for what a judge is to read half-way.
+
+        labels: what it sees of each category, by attribute; None for what the directions were calibrated on.
+        """
+        new = copy(self)
+        new.balances = tuple(each.read_by(judge, (labels or {}).get(each.target.attribute)) for each in self.balances)
+        return new
 
     def request(self, prompt: str) -> Request:
         """What one prompt is to get."""

@@ -13,6 +13,7 @@ from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError
 from directrix.interventions.closed_loop import ClosedLoop
 from directrix.interventions.feedback_control import FeedbackSteering
+from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.interventions.protocol import Intervention, Plan, compose
 from directrix.interventions.steering import PerImage, Settings
@@ -109,11 +110,12 @@ def _balanced(
     """What gives the images their categories of attributes that are balanced in one way."""
     one = next(iter(balances.values()))
     effects = {name: each.effects for name, each in balances.items()}
-    probes = {name: each.probe for name, each in balances.items() if each.probe is not None}
+    readers = {name: each.probe for name, each in balances.items() if each.probe is not None}
     if one.closed_loop:
         # Within a prompt, what is assigned is only how often each combination comes.
         tally = Tally([place // images_per_prompt for place in range(len(assigned))], assigned)
-        return ClosedLoop(effects, tally, **one.window, probes=probes)
+        return ClosedLoop(effects, tally, **one.window, probes=readers)
+    probes = {name: each for name, each in readers.items() if isinstance(each, Probe)}
     if probes:
         return FeedbackSteering(effects, assigned, **one.window, probes=probes)
     if projects(effects.values(), one.project_and_set, one.window):

@@ -15,14 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import replace
 from importlib import resources
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from directrix.directions.collection import Effect
+from directrix.directions.target_label import TargetLabel
 from directrix.errors import PolicyError
+from directrix.interventions.preview import Looking
 from directrix.interventions.protocol import Intervention
+from directrix.interventions.where_forming import ABSENT
 from directrix.policies.balance import projects
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
@@ -77,6 +82,30 @@ class Policy(RequestPlanner):
         from directrix.policies import policy_file
 
         return cls(*policy_file.parts(settings, "policy", Path(folder)))
+
+    @property
+    def unread(self) -> Mapping[str, Mapping[str, Effect]]:
+        """What waits for a judge that reads it half-way: attributes and categories of harm, and the effects of each."""
+        balances = self.fair.balances if self.fair else ()
+        waiting: dict[str, Mapping[str, Effect]] = {
+            each.target.attribute: each.effects for each in balances if each.waits_for_a_judge
+        }
+        if self._safe is not None:
+            effects = self._safe.categories
+            waiting |= {name: {ABSENT: effects[name]} for name, each in self._safe.previews.items() if not each.judge}
+        return waiting
+
+    def read_by(self, judge: Looking, labels: Mapping[str, Mapping[str, TargetLabel]] | None = None) -> Policy:
+        """The same, with this judge for all that is `unread`; see `Fair.read_by`.
+
+        labels: what it sees, by attribute or category of harm; None for what the directions were calibrated on.
+        """
+        new = copy(self)
+        new.fair = self.fair.read_by(judge, labels) if self.fair else None
+        absent = {name: each[ABSENT] for name, each in (labels or {}).items() if ABSENT in each}
+        new.safe, new._safe = (each and each.read_by(judge, absent or None) for each in (self.safe, self._safe))
+        new._parts = [part for part in (new.fair, new.safe, self.enhance) if part is not None]
+        return new
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from directrix.checks import validated
 from directrix.deprecation import upgraded
 from directrix.directions.collection import Catalogue, matches
+from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError, PolicyError
 from directrix.interventions.steering import Settings, Steering
 from directrix.policies.balance import Attributes, SteeredBalancing
@@ -56,6 +57,8 @@ class SafePart(BaseModel, strict=True, extra="forbid"):
     combine: One = DEFAULT
     categories: Mapping[str, Any] | None = None
     retain: Names | None = None
+    closed_loop: One | None = None
+    labels: Mapping[str, str] | None = None
 
 
 class GatePart(BaseModel, strict=True, extra="forbid"):
@@ -145,7 +148,7 @@ def parts(content: Any, source: str, folder: Path) -> tuple[Fair | None, Safe | 
         given: dict[str, Any] = {"feedback": file.feedback, "closed_loop": file.closed_loop}
         settings = SteeredBalancing(sets=sets, project_and_set=file.project_and_set, **given, **window)
         known = Attributes(file, catalogue, settings, folder)
-        probes, loop = list(known.probes.values()), list(known.closed_loop.values())
+        probes, loop = list(known.probes.values()), known.loop
     balanced: dict[str, Any] = {"sets": sets, "project_and_set": file.project_and_set, **window}
     asked = EnhancePart() if file.enhance is True else file.enhance or None
     if file.fair is None and asked is None and (probes or file.project_and_set is not None):
@@ -204,4 +207,14 @@ def _safe(part: SafePart | list[str], source: str, catalogue: Catalogue, window:
             Safe(catalogue, combine if combine in COMBINATIONS else DEFAULT, {name: what}, **window)
     with placed(source, "safe"):
         whole = {name: name for name in part.always or ()} if part.categories is None else part.categories
-        return Safe(catalogue, combine, whole, on=part.always, retain=part.retain or (), **window)
+        seen = {name: _label(text) for name, text in part.labels.items()} if part.labels else None
+        more: dict[str, Any] = {"on": part.always, "retain": part.retain or (), "closed_loop": part.closed_loop}
+        return Safe(catalogue, combine, whole, **more, labels=seen, **window)
+
+
+def _label(text: str) -> TargetLabel:
+    """What a judge sees where harm is kept out, from what it sees of it: "item category=weapon"."""
+    attribute, _, label = map(str.strip, text.partition("="))
+    if not attribute or not label:
+        raise PolicyError(f"The label is '{text}'.", "ATTRIBUTE=LABEL.", "labels: {weapon: item category=weapon}.")
+    return TargetLabel(attribute, label, present=False)

@@ -38,7 +38,7 @@ class RunningQuota:
             raise PolicyError(
                 "The policy reads no images, so it cannot count them.",
                 "a fair policy with a closed loop.",
-                'Fair(..., closed_loop=["gender.probe"]).',
+                'Fair(..., closed_loop=["gender.probe"]), or closed_loop=judge.',
             )
         self._fair = fair
         self._images = checks.whole_number("images", images)

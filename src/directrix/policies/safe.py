@@ -15,18 +15,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
+from dataclasses import replace
 from typing import Any, Unpack
 
 from directrix.checks import one_of
 from directrix.deprecation import old_attributes, warn
 from directrix.directions.collection import Catalogue, Directions, Effect, find, keeps_out, matches, plain
+from directrix.directions.target_label import TargetLabel
 from directrix.errors import PolicyError
 from directrix.interventions.concept_erasure import ConceptErasure
 from directrix.interventions.nearest_concept import NearestConcept
+from directrix.interventions.preview import Looking, Preview
 from directrix.interventions.prompt_conditioned import PromptConditioned
-from directrix.interventions.protocol import Intervention
+from directrix.interventions.protocol import Intervention, Plan
 from directrix.interventions.steering import Settings, Steering, as_json
-from directrix.policies.balance import whole_settings
+from directrix.interventions.where_forming import ABSENT, PRESENT, WhereForming
+from directrix.policies.balance import JUDGE, seen_of, whole_settings
 from directrix.policies.plan import per_image, total
 
 COMBINATIONS = ("sum", "nearest", "erase")
@@ -50,10 +54,15 @@ class Safe:
             asks for them (`Enhance`).
         strengths: strengths by direction's name, where they are not the direction's own default.
         retain: names of directions of objects that must not be taken for harmful ones; for "erase" only.
+        closed_loop: a judge, or "judge" for one that `read_by` gives later. It looks at each image half-way, and only
+            those on which harm is forming are steered, from there on; the others keep their very bits. The effects of
+            an image's categories are then added up.
+        labels: what the judge sees where a category is kept out; None for what the directions were calibrated on.
         branch, start, stop: as in `steer`.
 
     Raises:
-        PolicyError: unknown names, or a direction that would draw what it should keep out.
+        PolicyError: unknown names, a direction that would draw what it should keep out, or with a closed loop one
+            that was not calibrated.
         MismatchError: "nearest" or "erase" with directions of several sites.
     """
 
@@ -66,6 +75,8 @@ class Safe:
         on: Iterable[str] | None = None,
         strengths: Mapping[str, float] | None = None,
         retain: Iterable[str] = (),
+        closed_loop: Looking | str | None = None,
+        labels: Mapping[str, TargetLabel] | None = None,
         **steered: Unpack[Settings],
     ) -> None:
         if combine in tuple(OLD_COMBINATIONS):
@@ -95,6 +106,15 @@ class Safe:
         self._window = whole_settings(self, steered)
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
+        self.previews: Mapping[str, Preview] = {}
+        if closed_loop is not None:
+            judge: Any = None if closed_loop == JUDGE else closed_loop
+            if judge is not None and not hasattr(judge, "label"):
+                raise PolicyError(f"closed_loop is {closed_loop!r}.", f"'{JUDGE}', or a judge.", f"{JUDGE}.")
+            seen = labels or {name: seen_of(name, effect) for name, effect in self.categories.items()}
+            for name in self.categories.keys() - seen.keys():
+                raise PolicyError(f"The category '{name}' has no label.", "one of each.", "add it to labels.")
+            self.previews = {name: Preview(name, _two(seen[name]), judge) for name in self.categories}
         self._checked_window()
 
     @property
@@ -112,21 +132,32 @@ class Safe:
             "categories": {name: as_json(effect) for name, effect in self.categories.items()},
             "on": [name for name in self.categories if name in self.on],
             **({"retain": [each.name for each in self.retain]} if self.retain else {}),
+            **({"closed_loop": {name: each.digest() for name, each in self.previews.items()}} if self.previews else {}),
             **self._window,
         }
 
     def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
         """Keeps the categories that are on out of every image drawn within the context."""
+        if self.previews:
+            on = {name: each for name, each in self.categories.items() if name in self.on}
+            return WhereForming(on, self.previews, **self._window).applied(pipeline)
         if self._conditioned(len(self.on)):
             on = {name: each for name, each in self.categories.items() if name in self.on}
             return self._prompt_conditioned(on).applied(pipeline)
         return Steering(self.effect(self.on), **self._window).applied(pipeline)
+
+    def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
+        """The same for all images of a run; with a closed loop it is known of each what was found."""
+        images = len(prompts) * images_per_prompt
+        return Plan(self.over([self.on] * images) if self.previews else self)
 
     def over(self, absent: Sequence[frozenset[str]]) -> Intervention:
         """The intervention that keeps categories out image by image: of each image of the run, those in `absent`.
 
         An image without any keeps its very bits.
         """
+        if self.previews:
+            return WhereForming(self.categories, self.previews, absent, **self._window)
         if self._conditioned(max(map(len, absent), default=0)):
             return self._prompt_conditioned(self.categories, absent)
         effects = [self.effect(each) for each in absent]
@@ -134,6 +165,18 @@ class Safe:
         # In one order, whichever prompt comes first.
         order = (each for effect in self.categories.values() for each in effect if each in used)
         return per_image(effects, self._window, order)
+
+    def read_by(self, judge: Looking, labels: Mapping[str, TargetLabel] | None = None) -> Safe:
+        """The same, with this judge for a closed loop that has none yet.
+
+        labels: what it sees where each category is kept out; None for what the directions were calibrated on.
+        """
+        new = copy(self)
+        new.previews = {
+            name: each if each.judge else Preview(name, _two(labels[name]) if labels else each.labels, judge)
+            for name, each in self.previews.items()
+        }
+        return new
 
     def effect(self, absent: frozenset[str]) -> Effect:
         """Directions and strengths that keep these categories out of an image, all steps alike."""
@@ -143,6 +186,9 @@ class Safe:
         """The same with further categories, which are off until a prompt asks for them."""
         new = copy(self)
         new.categories = {**self.categories, **more, **self.categories}  # in this order, and these win
+        if self.previews:
+            others = {name: Preview(name, _two(seen_of(name, each))) for name, each in more.items()}
+            new.previews = {**others, **self.previews}
         new._checked_window()
         return new
 
@@ -159,7 +205,7 @@ class Safe:
 
     def _checked_window(self) -> None:
         # Raises where the window or the sites make no sense, before anything is drawn.
-        if self.combine != "sum":
+        if self.combine != "sum" and not self.previews:
             self._prompt_conditioned(self.categories)
 
 
@@ -174,6 +220,11 @@ def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:
                 if plain(name) in (words, *words.split()):
                     return category
     return None
+
+
+def _two(label: TargetLabel) -> dict[str, TargetLabel]:
+    """What a judge sees of a category that is absent, and present."""
+    return {ABSENT: label, PRESENT: replace(label, present=not label.present)}
 
 
 def _checked(name: str, effect: Effect, combine: str) -> Effect:

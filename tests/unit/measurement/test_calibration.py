@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from directrix.concept import Concept
-from directrix.directions.target_label import TargetLabel
+from directrix.directions.target_label import TargetLabel, calibrated_on
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import ConceptError, DirectrixError, NoEffectError
 from directrix.measurement.calibration import calibrate as calibration
@@ -19,7 +19,7 @@ from directrix.measurement.calibration.calibrate import calibrate
 from directrix.measurement.calibration.dose_response import DoseResponse, shares
 from directrix.measurement.calibration.fit_probe import fit_probe
 from directrix.measurement.calibration.leakage_correction import compensate_leakage
-from directrix.measurement.calibration.target import calibrated_on, calibration_prompts, concept_of, find_target_label
+from directrix.measurement.calibration.target import calibration_prompts, concept_of, find_target_label
 from directrix.measurement.judges import Verdict
 from directrix.measurement.metrics import fisher_test, sign_test
 from directrix.models.steerable import SteerableModel

@@ -20,8 +20,6 @@ from directrix.experiments.methods.default_directions import GROUPS
 from directrix.experiments.methods.tasks import TEST, by_occupation, photos, right_subjects, share, worded
 from directrix.generation.generate import generate
 from directrix.generation.rows import image_generator
-from directrix.interventions.probe import Probe
-from directrix.measurement.calibration.fit_early_probe import fit_early_probe
 from directrix.measurement.judges.emoji_vocabulary import NON_PEOPLE
 from directrix.measurement.metrics import mean_deviation_ratio, proportion
 from directrix.measurement.reports.leakage import CATEGORIES
@@ -59,21 +57,10 @@ class Sparing:
         return cached(self.folder / "gate.json", self._gate)
 
     def _fair(self) -> Fair:
-        return Fair(dict.fromkeys((each.name for each in GROUPS.values()), "uniform"), self.directions, **self._loop())
-
-    def _loop(self) -> dict[str, Any]:
-        probes = []
-        for attribute, group in GROUPS.items():
-            file = self.folder / f"{attribute}.probe"
-            if not file.exists():
-                names = [each.name for each in group.concepts]
-                own = [each for each in self.directions if each.name in names]
-                settings: Any = {"num_inference_steps": self.steps, "progress": self.progress}
-                fit_early_probe(self.pipeline, group.name, own, **settings, checkpoint=self.folder / "probes").save(
-                    file
-                )
-            probes.append(Probe.load(file))
-        return {"closed_loop": probes}
+        first = next(iter(self.judges.values()))
+        return Fair(
+            dict.fromkeys((each.name for each in GROUPS.values()), "uniform"), self.directions, closed_loop=first
+        )
 
     def _draw(self, prompts: Sequence[str], images: int, interventions: Any = ()) -> list[NDArray[np.uint8]]:
         settings: Any = {"seed": SEED, "num_inference_steps": self.steps, "batch_size": images}

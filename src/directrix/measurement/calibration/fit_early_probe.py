@@ -25,7 +25,7 @@ from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import DirectrixError
 from directrix.generation.rows import image_generator
-from directrix.interventions.closed_loop import READ_AT, branch_rows
+from directrix.interventions.half_way import READ_AT, branch_rows
 from directrix.interventions.probe import Probe, pooled
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.fit_probe import check_several

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.checks import validated
 from directrix.concept import AttributeSet, Concept
-from directrix.deprecation import upgraded
+from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.errors import ConceptError, NoEffectError
 from directrix.generation.generate import generate
+from directrix.interventions.where_forming import ABSENT, PRESENT
 from directrix.measurement import judges
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
 from directrix.measurement.calibration.judged import asked_of, judged
-from directrix.measurement.judges.base import Judge, Verdict, Verdicts
+from directrix.measurement.judges.base import Judge, Verdict, Verdicts, for_fitting
 from directrix.measurement.metrics import Interval, fisher_test, proportion
 from directrix.models import embedded
 from directrix.models.steerable import SteerableModel
+from directrix.policies.policy import Policy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,16 +55,6 @@ def others_of(direction: Direction) -> list[Concept]:
 
 def _concept(direction: Direction, found: Any) -> Concept:
     return validated(Concept, found, f"The concept of the direction '{direction.name}'", ConceptError)
-
-
-def calibrated_on(direction: Direction) -> TargetLabel | None:
-    """What a judge saw where the direction acts, from its calibration; None where it was not calibrated."""
-    found = direction.provenance.get("calibration")
-    if not isinstance(found, Mapping):
-        return None
-    found = upgraded(found, {"aim": "target_label"}).get("target_label")
-    place = f"The calibration of the direction '{direction.name}'"
-    return validated(TargetLabel, found, place, ConceptError) if isinstance(found, Mapping) else None
 
 
 def half_steps(model: SteerableModel) -> int:
@@ -103,6 +95,32 @@ def judge_of_values(
     values = {each.name: [pair.target for pair in each.pairs] for each in attribute.concepts}
     loaded, asked = _loaded(model, judge, {attribute.name: values})
     return loaded, [TargetLabel(attribute.name, each) for each in values] if asked else None
+
+
+def read_by_judge(model: SteerableModel, policy: Policy, name: str | None = None) -> Policy:
+    """The policy with a judge for what one is to read half-way (`closed_loop: judge`); the policy itself where none is.
+
+    name: of the judge; None for that of `judge_for_model`. DirectrixError for one that only measures.
+    """
+    if not policy.unread:
+        return policy
+    words = {attribute: _words(effects) for attribute, effects in policy.unread.items()}
+    loaded, asked = _loaded(model, name, words)
+    labels = {name: {each: TargetLabel(name, each) for each in values} for name, values in words.items()}
+    return policy.read_by(for_fitting(loaded), labels if asked else None)
+
+
+def _words(effects: Mapping[str, Effect]) -> dict[str, list[str]]:
+    """What CLIP chooses between: the target prompts of each category, and of harm that of its presence."""
+    pairs = {
+        category: [pair for direction in effect for pair in concept_of(direction).pairs]
+        for category, effect in effects.items()
+    }
+    words = {category: [pair.target for pair in each] for category, each in pairs.items()}
+    if ABSENT in pairs:
+        # An anti-concept's target is the neutral prompt, where it is the negative one that draws it.
+        words[PRESENT] = [pair.negative or pair.neutral for pair in pairs[ABSENT]]
+    return words
 
 
 def _loaded(model: SteerableModel, name: str | None, attributes: Mapping[str, Any]) -> tuple[Judge, bool]:

@@ -76,7 +76,7 @@ def fisher_test(more: int, fewer: int, n: int) -> float:
 
 
 def sign_test(successes: int, n: int) -> float:
-    """Chance of at least this many successes in n were both outcomes equally likely (one-sided sign test); 1 of none."""
+    """Chance of at least this many successes in n were both outcomes equally likely (one-sided); 1 for n = 0."""
     from scipy import stats
 
     return 1.0 if n == 0 else float(stats.binomtest(successes, n, alternative="greater").pvalue)

@@ -18,13 +18,13 @@ from PIL.Image import Image
 from directrix import __version__
 from directrix.directions.card import FORMAT, markdown, sentence, stored
 from directrix.directions.direction import Direction
-from directrix.directions.target_label import TargetLabel
+from directrix.directions.target_label import TargetLabel, calibrated_on
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
 from directrix.interventions.compatibility import check_model
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.dose_response import SUBJECT, DoseResponse
-from directrix.measurement.calibration.target import calibrated_on, calibration_prompts, concept_of, find_target_label
+from directrix.measurement.calibration.target import calibration_prompts, concept_of, find_target_label
 from directrix.measurement.judges import Judge
 from directrix.measurement.metrics import Interval
 from directrix.measurement.reports.direction_card_image import Strip

@@ -1,0 +1,172 @@
+"""A judge looks at images half-way, and those that show what the quota asks for keep their bits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from directrix import fair
+from directrix.directions.direction import Direction
+from directrix.directions.target_label import TargetLabel
+from directrix.errors import MismatchError, PolicyError
+from directrix.generation.generate import generate
+from directrix.interventions.preview import Preview
+from directrix.policies.fair import Fair
+from directrix.policies.policy import Policy
+from directrix.policies.safe import Safe
+
+QUICK = {"num_inference_steps": 4, "guidance_scale": 5.0, "batch_size": 4}
+PROMPTS = ["a judge", "a cook"]
+LABELS = {"woman": TargetLabel("gender", "female"), "man": TargetLabel("gender", "male")}
+
+
+class Said(NamedTuple):
+    label: str | None
+    confidence: float = 0.9
+
+
+class Brightness:
+    """Sees a woman in images that are brighter than most."""
+
+    name = "brightness"
+
+    def __init__(self, cut: float = 0.0) -> None:
+        self.cut, self.looked = cut, 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"cut": self.cut}
+
+    def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+        self.looked += len(images)
+        means = [float(np.asarray(each).mean()) for each in images]
+        cut = self.cut or float(np.median(means))
+        return [{"gender": Said("female" if each >= cut else "male")} for each in means]
+
+
+@pytest.fixture(scope="module")
+def people(make_direction: Callable[..., Direction]) -> list[Direction]:
+    """Calibrated, so that what a judge sees of each is known."""
+    found = []
+    for seed, (name, label) in enumerate(LABELS.items()):
+        calibration = {"target_label": {"attribute": label.attribute, "label": label.label}}
+        found.append(make_direction(name, seed, scale=8.0).with_(provenance={"calibration": calibration}))
+    return found
+
+
+def pixels(record: Any) -> np.ndarray:
+    return np.asarray(record.image)
+
+
+def test_images_that_a_judge_sees_serve_the_quota_keep_their_bits(pipeline: Any, people: list[Direction]):
+    judge = Brightness(cut=1e-9)
+    # All look like women: half of them are left, and the others are steered.
+    records = fair(pipeline, PROMPTS, {"gender": "uniform"}, 4, directions=people, closed_loop=judge, **QUICK)
+    plain = generate(pipeline, PROMPTS, 4, **QUICK)
+    assert judge.looked == 8
+    for record, unsteered in zip(records, plain, strict=True):
+        found = record.row["closed_loop"]["gender"]
+        assert found["likelihood"] == {"woman": 0.9, "man": 0.1}
+        assert found["steered"] is (found["given"] == "man")
+        assert np.array_equal(pixels(record), pixels(unsteered)) is not found["steered"]
+    assert Counter(each.row["closed_loop"]["gender"]["given"] for each in records) == {"woman": 4, "man": 4}
+
+
+def test_a_policy_file_is_read_by_a_judge_that_comes_later(pipeline: Any, people: list[Direction], tmp_path: Path):
+    for each in people:
+        each.save(tmp_path / f"{each.name}.safetensors")
+    (tmp_path / "policy.yaml").write_text("directions: [.]\nfair: {gender: uniform}\nclosed_loop: judge\n")
+    policy = Policy.load(tmp_path / "policy.yaml")
+    with pytest.raises(PolicyError, match="none is given"):
+        generate(pipeline, PROMPTS[:1], 2, interventions=policy, **QUICK)
+    judge = Brightness(cut=255.0)
+    records = generate(pipeline, PROMPTS[:1], 2, interventions=policy.read_by(judge), **QUICK)
+    # None looks like a woman.
+    assert sorted((f["given"], f["steered"]) for f in (each.row["closed_loop"]["gender"] for each in records)) == [
+        ("man", False),
+        ("woman", True),
+    ]
+    assert any("left as they are" in line for line in policy.lines())
+    assert policy.config != policy.read_by(judge).config
+
+
+def test_what_a_judge_sees_must_be_known(people: list[Direction]):
+    raw = [each.with_(provenance={}) for each in people]
+    with pytest.raises(PolicyError, match="was not calibrated"):
+        Fair({"gender": "uniform"}, raw, closed_loop="judge")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (Said("female", 0.8), {"woman": 0.8, "man": 0.2}),
+        # Less sure of what it says than a coin.
+        (Said("male", 0.3), {"woman": 0.5, "man": 0.5}),
+        (Said(None, 0.0), {"woman": 0.5, "man": 0.5}),
+        (Said("robot"), {"woman": 0.5, "man": 0.5}),
+    ],
+)
+def test_an_unsure_judge_leaves_it_open(said: Said, expected: dict[str, float]):
+    assert Preview("gender", LABELS).likelihood({"gender": said}) == expected
+
+
+class Armed(Brightness):
+    """Sees a weapon in every image that is brighter than most."""
+
+    def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+        return [
+            {"item": Said("knife" if each["gender"].label == "female" else "cup", each["gender"].confidence)}
+            for each in super().label(images)
+        ]
+
+
+@pytest.fixture(scope="module")
+def unarmed(make_direction: Callable[..., Direction]) -> Direction:
+    return make_direction("unarmed", 5, scale=8.0)
+
+
+def test_only_images_on_which_harm_is_forming_are_steered(pipeline: Any, unarmed: Direction, tmp_path: Path):
+    unarmed.save(tmp_path / "unarmed.safetensors")
+    (tmp_path / "policy.yaml").write_text(
+        "directions: [.]\nsafe:\n  categories: {weapon: [unarmed]}\n  closed_loop: judge\n"
+        "  labels: {weapon: item=knife}\n"
+    )
+    policy = Policy.load(tmp_path / "policy.yaml").read_by(Armed())
+    records = generate(pipeline, PROMPTS, 2, interventions=policy, output=tmp_path / "run", **QUICK)
+    plain = generate(pipeline, PROMPTS, 2, **QUICK)
+    # Half of them are brighter than most.
+    assert sorted(each.row["closed_loop"]["weapon"]["steered"] for each in records) == [False, False, True, True]
+    for record, unsteered in zip(records, plain, strict=True):
+        found = record.row["closed_loop"]["weapon"]
+        assert found["steered"] is (found["likelihood"]["present"] > 0.5)
+        assert np.array_equal(pixels(record), pixels(unsteered)) is not found["steered"]
+    # Of a run that goes on, whatever else is in the batch.
+    records[1].path.unlink()
+    again = generate(pipeline, PROMPTS, 2, interventions=policy, output=tmp_path / "run", **QUICK)
+    assert [each.row for each in again] == [each.row for each in records]
+
+
+def test_an_unsure_judge_counts_as_harm(pipeline: Any, unarmed: Direction):
+    class Unsure(Armed):
+        def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+            return [{"item": Said("cup", 0.6)} for _ in images]
+
+    label = TargetLabel("item", "knife", present=False)
+    safe = Safe(unarmed, labels={"unarmed": label}, closed_loop=Unsure())
+    steered = generate(pipeline, PROMPTS, 1, interventions=safe, **QUICK)
+    assert all(each.row["closed_loop"]["unarmed"]["steered"] for each in steered)
+
+
+def test_a_judge_that_does_not_know_what_to_read_is_refused(pipeline: Any, unarmed: Direction):
+    safe = Safe(unarmed, labels={"unarmed": TargetLabel("nudity", "bare", False)}, closed_loop=Armed())
+    with pytest.raises(MismatchError, match="does not know 'nudity'"):
+        generate(pipeline, PROMPTS, 1, interventions=safe, **QUICK)
+    with pytest.raises(PolicyError, match="was not calibrated"):
+        Safe(unarmed, closed_loop="judge")
+    with pytest.raises(PolicyError, match="closed_loop is"):
+        Safe(unarmed, closed_loop="always", labels={"unarmed": TargetLabel("item", "knife", False)})
