@@ -77,7 +77,9 @@ class ProjectAndSet(PromptConditioned):
         }
         effects = {key: attributes[attribute][name] for key, (attribute, name) in self._choices.items()}
         acting = {key for key, effect in effects.items() if any(effect.values())}
+        one_for_all: dict[frozenset[str], frozenset[str]] = {}
         on = [frozenset(_key(*each) for each in image.items()) & acting for image in assigned]
+        on = [one_for_all.setdefault(each, each) for each in on]
         super().__init__(effects, on, branch, start, stop)
         self._insist = insist
         # By the categories of what is balanced together: what turns products with them into weights.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from directrix.directions.collection import Effect
@@ -76,25 +76,29 @@ class RequestPlanner:
         quotas = Quotas(images_per_prompt, seed)
         assigned: list[Mapping[str, str]] = []
         # By the way of balancing: the attributes, and the category of each that an image is given.
-        ways: dict[Any, tuple[dict[str, Balance], list[dict[str, str]]]]
-        ways = defaultdict(lambda: ({}, [{} for _ in absent]))
+        ways: dict[Any, tuple[dict[str, Balance], list[Mapping[str, str]]]]
+        ways = defaultdict(lambda: ({}, [{}] * len(absent)))
+        # Images that are given the same share one object, however many they are.
+        same: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         for index, request in enumerate(requests):
             for categories in quotas.assign(index, [each.target for each in request.balances]):
                 image: dict[str, str] = {}
+                by_way: dict[Any, dict[str, str]] = defaultdict(dict)
                 for balance, category in zip(request.balances, categories, strict=True):
                     way = (*sorted(balance.window.items()), balance.project_and_set, balance.closed_loop)
-                    balances, given = ways[way]
-                    balances[balance.target.attribute] = balance
-                    given[len(assigned)][balance.target.attribute] = category
+                    ways[way][0][balance.target.attribute] = balance
+                    by_way[way][balance.target.attribute] = category
                     if not balance.closed_loop:
                         image[balance.target.attribute] = category
-                assigned.append(image)
+                for way, own in by_way.items():
+                    ways[way][1][len(assigned)] = same.setdefault(tuple(own.items()), own)
+                assigned.append(same.setdefault(tuple(image.items()), image))
         # First what is kept out, so that it sees the activations before anything else is added to them.
         parts = [self.keep_out(absent)] if any(absent) else []
         parts += [_balanced(*way, images_per_prompt) for way in ways.values()]
         rewritten = tuple(request.rewritten for request in requests)
         unmet = tuple(request.unmet for request in requests)
-        gates = tuple({name: asdict(each) for name, each in request.gates.items()} for request in requests)
+        gates = tuple({name: dict(vars(each)) for name, each in request.gates.items()} for request in requests)
         return Plan(
             compose(*parts),
             tuple(assigned) if any(assigned) else (),

@@ -71,8 +71,7 @@ class Quotas:
         self._images = images
         self._seed = seed
         self._rounds: dict[Target, _Rounds] = {}
-        self._lags: dict[tuple[Target, ...], dict[_Cell, int]] = {}
-        self._shares: dict[tuple[Target, ...], tuple[dict[_Cell, int], int]] = {}
+        self._met: dict[tuple[Target, ...], _Together] = {}
 
     def assign(self, prompt_index: int, targets: Sequence[Target]) -> list[tuple[str, ...]]:
         """The categories of each image of one prompt, one a target, in the order of the targets.
@@ -80,22 +79,25 @@ class Quotas:
         Call it once a prompt, in the order of the prompts.
         """
         targets = tuple(targets)
-        self._rounds |= {each: _Rounds(each, self._images) for each in targets if each not in self._rounds}
-        rounds = [self._rounds[each] for each in targets]
+        together = self._met.get(targets)
+        if together is None:
+            self._rounds |= {each: _Rounds(each, self._images) for each in targets if each not in self._rounds}
+            together = self._met[targets] = _Together([self._rounds[each] for each in targets])
         orders: list[_Order] = []
         best = None
         while best is None or not (best.even or len(targets) < 2 or len(orders) == _ORDERS):
             text = f"quotas/{self._seed}/{prompt_index}/{len(orders)}"
             chance = random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
-            orders.append(self._order(targets, rounds, chance))
+            orders.append(self._order(together, chance))
             best = min(orders, key=lambda order: order.unevenness)
-        for each, extra in zip(rounds, best.extras, strict=True):
+        for each, extra in zip(together.rounds, best.extras, strict=True):
             each.take(extra)
-        self._lags[targets] = best.lags
+        together.lags = best.lags
         return [tuple(target.shares[i][0] for target, i in zip(targets, cell, strict=True)) for cell in best.images]
 
-    def _order(self, targets: tuple[Target, ...], rounds: Sequence[_Rounds], chance: random.Random) -> _Order:
+    def _order(self, together: _Together, chance: random.Random) -> _Order:
         """One way to serve a prompt."""
+        rounds, products, before, one = together.rounds, together.products, together.lags, together.one
         extras, windows = [], []
         for each in rounds:
             for _ in range(_ORDERS):
@@ -105,8 +107,6 @@ class Quotas:
                     break
             extras.append(extra)
             windows.append(found)
-        products, one = self._products(targets, rounds)
-        before = self._lags.get(targets) or dict.fromkeys(products, 0)
         # What earlier prompts left uneven is made good here where the quotas leave a choice.
         ahead = {cell: (share / one, before[cell] / one) for cell, share in products.items()}
         given = dict.fromkeys(products, 0)
@@ -129,18 +129,6 @@ class Quotas:
         even = beyond == 1 and max(map(abs, lags.values())) < one
         return _Order(images, extras, lags, even, (beyond, sum((lag / one) ** 2 for lag in lags.values())))
 
-    def _products(self, targets: tuple[Target, ...], rounds: Sequence[_Rounds]) -> tuple[dict[_Cell, int], int]:
-        """The combinations that may occur, each with its product share, and what a whole is in the same unit."""
-        if targets not in self._shares:
-            products = {
-                tuple(i for i, _ in cell): math.prod((share for _, share in cell), start=Fraction(1))
-                for cell in itertools.product(*(enumerate(each.shares) for each in rounds))
-                if all(share for _, share in cell)
-            }
-            one = math.lcm(*(share.denominator for share in products.values()))
-            self._shares[targets] = {cell: int(share * one) for cell, share in products.items()}, one
-        return self._shares[targets]
-
 
 # A combination: the index of a category of each target.
 _Cell = tuple[int, ...]
@@ -154,6 +142,23 @@ class _Order(NamedTuple):
     lags: dict[_Cell, int]  # for each combination, by how much of an image it is behind after this prompt
     even: bool  # whether no combination is a whole image ahead or behind
     unevenness: tuple[float, float]  # what is beyond one image within the prompt, then the unevenness over prompts
+
+
+class _Together:
+    """Targets that prompts have together: what their combinations are to get, and what they have got."""
+
+    def __init__(self, rounds: Sequence[_Rounds]) -> None:
+        self.rounds = rounds
+        shares = {
+            tuple(i for i, _ in cell): math.prod((share for _, share in cell), start=Fraction(1))
+            for cell in itertools.product(*(enumerate(each.shares) for each in rounds))
+            if all(share for _, share in cell)
+        }
+        # What a whole is, and the product share of each combination in the same unit.
+        self.one = math.lcm(*(share.denominator for share in shares.values()))
+        self.products = {cell: int(share * self.one) for cell, share in shares.items()}
+        # By how much each combination is behind after the last prompt.
+        self.lags = dict.fromkeys(self.products, 0)
 
 
 class _Windows:
@@ -171,7 +176,10 @@ class _Windows:
         # Beyond this no category can be ahead of its share any more, so no window can be missed there.
         self._reach = math.ceil(2 / least) + 1
         self._bounds: dict[int, tuple[list[int], list[int]]] = {}
-        # With an end, prompts of equal counts ask the same again and again.
+        # The fewest places in which each category gets a whole number, and these numbers.
+        self._period = math.lcm(*(share.denominator for share in shares))
+        self._of_period = [int(self._period * share) for share in shares]
+        # Prompts of equal counts ask the same again and again.
         self._chosen: dict[tuple[int, ...], list[int]] = {}
         self._whole: bool | None = None
 
@@ -194,10 +202,12 @@ class _Windows:
 
     def choices(self, taken: Sequence[int]) -> list[int]:
         """Categories that may have the place after those that are taken; at least one."""
-        if self._counts is None:
-            return self._choices(taken)
         key = tuple(taken)
-        found = self._chosen.get(key) or self._choices(taken)
+        if self._counts is None:
+            # Without an end, what may come next depends on what was taken since the last whole period alone.
+            periods = sum(taken) // self._period
+            key = tuple(have - periods * whole for have, whole in zip(taken, self._of_period, strict=True))
+        found = self._chosen.get(key) or self._choices(key)
         if len(self._chosen) < _REMEMBERED:
             self._chosen[key] = found
         return found

@@ -17,7 +17,7 @@ _SHARES = WORDS["shares"] | {"%", "percent"}
 def read(s: Sentence, at: int, after: int) -> Reading | None:
     """Reads joined values at `after`, behind the cues that begin at `at`."""
     cues = set(s.texts[at:after])
-    for values in s.phrases.values:
+    for values in s.values:
         stop, listed, joiner = _list(s, values, after)
         if not listed:
             continue

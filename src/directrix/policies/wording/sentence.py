@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from directrix.policies.wording.lexicon import Hit, Lexicon
-from directrix.policies.wording.phrases import Beside, Named, Phrases
+from directrix.policies.wording.phrases import Beside, Named, Phrases, Values
 from directrix.policies.wording.tokens import TABLES, WORDS, Word
 from directrix.policies.wording.types import Kind
 
@@ -178,6 +178,12 @@ class Sentence:
             return True
         after = end + 1 + (self[end + 1] in ("the", "these", "many", "different", "various", "all"))
         return end > at and self[end] == "of" and self.other(after)
+
+    @cached_property
+    def values(self) -> tuple[Values, ...]:
+        """The attributes of whose values the prompt has a word."""
+        places = range(len(self))
+        return tuple(v for v in self.phrases.values if any(v.words.past(self.texts, at) for at in places))
 
     @cached_property
     def has_others(self) -> bool:
