@@ -83,7 +83,7 @@ def discover(
     checkpoint: a folder for unfinished work, written as the settings say, and on Ctrl-C. The same call on the same
         folder goes on, and ends with the same bits as a run that was never stopped. The folder is left; delete it when
         done with.
-    options: the method's own (``average``, ``initial_scale``; see its module).
+    options: the method's own (``average``, ``padding``; see its module).
 
     Each direction's recipe has every setting, the prompts, seconds, denoiser evaluations and the loss curve.
 
@@ -128,6 +128,7 @@ def discover(
     from directrix.models.steerable import SteerableModel
 
     model = SteerableModel.of(pipeline).text_to_image()
+    how.check(model)
     call = PipelineCall.of(model, sampling)
     call.check_negatives(group, drawn=how.learns_from == "samples" and how.neutral_fraction < 1)
     settings = {

@@ -79,6 +79,11 @@ class FrozenDenoiser:
         """The conditioning that the pipeline gives the denoiser for these prompts: a row each."""
         return self._conditioning(self._call.captured(prompts))
 
+    def token_counts(self, prompts: Sequence[str]) -> list[int]:
+        """How many tokens the pipeline's tokenizer makes of each prompt, those of beginning and end among them."""
+        tokenizer = self._model.pipeline.tokenizer
+        return [len(each) for each in tokenizer(list(prompts), truncation=True).input_ids]
+
     @torch.no_grad()
     def unconditional(self, negatives: Sequence[str | None]) -> Conditioning:
         """That of the unconditional branch, under these negative prompts (None: without one).

@@ -68,6 +68,7 @@ def minimise(
     initial: Tensor | None = None,
     average: bool,
     change: Callable[[int, Tensor], Tensor] | None = None,
+    neutral: Callable[[Tensor], Conditioning] | None = None,
 ) -> Fit:
     """Fits one vector for each concept so that the steered denoiser answers ``target(batch)``.
 
@@ -75,13 +76,15 @@ def minimise(
     initial_scale: vectors start from U(-1, 1) times this and the learning rate; or from ``initial``.
     average: return the mean of the iterates' last half, not the last iterate.
     change: added to the loss; a function of the step and the vectors.
+    neutral: gives what the denoiser is given of the neutral prompts, by the places (B,) of their pairs; None for what
+        the pipeline gives it.
 
     With a checkpoint, a run that was stopped and resumed gives the same bits as one that was not. Raises
     InterruptedRun on Ctrl-C and DirectrixError when the loss is no longer finite.
     """
     denoiser, checkpoint = problem.denoiser, problem.checkpoint
     state = State.load(checkpoint) or _initial(problem, initial_scale, initial)
-    neutral = denoiser.encode([pair.neutral for pair in problem.data.pairs])
+    neutral = neutral or denoiser.encode([pair.neutral for pair in problem.data.pairs]).__getitem__
     forward, forward_backward = (state.forward - denoiser.forward, state.forward_backward - denoiser.forward_backward)
     started = time.perf_counter() - state.seconds
     with checkpoint.interruptible(lambda: f"fitting (step {state.step:,} of {problem.steps:,})"):
@@ -121,7 +124,7 @@ def _step(
     state: State,
     batch: Batch,
     target: Callable[[Batch], Tensor],
-    neutral: Conditioning,
+    neutral: Callable[[Tensor], Conditioning],
     change: Callable[[int, Tensor], Tensor] | None,
 ) -> State:
     """One step of Adam, into a new state: an interrupt can't leave one half updated."""
@@ -135,7 +138,7 @@ def _step(
             "exp_avg": state.first.to(vectors.device, copy=True),
             "exp_avg_sq": state.second.to(vectors.device, copy=True),
         }
-    prediction = denoiser.steered(batch.x_t, batch.timesteps, neutral[batch.pair], vectors[batch.concept])
+    prediction = denoiser.steered(batch.x_t, batch.timesteps, neutral(batch.pair), vectors[batch.concept])
     loss = mse_loss(prediction, target(batch))
     if change is not None:
         loss = loss + change(state.step, vectors)

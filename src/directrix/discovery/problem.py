@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from directrix.discovery.frozen_denoiser import FrozenDenoiser
     from directrix.discovery.samples import Samples
     from directrix.discovery.trajectories import Trajectories
+    from directrix.models.steerable import SteerableModel
 
 
 D = TypeVar("D", bound="Samples | Trajectories")
@@ -105,6 +106,9 @@ class Method(Protocol):
     def fit(self, problem: Problem[Any]) -> Fit:
         """Finds one vector for each concept of the problem."""
         ...
+
+    def check(self, model: SteerableModel) -> None:
+        """Raises DirectrixError where its options do not go with the model, before anything is drawn."""
 
     def describe(self) -> Mapping[str, Any]:
         """The options and the objective, for the recipe."""

@@ -61,22 +61,23 @@ class Patched:
         del self.unet.mid_block.forward
 
 
-def embed(pipeline, prompts):
+def embed(pipeline, prompts, padding="max_length"):
     ids = pipeline.tokenizer(
-        prompts, padding="max_length", max_length=pipeline.tokenizer.model_max_length, return_tensors="pt"
+        prompts, padding=padding, max_length=pipeline.tokenizer.model_max_length, return_tensors="pt"
     ).input_ids
     with torch.no_grad():
         return pipeline.text_encoder(ids)[0]
 
 
-@pytest.mark.parametrize("method", ["reconstruction", "distillation"])
+@pytest.mark.parametrize("method", ["reconstruction", "distillation", "reconstruction, longest"])
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_same_losses_and_vectors(pipeline, prediction_type, method):
     concepts = [Concept.of("woman", "a woman", "a person"), Concept.of("dog", ["a dog", "dogs"], "an animal")]
+    method, _, padding = method.partition(", ")
     with frozen(SteerableModel.of(pipeline)):
         problem = problem_of(pipeline, concepts, prediction_type)
         how = (
-            Reconstruction()
+            Reconstruction(padding=padding or "model")
             if method == "reconstruction"
             else Distillation(average=False, initial_scale=1.0, amplification=1.0)
         )
@@ -95,7 +96,7 @@ def test_same_losses_and_vectors(pipeline, prediction_type, method):
         for step in range(STEPS):
             rows = problem.data.batch(step, BATCH, 0)
             noisy = noise_scheduler.add_noise(rows.x_0, rows.noise, rows.timesteps)
-            neutral = embed(pipeline, [pairs[i][1] for i in rows.pair])
+            neutral = embed(pipeline, [pairs[i][1] for i in rows.pair], padding or "max_length")
             if method == "distillation":
                 patched.code = None
                 with torch.no_grad():

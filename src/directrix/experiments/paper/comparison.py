@@ -27,6 +27,7 @@ _WORDS = {
     "num_inference_steps": "denoising steps",
     "guidance_scale": "guidance scale",
     "method": "method",
+    "padding": "padding of the neutral prompts",
 }
 
 
@@ -129,14 +130,13 @@ def _of_directions(paper: Paper, directions: Mapping[str, Direction]) -> Iterato
     known = {name: recipe for name, recipe in known.items() if recipe["method"] != PUBLISHED}
     if silent:
         yield f"how these directions were found is not known: {', '.join(silent)}"
+    # Where a recipe does not say it, prompts are as long as the model's.
+    known = {name: {"padding": "model", **recipe} for name, recipe in known.items()}
     for key, wanted in paper.discovery.items():
         others = {name: recipe.get(key) for name, recipe in known.items() if recipe.get(key) != wanted}
         if others:
             which = "" if len(others) == len(directions) else f" of {', '.join(others)}"
             yield f"{_WORDS[key]} of the discovery{which}: {_range(others.values())}; the paper: {wanted}"
-    if padded := [name for name, recipe in known.items() if recipe["method"] == paper.discovery["method"]]:
-        which = "" if len(padded) == len(directions) else f" of {', '.join(padded)}"
-        yield f"prompts of the discovery{which} are padded to the model's length; the paper: to the longest of a batch"
     for name, each in directions.items():
         yield from _unlike(f"strength of {name}:", each.strengths.default, 1)
 

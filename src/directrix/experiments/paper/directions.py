@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.directions.collection import Catalogue
 from directrix.directions.direction import Direction
-from directrix.discovery import Optimizer, Sampling, discover
+from directrix.discovery import Optimizer, Sampling, discover, prompt_padding
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.registry import METHODS
 from directrix.errors import MismatchError
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Discovery:
-    """Settings of every discovery of a run; None for the method's own, or the model's for the learning rate."""
+    """Settings of every discovery of a run; None for the method's own, the model's for the learning rate, and for the
+    padding the paper's where the method is and the model can."""
 
     method: str
     images: int | None
@@ -39,6 +40,13 @@ class Discovery:
     num_inference_steps: int
     guidance_scale: float
     seed: int
+    padding: str | None = None
+
+    def padded(self, model: SteerableModel) -> Discovery:
+        """The same with a padding."""
+        paper = protocol.paper().discovery
+        as_there = self.method == paper["method"] and prompt_padding.goes_with(model)
+        return replace(self, padding=self.padding or (paper["padding"] if as_there else prompt_padding.PADDINGS[0]))
 
     def asked(self, model: SteerableModel, concept: Concept) -> dict[str, Any]:
         """All that decides a direction, as JSON values, with the method's own settings filled in.
@@ -88,6 +96,9 @@ def obtained(
         MismatchError: the folder holds one of other settings, or of another model.
         DirectrixError: whatever `discover` and `Direction.load` raise.
     """
+    discovery = discovery.padded(model)
+    # Other methods have no such option: theirs is the model's.
+    options = {} if discovery.padding == prompt_padding.PADDINGS[0] else {"padding": discovery.padding}
     asked = {concept.name: discovery.asked(model, concept) for concept in concepts}
     # All of them before the first discovery: what is refused should be refused at once.
     found = {name: _cached(path, asked[name]) for name in asked if (path := path_of(folder, name)).exists()}
@@ -107,6 +118,7 @@ def obtained(
             seed=discovery.seed,
             checkpoint=checkpoint,
             progress=labelled(progress, f"{concept.name}: "),
+            **options,
         )
         found[concept.name] = store(direction, path_of(folder, concept.name), asked[concept.name])
         Checkpoint(checkpoint).remove()

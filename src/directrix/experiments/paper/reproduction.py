@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.checks import whole_number
+from directrix.checks import one_of, whole_number
 from directrix.directions.collection import find
+from directrix.discovery.prompt_padding import PADDINGS
 from directrix.discovery.registry import METHODS
 from directrix.errors import ConceptError, DirectrixError
 from directrix.experiments.paper import protocol
@@ -64,6 +65,7 @@ def prepare(
     images_of_discovery: int | None = None,
     steps_of_discovery: int | None = None,
     learning_rate: float | None = None,
+    padding: str | None = None,
     seed: int = 0,
     num_inference_steps: int | None = None,
     guidance_scale: float | None = None,
@@ -86,6 +88,8 @@ def prepare(
         method: of discovery; None for the paper's.
         images_of_discovery, steps_of_discovery, learning_rate: None for the method's own, which for the paper's
             method are the paper's, with the rate on the model's card.
+        padding: of neutral prompts in discovery, "longest" or "model" (`directrix.discovery.prompt_padding`); None for
+            the paper's, where the method is the paper's and the model reads prompts by one CLIP alone.
         seed: of discovery and drawing.
         num_inference_steps, guidance_scale: of all images, those that are learned from too; None for the paper's,
             which draws those with fewer steps than those that it judges.
@@ -112,6 +116,8 @@ def prepare(
     for name, value in counts.items():
         if value is not None:
             whole_number(name, value)
+    if padding is not None:
+        one_of("padding", padding, PADDINGS)
     published = protocol.paper()
     paper = published.discovery
     names = list(chosen.concepts)
@@ -126,10 +132,12 @@ def prepare(
         num_inference_steps or paper["num_inference_steps"],
         float(paper["guidance_scale"] if guidance_scale is None else guidance_scale),
         seed,
+        padding,
     )
+    own = (method, images_of_discovery, steps_of_discovery, learning_rate, padding)
     if directions is None:
         _check(discovery, concepts)
-    elif any(each is not None for each in (method, images_of_discovery, steps_of_discovery, learning_rate)):
+    elif any(each is not None for each in own):
         raise DirectrixError(
             "The directions are given, so none is discovered.",
             "settings of a discovery, or a folder of directions.",

@@ -29,6 +29,8 @@ Methods = Mapping[str, Sequence[Intervention]]
 # The method that changes nothing; the others are compared with it where it is there.
 NONE = "none"
 PICTURES = "pictures"
+# Of all images of a run, as their rows have them.
+_SETTINGS = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler", "dtype")
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,11 @@ def draw(
     folder: Path,
     progress: Progress,
     **settings: Any,
-) -> dict[str, list[EvaluatedImage]]:
-    """Draws what is missing; returns all images by method and writes one manifest over all of them."""
+) -> tuple[dict[str, list[EvaluatedImage]], dict[str, Any]]:
+    """Draws what is missing, and writes one manifest over all images.
+
+    Returns the images by method, and what their rows have in common: the settings, and how many were flagged.
+    """
     drawn: dict[str, list[EvaluatedImage]] = {}
     rows: list[dict[str, Any]] = []
     for name, interventions in methods.items():
@@ -121,7 +126,13 @@ def draw(
                 {**record.row, "file": file, "method": name, "prompt_id": row.id, "group": row.group, "kind": row.kind}
             )
     first(lambda: manifest.write(folder, {row["file"]: row for row in rows}))
-    return drawn
+    some = min(rows, key=lambda row: row["file"])
+    common = {name: some.get(name) for name in _SETTINGS}
+    return drawn, {
+        "drawing": common,
+        "flagged": sum(bool(row.get("flagged")) for row in rows),
+        "versions": some["versions"],
+    }
 
 
 def known_folder(folder: Path, benchmark: Benchmark) -> None:

@@ -124,9 +124,9 @@ def _evaluated(
 ) -> dict[str, Any]:
     bench, known, others = ready(benchmark, judges, folder, reference)
     times = [time.perf_counter()]
-    drawn = drawing.draw(model, benchmark, checked, images, seed, folder, progress, **settings)
+    drawn, common = drawing.draw(model, benchmark, checked, images, seed, folder, progress, **settings)
     if "quality" in benchmark.measures and others is None:
-        apart = drawing.draw(
+        apart, _ = drawing.draw(
             model, benchmark, {REFERENCE: ()}, images, seed + 1, folder / REFERENCE, progress, **settings
         )
         others = [picture.path for picture in apart[REFERENCE]]
@@ -173,7 +173,10 @@ def _evaluated(
             **{f"{what} ({name})": why for name, each in measured.items() for what, why in each.left_out.items()},
         },
         "provenance": {
-            **_provenance(model, drawn, folder),
+            "model": asdict(model.identity),
+            "pictures": sum(map(len, drawn.values())),
+            **common,
+            "versions": {**common["versions"], "directrix": __version__, "python": python_version()},
             "seed": seed,
             "attributes": [name for name in benchmark.attributes if name in known],
             "benchmark": benchmark.as_dict(),
@@ -289,16 +292,3 @@ def _reference(
     # The folder's name alone: a summary is passed on, and where somebody has images is nobody else's concern.
     source = f"the unsteered model, seed {seed + 1}" if given is None else Path(given).resolve().name
     return {"source": source, "pictures": len(others)}
-
-
-def _provenance(model: SteerableModel, drawn: Mapping[str, Sequence[EvaluatedImage]], folder: Path) -> dict[str, Any]:
-    rows = manifest.read(folder)
-    some = next(iter(rows.values()))
-    settings = ("num_inference_steps", "guidance_scale", "height", "width", "scheduler", "dtype")
-    return {
-        "model": asdict(model.identity),
-        "pictures": sum(map(len, drawn.values())),
-        "drawing": {name: some.get(name) for name in settings},
-        "flagged": sum(bool(row.get("flagged")) for row in rows.values()),
-        "versions": {**some["versions"], "directrix": __version__, "python": python_version()},
-    }
