@@ -1,8 +1,12 @@
 """Who gets which row of a quota, so that the fewest images must be changed.
 
-With P[n, m] how likely image n shows the categories of row m by itself, rows are dealt out by
+A row gives an image a category of each attribute. With P[n, m] how likely image n shows the categories of row m by
+itself, rows are dealt out by
 
-    max sum_n P[n, row(n)]        over all one-to-one assignments (scipy.optimize.linear_sum_assignment)
+    max sum_n P[n, row(n)]        so that each attribute's categories come as often as its quota has them
+
+(scipy.optimize.milp). Of the assignments that change as few, it is the one whose rows are most evenly combined: images
+that must change anyway get the combinations that are missing.
 
 A group need not be drawn at once: what earlier images took of its quota is gone for later ones, so that of images one
 at a time each is left as it is until the count asks for another.
@@ -12,11 +16,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Of what was read of an image, by attribute: how likely each category is.
 Reading = Mapping[str, Mapping[str, float]]
 # Of two rows that fit an image alike, it gets the one that fewer images fit; less than any likelihood counts.
 _RARE = 1e-3
+# What an image counts that makes a row come more often than an even combination has it; less than that.
+_UNEVEN = 1e-4
 
 
 class Tally:
@@ -44,9 +56,25 @@ class Tally:
         return self._quotas[group]
 
     def left(self, group: Hashable) -> Counter[tuple[tuple[str, str], ...]]:
-        """How many images of a group each row is still for."""
-        dealt = (tuple(self.dealt[place].items()) for place in self._members[group] if place in self.dealt)
-        return self.quota(group) - Counter(dealt)
+        """How many images of a group each row is still for; below 0 for one that came more often."""
+        left = Counter(self.quota(group))
+        left.subtract(tuple(self.dealt[place].items()) for place in self._members[group] if place in self.dealt)
+        return left
+
+    def margins(self, group: Hashable) -> dict[str, dict[str, int]]:
+        """By attribute, how many images of a group each category is still for."""
+        margins: dict[str, dict[str, int]] = {}
+        for row, count in sorted(self.left(group).items()):
+            for attribute, category in row:
+                counts = margins.setdefault(attribute, {})
+                counts[category] = counts.get(category, 0) + count
+        return margins
+
+    def rest(self, group: Hashable) -> list[dict[str, str]]:
+        """Rows that fill what is left of a group's quota."""
+        margins = self.margins(group)
+        columns = ([name for name, count in counts.items() for _ in range(count)] for counts in margins.values())
+        return [dict(zip(margins, each, strict=True)) for each in zip(*columns, strict=True)]
 
     def quotas(self, images: Sequence[int]) -> list[list[tuple[dict[str, str], int]]]:
         """The quotas of these images' groups, each in an order that does not depend on that of its images."""
@@ -65,18 +93,48 @@ class Tally:
 
     def _deal(self, group: Hashable, members: Sequence[int]) -> None:
         import numpy as np
-        from scipy.optimize import linear_sum_assignment
 
         places, left = self._members[group], self.left(group)
-        rows = [dict(row) for row, count in left.items() for _ in range(min(count, len(members)))]
+        margins = self.margins(group)
+        rows = [dict(zip(margins, each, strict=True)) for each in product(*margins.values())]
         known = [self.readings[each] for each in places if each in self.readings]
-        often = {row: np.mean([_likelihood(dict(row), each) for each in known]) for row in left}
-        gains = [
-            [_likelihood(row, self.readings[each]) - _RARE * often[tuple(row.items())] for row in rows]
-            for each in members
-        ]
-        for member, chosen in zip(*linear_sum_assignment(np.array(gains), maximize=True), strict=True):
-            self.dealt[members[member]] = rows[chosen]
+        likely = np.array([[_likelihood(row, self.readings[each]) for row in rows] for each in members])
+        often = np.array([np.mean([_likelihood(row, each) for each in known]) for row in rows])
+        uses = np.array([[row[name] == each for row in rows] for name, counts in margins.items() for each in counts])
+        most = [count for counts in margins.values() for count in counts.values()]
+        chosen = _assigned(likely - _RARE * often, uses, most, [left[tuple(row.items())] for row in rows])
+        for member, row in zip(members, chosen, strict=True):
+            self.dealt[member] = rows[row]
+
+
+def _assigned(
+    gains: NDArray[np.floating], uses: NDArray[np.bool_], most: Sequence[int], even: Sequence[int]
+) -> list[int]:
+    """A row for each image, of the largest sum of gains.
+
+    gains: (N, M), of each image and row. uses: (Q, M), which rows count in each of the quotas. most: (Q,), images of
+    each quota. even: (M,), how often each row comes if they are combined evenly.
+    """
+    import numpy as np
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    images, rows = gains.shape
+    own, each = np.kron(np.eye(images), np.ones(rows)), np.kron(np.ones(images), np.eye(rows))
+    # Beside which image gets which row: by how many images each row comes more often than evenly, up to one, and more.
+    beyond = np.vstack([np.zeros((images + len(uses), 2 * rows)), -np.kron(np.ones(2), np.eye(rows))])
+    high: Any = [np.ones(images), most, even]
+    found = milp(
+        np.concatenate([-gains.ravel(), np.repeat([_UNEVEN, 3 * _UNEVEN], rows)]),
+        constraints=LinearConstraint(
+            np.hstack([np.vstack([own, uses @ each, each]), beyond]),
+            np.repeat([1.0, -np.inf], [images, len(uses) + rows]),  # pyright: ignore[reportArgumentType]
+            np.concatenate(high),  # pyright: ignore[reportArgumentType]
+        ),
+        integrality=np.repeat([1, 0], [images * rows, 2 * rows]),
+        bounds=Bounds(0.0, np.repeat([1.0, np.inf], [(images + 1) * rows, rows])),  # pyright: ignore[reportArgumentType]
+        options={"mip_rel_gap": 0.0},
+    )
+    return [int(place) for place in found.x[: images * rows].reshape(images, rows).argmax(axis=1)]
 
 
 def _likelihood(row: Mapping[str, str], reading: Reading) -> float:

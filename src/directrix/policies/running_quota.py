@@ -58,7 +58,7 @@ class RunningQuota:
             return compose()
         tally, taken, quotas, rounds = self._rounds.get(prompt, (Tally((), ()), 0, Quotas(self._images, self._seed), 0))
         if len(tally.rows) - taken < images:
-            rows = [dict(row) for row in tally.left(0).elements()]
+            rows = tally.rest(0)
             while len(rows) < images:
                 for categories in quotas.assign(rounds, [each.target for each in balances]):
                     rows.append({each.target.attribute: name for each, name in zip(balances, categories, strict=True)})
