@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST = 1_000_000  # images of one run
+_LONG = 10_000  # images whose planning takes long enough to say so
 __all__ = ["Record", "contact_sheet", "generate", "image_generator", "image_seed", "iterate"]
 
 
@@ -106,8 +107,9 @@ def iterate(
     model = SteerableModel.of(pipeline)
     listed = _prompts(prompts, empty_prompts)
     checks.whole_number("images_per_prompt", images_per_prompt)
-    if len(listed) * images_per_prompt > MOST:
-        happened = f"{len(listed) * images_per_prompt:,} images were asked for in one run."
+    images = len(listed) * images_per_prompt
+    if images > MOST:
+        happened = f"{images:,} images were asked for in one run."
         raise DirectrixError(happened, f"at most {MOST:,}.", "several runs, each with a seed and a folder of its own.")
     checks.whole_number("batch_size", batch_size)
     checks.whole_number("seed", seed, 0)
@@ -130,7 +132,9 @@ def iterate(
         **facts.arguments,
     }
     given = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
-    parts, plan = planned(given, listed, images_per_prompt, seed)
+    with (progress if progress and images > _LONG else silent)(images, "Planning") as bar:
+        parts, plan = planned(given, listed, images_per_prompt, seed)
+        bar.advance(images)
     rows = Rows(model, listed, images_per_prompt, parts, plan, {"seed": seed, **call})
     batches = [range(place, min(place + batch_size, len(rows))) for place in range(0, len(rows), batch_size)]
     if output is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from directrix.cli import main
 from directrix.directions.direction import Direction
 from directrix.generation import manifest
 from directrix.measurement.evaluation.judgements import _read_verdicts
+from directrix.models.locks import locked
 
 # What Python's own splitlines takes for ends of lines.
 SEPARATORS = ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
@@ -69,6 +71,16 @@ def test_another_prompt_does_not_draw_over_what_is_there(
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert generate("--prompt", "a judge", "--overwrite") == 0
     assert [row["prompt"] for row in manifest.read(tmp_path / "out").values()] == ["a judge", *["a firefighter"] * 2]
+
+
+def test_a_folder_that_somebody_writes_to_is_refused_and_goes_on_when_it_is_free(
+    generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with locked(tmp_path / "out"):
+        assert generate("--prompt", "a judge") == 2
+        assert f"is being written by process {os.getpid()}" in capsys.readouterr().err
+        assert not list((tmp_path / "out").glob("*.png"))
+    assert generate("--prompt", "a judge") == 0
 
 
 def test_contact_sheets_are_paged_and_made_once(

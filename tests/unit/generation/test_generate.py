@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -285,6 +286,38 @@ def test_the_model_s_own_settings_are_the_default(pipeline: Any, monkeypatch: py
     )
     row = generate(pipeline, "a judge")[0].row
     assert (row["guidance_scale"], row["num_inference_steps"]) == (3.0, 2)
+
+
+def test_two_threads_of_one_folder_lose_nothing(pipeline: Any, tmp_path: Path):
+    said: list[OutputError] = []
+    drawing = iterate(pipeline, PROMPTS, 2, output=tmp_path, batch_size=1, **QUICK)
+    next(drawing)
+
+    def other() -> None:
+        with pytest.raises(OutputError, match="is being written by process") as raised:
+            generate(pipeline, PROMPTS, 2, output=tmp_path, **QUICK)
+        said.append(raised.value)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert said and len(list(drawing)) == 3
+    assert [row["file"] for row in rows(tmp_path)] == sorted(path.name for path in tmp_path.glob("*.png"))
+    assert len(rows(tmp_path)) == 4
+
+
+def test_a_long_plan_is_shown(pipeline: Any, monkeypatch: pytest.MonkeyPatch):
+    shown: list[tuple[int, str]] = []
+
+    @contextmanager
+    def progress(total: int, label: str) -> Iterator[Any]:
+        shown.append((total, label))
+        yield SimpleNamespace(advance=lambda n=1: None)
+
+    for most in (3, 4):
+        monkeypatch.setattr("directrix.generation.generate._LONG", most)
+        next(iterate(pipeline, PROMPTS, 2, progress=progress, batch_size=1, **QUICK))
+    assert shown == [(4, "Planning"), (4, "Drawing images"), (4, "Drawing images")]
 
 
 def test_progress_counts_the_pictures_to_draw(pipeline: Any, tmp_path: Path):

@@ -205,6 +205,8 @@ def test_tables_that_are_not_whole(folder, table, part):
         ("measures: [obedience]\ncolumn: {}\n", "did you mean 'columns'"),
         ("measures: [obedience]\neven_within: 2\n", "even_within"),
         ("measures: [obedience\n", "is not YAML"),
+        ("measures: [quality]\ndata: 5\n", "/5' cannot be read"),
+        ("measures: [quality]\ncolumns: {prompt: []}\n", "columns > prompt is a list"),
         ("", "lacks the key 'measures'"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_short_names_and_shares(people: list[Direction]):
     assert Counter(each["skin tone"] for each in plan.assigned) == {"light-skinned": 3, "dark-skinned": 7}
     # A third may be written as .33.
     Fair({"skin tone": dict.fromkeys(TONES, 0.33)}, people)
+
+
+def test_planning_is_linear_in_the_images_and_shares_what_they_have_in_common(people: list[Direction]):
+    planner = Fair({"gender": "uniform", "skin tone": "uniform"}, people)
+    prompts = [f"a judge, number {place}" for place in range(1000)]
+    planner.plan(prompts[:1], 10, 0)
+    began = time.process_time()
+    plan = planner.plan(prompts, 10, 0)
+    # One in a tenth of this on an idle core; one whose images cost more the more there are takes minutes.
+    assert time.process_time() - began < 8
+    assert len(plan.assigned) == 10_000 and len({id(each) for each in plan.assigned}) == 6
+    counts = Counter(tuple(each.items()) for each in plan.assigned)
+    assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_one_s_own_attributes(make_direction: Callable[..., Direction]):

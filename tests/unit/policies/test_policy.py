@@ -223,6 +223,8 @@ WRONG = {
     "safe: [unarmd]": "> safe: There is no direction 'unarmd'.*did you mean 'unarmed'",
     "safe: {always: [unarmed], combine: som}": "> safe: There is no way 'som'.*'sum'",
     "safe: {always: [unarmed], combine: mean}": "> safe: The way 'mean' is gone. Expected: 'nearest' in its place",
+    "safe: {combine: []}": "> safe > combine is a list. Expected: text",
+    "safe: {categories: {weapon: 1}}": "> safe > categories > weapon: 1 is no direction. Expected: a name",
     "safe: {combine: sum}": "> safe names nothing to keep out. Expected: `always` or `categories`",
     "safe: {categories: {arms: gun}}": "> safe > categories > arms: There is no direction 'gun'",
     "enhance: {rewrite: 3}": "> enhance > rewrite is 3. Expected: true or false",
