@@ -18,11 +18,12 @@ def studio(
     password: Annotated[str | None, _PASSWORD] = None,
     model: str | None = None,
     directions: Path | None = None,
+    folder: Path = Path("directrix-studio"),
 ) -> Result:
     """Open a page on which to see directions and steer with them."""
     from directrix.studio.serve import serve
 
-    served = serve(host, port, password, model, directions)
+    served = serve(host, port, password, model, directions, folder)
     LOG.info("The studio is at %s (Ctrl-C stops it).", served.address)
     served.wait()
     return Result("The studio was stopped.", {"address": served.address})

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from directrix.directions.collection import Catalogue
+from directrix.errors import DirectrixError
 from directrix.models import embedded
 from directrix.progress import Task
 from directrix.studio.jobs import Job
 from directrix.studio.recipe import Recipe
+from directrix.studio.shelf import Shelf
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,13 +58,20 @@ class Artist:
     Args:
         models: their names; one is in memory at a time.
         folder: of directions; None for the starter directions of the embedded models.
+        own: the studio's own folder, for what visitors find and measure.
 
     Raises:
         DirectionFileError: the folder holds no directions.
     """
 
-    def __init__(self, models: tuple[str, ...] = tuple(embedded.MODELS), folder: Path | None = None) -> None:
-        self.models = models
+    def __init__(
+        self,
+        models: tuple[str, ...] = tuple(embedded.MODELS),
+        folder: Path | None = None,
+        own: Path = Path("directrix-studio"),
+    ) -> None:
+        self.models, self.own = models, own
+        self.shelf = Shelf(own / "directions")
         self._folder = folder
         self._loaded: tuple[str, SteerableModel] | None = None
         self._plain: OrderedDict[str, tuple[Image, ...]] = OrderedDict()
@@ -74,7 +83,23 @@ class Artist:
         return self._folder is None
 
     def directions(self, model: str) -> Mapping[str, Direction]:
-        """The directions of a model, by name; none for a model of the user's own without a folder."""
+        """The directions of a model, by name: those that were given, then those that were found here."""
+        return {**self.shelf.directions(model), **self.given(model)}
+
+    def direction(self, model: str, name: str) -> Direction:
+        """One of them. Raises DirectrixError where there is none of that name, or none any more."""
+        found = self.directions(model).get(name)
+        if found is None:
+            raise DirectrixError(f"There is no direction '{name}' here.", "one of the list.", "reload the page.")
+        return found
+
+    def names(self, model: str) -> list[str]:
+        """The names of `directions` in the order in which they are shown."""
+        given = self.given(model)
+        return [*given, *(name for name in self.shelf.directions(model) if name not in given)]
+
+    def given(self, model: str) -> Mapping[str, Direction]:
+        """Those that were given; none for a model of the user's own without a folder."""
         if self._folder is None and model not in embedded.MODELS:
             return {}
         return self._catalogue(model)
@@ -94,20 +119,22 @@ class Artist:
             self._loaded = (name, SteerableModel.of(load(name)))
         return self._loaded[1]
 
-    def pairs(self, job: Job, recipe: Recipe) -> Pairs:
-        """The images of a recipe beside the unsteered ones. Raises what `directrix.generate` raises, and Cancelled."""
+    def pairs(self, job: Job, recipe: Recipe, unsaved: Mapping[str, Direction] | None = None) -> Pairs:
+        """The images of a recipe beside the unsteered ones. Raises what `directrix.generate` raises, and Cancelled.
+
+        unsaved: directions of the recipe that nobody saved, by name.
+        """
         plain = self._unsteered(job, recipe)
-        steered = self._draw(job, recipe, "Drawing steered images") if recipe.strengths else plain
+        steered = self._draw(job, recipe, "Drawing steered images", unsaved) if recipe.strengths else plain
         return Pairs(recipe, plain, steered)
 
     def strip(self, job: Job, recipe: Recipe, name: str) -> Strip:
         """The recipe's first image at rising strengths of one of its directions, the others as they are."""
-        most = self.directions(recipe.model)[name].strengths.maximum
+        most = self.direction(recipe.model, name).strengths.maximum
         strengths = tuple(round(most * each, 3) for each in STRIP)
         images = []
         for place, strength in enumerate(strengths):
-            given = {**recipe.strengths, name: strength}
-            one = Recipe(recipe.model, recipe.prompt, recipe.seed, 1, given, recipe.folder, recipe.starters)
+            one = replace(recipe, images=1, strengths={**recipe.strengths, name: strength})
             images += self._draw(job, one, f"Drawing strength {place + 1} of {len(strengths)}")
         return Strip(recipe, name, strengths, tuple(images))
 
@@ -121,11 +148,13 @@ class Artist:
         self._plain.move_to_end(key)
         return self._plain[key]
 
-    def _draw(self, job: Job, recipe: Recipe, label: str) -> tuple[Image, ...]:
+    def _draw(
+        self, job: Job, recipe: Recipe, label: str, unsaved: Mapping[str, Direction] | None = None
+    ) -> tuple[Image, ...]:
         from directrix.interventions.steering import Steering
 
-        known = self.directions(recipe.model)
-        strengths = {known[name]: each for name, each in recipe.strengths.items()}
+        known = unsaved or {}
+        strengths = {known.get(name) or self.direction(recipe.model, name): at for name, at in recipe.strengths.items()}
         steering = Steering(strengths) if strengths else ()
         records = self.rows(job, recipe.model, [recipe.prompt], recipe.images, recipe.seed, steering, label)
         return tuple(record.image for record in records)

@@ -45,7 +45,7 @@ class Desk:
         """Yields the job's place whenever something about it changed, and once more when it is over."""
         seen: Any = None
         while True:
-            now = (job.state, job.progress, self.queue.place(job))
+            now = (job.state, job.progress, self.queue.place(job), job.shows)
             if now != seen:
                 yield now[2]
             seen = now

@@ -33,6 +33,7 @@ class Job:
     """One piece of work: `work` gets the job, to say how far it is, and returns the result.
 
     progress: done and total units, and what they are.
+    interim: what the page shows of the result while the rest is to come; `shows` counts how often it changed.
     error: a sentence, where it failed.
     """
 
@@ -41,6 +42,8 @@ class Job:
     state: State = "waiting"
     progress: tuple[int, int, str] = (0, 0, "")
     result: Any = None
+    interim: Any = None
+    shows: int = 0
     error: str = ""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
@@ -50,6 +53,16 @@ class Job:
     def over(self) -> bool:
         """Whether nothing more comes of it."""
         return self.state in ("done", "cancelled", "failed")
+
+    @property
+    def latest(self) -> Any:
+        """The result, or what there is of it."""
+        return self.interim if self.result is None else self.result
+
+    def show(self, interim: Any) -> None:
+        """Lets the page show a part of the result. Raises Cancelled where somebody cancelled the job."""
+        self.check()
+        self.interim, self.shows = interim, self.shows + 1
 
     def check(self) -> None:
         """Raises Cancelled where somebody cancelled it."""

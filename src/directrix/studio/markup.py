@@ -80,6 +80,11 @@ def status(job: Job | None, place: int) -> str:
     return _page("status", job=job, place=place)
 
 
+def sentence(text: str, error: bool = False) -> str:
+    """One sentence about what was done, or why it was not."""
+    return _page("sentence", text=text, error=error)
+
+
 def _page(name: str, **data: object) -> str:
     from pathlib import Path
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from directrix.studio.desk import Desk
+from directrix.studio.discover_tab import DiscoverTab
 from directrix.studio.policy_tab import PolicyTab
 from directrix.studio.steer_tab import SteerTab
 
@@ -25,12 +26,15 @@ def page(desk: Desk) -> Any:
         gr.Markdown(_ABOUT)
         with gr.Tab("Steer"):
             steer = SteerTab(desk)
+        refresh, inputs, outputs, settings = steer.refresh
+        with gr.Tab("Discover"):
+            discover = DiscoverTab(desk, lambda event: event.then(refresh, inputs, outputs, **settings))
         # The policies' categories are those of the starter directions.
-        if desk.artist.starters and desk.artist.directions(desk.artist.models[0]):
+        if desk.artist.starters and desk.artist.given(desk.artist.models[0]):
             with gr.Tab("Fair and safe"):
                 PolicyTab(desk)
-        function, inputs, outputs, settings = steer.on_load
-        blocks.load(function, inputs, outputs, **settings)
+        for function, inputs, outputs, settings in (steer.refresh, steer.on_load, discover.refresh, discover.on_load):
+            blocks.load(function, inputs, outputs, **settings)
     blocks.queue(api_open=False, max_size=500, default_concurrency_limit=None)
     return blocks
 

@@ -105,7 +105,7 @@ def run(
 
     for prompt in prompts:
         Recipe(model, prompt, seed, images)  # raises where one is too long, or the numbers make no sense
-    policy = Policy.of(form.settings(list(artist.directions(model).values())))
+    policy = Policy.of(form.settings(list(artist.given(model).values())))
     plain = artist.rows(job, model, prompts, images, seed, (), "Drawing plain images")
     policed = artist.rows(job, model, prompts, images, seed, policy, "Drawing under the policy")
     outcomes = tuple(

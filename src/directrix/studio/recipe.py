@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from directrix import __version__, checks
@@ -30,6 +30,7 @@ class Recipe:
         strengths: by the direction's name; those of 0 are left out.
         folder: of the directions, as a reader of the recipe calls it.
         starters: whether they come with the package.
+        saved: those that were found in the studio, whose files a reader has downloaded.
 
     Raises:
         ConceptError: no prompt, or one that is too long.
@@ -43,6 +44,7 @@ class Recipe:
     strengths: Mapping[str, float] = field(default_factory=dict)
     folder: str = "starters"
     starters: bool = True
+    saved: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         text = self.prompt.strip() if isinstance(self.prompt, str) else ""
@@ -62,7 +64,7 @@ class Recipe:
 
     def plain(self) -> Recipe:
         """The same images unsteered."""
-        return Recipe(self.model, self.prompt, self.seed, self.images, {}, self.folder, self.starters)
+        return replace(self, strengths={})
 
     def metadata(self) -> dict[str, Any]:
         """As JSON values, with the library's version."""
@@ -73,7 +75,7 @@ class Recipe:
         words = ["directrix", "generate", "--model", self.model, "--prompt", self.prompt, "-n", f"{self.images}"]
         words += ["--seed", f"{self.seed}"]
         for name, strength in self.strengths.items():
-            words += ["--direction", f"{self.folder}/{file_of(name)}:{strength:g}"]
+            words += ["--direction", f"{self._file(name)}:{strength:g}"]
         made = f"directrix world starters --model {self.model} -o {self.folder}\n" if self._needs_starters else ""
         return f"{made}{shlex.join([*words, '-o', 'out'])}"
 
@@ -85,7 +87,7 @@ class Recipe:
             lines.insert(1, "from directrix.interventions.steering import Steering")
             lines += ["strengths = {"]
             for name, strength in self.strengths.items():
-                lines.append(f'    directrix.Direction.load("{self.folder}/{file_of(name)}"): {strength:g},')
+                lines.append(f"    directrix.Direction.load({json.dumps(self._file(name))}): {strength:g},")
             lines += ["}"]
             given += ", interventions=Steering(strengths)"
         lines += [f"images = directrix.generate({given})"]
@@ -93,7 +95,10 @@ class Recipe:
 
     @property
     def _needs_starters(self) -> bool:
-        return self.starters and bool(self.strengths)
+        return self.starters and any(name not in self.saved for name in self.strengths)
+
+    def _file(self, name: str) -> str:
+        return f"{name}.safetensors" if name in self.saved else f"{self.folder}/{file_of(name)}"
 
 
 def dumps(recipe: Recipe) -> str:

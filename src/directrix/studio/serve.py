@@ -39,6 +39,7 @@ def serve(
     password: str | None = None,
     model: str | None = None,
     directions: Path | None = None,
+    folder: Path = Path("directrix-studio"),
 ) -> Served:
     """Serves the studio, in threads of its own.
 
@@ -48,6 +49,7 @@ def serve(
         password: visitors are asked for it; needed where others than this machine's users can reach the page.
         model: the only one that the page offers; None for the embedded models.
         directions: a folder of them; None for the starter directions of the embedded models.
+        folder: of the studio's own, for what visitors find; made when it is needed.
 
     Raises:
         DirectrixError: an address that others can reach without a password, a port in use, or no gradio.
@@ -71,7 +73,7 @@ def serve(
     from directrix.studio.desk import Desk
     from directrix.studio.page import STYLE, page, theme
 
-    artist = Artist((model,) if model else tuple(embedded.MODELS), directions)
+    artist = Artist((model,) if model else tuple(embedded.MODELS), directions, folder)
     for name in artist.models:
         artist.directions(name)
     desk = Desk(artist)

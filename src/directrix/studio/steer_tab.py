@@ -1,17 +1,18 @@
 """The tab Steer: a slider for each direction, and the images of the same seeds unsteered and steered."""
 
-import tempfile
-from collections.abc import AsyncIterator, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError
 from directrix.studio import markup
 from directrix.studio.artist import Pairs, Strip
 from directrix.studio.desk import Desk, failed
+from directrix.studio.direction_markup import saturates_at
+from directrix.studio.downloads import handed_out
 from directrix.studio.jobs import Job
 from directrix.studio.recipe import MOST_IMAGES, MOST_SEED, MOST_WORDS, Recipe
+from directrix.studio.shelf import MOST
 
 _STRENGTHS = (
     "**Strengths.** 0 changes nothing, and less than 0 moves away from the concept. Where a range was not measured, "
@@ -28,8 +29,10 @@ class SteerTab:
 
         self._gr, self._desk, self._artist = gr, desk, desk.artist
         first = self._artist.models[0]
-        names = list(self._artist.directions(first))
-        self._names = names
+        names = self._artist.names(first)
+        # Sliders without a direction are hidden, until somebody saves one. Who looks at a page knows what each was of.
+        self._places = MOST + max(len(self._artist.given(model)) for model in self._artist.models)
+        self.names = gr.State(names)
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 self.prompt = gr.Textbox("a firefighter", label="Prompt", max_length=MOST_WORDS, elem_id="dx-prompt")
@@ -47,9 +50,7 @@ class SteerTab:
                     self.reset = gr.Button("Reset", min_width=70)
                 gr.Markdown(_STRENGTHS)
                 with gr.Column(elem_id="dx-sliders"):
-                    self.sliders = [
-                        gr.Slider(label=name, value=0.0, step=0.05, **self._range(first, name)) for name in names
-                    ]
+                    self.sliders = [gr.Slider(**each, value=0.0, step=0.05) for each in self._sliders(first, names)]
             with gr.Column(scale=5, min_width=300):
                 self.status = gr.HTML(markup.status(None, 0), elem_id="dx-status")
                 self.view = gr.Radio(list(markup.VIEWS), value=markup.VIEWS[0], label="View")
@@ -69,14 +70,16 @@ class SteerTab:
         self.remembered = gr.BrowserState(None, storage_key="directrix-studio-job")
         self._wire()
 
-    def _range(self, model: str, name: str) -> Mapping[str, Any]:
-        """A slider's ends, and a sentence about them."""
-        direction = self._artist.directions(model).get(name)
-        if direction is None:
-            return {"minimum": -1.0, "maximum": 1.0, "info": "This model has no such direction."}
-        low, high = direction.strengths.minimum, direction.strengths.maximum
-        said = f"Measured: sensible up to {high:g}." if "calibration" in direction.provenance else None
-        return {"minimum": min(low, 0.0), "maximum": high, "info": said}
+    def _sliders(self, model: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Of each slider its label, its ends and a sentence about them."""
+        known = self._artist.directions(model)
+        rows: list[dict[str, Any]] = []
+        for name in names[: self._places]:
+            low, high = known[name].strengths.minimum, known[name].strengths.maximum
+            row = {"label": name, "minimum": min(low, 0.0), "maximum": high, "visible": True}
+            rows.append({**row, "info": _measured(known[name])})
+        hidden = {"label": "none", "minimum": -1.0, "maximum": 1.0, "visible": False, "info": None}
+        return rows + [hidden] * (self._places - len(rows))
 
     def _wire(self) -> None:
         # In this place, so that Gradio sees the class itself in the functions' annotations.
@@ -85,7 +88,7 @@ class SteerTab:
         gr = self._gr
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         follows: dict[str, Any] = {**private, "concurrency_limit": None, "trigger_mode": "multiple"}
-        given = [self.model, self.prompt, self.seed, self.images, self.view, *self.sliders]
+        given = [self.model, self.prompt, self.seed, self.images, self.view, self.names, *self.sliders]
         outputs = [
             self.status, self.shown, self.strip_shown, self.shell, self.python, self.download, self.remembered,
         ]  # fmt: skip
@@ -113,8 +116,13 @@ class SteerTab:
             known = job is not None and isinstance(job.result, Pairs)
             return markup.pairs(job.result, view) if job is not None and known else gr.skip()
 
-        def ranges(model: str) -> list[Any]:
-            return [gr.update(value=0.0, **self._range(model, name)) for name in self._names]
+        def refresh(model: str, along: str | None, before: list[str], *values: Any) -> list[Any]:
+            model = model if model in self._artist.models else self._artist.models[0]
+            names = self._artist.names(model)
+            at = dict(zip(before, values, strict=False))
+            rows = self._sliders(model, names)
+            moved = [gr.update(**row, value=_within(at.get(row["label"], 0.0), row)) for row in rows]
+            return [names, gr.update(choices=names, value=along if along in names else next(iter(names), None)), *moved]
 
         for slider in self.sliders:
             slider.input(draw, given, outputs, **follows)
@@ -123,19 +131,20 @@ class SteerTab:
         self.cancel.click(cancel, None, self.status, **private)
         self.reset.click(lambda: [0.0] * len(self.sliders), None, self.sliders, **private)
         self.view.change(look, [self.remembered, self.view], self.shown, **private)
-        if self.sliders:
-            self.model.change(ranges, self.model, self.sliders, **private)
+        shown = ([self.model, self.along, self.names, *self.sliders], [self.names, self.along, *self.sliders])
+        self.model.change(refresh, *shown, **private)
+        self.refresh = (refresh, *shown, private)
         self.on_load = (reload, [self.remembered, self.view], outputs, follows)
 
     def _recipe(self, values: tuple[Any, ...]) -> Recipe:
-        model, prompt, seed, images, _, *strengths = values
+        model, prompt, seed, images, _, names, *strengths = values
         known = self._artist.models
-        chosen = dict(zip(self._names, strengths, strict=True))
+        chosen = dict(zip(names, strengths, strict=False))
+        model = model if model in known else known[0]
         starters = self._artist.starters
+        saved = tuple(name for name in chosen if name in self._artist.shelf.directions(model))
         folder = "starters" if starters else "directions"
-        return Recipe(
-            model if model in known else known[0], prompt, seed, images, chosen, folder=folder, starters=starters
-        )
+        return Recipe(model, prompt, seed, images, chosen, folder=folder, starters=starters, saved=saved)
 
     async def _draw(self, visitor: str, values: tuple[Any, ...], along: str = "") -> AsyncIterator[list[Any]]:
         try:
@@ -170,13 +179,20 @@ class SteerTab:
         return [self._gr.skip()] * count
 
 
+def _measured(direction: Direction) -> str | None:
+    """What was measured of a direction's strengths, in a sentence; None where nothing was."""
+    if "calibration" not in direction.provenance:
+        return None
+    at = saturates_at(direction)
+    said = f"Measured: sensible up to {direction.strengths.maximum:g}"
+    return f"{said}." if at is None else f"{said}; saturates at {at:g}, more adds no effect."
+
+
+def _within(value: Any, row: Mapping[str, Any]) -> float:
+    """A slider's value between its ends."""
+    return min(max(float(value or 0.0), row["minimum"]), row["maximum"])
+
+
 def _written(job: Job) -> str:
     """The job's PNG in a file that the page may hand out; it goes when the studio ends."""
-    path = Path(tempfile.mkdtemp(dir=_folder().name)) / "directrix.png"
-    path.write_bytes(markup.png(job.result))
-    return str(path)
-
-
-@cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="directrix-studio-")
+    return handed_out("directrix.png", markup.png(job.result))

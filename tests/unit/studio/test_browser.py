@@ -28,7 +28,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def served(pipeline, make_direction):
+def served(pipeline, make_direction, tmp_path_factory):
     """The studio with the tiny pipeline and one direction."""
     from directrix.directions.direction import Direction
     from directrix.models.steerable import SteerableModel
@@ -38,8 +38,8 @@ def served(pipeline, make_direction):
     direction: Direction = make_direction()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
-        patch.setattr(Artist, "directions", lambda *_: {direction.name: direction})
-        found = serving.serve(port=0)
+        patch.setattr(Artist, "given", lambda *_: {direction.name: direction})
+        found = serving.serve(port=0, folder=tmp_path_factory.mktemp("studio"))
         yield found.address
         found.stop()
     # Gradio leaves an event loop open: it should go here, and not in another file's test.
@@ -60,11 +60,11 @@ def page(browser, served):
     context.close()
 
 
-def _draw(page, strength):
-    box = page.get_by_label("number input for woman")
+def _draw(page, strength, name="woman"):
+    box = page.get_by_label(f"number input for {name}")
     box.fill(strength)
     box.press("Enter")
-    page.wait_for_function(f"document.querySelector('#dx-images').innerText.includes('woman +{strength}')")
+    page.wait_for_function(f"document.querySelector('#dx-images').innerText.includes('{name} +{strength}')")
 
 
 def test_a_slider_steers_and_a_reload_remembers(page, served, tmp_path):
@@ -81,6 +81,27 @@ def test_a_slider_steers_and_a_reload_remembers(page, served, tmp_path):
     assert [each.get_attribute("src") for each in page.query_selector_all("#dx-images img")] == sources
     assert all(each.startswith((served, "data:", "blob:")) for each in page.requests)
     assert os.getcwd() not in page.content()
+
+
+def test_a_direction_is_found_saved_steered_with_and_deleted(page, tmp_path):
+    page.get_by_role("tab", name="Discover").click()
+    page.get_by_label("Name", exact=True).fill("red hat")
+    page.get_by_label("With the concept").fill("a person with a red hat")
+    page.click("#dx-find")
+    page.wait_for_selector("#dx-find-status:has-text('Done')")
+    assert len(page.query_selector_all("#dx-found img[alt]")) == 8
+    page.click("#dx-save")
+    page.wait_for_selector("#dx-told:has-text('Saved')")
+    with page.expect_download() as waited:
+        page.click("#dx-file")
+    assert waited.value.suggested_filename == "red hat.safetensors"
+    page.get_by_role("tab", name="Steer").click()
+    _draw(page, "0.5", "red hat")
+    page.get_by_role("tab", name="Discover").click()
+    page.click("#dx-delete")
+    page.wait_for_selector("#dx-told:has-text('Deleted')")
+    page.get_by_role("tab", name="Steer").click()
+    page.get_by_label("number input for red hat").wait_for(state="hidden")
 
 
 def test_a_prompt_that_is_missing_is_a_sentence(page):

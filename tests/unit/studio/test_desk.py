@@ -19,7 +19,7 @@ def desk(pipeline, make_direction, monkeypatch):
 
     direction = make_direction()
     monkeypatch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
-    monkeypatch.setattr(Artist, "directions", lambda *_: {direction.name: direction})
+    monkeypatch.setattr(Artist, "given", lambda *_: {direction.name: direction})
     return Desk(Artist(("tiny",)), Queue())
 
 

@@ -53,7 +53,7 @@ def artist(pipeline, direction, monkeypatch):
 
     found = Artist(("tiny",))
     monkeypatch.setattr(found, "load", lambda _: SteerableModel.of(pipeline))
-    monkeypatch.setattr(found, "directions", lambda _: {direction.name: direction})
+    monkeypatch.setattr(found, "given", lambda _: {direction.name: direction})
     return found
 
 
