@@ -22,10 +22,10 @@ class Desk:
         self.queue = queue or Queue()
         self._of: dict[str, str] = {}
 
-    def submit(self, visitor: str, work: Callable[[Job], Any]) -> Job:
+    def submit(self, visitor: str, work: Callable[[Job], Any], patient: bool = False) -> Job:
         """Cancels the visitor's job, if there is one, and submits another. DirectrixError where the queue is full."""
         self.queue.cancel(self._of.pop(visitor, None))
-        job = self.queue.submit(work)
+        job = self.queue.submit(work, patient)
         self.adopt(visitor, job.name)
         return job
 

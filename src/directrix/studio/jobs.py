@@ -21,11 +21,16 @@ from directrix.progress import Task
 LOG = logging.getLogger(__name__)
 MOST = 40  # jobs that wait
 REMEMBERED = 200  # jobs that are done, and whose results can still be seen
+TURN = 8  # units that a patient job does before it lets others go first: one batch of images
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
 
 
 class Cancelled(Exception):
     """The job was cancelled while it ran."""
+
+
+class Later(Exception):
+    """The job lets others go first, and goes on from where it is when its turn comes again."""
 
 
 @dataclass(eq=False)
@@ -35,6 +40,7 @@ class Job:
     progress: done and total units, and what they are.
     interim: what the page shows of the result while the rest is to come; `shows` counts how often it changed.
     error: a sentence, where it failed.
+    others: whether somebody waits; asked between batches of images by work that can go on where it was stopped.
     """
 
     work: Callable[[Job], Any]
@@ -48,6 +54,7 @@ class Job:
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     on_cancel: Callable[[], None] | None = None
+    others: Callable[[], bool] | None = None
 
     @property
     def over(self) -> bool:
@@ -77,7 +84,11 @@ class Job:
         class Bar(Task):
             def advance(self, n: int = 1) -> None:
                 job.check()
-                job.progress = (job.progress[0] + n, total, label)
+                done = job.progress[0] + n
+                job.progress = (done, total, label)
+                drawn = "drawing images" in label and done % TURN == 0
+                if drawn and job.others is not None and job.others():
+                    raise Later
 
         self.check()
         self.progress = (0, total, label)
@@ -95,13 +106,16 @@ class Queue:
         self._running: Job | None = None
         threading.Thread(target=self._work, name="directrix-studio", daemon=True).start()
 
-    def submit(self, work: Callable[[Job], Any]) -> Job:
-        """Puts work at the end. Raises DirectrixError where the queue is full."""
+    def submit(self, work: Callable[[Job], Any], patient: bool = False) -> Job:
+        """Puts work at the end. Raises DirectrixError where the queue is full.
+
+        patient: whether it lets others go first between its batches; it is then called again, to go on.
+        """
         with self._changed:
             if len(self._waiting) >= self._most:
                 happened = f"The queue is full: {len(self._waiting)} jobs are waiting."
                 raise DirectrixError(happened, "a free place.", "again in a minute.")
-            job = Job(work)
+            job = Job(work, others=(lambda: bool(self._waiting)) if patient else None)
             self._jobs[job.name] = job
             self._waiting.append(job)
             over = [name for name, each in self._jobs.items() if each.over]
@@ -144,6 +158,8 @@ class Queue:
                 result = job.work(job)
             except Cancelled:
                 state = "cancelled"
+            except Later:
+                state = "waiting"
             except DirectrixError as problem:
                 state, error = "failed", str(problem)
             except Exception:
@@ -154,3 +170,5 @@ class Queue:
                 job.seconds = time.monotonic() - job.began
                 if job.state != "cancelled":
                     job.result, job.error, job.state = result, error, state
+                    if state == "waiting":
+                        self._waiting.append(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from directrix.studio.audit_tab import AuditTab
 from directrix.studio.desk import Desk
 from directrix.studio.discover_tab import DiscoverTab
 from directrix.studio.policy_tab import PolicyTab
@@ -33,7 +34,13 @@ def page(desk: Desk) -> Any:
         if desk.artist.starters and desk.artist.given(desk.artist.models[0]):
             with gr.Tab("Fair and safe"):
                 PolicyTab(desk)
-        for function, inputs, outputs, settings in (steer.refresh, steer.on_load, discover.refresh, discover.on_load):
+        with gr.Tab("Audit") as tab:
+            audit = AuditTab(desk)
+        # Directions that were saved meanwhile are methods too.
+        function, inputs, outputs, settings = audit.offer
+        tab.select(function, inputs, outputs, **settings)
+        loads = (steer.refresh, steer.on_load, discover.refresh, discover.on_load, audit.refresh, audit.on_load)
+        for function, inputs, outputs, settings in loads:
             blocks.load(function, inputs, outputs, **settings)
     blocks.queue(api_open=False, max_size=500, default_concurrency_limit=None)
     return blocks

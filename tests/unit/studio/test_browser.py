@@ -28,9 +28,10 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def served(pipeline, make_direction, tmp_path_factory):
+def served(pipeline, make_direction, tmp_path_factory, brightness_judges):
     """The studio with the tiny pipeline and one direction."""
     from directrix.directions.direction import Direction
+    from directrix.measurement import evaluation
     from directrix.models.steerable import SteerableModel
     from directrix.studio import serve as serving
     from directrix.studio.artist import Artist
@@ -38,6 +39,7 @@ def served(pipeline, make_direction, tmp_path_factory):
     direction: Direction = make_direction()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
+        patch.setattr(evaluation, "named_judges", lambda *_: brightness_judges("male", "female"))
         patch.setattr(Artist, "given", lambda *_: {direction.name: direction})
         found = serving.serve(port=0, folder=tmp_path_factory.mktemp("studio"))
         yield found.address
@@ -102,6 +104,31 @@ def test_a_direction_is_found_saved_steered_with_and_deleted(page, tmp_path):
     page.wait_for_selector("#dx-told:has-text('Deleted')")
     page.get_by_role("tab", name="Steer").click()
     page.get_by_label("number input for red hat").wait_for(state="hidden")
+
+
+def _audited(page, folder):
+    """Audits uploaded prompts."""
+    (folder / "mine.txt").write_text("a judge\na nurse\n")
+    page.get_by_role("tab", name="Audit").click()
+    page.get_by_label("Prompts", exact=True).first.click()
+    page.get_by_role("option", name="My own prompts").click()
+    page.set_input_files("#dx-upload input[type=file]", folder / "mine.txt")
+    page.wait_for_selector("#dx-upload:has-text('mine.txt')")
+    page.get_by_label("gender").last.check()
+    page.click("#dx-run")
+    page.wait_for_selector("#dx-audit-images img")
+
+
+def test_own_prompts_are_audited_and_the_page_is_handed_out(page, tmp_path):
+    _audited(page, tmp_path)
+    assert "Deviation ratio, gender" in page.inner_text("#dx-audit")
+    assert len(page.query_selector_all("#dx-audit-images img[alt]")) == 8
+    page.get_by_label("Judges disagree").check()
+    page.wait_for_function("document.querySelectorAll('#dx-audit-images img').length < 8")
+    with page.expect_download() as waited:
+        page.click("#dx-audit-file")
+    waited.value.save_as(tmp_path / "found.html")
+    assert "Deviation ratio" in (tmp_path / "found.html").read_text()
 
 
 def test_a_prompt_that_is_missing_is_a_sentence(page):

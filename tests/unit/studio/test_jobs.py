@@ -98,3 +98,22 @@ def test_failures_are_sentences_and_do_not_end_the_worker(held, caplog):
     assert failed.state == "failed"
     assert "path" not in failed.error and "Try again" in failed.error
     assert _over(queue.submit(lambda _: 1)).result == 1
+
+
+def test_a_patient_job_lets_others_go_first_between_its_batches(held):
+    queue, _, release = held
+    order = []
+
+    def long(job):
+        with job.bar(16 - len(order) * 8, "none: drawing images") as bar:
+            for _ in range(16 - len(order) * 8):
+                bar.advance(1)
+                if job.progress[0] % 8 == 0:
+                    order.append("long")
+        return "long"
+
+    patient = queue.submit(long, patient=True)
+    other = queue.submit(lambda _: order.append("other"))
+    release.set()
+    assert _over(patient).result == "long" and _over(other).over
+    assert order.index("other") < len(order) - 1
