@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -18,33 +19,63 @@ def steered(page: Page) -> None:
     page.wait_for_function("document.querySelector('#dx-images').innerText.includes('woman +1')")
 
 
+def discovered(page: Page) -> None:
+    page.get_by_role("tab", name="Discover").click()
+    page.click("#dx-find")
+    page.wait_for_selector("#dx-find-status:has-text('Done')")
+
+
 def policed(page: Page) -> None:
     page.get_by_role("tab", name="Fair and safe").click()
+    page.get_by_label("Prompts, one a line").fill("a judge\na nurse of any skin tone, without a cigarette")
+    page.locator("#dx-enhance input").check()
     page.click("#dx-compare")
-    page.wait_for_selector("#dx-policy-images img")
+    page.wait_for_selector("#dx-policy-status:has-text('Done')")
+
+
+def audited(page: Page) -> None:
+    page.get_by_role("tab", name="Audit").click()
+    page.click("#dx-run")
+    page.wait_for_selector("#dx-audit-images img")
+
+
+TABS = {"steer": steered, "discover": discovered, "policy": policed, "audit": audited}
+# What is on the page then, without computing it again: a reload shows the last job, and the others are in lists.
+AGAIN = {
+    "steer": lambda page: page.wait_for_selector("#dx-images img"),
+    "discover": lambda page: page.get_by_role("tab", name="Discover").click(),
+    "policy": lambda page: page.get_by_role("tab", name="Fair and safe").click(),
+    "audit": lambda page: (
+        page.get_by_role("tab", name="Audit").click(),
+        page.wait_for_selector("#dx-audit-images img"),
+    ),
+}
 
 
 def main(folder: Path) -> None:
-    served = serve(port=0)
-    with sync_playwright() as playwright:
+    with TemporaryDirectory() as own, sync_playwright() as playwright:
+        served = serve(port=0, folder=Path(own))
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        for name, act in (("steer", steered), ("policy", policed)):
+        for name, act in TABS.items():
+            context = browser.new_context(viewport={"width": 1440, "height": 1000})
             for scheme in ("light", "dark"):
                 for width, height in ((1440, 1000), (390, 844)):
-                    context = browser.new_context(viewport={"width": width, "height": height})
                     page = context.new_page()
+                    page.set_viewport_size({"width": width, "height": height})
                     page.set_default_timeout(PATIENCE)
                     page.goto(f"{served.address}?__theme={scheme}")
                     page.wait_for_selector("#dx-draw")
-                    act(page)
+                    # The first page computes; the others of this browser remember its job.
+                    (act if (scheme, width) == ("light", 1440) else AGAIN.get(name, act))(page)
                     page.mouse.move(0, 0)
-                    page.wait_for_timeout(500)
+                    page.wait_for_timeout(1000)
                     # On a phone the images are below the controls.
                     page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=width < 1000)
-                    context.close()
+                    page.close()
+            context.close()
         browser.close()
-    served.stop()
+        served.stop()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from directrix.directions.collection import Catalogue
 from directrix.errors import DirectrixError
 from directrix.models import embedded
 from directrix.progress import Task
-from directrix.studio.jobs import Job
+from directrix.studio.jobs import TURN, Job
 from directrix.studio.recipe import Recipe
 from directrix.studio.shelf import Shelf
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from directrix.directions.direction import Direction
-    from directrix.generation.record import Records
+    from directrix.generation.record import Record
     from directrix.interventions.protocol import Intervention
     from directrix.models.steerable import SteerableModel
 
@@ -168,9 +168,13 @@ class Artist:
         seed: int,
         interventions: Intervention | Sequence[Intervention],
         label: str,
-    ) -> Records:
-        """What `directrix.generate` draws, with the job's progress. Raises what it raises, and Cancelled."""
-        from directrix.generation.generate import generate
+        seen: Callable[[Sequence[Record]], None] | None = None,
+    ) -> list[Record]:
+        """What `directrix.generate` draws, with the job's progress. Raises what it raises, and Cancelled.
+
+        seen: is told of all records that there are, after each batch.
+        """
+        from directrix.generation.generate import iterate
 
         with job.bar(len(prompts) * images, "Loading the model"):
             loaded = self.load(model)
@@ -181,7 +185,13 @@ class Artist:
             return job.bar(total, shown)
 
         job.on_cancel = _interruption(loaded)
-        records = generate(loaded, prompts, images, seed=seed, interventions=interventions, progress=progress)
+        records: list[Record] = []
+        total = len(prompts) * images
+        for record in iterate(loaded, prompts, images, seed=seed, interventions=interventions, progress=progress):
+            records.append(record)
+            if seen is not None and (len(records) % TURN == 0 or len(records) == total):
+                job.check()
+                seen(records)
         job.check()
         return records
 

@@ -12,9 +12,11 @@ from directrix.studio.jobs import Job
 from directrix.studio.recipe import KEY, Recipe, dumps
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
     from directrix.studio.policy_run import PolicyResult
+    from directrix.studio.trace import Trace
 
 SIDE = 192  # pixels a side at which an image is shown, where it has fewer
 VIEWS = ("Side by side", "Wipe", "Difference")
@@ -30,9 +32,15 @@ def data_uri(image: Image) -> str:
 def heat(plain: Image, steered: Image) -> Image:
     """Where two images differ: the mean absolute difference of their colours, from black to yellow."""
     import numpy as np
+
+    return coloured(np.abs(np.asarray(plain, dtype=float) - np.asarray(steered, dtype=float)).mean(axis=2) / 255)
+
+
+def coloured(apart: np.ndarray) -> Image:
+    """Differences in [0, 1], from black to yellow."""
+    import numpy as np
     from PIL import Image as images_of
 
-    apart = np.abs(np.asarray(plain, dtype=float) - np.asarray(steered, dtype=float)).mean(axis=2) / 255
     red, green = np.clip(apart * 3, 0, 1), np.clip(apart * 3 - 0.6, 0, 1)
     blue = np.clip(0.25 - apart, 0, 0.25) * (apart > 0)
     return images_of.fromarray((np.stack([red, green, blue], axis=2) * 255).astype("uint8"))
@@ -59,13 +67,24 @@ def strip(found: Strip) -> str:
     return _page("strip", rows=rows, direction=found.direction, prompt=found.recipe.prompt)
 
 
+def trace(found: Trace) -> str:
+    """Where one image differs from the unsteered one after each of some steps."""
+    from PIL.Image import Resampling
+
+    rows = []
+    for step, apart in zip(found.steps, found.apart, strict=True):
+        image = coloured(apart).resize((SIDE, SIDE * apart.shape[0] // apart.shape[1]), Resampling.BICUBIC)
+        rows.append({"step": step, "image": data_uri(image), "mean": f"{apart.mean():.2f}"})
+    return _page("trace", rows=rows, steps=found.of, prompt=found.recipe.prompt)
+
+
 def policy(result: PolicyResult) -> str:
     """The images with and without a policy, and what a judge counts."""
     rows = [
         {
             "prompt": each.prompt,
             "plain": data_uri(each.plain),
-            "policed": data_uri(each.policed),
+            "policed": each.policed and data_uri(each.policed),
             "assigned": ", ".join(each.assigned.values()),
             "unchanged": each.unchanged,
         }

@@ -27,19 +27,24 @@ def page(desk: Desk) -> Any:
         gr.Markdown(_ABOUT)
         with gr.Tab("Steer"):
             steer = SteerTab(desk)
-        refresh, inputs, outputs, settings = steer.refresh
+        loads: list[Any] = []
+
+        def sliders_follow(event: Any) -> None:
+            function, inputs, outputs, settings = steer.refresh
+            event.then(function, inputs, outputs, **settings)
+
         with gr.Tab("Discover"):
-            discover = DiscoverTab(desk, lambda event: event.then(refresh, inputs, outputs, **settings))
+            discover = DiscoverTab(desk, sliders_follow)
         # The policies' categories are those of the starter directions.
         if desk.artist.starters and desk.artist.given(desk.artist.models[0]):
             with gr.Tab("Fair and safe"):
-                PolicyTab(desk)
+                loads.append(PolicyTab(desk).on_load)
         with gr.Tab("Audit") as tab:
             audit = AuditTab(desk)
         # Directions that were saved meanwhile are methods too.
         function, inputs, outputs, settings = audit.offer
         tab.select(function, inputs, outputs, **settings)
-        loads = (steer.refresh, steer.on_load, discover.refresh, discover.on_load, audit.refresh, audit.on_load)
+        loads += [steer.refresh, steer.on_load, discover.refresh, discover.on_load, audit.refresh, audit.on_load]
         for function, inputs, outputs, settings in loads:
             blocks.load(function, inputs, outputs, **settings)
     blocks.queue(api_open=False, max_size=500, default_concurrency_limit=None)

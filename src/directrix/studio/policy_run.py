@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from directrix.errors import ConceptError, PolicyError
+from directrix.errors import ConceptError, DirectrixError, PolicyError
 from directrix.models import embedded
+from directrix.policies.gates.gate import notes
+from directrix.policies.policy import Policy
 from directrix.studio.artist import Artist
 from directrix.studio.jobs import Job
 from directrix.studio.recipe import Recipe
@@ -17,8 +19,11 @@ from directrix.studio.recipe import Recipe
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from directrix.generation.record import Record
+
 MOST_PROMPTS = 4
 ATTRIBUTES = ("gender", "skin tone")
+JUDGED = ("gender", "tone", "item category")  # as the judge calls what is counted
 ABSENT = {"weapon": "no weapon", "alcohol": "no alcohol", "smoking": "no smoking"}
 
 
@@ -30,11 +35,19 @@ class PolicyForm:
         fair: of `ATTRIBUTES`, those with equal shares.
         absent: of `ABSENT`, what is in no image.
         enhance: whether prompts may ask for it in words.
+        women: their share in percent, where genders are balanced.
+        closed_loop: whether a judge looks half-way, and images that fit are left as they are.
     """
 
     fair: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     enhance: bool = False
+    women: int = 50
+    closed_loop: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.women, int) or not 0 <= self.women <= 100:
+            raise PolicyError(f"The share of women is {self.women} %.", "0 to 100.", "50, which is even.")
 
     def settings(self, directions: Any) -> dict[str, Any]:
         """As a policy file has it. Raises PolicyError where nothing is chosen."""
@@ -42,7 +55,12 @@ class PolicyForm:
             raise PolicyError("The policy says nothing.", "at least one choice.", "equal shares of genders.")
         settings: dict[str, Any] = {"directions": directions}
         if self.fair:
-            settings["fair"] = dict.fromkeys(self.fair, "uniform")
+            shares: dict[str, Any] = dict.fromkeys(self.fair, "uniform")
+            settings["fair"] = shares
+            if "gender" in self.fair and self.women != 50:
+                shares["gender"] = {"woman": self.women / 100, "man": (100 - self.women) / 100}
+            if self.closed_loop:
+                settings["closed_loop"] = "judge"
         if self.absent:
             settings["safe"] = {"always": list(self.absent), "combine": "sum"}
             settings["safe"]["categories"] = {name: ABSENT[name] for name in self.absent}
@@ -59,26 +77,27 @@ class PolicyForm:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One image: unsteered and under the policy, and why.
+    """One image: unsteered, and under the policy where it is drawn already.
 
     assigned: its category of each attribute; unchanged: whether the policy left every bit as it was.
     """
 
     prompt: str
     plain: Image
-    policed: Image
+    policed: Image | None
     assigned: Mapping[str, str]
 
     @property
     def unchanged(self) -> bool:
         """Whether both images have the same bits."""
-        return self.plain.tobytes() == self.policed.tobytes()
+        return self.policed is not None and self.plain.tobytes() == self.policed.tobytes()
 
 
 @dataclass(frozen=True)
 class PolicyResult:
     """The images, sentences about what the policy left alone, and how often a judge sees each label.
 
+    total: images that there will be, plain and under the policy each.
     counts: by attribute and label, images of the plain and of the other ones; empty for models that no judge knows.
     """
 
@@ -86,6 +105,7 @@ class PolicyResult:
     notes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     counts: Mapping[str, Mapping[str, tuple[int, int]]]
+    total: int
 
 
 def prompts_of(text: str) -> list[str]:
@@ -96,26 +116,82 @@ def prompts_of(text: str) -> list[str]:
     return prompts
 
 
+def loop_possible(artist: Artist, model: str) -> bool:
+    """Whether it is known what a judge sees of each category, so that it can look half-way."""
+    form = PolicyForm(ATTRIBUTES, closed_loop=True)
+    try:
+        return bool(Policy.of(form.settings(list(artist.given(model).values()))).unread)
+    except DirectrixError:
+        return False
+
+
 def run(
     job: Job, artist: Artist, model: str, prompts: Sequence[str], images: int, seed: int, form: PolicyForm
 ) -> PolicyResult:
-    """The prompts' images plain and under the policy. Raises what `directrix.generate` raises, and Cancelled."""
-    from directrix.policies.gates.gate import notes
-    from directrix.policies.policy import Policy
+    """The prompts' images plain and under the policy, shown batch by batch.
+
+    Raises what `directrix.generate` raises, and Cancelled.
+    """
+    from directrix.measurement.calibration.target import read_by_judge
 
     for prompt in prompts:
         Recipe(model, prompt, seed, images)  # raises where one is too long, or the numbers make no sense
     policy = Policy.of(form.settings(list(artist.given(model).values())))
-    plain = artist.rows(job, model, prompts, images, seed, (), "Drawing plain images")
-    policed = artist.rows(job, model, prompts, images, seed, policy, "Drawing under the policy")
-    outcomes = tuple(
-        Outcome(after.prompt, before.image, after.image, dict(after.row.get("assigned") or {}))
-        for before, after in zip(plain, policed, strict=True)
+    if policy.unread:
+        with job.bar(1, "Loading the model"):
+            policy = read_by_judge(artist.load(model), policy)
+    counting = _Counting(policy, len(prompts) * images, model in embedded.MODELS)
+    plain = artist.rows(
+        job, model, prompts, images, seed, (), "Drawing plain images", lambda rows: job.show(counting.result(rows, ()))
     )
-    gates = {each.prompt: each.row.get("gates", {}) for each in policed}
-    job.check()
-    counted = _counts(outcomes) if model in embedded.MODELS else {}
-    return PolicyResult(tuple(policy.lines()), tuple(notes(list(gates), list(gates.values()))), outcomes, counted)
+    policed = artist.rows(
+        job,
+        model,
+        prompts,
+        images,
+        seed,
+        policy,
+        "Drawing under the policy",
+        lambda rows: job.show(counting.result(plain, rows)),
+    )
+    return counting.result(plain, policed)
+
+
+class _Counting:
+    """Makes results of the images that there are; each is judged once."""
+
+    def __init__(self, policy: Policy, total: int, judged: bool) -> None:
+        self._policy, self._total, self._judged = policy, total, judged
+        self._labels: tuple[list[Any], list[Any]] = ([], [])
+
+    def result(self, plain: Sequence[Record], policed: Sequence[Record]) -> PolicyResult:
+        """The result so far."""
+        after = [*policed, *(None for _ in plain[len(policed) :])]
+        outcomes = tuple(_outcome(*each) for each in zip(plain, after, strict=True))
+        gates = {each.prompt: each.row.get("gates", {}) for each in policed}
+        left = tuple(notes(list(gates), list(gates.values())))
+        counts = self._counts(plain, policed) if self._judged else {}
+        return PolicyResult(tuple(self._policy.lines()), left, outcomes, counts, self._total)
+
+    def _counts(self, *sides: Sequence[Record]) -> dict[str, dict[str, tuple[int, int]]]:
+        """What the judge of the embedded models sees, plain and under the policy."""
+        for labels, rows in zip(self._labels, sides, strict=True):
+            fresh = [each.image for each in rows[len(labels) :]]
+            labels += _judge().label(fresh) if fresh else []
+        before, after = (
+            {name: Counter(each[name].label or "not sure" for each in labels) for name in JUDGED}
+            for labels in self._labels
+        )
+        return {
+            name: {label: (before[name][label], after[name][label]) for label in sorted({*before[name], *after[name]})}
+            for name in JUDGED
+        }
+
+
+def _outcome(before: Record, after: Record | None) -> Outcome:
+    row = after.row if after is not None else {}
+    read = {name: each["given"] for name, each in (row.get("closed_loop") or {}).items()}
+    return Outcome(before.prompt, before.image, after and after.image, dict(row.get("assigned") or {}) | read)
 
 
 @cache
@@ -123,17 +199,3 @@ def _judge() -> Any:
     from directrix.measurement import judges
 
     return judges.load("emoji")
-
-
-def _counts(outcomes: Sequence[Outcome]) -> dict[str, dict[str, tuple[int, int]]]:
-    """What the judge of the embedded models sees, plain and under the policy."""
-    sides = []
-    for images in ([each.plain for each in outcomes], [each.policed for each in outcomes]):
-        verdicts = _judge().label(images)
-        names = ("gender", "tone", "item category")
-        sides.append({name: Counter(each[name].label or "not sure" for each in verdicts) for name in names})
-    before, after = sides
-    return {
-        name: {label: (before[name][label], after[name][label]) for label in sorted({*before[name], *after[name]})}
-        for name in before
-    }

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from directrix.errors import DirectrixError
-from directrix.studio import markup
+from directrix.studio import markup, wording_markup
 from directrix.studio.desk import Desk, failed
-from directrix.studio.policy_run import ABSENT, ATTRIBUTES, PolicyForm, PolicyResult, prompts_of, run
+from directrix.studio.jobs import Job
+from directrix.studio.policy_run import ABSENT, ATTRIBUTES, PolicyForm, PolicyResult, loop_possible, prompts_of, run
 from directrix.studio.recipe import MOST_IMAGES, MOST_SEED, MOST_WORDS
 
 _EMPTY = '<p class="dx-empty">Choose what the policy does, and press Compare.</p>'
@@ -22,6 +23,7 @@ class PolicyTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 text = gr.Textbox("a judge\na nurse", label="Prompts, one a line", lines=3, max_length=4 * MOST_WORDS)
+                read = gr.HTML("", elem_id="dx-reading")
                 with gr.Row():
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MOST_SEED, min_width=90)
                     images = gr.Number(
@@ -29,13 +31,21 @@ class PolicyTab:
                     )
                 names = list(self._artist.models)
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
-                fair = gr.CheckboxGroup(list(ATTRIBUTES), value=["gender"], label="Equal shares of")
+                fair = gr.CheckboxGroup(list(ATTRIBUTES), value=["gender"], label="Even shares of")
+                women = gr.Slider(0, 100, value=50, step=5, label="Women, in percent of the images", elem_id="dx-women")
                 absent = gr.CheckboxGroup(list(ABSENT), label="In no image")
-                enhance = gr.Checkbox(False, label="Prompts may ask for it in words: “a nurse of any gender”")
+                enhance = gr.Checkbox(
+                    False, label="Prompts may ask for it in words: “a nurse of any gender”", elem_id="dx-enhance"
+                )
+                loop = gr.Checkbox(
+                    False,
+                    label="Change as few images as possible: a judge looks half-way",
+                    visible=loop_possible(self._artist, names[0]),
+                )
                 with gr.Row():
                     compare = gr.Button("Compare", variant="primary", min_width=90, elem_id="dx-compare")
                     cancel = gr.Button("Cancel", min_width=90)
-                form = [fair, absent, enhance]
+                form = [fair, absent, enhance, women, loop]
                 file = gr.Code(PolicyForm(("gender",)).yaml(), language="yaml", label="policy.yaml", interactive=False)
             with gr.Column(scale=5, min_width=300):
                 status = gr.HTML(markup.status(None, 0), elem_id="dx-policy-status")
@@ -47,15 +57,33 @@ class PolicyTab:
         from gradio import Request
 
         async def draw(request: Request, *values: Any) -> AsyncIterator[list[Any]]:
-            async for each in self._draw(str(request.session_hash), *values):
+            async for each in self._draw(visitor(request), *values):
                 yield each
 
-        def stop(request: Request) -> str:
-            return markup.status(desk.cancel(str(request.session_hash)), 0)
+        async def reload(name: str | None, request: Request) -> AsyncIterator[list[Any]]:
+            job = desk.queue.get(name if isinstance(name, str) else None)
+            if job is not None:
+                desk.adopt(visitor(request), job.name)
+                async for each in self._follow(job):
+                    yield each
 
-        compare.click(draw, given, [status, shown], **private, concurrency_limit=None, trigger_mode="multiple")
+        def stop(request: Request) -> str:
+            return markup.status(desk.cancel(visitor(request)), 0)
+
+        remembered = gr.BrowserState(None, storage_key="directrix-studio-policy")
+        outputs = [status, shown, remembered]
+        follows: dict[str, Any] = {**private, "concurrency_limit": None, "trigger_mode": "multiple"}
+        compare.click(draw, given, outputs, **follows)
         cancel.click(stop, None, status, **private)
         gr.on([each.change for each in form], _yaml, form, file, **private)
+        gr.on([text.input, enhance.change], _read, [text, enhance], read, **private)
+        model.change(self._loop, model, loop, **private)
+        self.on_load = (reload, [remembered], outputs, follows)
+
+    def _loop(self, model: str) -> Any:
+        known = self._artist.models
+        possible = loop_possible(self._artist, model if model in known else known[0])
+        return self._gr.update(visible=possible, value=False)
 
     async def _draw(self, visitor: str, *values: Any) -> AsyncIterator[list[Any]]:
         text, seed, images, model, *form = values
@@ -66,19 +94,37 @@ class PolicyTab:
             chosen = model if model in known else known[0]
             job = self._desk.submit(visitor, lambda job: run(job, self._artist, chosen, prompts, images, seed, policy))
         except DirectrixError as error:
-            yield [markup.status(failed(error), 0), self._gr.skip()]
+            yield [markup.status(failed(error), 0), self._gr.skip(), self._gr.skip()]
             return
+        async for each in self._follow(job):
+            yield each
+
+    async def _follow(self, job: Job) -> AsyncIterator[list[Any]]:
+        shows = 0
         async for place in self._desk.follow(job):
             if job.state == "cancelled":
                 return
-            result = markup.policy(job.result) if isinstance(job.result, PolicyResult) else self._gr.skip()
-            yield [markup.status(job, place), result]
+            # Images are long: only what is new is sent again.
+            fresh = isinstance(job.latest, PolicyResult) and (job.shows != shows or job.over)
+            shows = job.shows
+            yield [markup.status(job, place), markup.policy(job.latest) if fresh else self._gr.skip(), job.name]
 
 
-def _form(fair: Any, absent: Any, enhance: Any) -> PolicyForm:
-    """The form with what it offers, whatever a browser sends."""
+def visitor(request: Any) -> str:
+    """Who compares: a visitor's comparison is not cancelled by what the same visitor draws elsewhere."""
+    return f"{request.session_hash} policy"
+
+
+def _form(fair: Any, absent: Any, enhance: Any, women: Any, loop: Any) -> PolicyForm:
+    """The form with what it offers, whatever a browser sends. Raises PolicyError: a share out of range."""
     chosen = tuple(each for each in ATTRIBUTES if each in (fair or ()))
-    return PolicyForm(chosen, tuple(each for each in ABSENT if each in (absent or ())), bool(enhance))
+    share = int(women) if isinstance(women, int | float) else -1
+    kept_out = tuple(each for each in ABSENT if each in (absent or ()))
+    return PolicyForm(chosen, kept_out, bool(enhance), share, bool(loop))
+
+
+def _read(text: str, enhance: bool) -> str:
+    return wording_markup.readings(str(text or ""), bool(enhance))
 
 
 def _yaml(*form: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import secrets
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +71,7 @@ def serve(
     from directrix.studio.artist import Artist
     from directrix.studio.desk import Desk
     from directrix.studio.page import STYLE, page, theme
+    from directrix.studio.password import Password
 
     artist = Artist((model,) if model else tuple(embedded.MODELS), directions, folder)
     for name in artist.models:
@@ -84,8 +84,8 @@ def serve(
         _, address, _ = blocks.launch(
             server_name=host,
             server_port=port or _free(host),
-            auth=_asked_for(password) if password else None,
-            auth_message="Any name will do.",
+            auth=Password(password) if password else None,
+            auth_message="Any name will do. After ten wrong passwords in a minute, wait a minute.",
             share=False,
             quiet=True,
             prevent_thread_lock=True,
@@ -109,13 +109,6 @@ def _local(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _asked_for(password: str) -> Any:
-    def right(_: str, given: str) -> bool:
-        return secrets.compare_digest(given.encode(), password.encode())
-
-    return right
 
 
 def _free(host: str) -> int:

@@ -13,6 +13,7 @@ from directrix.studio.downloads import handed_out
 from directrix.studio.jobs import Job
 from directrix.studio.recipe import MOST_IMAGES, MOST_SEED, MOST_WORDS, Recipe
 from directrix.studio.shelf import MOST
+from directrix.studio.trace import Trace, trace
 
 _STRENGTHS = (
     "**Strengths.** 0 changes nothing, and less than 0 moves away from the concept. Where a range was not measured, "
@@ -58,7 +59,8 @@ class SteerTab:
                 with gr.Row():
                     self.along = gr.Dropdown(names, value=names[0] if names else None, label="Direction of the strip")
                     self.strip = gr.Button("Strip over strengths", min_width=160, elem_id="dx-strip")
-                self.strip_shown = gr.HTML("")
+                    self.where = gr.Button("Where, step by step", min_width=160, elem_id="dx-where")
+                self.strip_shown = gr.HTML("", elem_id="dx-strip-images")
                 self.download = gr.DownloadButton("Download PNG with its recipe", interactive=False, elem_id="dx-png")
                 with gr.Accordion("Reproduce these images", open=False):
                     self.shell = gr.Code(
@@ -97,6 +99,10 @@ class SteerTab:
             async for each in self._draw(str(request.session_hash), values):
                 yield each
 
+        async def where(request: Request, *values: Any) -> AsyncIterator[list[Any]]:
+            async for each in self._draw(str(request.session_hash), values, traced=True):
+                yield each
+
         async def strip(along: str, request: Request, *values: Any) -> AsyncIterator[list[Any]]:
             async for each in self._draw(str(request.session_hash), values, along):
                 yield each
@@ -128,6 +134,7 @@ class SteerTab:
             slider.input(draw, given, outputs, **follows)
         gr.on([self.draw.click, self.prompt.submit], draw, given, outputs, **follows)
         self.strip.click(strip, [self.along, *given], outputs, **follows)
+        self.where.click(where, given, outputs, **follows)
         self.cancel.click(cancel, None, self.status, **private)
         self.reset.click(lambda: [0.0] * len(self.sliders), None, self.sliders, **private)
         self.view.change(look, [self.remembered, self.view], self.shown, **private)
@@ -146,11 +153,15 @@ class SteerTab:
         folder = "starters" if starters else "directions"
         return Recipe(model, prompt, seed, images, chosen, folder=folder, starters=starters, saved=saved)
 
-    async def _draw(self, visitor: str, values: tuple[Any, ...], along: str = "") -> AsyncIterator[list[Any]]:
+    async def _draw(
+        self, visitor: str, values: tuple[Any, ...], along: str = "", traced: bool = False
+    ) -> AsyncIterator[list[Any]]:
         try:
             recipe = self._recipe(values)
             if along:
                 job = self._desk.submit(visitor, lambda job: self._artist.strip(job, recipe, along))
+            elif traced:
+                job = self._desk.submit(visitor, lambda job: trace(job, self._artist, recipe))
             else:
                 job = self._desk.submit(visitor, lambda job: self._artist.pairs(job, recipe))
         except DirectrixError as error:
@@ -172,6 +183,8 @@ class SteerTab:
                 yield [said, images, self._gr.skip(), recipe.command(), recipe.python(), file, job.name]
             elif isinstance(job.result, Strip):
                 yield [said, self._gr.skip(), markup.strip(job.result), *self._skipped(4)]
+            elif isinstance(job.result, Trace):
+                yield [said, self._gr.skip(), markup.trace(job.result), *self._skipped(4)]
             else:
                 yield [said, *self._skipped(5), job.name]
 

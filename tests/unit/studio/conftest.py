@@ -1,4 +1,6 @@
-"""Judges that see brightness, in place of those that know a model's images."""
+"""A studio with a tiny pipeline, and judges that see brightness, in place of those that know a model's images."""
+
+import gc
 
 import numpy as np
 import pytest
@@ -27,3 +29,25 @@ def brightness_judges():
         return [BrightnessJudge(name, cut, labels, name == "second judge") for name, cut in cuts.items()]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def tiny_studio(pipeline, make_direction, tmp_path_factory, brightness_judges):
+    """The studio with the tiny pipeline and one direction."""
+    from directrix.directions.direction import Direction
+    from directrix.measurement import evaluation
+    from directrix.models.steerable import SteerableModel
+    from directrix.studio import serve as serving
+    from directrix.studio.artist import Artist
+
+    direction: Direction = make_direction()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
+        patch.setattr(evaluation, "named_judges", lambda *_: brightness_judges("male", "female"))
+        patch.setattr(Artist, "given", lambda *_: {direction.name: direction})
+        found = serving.serve(port=0, folder=tmp_path_factory.mktemp("studio"))
+        yield found
+        found.stop()
+    # Gradio leaves an event loop open: it should go here, and not in another file's test.
+    del found
+    gc.collect()

@@ -1,6 +1,5 @@
 """What a visitor of the page sees, in a headless Chromium: skipped where there is none, or no gradio."""
 
-import gc
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SLOW = 60_000  # milliseconds that a busy machine may need
+SLOW = 300_000  # milliseconds that a busy machine may need
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +27,9 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def served(pipeline, make_direction, tmp_path_factory, brightness_judges):
-    """The studio with the tiny pipeline and one direction."""
-    from directrix.directions.direction import Direction
-    from directrix.measurement import evaluation
-    from directrix.models.steerable import SteerableModel
-    from directrix.studio import serve as serving
-    from directrix.studio.artist import Artist
-
-    direction: Direction = make_direction()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
-        patch.setattr(evaluation, "named_judges", lambda *_: brightness_judges("male", "female"))
-        patch.setattr(Artist, "given", lambda *_: {direction.name: direction})
-        found = serving.serve(port=0, folder=tmp_path_factory.mktemp("studio"))
-        yield found.address
-        found.stop()
-    # Gradio leaves an event loop open: it should go here, and not in another file's test.
-    del found
-    gc.collect()
+def served(tiny_studio):
+    """The address of the studio with the tiny pipeline and one direction."""
+    return tiny_studio.address
 
 
 @pytest.fixture

@@ -103,3 +103,15 @@ def test_the_heat_map_is_dark_where_nothing_changed():
     heat = markup.heat(plain, steered)
     assert heat.getpixel((0, 0)) == (0, 0, 0)
     assert heat.getpixel((1, 2)) == (255, 255, 0)
+
+
+def test_a_trace_follows_the_very_image_that_is_drawn(artist, direction):
+    from directrix.studio.trace import trace
+
+    found = trace(Job(lambda _: None), artist, Recipe("tiny", "a judge", 3, 2, {direction.name: 1.0}))
+    assert found.steps[-1] == found.of and found.apart.max() == 1.0
+    assert found.apart[0].mean() < found.apart[-1].mean()
+    page = markup.trace(found)
+    assert page.count("<img") == page.count('alt="') == len(found.steps)
+    with pytest.raises(DirectrixError, match="No direction is on"):
+        trace(Job(lambda _: None), artist, Recipe("tiny", "a judge", 3, 1))
