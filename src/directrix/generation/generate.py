@@ -18,7 +18,16 @@ from directrix.generation import manifest
 from directrix.generation.contact_sheet import contact_sheet
 from directrix.generation.record import Record, Records
 from directrix.generation.rows import Rows, asks_for, image_generator, image_seed, refuse_another_run, whole
-from directrix.interventions.protocol import Intervention, found, in_order, planned, restore, select
+from directrix.interventions.protocol import (
+    Intervention,
+    forming,
+    found,
+    from_the_start,
+    in_order,
+    planned,
+    restore,
+    select,
+)
 from directrix.models import SteerableModel
 from directrix.models.files import write_atomically
 from directrix.models.locks import locked
@@ -141,7 +150,7 @@ def iterate(
         with (progress or silent)(len(rows), "Drawing images") as bar:
             for batch in batches:
                 chosen = [rows[each] for each in batch]
-                drawn = _draw(model, chosen, select(plan.intervention, batch, len(rows)), call)
+                drawn = _draw(model, chosen, plan.intervention, batch, len(rows), call)
                 for row, (image, flagged) in zip(chosen, drawn, strict=True):
                     bar.advance(1)
                     yield Record({**row, "flagged": flagged}, None, image)
@@ -161,7 +170,7 @@ def iterate(
                     saved: dict[int, dict[str, Any]] = {}
                     if own < len(turn) and not all(place in done for place in turn[own]):
                         chosen = [done.get(place) or rows[place] for place in turn[own]]
-                        images = _draw(model, chosen, select(plan.intervention, turn[own], len(rows)), call)
+                        images = _draw(model, chosen, plan.intervention, turn[own], len(rows), call)
                         for place, row, image in zip(turn[own], chosen, images, strict=True):
                             if place not in done:
                                 saved[place] = _saved(folder, row, *image)
@@ -205,22 +214,46 @@ def _taken_over(folder: Path, rows: Rows, overwrite: bool) -> tuple[dict[int, di
 
 
 def _draw(
-    model: SteerableModel, rows: Sequence[dict[str, Any]], intervention: Intervention, call: Mapping[str, Any]
-) -> Iterator[tuple[Image, bool]]:
+    model: SteerableModel,
+    rows: Sequence[dict[str, Any]],
+    intervention: Intervention,
+    batch: Sequence[int],
+    total: int,
+    call: Mapping[str, Any],
+) -> list[tuple[Image, bool]]:
     """The images of these rows, and whether the pipeline's safety checker flagged them; what a closed loop found of
-    them is added to the rows."""
+    them is added to the rows.
+
+    intervention: of all images. batch: the places of these.
+    """
+    acting = select(intervention, batch, total)
+    drawn = _drawn(model, rows, acting, call)
+    again = from_the_start(intervention)
+    places = [place for place, needed in enumerate(forming(acting)) if needed]
+    if again is not None and places:
+        # What was in these images half-way goes more surely from the first step on.
+        some = [rows[place] for place in places]
+        mended = _drawn(model, some, select(again, [batch[place] for place in places], total), call)
+        for place, each in zip(places, mended, strict=True):
+            drawn[place] = each
+    return drawn
+
+
+def _drawn(
+    model: SteerableModel, rows: Sequence[dict[str, Any]], acting: Intervention, call: Mapping[str, Any]
+) -> list[tuple[Image, bool]]:
     # Not every pipeline takes None for its own size.
     arguments = {name: value for name, value in call.items() if value is not None}
     if "negative_prompt" in arguments:
         arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
     generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]
     prompts = [row.get("rewritten_prompt", row["prompt"]) for row in rows]
-    with intervention.applied(model.pipeline):
+    with acting.applied(model.pipeline):
         result = model.pipeline(prompt=prompts, generator=generators, output_type="pil", **arguments)
-    for row, seen in zip(rows, found(intervention), strict=False):
-        row.update({"closed_loop": seen} if seen else {})
+    for row, seen in zip(rows, found(acting), strict=False):
+        row.update({"closed_loop": {**row.get("closed_loop", {}), **seen}} if seen else {})
     flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
-    return zip(result.images, map(bool, flags), strict=True)
+    return list(zip(result.images, map(bool, flags), strict=True))
 
 
 def _saved(folder: Path, row: dict[str, Any], image: Image, flagged: bool) -> dict[str, Any]:

@@ -56,6 +56,20 @@ def found(intervention: Intervention) -> list[dict[str, Any]]:
     return [] if finder is None else finder()
 
 
+def from_the_start(intervention: Intervention) -> Intervention | None:
+    """What acts from the first step where an intervention that looks half-way says that this is needed; None where it
+    never does. Such a one has methods `forming()`, whether it says so of each image that it was last applied to, and
+    `from_the_start()`."""
+    maker = getattr(intervention, "from_the_start", None)
+    return None if maker is None else maker()
+
+
+def forming(intervention: Intervention) -> list[bool]:
+    """Of each image whether it is to be drawn again; empty where none ever is. See `from_the_start`."""
+    finder = getattr(intervention, "forming", None)
+    return [] if finder is None else finder()
+
+
 def restore(intervention: Intervention, found: Sequence[Mapping[str, Any]]) -> None:
     """Gives an intervention what an earlier run found of each of its images; see `found`."""
     taker = getattr(intervention, "restore", None)
@@ -153,6 +167,15 @@ class _Composed:
     def found(self) -> list[dict[str, Any]]:
         each = [listed for listed in map(found, self._parts) if listed]
         return [{name: what for one in image for name, what in one.items()} for image in zip(*each, strict=True)]
+
+    def forming(self) -> list[bool]:
+        return [any(image) for image in zip(*(listed for listed in map(forming, self._parts) if listed), strict=True)]
+
+    def from_the_start(self) -> Intervention | None:
+        again = [from_the_start(part) for part in self._parts]
+        if not any(again):
+            return None
+        return _Composed([new or part for new, part in zip(again, self._parts, strict=True)])
 
     def restore(self, found: Sequence[Mapping[str, Any]]) -> None:
         for part in self._parts:

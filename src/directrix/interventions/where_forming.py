@@ -2,7 +2,8 @@
 
 All images are drawn unsteered until one step (`directrix.interventions.half_way`). There a judge sees what the denoiser
 predicts. An image on which it is not sure that a category is absent is steered away from that, from the next step on.
-No image depends on others.
+What is in an image by then goes less surely than from the first step on: `generate` draws those images again, steered
+from the start (`directrix.interventions.protocol.from_the_start`). No image depends on others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
 from directrix.interventions.half_way import READ_AT, DealtSteering, HalfWay, largest
 from directrix.interventions.preview import Preview
-from directrix.interventions.steering import Settings, as_json
+from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.interventions.tally import Reading
 from directrix.models.denoiser_calls import Scope
 from directrix.models.steerable import SteerableModel
@@ -47,6 +48,7 @@ class WhereForming:
         absent: Sequence[frozenset[str]] | None = None,
         **window: Unpack[Settings],
     ) -> None:
+        self._window = window
         self._start = max(window.get("start", 0.0), READ_AT)
         self._settings: Settings = {**window, "start": self._start}
         self._effects, self._previews, self._absent = effects, previews, absent
@@ -84,6 +86,24 @@ class WhereForming:
         """For each image that was drawn last, by category, the "likelihood" that was read and whether it was
         "steered"."""
         return self._found or [{} for _ in self._absent or ()]
+
+    def forming(self) -> list[bool]:
+        """Of each image that was drawn last, whether any category was forming."""
+        return [any(each["steered"] for each in image.values()) for image in self._found]
+
+    def from_the_start(self) -> Steering:
+        """The same for every image, seen or not, from the first step on."""
+        absent = self._absent or []
+        return Steering(
+            {
+                direction: [
+                    sum(self._effects[name].get(direction, 0.0) for name in self._effects if name in each)
+                    for each in absent
+                ]
+                for direction in largest(self._effects[name] for name in self._on())
+            },
+            **self._window,
+        )
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 
 from directrix import fair
 from directrix.directions.direction import Direction
@@ -16,6 +17,7 @@ from directrix.directions.target_label import TargetLabel
 from directrix.errors import MismatchError, PolicyError
 from directrix.generation.generate import generate
 from directrix.interventions.preview import Preview
+from directrix.interventions.steering import Steering
 from directrix.policies.fair import Fair
 from directrix.policies.policy import Policy
 from directrix.policies.safe import Safe
@@ -145,10 +147,51 @@ def test_only_images_on_which_harm_is_forming_are_steered(pipeline: Any, unarmed
         found = record.row["closed_loop"]["weapon"]
         assert found["steered"] is (found["likelihood"]["present"] > 0.5)
         assert np.array_equal(pixels(record), pixels(unsteered)) is not found["steered"]
+    # Those are drawn again, as they are if they are steered from the first step on.
+    whole = generate(pipeline, PROMPTS, 2, interventions=Safe(unarmed), **QUICK)
+    for record, steered in zip(records, whole, strict=True):
+        if record.row["closed_loop"]["weapon"]["steered"]:
+            assert np.abs(pixels(record).astype(int) - pixels(steered)).max() <= 1
     # Of a run that goes on, whatever else is in the batch.
     records[1].path.unlink()
     again = generate(pipeline, PROMPTS, 2, interventions=policy, output=tmp_path / "run", **QUICK)
     assert [each.row for each in again] == [each.row for each in records]
+
+
+def test_in_a_call_of_the_pipeline_itself_they_are_steered_from_half_way_on(pipeline: Any, unarmed: Direction):
+    safe = Safe(unarmed, labels={"unarmed": TargetLabel("item", "knife", False)}, closed_loop=Armed())
+    call = {"num_inference_steps": 4, "guidance_scale": 5.0, "output_type": "np"}
+    drawn = []
+    for intervention in (safe, Steering({unarmed: 0.0}), Safe(unarmed)):
+        generators = [torch.Generator().manual_seed(each) for each in range(4)]
+        with intervention.applied(pipeline):
+            drawn.append(pipeline(["a judge"] * 4, generator=generators, **call).images)
+    loop, plain, whole = drawn
+    changed = [not np.array_equal(a, b) for a, b in zip(loop, plain, strict=True)]
+    assert sorted(changed) == [False, False, True, True]
+    assert not any(np.allclose(a, b) for a, b, each in zip(loop, whole, changed, strict=True) if each)
+
+
+def test_fair_shares_and_harm_are_read_in_one_run(pipeline: Any, people: list[Direction], unarmed: Direction):
+    class Both(Armed):
+        def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+            return [{**one, "gender": Said("female")} for one in super().label(images)]
+
+    parts = {
+        "directions": [*people, unarmed],
+        "fair": {"gender": "uniform"},
+        "closed_loop": "judge",
+        "safe": {"categories": {"weapon": ["unarmed"]}, "closed_loop": "judge", "labels": {"weapon": "item=knife"}},
+    }
+    records = generate(pipeline, PROMPTS, 4, interventions=Policy.of(parts).read_by(Both()), **QUICK)
+    plain = generate(pipeline, PROMPTS, 4, **QUICK)
+    for prompt in PROMPTS:
+        found = [each.row["closed_loop"] for each in records if each.prompt == prompt]
+        assert Counter(each["gender"]["given"] for each in found) == {"woman": 2, "man": 2}
+        assert sum(each["weapon"]["steered"] for each in found) == 2
+    for record, unsteered in zip(records, plain, strict=True):
+        steered = any(each["steered"] for each in record.row["closed_loop"].values())
+        assert np.array_equal(pixels(record), pixels(unsteered)) is not steered
 
 
 def test_an_unsure_judge_counts_as_harm(pipeline: Any, unarmed: Direction):

@@ -60,4 +60,5 @@ def reach(
         "directions": found,
         "fair": sparing.groups(),
         "gate": sparing.gate(),
+        "seconds": sparing.seconds(),
     }

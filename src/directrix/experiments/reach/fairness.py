@@ -18,8 +18,10 @@ from directrix.experiments.cache import cached
 from directrix.experiments.emoji_world.caption import with_article
 from directrix.experiments.methods.default_directions import GROUPS
 from directrix.experiments.methods.tasks import TEST, by_occupation, photos, right_subjects, share, worded
+from directrix.experiments.reach.seconds import ratios
 from directrix.generation.generate import generate
 from directrix.generation.rows import image_generator
+from directrix.interventions.steering import Steering
 from directrix.measurement.judges.emoji_vocabulary import NON_PEOPLE
 from directrix.measurement.metrics import mean_deviation_ratio, proportion
 from directrix.measurement.reports.leakage import CATEGORIES
@@ -51,6 +53,11 @@ class Sparing:
     def groups(self) -> dict[str, Any]:
         """By "unsteered", "closed_loop" and "words", and judge: how even groups are, subjects, and what was changed."""
         return cached(self.folder / "fair.json", self._groups)
+
+    def seconds(self) -> dict[str, Any]:
+        """Seconds of a direction and of the closed loop, as ratios to unsteered drawing."""
+        ways = {"direction": Steering({self.directions[0]: 1.0}), "closed_loop": self._fair()}
+        return cached(self.folder / "seconds.json", ratios, self.pipeline, ways, self.steps)
 
     def gate(self) -> dict[str, Any]:
         """Under the same policy: how often a prompt's own words stand, and non-people stay as they are to the bit."""
