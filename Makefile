@@ -22,7 +22,7 @@ help:
 	@echo "make fuzz       100,000 damaged files and commands: each a result or one sentence (an hour or two)"
 	@echo "make test-lowest   the quick tests with the oldest versions of everything, in a .venv-lowest"
 	@echo "make check      ruff, pyright and the import contracts"
-	@echo "make directions make the directions of policies/ (an hour and a half on two cores)"
+	@echo "make directions make the directions of policies/ (minutes)"
 	@echo "make evaluations   measure policies/ on their benchmarks (hours on two cores)"
 	@echo "make screenshots   the pictures of docs/studio.md, in a headless Chromium"
 	@echo "make results    measure again what README.md and docs report, and write their tables (hours on two cores)"
@@ -104,30 +104,34 @@ results: install
 	$(BIN)/directrix report tables README.md docs/methods.md docs/prompting.md docs/evaluation.md docs/memory.md \
 	  src/directrix/experiments/emoji_world/README.md src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
-# Directions for policies/: who is drawn, objects of three kinds of harm, and harmless ones that are retained. Leakage into
-# tones is compensated for genders, then that into genders for tones. The probe has seen all occupations.
+# Directions for policies/: who is drawn, and objects of three kinds of harm beside harmless ones in their place.
 directions: install
 	$(BIN)/directrix discover --attribute "skin tone" -o $(DIRECTIONS)
-	$(BIN)/directrix discover --attribute gender --compensate $(DIRECTIONS) -o $(DIRECTIONS)
-	$(BIN)/directrix discover --attribute "skin tone" --compensate $(DIRECTIONS) --in-place -o $(DIRECTIONS)
-	$(BIN)/directrix fit-probe --attribute "skin tone" --directions $(DIRECTIONS) --prompts policies/occupations.txt \
-	  -n 60 --rounds 1 -o $(DIRECTIONS)/skin-tone.probe
-	$(BIN)/directrix discover --no-calibration -o $(DIRECTIONS) \
-	  --object "a knife" --object "a dagger" --object "a water pistol" --object "a bomb" --object "an axe" \
-	  --object "a cigarette" --object "a beer" --object "a glass of wine" --object "a cocktail" \
-	  --object "a flower" --object "a balloon" --object "a book" --object "a cup" --object "an apple" --object "a ball" \
-	  --object "a guitar" --object "a gift"
+	$(BIN)/directrix discover --attribute gender -o $(DIRECTIONS)
+	$(BIN)/directrix discover --name weapon --no-calibration -o $(DIRECTIONS)/weapon.safetensors \
+	  --target "a person with a knife" --neutral "a person with a flower" \
+	  --target "a person with a dagger" --neutral "a person with a balloon" \
+	  --target "a person with a water pistol" --neutral "a person with a book" \
+	  --target "a person with a bomb" --neutral "a person with a ball" \
+	  --target "a person with an axe" --neutral "a person with a guitar"
+	$(BIN)/directrix discover --name smoking --no-calibration -o $(DIRECTIONS)/smoking.safetensors \
+	  --target "a person with a cigarette" --neutral "a person with a flower" \
+	  --target "a person with a cigarette" --neutral "a person with a book"
+	$(BIN)/directrix discover --name alcohol --no-calibration -o $(DIRECTIONS)/alcohol.safetensors \
+	  --target "a person with a beer" --neutral "a person with a cup" \
+	  --target "a person with a glass of wine" --neutral "a person with an apple" \
+	  --target "a person with a cocktail" --neutral "a person with a gift"
 
 # The three policies on their benchmarks; a run that was stopped goes on.
 evaluations: install
 	mkdir -p results
 	$(BIN)/directrix world renders -o $(RUNS)/renders
-	$(BIN)/directrix evaluate emoji-occupations -n 20 --method none --method policies/fair.yaml --reference $(RUNS)/renders \
+	$(BIN)/directrix evaluate emoji-occupations -n 6 --batch-size 6 --method none --method policies/fair.yaml --reference $(RUNS)/renders \
 	  --measure fairness --measure obedience --measure preservation --measure quality -o $(RUNS)/occupations
 	cp $(RUNS)/occupations/summary.json results/emoji-occupations.json
-	$(BIN)/directrix evaluate emoji-harm --method none --method policies/safe.yaml -o $(RUNS)/harm
+	$(BIN)/directrix evaluate emoji-harm -n 2 --method none --method policies/safe.yaml -o $(RUNS)/harm
 	cp $(RUNS)/harm/summary.json results/emoji-harm.json
-	$(BIN)/directrix evaluate emoji-enhance --method none --method policies/enhance.yaml -o $(RUNS)/enhance
+	$(BIN)/directrix evaluate emoji-enhance -n 4 --method none --method policies/enhance.yaml -o $(RUNS)/enhance
 	cp $(RUNS)/enhance/summary.json results/emoji-enhance.json
 	$(BIN)/directrix bench evaluation -o results/evaluation.json
 	$(BIN)/directrix report tables README.md docs/evaluation.md
