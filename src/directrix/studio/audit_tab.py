@@ -1,10 +1,13 @@
 """The tab Audit: benchmarks or one's own prompts under several methods, measured, shown, compared and handed out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from directrix.errors import DirectrixError, OutputError
+from directrix.measurement.evaluation import SUMMARY
 from directrix.studio import audit_markup, markup
 from directrix.studio.audit_figures import AGREE
 from directrix.studio.audit_run import known, methods, run
@@ -33,7 +36,7 @@ class AuditTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 benchmark = gr.Dropdown(
-                    [*first, OWN], value="emoji-occupations", label="Prompts", elem_id="dx-benchmark"
+                    [*first, OWN], value="emoji-occupations", label="Benchmark", elem_id="dx-benchmark"
                 )
                 upload = gr.File(
                     label="A text file, one prompt a line, or a CSV file with a column “prompt”",
@@ -124,7 +127,7 @@ class AuditTab:
 
         def beside(name: str, other: str) -> list[Any]:
             def both() -> list[Any]:
-                pair = [(each, self._audits.run(each)) for each in (name, other)]
+                pair = [(each, self._finished(each)) for each in (name, other)]
                 return [
                     "",
                     audit_markup.compared(*pair),
@@ -199,17 +202,16 @@ class AuditTab:
             names = self._gr.skip() if listed else self._listed(name)[0]
             listed = True
             if job.state == "done":
-                yield [said, job.name, self._listed(name)[0], *self._result(str(name))]
+                # Its page takes a second or two, in which nobody else should wait.
+                found = partial(self._tried, lambda said=said, name=name: [said, *self._result(str(name))], 5)
+                status, *result = await asyncio.to_thread(found)
+                yield [status, job.name, self._listed(name)[0], *result]
             else:
                 yield [said, job.name, names, *self._skipped(5)]
 
     def _result(self, name: str) -> list[Any]:
         """What `result` shows of a finished audit. Raises DirectrixError where it is not."""
-        gr, folder = self._gr, self._audits.run(name)
-        if not (folder / "summary.json").is_file():
-            raise OutputError(
-                "This audit is not finished.", "one that is.", "Resume, which goes on from where it stopped."
-            )
+        gr, folder = self._gr, self._finished(name)
         groups = audit_markup.groups(folder)
         return [
             audit_markup.audit(name, folder),
@@ -219,8 +221,15 @@ class AuditTab:
             self._images(name, AGREE[0], EVERY),
         ]
 
+    def _finished(self, name: str) -> Path:
+        """The run's folder of an audit. Raises DirectrixError where it has no figures yet."""
+        folder = self._audits.run(name)
+        if not (folder / SUMMARY).is_file():
+            raise OutputError(f"The audit '{name}' is not finished.", "figures.", "Resume, which goes on from there.")
+        return folder
+
     def _images(self, name: str, filtered: str, group: str) -> str:
-        return audit_markup.images(self._audits.run(name), filtered, "" if group == EVERY else group)
+        return audit_markup.images(self._finished(name), filtered, "" if group == EVERY else group)
 
     def _listed(self, name: str | None = None) -> list[Any]:
         """The lists of audits, the first with one of them chosen."""

@@ -83,10 +83,6 @@ class Audits:
         """The latest first."""
         return sorted((path.parent.name for path in self._folder.glob(f"*/{PLAN}")), reverse=True)
 
-    def finished(self) -> list[str]:
-        """Those that have figures."""
-        return [name for name in self.names() if (self.run(name) / "summary.json").is_file()]
-
     def create(self, plan: Plan, upload: Path | None = None) -> str:
         """Begins an audit and returns its name. Raises DirectrixError: too many, or an upload that holds no prompts."""
         with self._lock:

@@ -170,5 +170,7 @@ class Queue:
                 job.seconds = time.monotonic() - job.began
                 if job.state != "cancelled":
                     job.result, job.error, job.state = result, error, state
+                    if state == "done":
+                        job.interim = None
                     if state == "waiting":
                         self._waiting.append(job)

@@ -33,18 +33,20 @@ def brightness_judges():
 
 @pytest.fixture(scope="module")
 def tiny_studio(pipeline, make_direction, tmp_path_factory, brightness_judges):
-    """The studio with the tiny pipeline and one direction."""
-    from directrix.directions.direction import Direction
+    """The studio with the tiny pipeline and two directions."""
     from directrix.measurement import evaluation
     from directrix.models.steerable import SteerableModel
+    from directrix.studio import policy_run
     from directrix.studio import serve as serving
     from directrix.studio.artist import Artist
 
-    direction: Direction = make_direction()
+    given = {name: make_direction(name, seed) for seed, name in enumerate(("woman", "man"))}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
         patch.setattr(evaluation, "named_judges", lambda *_: brightness_judges("male", "female"))
-        patch.setattr(Artist, "given", lambda *_: {direction.name: direction})
+        patch.setattr(policy_run, "_judge", lambda: brightness_judges("male", "female")[0])
+        patch.setattr(policy_run, "JUDGED", ("gender",))
+        patch.setattr(Artist, "given", lambda *_: given)
         found = serving.serve(port=0, folder=tmp_path_factory.mktemp("studio"))
         yield found
         found.stop()

@@ -28,7 +28,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def served(tiny_studio):
-    """The address of the studio with the tiny pipeline and one direction."""
+    """The address of the studio with the tiny pipeline and two directions."""
     return tiny_studio.address
 
 
@@ -68,12 +68,26 @@ def test_a_slider_steers_and_a_reload_remembers(page, served, tmp_path):
     assert os.getcwd() not in page.content()
 
 
-def test_a_direction_is_found_saved_steered_with_and_deleted(page, tmp_path):
+def test_each_tab_opens_and_shows_no_path(page, served):
+    for name, button in (("Discover", "#dx-find"), ("Fair and safe", "#dx-compare"), ("Audit", "#dx-run")):
+        page.get_by_role("tab", name=name).click()
+        page.locator(button).wait_for(state="visible")
+    assert os.getcwd() not in page.content()
+    assert all(each.startswith((served, "data:", "blob:")) for each in page.requests)
+
+
+def _found(page):
+    """Finds a direction called "red hat" in Discover."""
     page.get_by_role("tab", name="Discover").click()
     page.get_by_label("Name", exact=True).fill("red hat")
     page.get_by_label("With the concept").fill("a person with a red hat")
     page.click("#dx-find")
     page.wait_for_selector("#dx-find-status:has-text('Done')")
+
+
+@pytest.mark.slow
+def test_a_direction_is_found_saved_steered_with_and_deleted(page):
+    _found(page)
     assert len(page.query_selector_all("#dx-found img[alt]")) == 8
     page.click("#dx-save")
     page.wait_for_selector("#dx-told:has-text('Saved')")
@@ -89,11 +103,31 @@ def test_a_direction_is_found_saved_steered_with_and_deleted(page, tmp_path):
     page.get_by_label("number input for red hat").wait_for(state="hidden")
 
 
+def _policed(page):
+    """Compares prompts under even shares of genders."""
+    page.get_by_role("tab", name="Fair and safe").click()
+    page.get_by_label("Prompts, one a line").fill("a judge of any gender\na dog")
+    page.wait_for_selector("#dx-reading mark")
+    page.get_by_label("Images of each").fill("2")
+    page.click("#dx-compare")
+    page.wait_for_selector("#dx-policy-status:has-text('Done')")
+
+
+@pytest.mark.slow
+def test_prompts_are_compared_under_a_policy_and_a_reload_remembers(page):
+    _policed(page)
+    texts = [each.inner_text() for each in page.query_selector_all("#dx-policy-images figcaption")]
+    assert len(texts) == 4 and sum("unchanged, every bit" in each for each in texts) == 2
+    page.reload()
+    page.get_by_role("tab", name="Fair and safe").click()
+    page.wait_for_selector("#dx-policy-images img")
+
+
 def _audited(page, folder):
     """Audits uploaded prompts."""
     (folder / "mine.txt").write_text("a judge\na nurse\n")
     page.get_by_role("tab", name="Audit").click()
-    page.get_by_label("Prompts", exact=True).first.click()
+    page.get_by_label("Benchmark").click()
     page.get_by_role("option", name="My own prompts").click()
     page.set_input_files("#dx-upload input[type=file]", folder / "mine.txt")
     page.wait_for_selector("#dx-upload:has-text('mine.txt')")
@@ -102,6 +136,7 @@ def _audited(page, folder):
     page.wait_for_selector("#dx-audit-images img")
 
 
+@pytest.mark.slow
 def test_own_prompts_are_audited_and_the_page_is_handed_out(page, tmp_path):
     _audited(page, tmp_path)
     assert "Deviation ratio, gender" in page.inner_text("#dx-audit")
@@ -124,17 +159,23 @@ def test_a_prompt_that_is_missing_is_a_sentence(page):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_axe_finds_nothing_serious_and_nothing_is_cut_off(page, width, scheme):
+def test_axe_finds_nothing_serious_and_nothing_is_cut_off(page, width, scheme, tmp_path):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{page.url.split('?')[0]}?__theme={scheme}")
     page.wait_for_selector("#dx-draw")
-    _draw(page, "0.5")
-    found = axe.run(page).response["violations"]
-    serious = [
-        (each["id"], [node["html"][:200] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert not serious
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for act in (
+        lambda: _draw(page, "0.5"),
+        lambda: _found(page),
+        lambda: _policed(page),
+        lambda: _audited(page, tmp_path),
+    ):
+        act()
+        found = axe.run(page).response["violations"]
+        serious = [
+            (each["id"], [node["html"][:200] for node in each["nodes"]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert not serious
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
