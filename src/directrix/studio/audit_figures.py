@@ -102,15 +102,16 @@ def front(summary: Mapping[str, Any]) -> Front | None:
 
 
 def images(folder: Path) -> tuple[list[str], list[Seen]]:
-    """The names of the judges, and all images of a run with their labels, prompt by prompt."""
+    """The names of the judges, and all images of a run with their labels of what is measured, by prompt."""
     summary = read(folder)
-    judges, methods = summary["provenance"]["judges"], list(summary["methods"])
+    made, methods = summary["provenance"], list(summary["methods"])
+    judges, asked = made["judges"], made["attributes"]
     verdicts = {each["name"]: read_verdicts(folder, [each]) for each in judges}
     found = []
     rows = [row for row in manifest.read(folder).values() if row.get("method") in methods]
     for row in sorted(rows, key=lambda row: (row["prompt_index"], methods.index(row["method"]), row["image_index"])):
         labels = {
-            judge: {name: each.label for name, each in known[row["sha256"]].items()}
+            judge: {name: each.label for name, each in known[row["sha256"]].items() if not asked or name in asked}
             for judge, known in verdicts.items()
             if row["sha256"] in known
         }

@@ -33,13 +33,14 @@ def page(desk: Desk) -> Any:
             function, inputs, outputs, settings = steer.refresh
             event.then(function, inputs, outputs, **settings)
 
-        with gr.Tab("Discover"):
+        # A tab that was not rendered yet would miss what a reload brings back.
+        with gr.Tab("Discover", render_children=True):
             discover = DiscoverTab(desk, sliders_follow)
         # The policies' categories are those of the starter directions.
         if desk.artist.starters and desk.artist.given(desk.artist.models[0]):
-            with gr.Tab("Fair and safe"):
+            with gr.Tab("Fair and safe", render_children=True):
                 loads.append(PolicyTab(desk).on_load)
-        with gr.Tab("Audit") as tab:
+        with gr.Tab("Audit", render_children=True) as tab:
             audit = AuditTab(desk)
         # Directions that were saved meanwhile are methods too.
         function, inputs, outputs, settings = audit.offer
