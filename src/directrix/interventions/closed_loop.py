@@ -4,14 +4,15 @@ All images are drawn unsteered until one step. There each attribute is read (`in
 the denoiser's activations, or by a judge that looks at what the denoiser predicts. Either says how likely the image is
 on its way to each category. By that the quota's rows are dealt out so that as many images as can be fit theirs anyway
 (`interventions.tally`). An image that reads as its row says keeps its very bits. Only the others are steered, from the
-next step on.
+next step on. What an image shows by then changes less surely than from the first step on: `generate` draws those
+images again, steered from the start (`directrix.interventions.protocol.from_the_start`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import copy
 from typing import Any
 
@@ -51,6 +52,7 @@ class ClosedLoop:
         *,
         probes: Mapping[str, Probe | Preview],
     ) -> None:
+        self._window: Settings = {"branch": branch, "start": start, "stop": stop}
         self._start = max(start, READ_AT)
         self._settings: Settings = {"branch": branch, "start": self._start, "stop": stop}
         Steering({}, **self._settings)
@@ -120,6 +122,14 @@ class ClosedLoop:
             found.append({name: {"given": row[name], "likelihood": read[name], "steered": steered} for name in row})
         return found
 
+    def forming(self) -> list[bool]:
+        """Of each of these images whether it is steered."""
+        return [self._steered(image) for image in self._images]
+
+    def from_the_start(self) -> _Dealt:
+        """What was dealt, from the first step on."""
+        return _Dealt(self)
+
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
         """Steers the pipeline within the context.
@@ -146,10 +156,14 @@ class ClosedLoop:
             )
         places = [place for place, image in enumerate(self._images) if self._tally.rows[image]]
         self._tally.deal([self._images[place] for place in places], [readings[place] for place in places])
-        strengths: dict[Direction, list[float]] = defaultdict(lambda: [0.0] * len(readings))
-        for place in places:
-            if self._steered(self._images[place]):
-                for attribute, category in self._tally.dealt[self._images[place]].items():
+        return self._strengths()
+
+    def _strengths(self) -> dict[Direction, tuple[float, ...]]:
+        """The strengths of each direction in each of these images, by what they were dealt."""
+        strengths: dict[Direction, list[float]] = defaultdict(lambda: [0.0] * len(self._images))
+        for place, image in enumerate(self._images):
+            if self._steered(image):
+                for attribute, category in self._tally.dealt[image].items():
                     for direction, strength in self._attributes[attribute].get(category, {}).items():
                         strengths[direction][place] += strength
         return {direction: tuple(each) for direction, each in strengths.items()}
@@ -168,3 +182,25 @@ class ClosedLoop:
 
     def _readers(self) -> Mapping[str, Probe | Preview]:
         return {name: self._probes[name] for name in self._attributes}
+
+
+class _Dealt:
+    """Steering of images by what a closed loop has dealt them."""
+
+    def __init__(self, loop: ClosedLoop) -> None:
+        self._loop = loop
+
+    @property
+    def name(self) -> str:
+        return self._loop.name
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self._loop.config
+
+    def select(self, images: Sequence[int], total: int) -> Steering:
+        loop = self._loop.select(images, total)
+        return Steering(loop._strengths(), **loop._window)
+
+    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
+        return self.select(range(len(self._loop._images)), len(self._loop._images)).applied(pipeline)
