@@ -191,7 +191,7 @@ def test_a_refusal_of_the_first_process_ends_the_others(worker: Worker, tmp_path
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("limit", [300, 3000])
+@pytest.mark.parametrize("limit", [300, pytest.param(3000, marks=pytest.mark.slow)])
 def test_a_full_disk_is_said_and_loses_nothing(
     worker: Worker, undisturbed: dict[str, Any], tmp_path: Path, task: str, limit: int
 ):

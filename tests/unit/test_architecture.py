@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import directrix
@@ -14,7 +15,6 @@ ROOMS = (
     *("models", "directions", "interventions", "discovery", "policies"),
     *("generation", "measurement", "experiments", "studio", "cli", "reading"),
 )
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
 # "Held out" is the field's.
 OURS = re.compile(
     r"(^|_)(told|held(?!_out)|kept|gauges?|aims?|trials?|trying|levelling|belonging|things?)($|_)", re.IGNORECASE
@@ -27,7 +27,15 @@ def dotted(path: Path) -> str:
     return ".".join(parts).removesuffix(".__init__")
 
 
-MODULES = {dotted(path): path for path in TREES}
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """Every file of ours; read when a test asks, not by each process that collects tests."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    return {dotted(path): path for path in trees()}
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
@@ -37,12 +45,12 @@ def imported(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             full = [f"{node.module}.{alias.name}" for alias in node.names]
-            found = [each if each in MODULES else str(node.module) for each in full]
+            found = [each if each in modules() else str(node.module) for each in full]
         elif isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and ENTRY.fullmatch(node.value):
             found = [node.value.partition(":")[0]]
-        yield from (each for each in found if each in MODULES and each != "directrix")
+        yield from (each for each in found if each in modules() and each != "directrix")
 
 
 def circles(edges: dict[str, set[str]]) -> list[list[str]]:
@@ -69,7 +77,7 @@ def test_the_listing_is_the_architecture():
 
 
 def test_no_circle_of_imports():
-    edges = {name: set(imported(TREES[path])) - {name} for name, path in MODULES.items() if name != "directrix"}
+    edges = {name: set(imported(trees()[path])) - {name} for name, path in modules().items() if name != "directrix"}
     assert circles(edges) == []
 
 
@@ -80,7 +88,7 @@ def test_circles_are_found():
 def test_only_registries_import_by_string():
     breaking = [
         dotted(path)
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if path != ROOT / "registry.py"
         and (
@@ -94,7 +102,7 @@ def test_only_registries_import_by_string():
 def test_the_field_s_words_name_what_the_field_knows():
     named = [
         f"{dotted(path)}: {name}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for name in (path.stem, *names(tree))
         if OURS.search(name)
     ]
@@ -115,7 +123,7 @@ def names(tree: ast.Module) -> Iterator[str]:
 def test_nothing_below_the_command_line_prints():
     printing = [
         dotted(path)
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
         if ROOT / "cli" not in path.parents

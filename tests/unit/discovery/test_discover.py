@@ -286,7 +286,7 @@ def test_anti_concepts_are_drawn_with_the_negative_prompt(pipeline):
             discover(pipeline, SAFE, method=method, guidance_scale=1.0)
 
 
-@pytest.mark.parametrize("method", ["reconstruction", "distillation"])
+@pytest.mark.parametrize("method", ["reconstruction", pytest.param("distillation", marks=pytest.mark.slow)])
 def test_the_loss_falls(pipeline, method):
     # Large enough for the noise of a batch to average out; at the paper's default rate 60 steps change nothing.
     found = discover(pipeline, method=method, images=16, batch_size=16, steps=60, learning_rate=0.05)
@@ -314,7 +314,7 @@ def test_other_schedulers(pipeline):
         discover(pipeline)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
 def test_half_precision_finds_much_the_same(pipeline, dtype, monkeypatch):
     # Some builds of torch draw other numbers in half precision: pictures of another seed, as it were.
     drawn = torch.randn

@@ -54,6 +54,7 @@ def layout(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow  # tests/world does the same with the folders of the package, whose layout is that of the trained ones
 def test_the_trained_folders_are_ordinary_pipelines(trained: Path) -> None:
     subprocess.run([sys.executable, "-c", LOAD_WITH_DIFFUSERS_ALONE, str(trained)], check=True)
 

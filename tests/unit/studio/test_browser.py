@@ -3,13 +3,17 @@
 import json
 import os
 import shutil
+from importlib.util import find_spec
 
 import pytest
 from PIL import Image
 
 # What Gradio and pandas warn of each other is theirs to mend.
-pytestmark = pytest.mark.filterwarnings("ignore")
-pytest.importorskip("gradio")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    # Importing it takes seconds, of each process that collects tests.
+    pytest.mark.skipif(find_spec("gradio") is None, reason="no gradio"),
+]
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SLOW = 300_000  # milliseconds that a busy machine may need

@@ -3,6 +3,7 @@
 import json
 import threading
 import uuid
+from importlib.util import find_spec
 from statistics import median
 
 import pytest
@@ -12,8 +13,11 @@ from directrix.interventions.steering import Steering
 from directrix.studio.artist import Artist
 from directrix.studio.markup import data_uri
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
-pytest.importorskip("gradio")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("gradio") is None, reason="no gradio"),
+]
 httpx = pytest.importorskip("httpx")
 USERS = 20
 PATIENCE = 300
