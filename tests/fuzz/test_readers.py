@@ -18,8 +18,8 @@ from PIL import Image
 
 from directrix.cli.direction_files import described
 from directrix.directions import card, published, serialization
+from directrix.directions.calibrated_on import calibrated_on
 from directrix.directions.direction import Direction
-from directrix.directions.target_label import calibrated_on
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.experiments.tables import tables
 from directrix.generation import manifest

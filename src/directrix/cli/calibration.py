@@ -81,7 +81,7 @@ def calibrated(
     thorough: bool = False,
 ) -> directrix.Direction:
     """The direction calibrated; says what the judge saw change. Raises NoEffectError."""
-    from directrix.directions.target_label import calibrated_on
+    from directrix.directions.calibrated_on import calibrated_on
 
     if target_label is not None:
         known = getattr(judge, "labels", {target_label.attribute: [target_label.label]})
@@ -137,7 +137,7 @@ def of_others(folder: Path, attribute: directrix.AttributeSet) -> dict[directrix
 
 def labelled(directions: Sequence[directrix.Direction], folder: Path) -> dict[directrix.Direction, TargetLabel]:
     """Directions of a folder, each with what it was calibrated on; StrengthError where one was not."""
-    from directrix.directions.target_label import calibrated_on
+    from directrix.directions.calibrated_on import calibrated_on
 
     found = {}
     for direction in directions:

@@ -6,11 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from directrix.checks import validated
-from directrix.deprecation import upgraded
-from directrix.directions.direction import Direction
-from directrix.errors import ConceptError
-
 
 class Labelled(Protocol):
     """What a judge says of one attribute of one image: a category, or None where it is not sure."""
@@ -34,13 +29,3 @@ class TargetLabel:
 
     def __str__(self) -> str:
         return f"{self.attribute} {'is' if self.present else 'is not'} {self.label}"
-
-
-def calibrated_on(direction: Direction) -> TargetLabel | None:
-    """What a judge saw where the direction acts, from its calibration; None where it was not calibrated."""
-    found = direction.provenance.get("calibration")
-    if not isinstance(found, Mapping):
-        return None
-    found = upgraded(found, {"aim": "target_label"}).get("target_label")
-    place = f"The calibration of the direction '{direction.name}'"
-    return validated(TargetLabel, found, place, ConceptError) if isinstance(found, Mapping) else None

@@ -11,8 +11,9 @@ from typing import Any, TypedDict
 
 from directrix import checks
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
+from directrix.directions.calibrated_on import calibrated_on
 from directrix.directions.collection import Catalogue, Directions, Effect, find, matches, plain
-from directrix.directions.target_label import TargetLabel, calibrated_on
+from directrix.directions.target_label import TargetLabel
 from directrix.errors import PolicyError
 from directrix.interventions.closed_loop import ClosedLoop
 from directrix.interventions.feedback_control import FeedbackSteering

@@ -92,9 +92,9 @@ def front(summary: Mapping[str, Any]) -> Front | None:
     sign = 1 if less else -1
 
     def beaten(name: str) -> bool:
-        across, kept = values[name]
+        across, identical = values[name]
         others = ((sign * a, -k) for other, (a, k) in values.items() if other != name)
-        mine = (sign * across, -kept)
+        mine = (sign * across, -identical)
         return any(a <= mine[0] and k <= mine[1] and (a, k) != mine for a, k in others)
 
     points = tuple(Point(name, *values[name], not beaten(name)) for name in values)

@@ -146,7 +146,7 @@ def _with_card(
     job: Job, model: SteerableModel, direction: Direction, judge: Judge, label: TargetLabel | None
 ) -> Direction:
     """The direction with a card of few images; `directrix card --again` measures one of more."""
-    from directrix.directions.target_label import calibrated_on
+    from directrix.directions.calibrated_on import calibrated_on
     from directrix.measurement.calibration.target import calibration_prompts, concept_of, half_steps
     from directrix.measurement.reports import direction_card
 

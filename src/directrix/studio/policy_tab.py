@@ -119,8 +119,8 @@ def _form(fair: Any, absent: Any, enhance: Any, women: Any, loop: Any) -> Policy
     """The form with what it offers, whatever a browser sends. Raises PolicyError: a share out of range."""
     chosen = tuple(each for each in ATTRIBUTES if each in (fair or ()))
     share = int(women) if isinstance(women, int | float) else -1
-    kept_out = tuple(each for each in ABSENT if each in (absent or ()))
-    return PolicyForm(chosen, kept_out, bool(enhance), share, bool(loop))
+    avoided = tuple(each for each in ABSENT if each in (absent or ()))
+    return PolicyForm(chosen, avoided, bool(enhance), share, bool(loop))
 
 
 def _read(text: str, enhance: bool) -> str:

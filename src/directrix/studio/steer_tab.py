@@ -127,7 +127,12 @@ class SteerTab:
             names = self._artist.names(model)
             at = dict(zip(before, values, strict=False))
             rows = self._sliders(model, names)
-            moved = [gr.update(**row, value=_within(at.get(row["label"], 0.0), row)) for row in rows]
+            # A slider that stays in its place is not moved: its visitor may have moved it meanwhile.
+            stays = [label == row["label"] for label, row in zip([*before, *[None] * len(rows)], rows, strict=False)]
+            moved = [
+                gr.update(**row, **({} if same else {"value": _within(at.get(row["label"], 0.0), row)}))
+                for same, row in zip(stays, rows, strict=True)
+            ]
             return [names, gr.update(choices=names, value=along if along in names else next(iter(names), None)), *moved]
 
         for slider in self.sliders:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from directrix.concept import Concept
-from directrix.directions.target_label import TargetLabel, calibrated_on
+from directrix.directions.calibrated_on import calibrated_on
+from directrix.directions.target_label import TargetLabel
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import ConceptError, DirectrixError, NoEffectError
 from directrix.measurement.calibration import calibrate as calibration

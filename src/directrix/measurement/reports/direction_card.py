@@ -16,9 +16,10 @@ import numpy as np
 from PIL.Image import Image
 
 from directrix import __version__
+from directrix.directions.calibrated_on import calibrated_on
 from directrix.directions.card import FORMAT, markdown, sentence, stored
 from directrix.directions.direction import Direction
-from directrix.directions.target_label import TargetLabel, calibrated_on
+from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
 from directrix.interventions.compatibility import check_model
