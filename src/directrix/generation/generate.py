@@ -226,34 +226,28 @@ def _draw(
 
     intervention: of all images. batch: the places of these.
     """
-    acting = select(intervention, batch, total)
-    drawn = _drawn(model, rows, acting, call)
-    again = from_the_start(intervention)
-    places = [place for place, needed in enumerate(forming(acting)) if needed]
-    if again is not None and places:
-        # What was in these images half-way goes more surely from the first step on.
-        some = [rows[place] for place in places]
-        mended = _drawn(model, some, select(again, [batch[place] for place in places], total), call)
-        for place, each in zip(places, mended, strict=True):
-            drawn[place] = each
-    return drawn
-
-
-def _drawn(
-    model: SteerableModel, rows: Sequence[dict[str, Any]], acting: Intervention, call: Mapping[str, Any]
-) -> list[tuple[Image, bool]]:
     # Not every pipeline takes None for its own size.
     arguments = {name: value for name, value in call.items() if value is not None}
-    if "negative_prompt" in arguments:
-        arguments["negative_prompt"] = [arguments["negative_prompt"]] * len(rows)
-    generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in rows]
-    prompts = [row.get("rewritten_prompt", row["prompt"]) for row in rows]
-    with acting.applied(model.pipeline):
-        result = model.pipeline(prompt=prompts, generator=generators, output_type="pil", **arguments)
-    for row, seen in zip(rows, found(acting), strict=False):
-        row.update({"closed_loop": {**row.get("closed_loop", {}), **seen}} if seen else {})
-    flags = getattr(result, "nsfw_content_detected", None) or [False] * len(rows)
-    return list(zip(result.images, map(bool, flags), strict=True))
+    drawn: dict[int, tuple[Image, bool]] = {}
+    # Once all; what was in some of them half-way goes more surely from the first step on, so these again.
+    acting, places = select(intervention, batch, total), list(range(len(rows)))
+    while places:
+        some = [rows[place] for place in places]
+        if "negative_prompt" in call and call["negative_prompt"] is not None:
+            arguments["negative_prompt"] = [call["negative_prompt"]] * len(some)
+        generators = [image_generator(row["seed"], row["prompt_index"], row["image_index"]) for row in some]
+        prompts = [row.get("rewritten_prompt", row["prompt"]) for row in some]
+        with acting.applied(model.pipeline):
+            result = model.pipeline(prompt=prompts, generator=generators, output_type="pil", **arguments)
+        for row, seen in zip(some, found(acting), strict=False):
+            row.update({"closed_loop": {**row.get("closed_loop", {}), **seen}} if seen else {})
+        flags = getattr(result, "nsfw_content_detected", None) or [False] * len(some)
+        again = from_the_start(intervention) if len(drawn) < len(rows) else None
+        drawn |= zip(places, zip(result.images, map(bool, flags), strict=True), strict=True)
+        places = [] if again is None else [place for place, needed in enumerate(forming(acting)) if needed]
+        if again is not None and places:
+            acting = select(again, [batch[place] for place in places], total)
+    return [drawn[place] for place in range(len(rows))]
 
 
 def _saved(folder: Path, row: dict[str, Any], image: Image, flagged: bool) -> dict[str, Any]:
