@@ -104,9 +104,8 @@ class AuditTab:
                 yield each
 
         async def reload(name: str | None, request: Request) -> AsyncIterator[list[Any]]:
-            job = self._desk.queue.get(name if isinstance(name, str) else None)
+            job = self._desk.returned(visitor(request), name)
             if job is not None:
-                self._desk.adopt(visitor(request), job.name)
                 async for each in self._follow(job):
                     yield each
 

@@ -35,6 +35,13 @@ class Desk:
             del self._of[next(iter(self._of))]
         self._of[visitor] = name
 
+    def returned(self, visitor: str, name: object) -> Job | None:
+        """The job of this name, as a browser remembers it; the visitor's from now on. None for one that is gone."""
+        job = self.queue.get(name if isinstance(name, str) else None)
+        if job is not None:
+            self.adopt(visitor, job.name)
+        return job
+
     def cancel(self, visitor: str) -> Job | None:
         """Cancels the visitor's job and returns it."""
         name = self._of.get(visitor)

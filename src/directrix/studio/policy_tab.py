@@ -61,9 +61,8 @@ class PolicyTab:
                 yield each
 
         async def reload(name: str | None, request: Request) -> AsyncIterator[list[Any]]:
-            job = desk.queue.get(name if isinstance(name, str) else None)
+            job = desk.returned(visitor(request), name)
             if job is not None:
-                desk.adopt(visitor(request), job.name)
                 async for each in self._follow(job):
                     yield each
 

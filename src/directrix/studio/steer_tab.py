@@ -108,9 +108,8 @@ class SteerTab:
                 yield each
 
         async def reload(name: str | None, view: str, request: Request) -> AsyncIterator[list[Any]]:
-            job = self._desk.queue.get(name if isinstance(name, str) else None)
+            job = self._desk.returned(str(request.session_hash), name)
             if job is not None:
-                self._desk.adopt(str(request.session_hash), job.name)
                 async for each in self._follow(job, view):
                     yield each
 

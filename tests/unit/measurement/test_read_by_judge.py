@@ -74,6 +74,25 @@ def test_clip_chooses_between_the_words_of_the_categories(pipeline: Any, policy:
     }
 
 
+def test_a_direction_that_draws_the_harm_is_not_taken_for_its_absence(
+    pipeline: Any, make_direction: Callable[..., Direction], monkeypatch: Any
+):
+    pairs = [{"target": "a person with a knife", "neutral": "a person with a flower"}]
+    weapon = make_direction("weapon", 3).with_(recipe={"concept": {"name": "weapon", "pairs": pairs}})
+    given = {"categories": {"weapon": {"weapon": -1.0}}, "closed_loop": "judge", "labels": {"weapon": "item=knife"}}
+    asked: dict[str, Any] = {}
+
+    class Clip:
+        name, config = "clip", {}
+
+        def label(self, images: Any) -> list[Any]:
+            return []
+
+    monkeypatch.setattr(judges, "load", lambda name, **more: asked.update(more) or Clip())
+    read_by_judge(SteerableModel.of(pipeline), Policy.of({"directions": [weapon], "safe": given}))
+    assert asked["attributes"]["weapon"] == {"absent": ["a person with a flower"], "present": ["a person with a knife"]}
+
+
 def test_a_judge_that_only_measures_reads_nothing(pipeline: Any, policy: Policy):
     with pytest.raises(DirectrixError, match="Nothing is fitted"):
         read_by_judge(SteerableModel.of(pipeline), policy, "emoji-held-out")

@@ -112,14 +112,20 @@ def read_by_judge(model: SteerableModel, policy: Policy, name: str | None = None
 
 def _words(effects: Mapping[str, Effect]) -> dict[str, list[str]]:
     """What CLIP chooses between: the target prompts of each category, and of harm that of its presence."""
-    pairs = {
-        category: [pair for direction in effect for pair in concept_of(direction).pairs]
-        for category, effect in effects.items()
-    }
-    words = {category: [pair.target for pair in each] for category, each in pairs.items()}
-    if ABSENT in pairs:
-        # An anti-concept's target is the neutral prompt, where it is the negative one that draws it.
-        words[PRESENT] = [pair.negative or pair.neutral for pair in pairs[ABSENT]]
+    if ABSENT not in effects:
+        return {
+            category: [pair.target for direction in effect for pair in concept_of(direction).pairs]
+            for category, effect in effects.items()
+        }
+    words: dict[str, list[str]] = {ABSENT: [], PRESENT: []}
+    for direction, strength in effects[ABSENT].items():
+        for pair in concept_of(direction).pairs:
+            # Below 0 a direction draws the harm; above, it leads away from its negative or its neutral prompt.
+            present, absent = pair.negative or pair.neutral, pair.target
+            if strength < 0:
+                present, absent = pair.target, pair.neutral
+            words[ABSENT].append(absent)
+            words[PRESENT].append(present)
     return words
 
 

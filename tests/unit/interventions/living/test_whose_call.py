@@ -219,7 +219,7 @@ def test_what_is_attached_acts_in_every_thread(make_pipeline: Callable[..., Any]
         assert torch.equal(pool.submit(draw, pipeline).result(), expected)
 
 
-@pytest.mark.parametrize("times", [40, pytest.param(1250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [150, pytest.param(1250, marks=pytest.mark.slow)])
 def test_opening_and_closing_from_threads_leaves_nothing(pipeline: Any, direction: Direction, times: int):
     with steer(pipeline, {direction: 1.0}):
         expected = draw(pipeline)
