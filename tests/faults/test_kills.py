@@ -217,6 +217,23 @@ def test_a_folder_that_may_only_be_read_is_said(worker: Worker, tmp_path: Path, 
     assert list(folder.iterdir()) == []
 
 
+def test_ctrl_c_while_an_object_is_finalized_is_not_lost():
+    """Python lets no exception out of a finalizer; an import has many of them."""
+    interrupted = """
+import sys, time, directrix.cli
+from directrix.__main__ import main
+
+class Finalized:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+directrix.cli.main = lambda: [Finalized() and None, time.sleep(60)]
+sys.exit(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stderr) == (130, "directrix: Interrupted.\n")
+
+
 def test_ctrl_c_in_the_first_second_is_one_line(tmp_path: Path):
     started = "import sys, directrix; print(flush=True); from directrix.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", started, "generate", "--prompt", "a judge", "-o", str(tmp_path / "out")]
