@@ -103,27 +103,27 @@ class DoseResponse:
     def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
         """What the direction does at a strength. DirectrixError where the judge does not know the attribute."""
         one_of("attribute", target_label.attribute, self.plain[0])
-        return self.compared(target_label, strength, self.verdicts(direction, strength))
+        return compared(target_label, strength, self.plain, self.verdicts(direction, strength))
 
-    def compared(self, target_label: TargetLabel, strength: float, after: Verdicts) -> Step:
-        """What the verdicts of the images at a strength say beside those that they are compared with."""
-        one_of("attribute", target_label.attribute, self.plain[0])
-        both = list(zip(self.plain, after, strict=True))
-        # Where the subject is what changes, or the judge knows none, it can't be lost.
-        judged = target_label.attribute != SUBJECT and all(SUBJECT in old for old, _ in both)
-        retained = sum(
-            not judged or (new[SUBJECT].label is not None and old[SUBJECT].label == new[SUBJECT].label)
-            for old, new in both
-        )
-        shown = [(target_label.shown(old), target_label.shown(new)) for old, new in both]
-        return Step(
-            strength,
-            proportion(sum(new for _, new in shown), len(both)),
-            proportion(retained, len(both)),
-            after,
-            sum(new and not old for old, new in shown),
-            sum(old and not new for old, new in shown),
-        )
+
+def compared(target_label: TargetLabel, strength: float, before: Verdicts, after: Verdicts) -> Step:
+    """What the verdicts of the images at a strength say beside those of the same seeds that they are compared with."""
+    one_of("attribute", target_label.attribute, before[0])
+    both = list(zip(before, after, strict=True))
+    # Where the subject is what changes, or the judge knows none, it can't be lost.
+    judged = target_label.attribute != SUBJECT and all(SUBJECT in old for old, _ in both)
+    retained = sum(
+        not judged or (new[SUBJECT].label is not None and old[SUBJECT].label == new[SUBJECT].label) for old, new in both
+    )
+    shown = [(target_label.shown(old), target_label.shown(new)) for old, new in both]
+    return Step(
+        strength,
+        proportion(sum(new for _, new in shown), len(both)),
+        proportion(retained, len(both)),
+        after,
+        sum(new and not old for old, new in shown),
+        sum(old and not new for old, new in shown),
+    )
 
 
 def shares(verdicts: Verdicts) -> dict[str, dict[str, float]]:

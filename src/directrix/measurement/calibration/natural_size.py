@@ -1,8 +1,10 @@
 """Whether a direction's own size is already right: a handful of images, and no search.
 
 Closed forms give what the concept's own word adds, so strength 1 mostly needs no other size. The same few seeds are
-drawn at strengths -1, 1 and 2 and judged. Both signs, rather than one and an unsteered image, tell the effect apart
-also where the model shows the concept in most images anyway.
+drawn at strengths -1, 0.5 and 1.5 and judged. Where half of the size suffices, the whole of it has a margin, which
+prompts need that are harder than those looked at. Where it doesn't and 1.5 shows more, 1.5 is the size. Both signs,
+rather than one and an unsteered image, tell the effect apart also where the model shows the concept in most images
+anyway.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import NoEffectError
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.concept_words import check_label
-from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step
+from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step, compared
 from directrix.measurement.calibration.target import calibration_prompts, label_that_changed
-from directrix.measurement.judges.base import Judge
+from directrix.measurement.judges.base import Judge, Verdicts
 from directrix.measurement.metrics import sign_test
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress
@@ -27,7 +29,9 @@ from directrix.progress import Progress
 # Images at each strength, and their denoising steps: with both branches of guidance, 144 evaluations in all.
 IMAGES = 6
 STEPS = 4
-STRENGTHS = (1.0, 2.0)
+# So many times other seeds join those that leave it open. The search looks at many hundreds.
+LOOKS = 3
+LESS, MORE = 0.5, 1.5
 # Five of five images that differ between the signs: a direction without effect makes none differ.
 CHANCE = 5 * SIGNIFICANCE
 # An effect below this calls for the search as well.
@@ -64,35 +68,58 @@ def at_natural_size(
         effect: share of the images that should show the concept.
         checkpoint: has what was judged, and gets what is.
 
-    The strength is 1, or 2 where that alone has the effect. What is gained and retained is so against strength -1.
+    The strength is 1, or `MORE` where that shows more than `LESS`, which leaves something. What is gained and retained
+    is so against strength -1.
     """
     prompts = calibration_prompts(model, concept)
     plain, photos = prompts[: (len(prompts) + 1) // 2], prompts[(len(prompts) + 1) // 2 :]
     mixed = [photos[place] if place % 2 and place < len(photos) else each for place, each in enumerate(plain)][:IMAGES]
     each = math.ceil(IMAGES / len(mixed))
-    settings: Any = {"num_inference_steps": STEPS, "seed": seed, "checkpoint": checkpoint}
-    with progress(1 + len(STRENGTHS), "Calibrating") as bar:
-        tried = DoseResponse(model, judge, mixed, each, against=Steering({direction: -1.0}), **settings)
-        bar.advance(1)
-        after = []
-        for strength in STRENGTHS:
-            after.append(tried.verdicts(direction, strength))
+    before, less, more = seen = ([], [], [])
+    facts: dict[str, Any] = {}
+    for look in range(LOOKS):
+        settings: Any = {"num_inference_steps": STEPS, "seed": seed + look, "checkpoint": checkpoint}
+        with progress(len(seen), "Calibrating") as bar:
+            tried = DoseResponse(model, judge, mixed, each, against=Steering({direction: -1.0}), **settings)
+            before += tried.plain
             bar.advance(1)
-    if target_label is None:
-        found = (label_that_changed(tried.plain, each, concept) for each in after)
-        target_label = next((each for each in found if each is not None), None)
-        try:
-            if target_label is None:
-                return None
-            if not force:
-                check_label(model, concept, target_label, judge)
-        except NoEffectError:
-            # The search looks at more images, and at those of the words themselves, before it says so.
-            return None
-    rows = [tried.compared(target_label, *each) for each in zip(STRENGTHS, after, strict=True)]
-    whole = [row for row in rows if row.retained.value >= 1 - lost]
-    reached = [row for row in whole if row.effect.value >= effect]
-    best = reached[0] if reached else max(whole, key=lambda row: row.effect.value, default=None)
-    if best is None or best.effect.value < HALF or sign_test(best.gained, best.gained + best.lost) > CHANCE:
+            for strength, verdicts in ((LESS, less), (MORE, more)):
+                verdicts += tried.verdicts(direction, strength)
+                bar.advance(1)
+        facts = facts or tried.facts
+        found = target_label or _label(model, concept, judge, (before, less, more), force)
+        size = found and _size(found, before, less, more, lost, effect)
+        if found and size:
+            strengths = {-1.0: before, LESS: less, MORE: more}
+            rows = [compared(found, strength, before, verdicts) for strength, verdicts in strengths.items()]
+            return Found(found, size, rows, {**facts, "seeds": look + 1})
+    return None
+
+
+def _label(
+    model: SteerableModel, concept: Concept, judge: Judge, seen: tuple[Verdicts, Verdicts, Verdicts], force: bool
+) -> TargetLabel | None:
+    """The label that changes between the signs, where the concept's words name it or are not asked."""
+    before, *after = seen
+    found = next((label for each in after if (label := label_that_changed(before, each, concept))), None)
+    try:
+        if found is not None and not force:
+            check_label(model, concept, found, judge)
+    except NoEffectError:
+        # The search looks at more images, and at those of the words themselves, before it says so.
         return None
-    return Found(target_label, best.strength, [tried.compared(target_label, -1.0, tried.plain), *rows], tried.facts)
+    return found
+
+
+def _size(
+    label: TargetLabel, before: Verdicts, less: Verdicts, more: Verdicts, lost: float, effect: float
+) -> float | None:
+    """The strength that becomes 1; None where the images leave it open."""
+    low, high = compared(label, LESS, before, less), compared(label, MORE, before, more)
+    shows_more = low.effect.value < min(effect, high.effect.value)
+    # Between the two the subject is retained where it is at both.
+    if any(row.retained.value < 1 - lost for row in ((high,) if shows_more else (low, high))):
+        return None
+    best = high if shows_more else low
+    seen = best.effect.value >= HALF and sign_test(best.gained, best.gained + best.lost) <= CHANCE
+    return (MORE if shows_more else 1.0) if seen else None
