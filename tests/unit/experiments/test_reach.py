@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from directrix.experiments.reach import seconds as reach_seconds
 from directrix.experiments.reach.fairness import most_that_fit, pooled_psnr
 from directrix.measurement.reports.leakage import CATEGORIES
 
@@ -37,3 +38,22 @@ def test_images_left_to_the_bit_lower_the_error_of_all():
     one, half = pooled_psnr([black], [grey]), pooled_psnr([black, black], [grey, black])
     assert one == pytest.approx(20 * np.log10(25.5), abs=0.01)
     assert half == pytest.approx(one + 10 * np.log10(2), abs=0.02)
+
+
+def test_images_drawn_again_are_evaluations_of_the_loop(pipeline, monkeypatch):
+    class Twice:
+        """Draws half of the images again, as a closed loop does."""
+
+    drawn = reach_seconds.generate
+
+    def generate(pipeline, prompt, images, *, interventions, **settings):
+        given = {**settings, "interventions": ()}
+        drawn(pipeline, prompt, images, **given)
+        if interventions:
+            drawn(pipeline, prompt, images // 2, **given)
+
+    monkeypatch.setattr(reach_seconds, "generate", generate)
+    monkeypatch.setattr(reach_seconds, "TURNS", 3)
+    found = reach_seconds.ratios(pipeline, {"closed_loop": Twice()}, 2)["closed_loop"]
+    assert found["evaluations"] == 1.5
+    assert found["an_evaluation"]["value"] == pytest.approx(found["value"] / 1.5, rel=1e-3)

@@ -1,4 +1,7 @@
-"""How much longer drawing takes with a direction, and with a closed loop: ratios of pairs in one run."""
+"""How much longer drawing takes with a direction, and with a closed loop: ratios of pairs in one run.
+
+A closed loop draws some images again, so it has a ratio for finished images, and one for the denoiser's evaluations.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from directrix.experiments.cost.measure import counted
 from directrix.experiments.methods.tasks import photos
 from directrix.generation.generate import generate
 from directrix.interventions.protocol import Intervention
@@ -17,7 +21,10 @@ IMAGES, TURNS = 8, 7
 
 
 def ratios(pipeline: Any, ways: Mapping[str, Intervention], steps: int) -> dict[str, Any]:
-    """For each way of drawing, the median of its seconds over those of unsteered drawing beside it."""
+    """For each way of drawing, the median of its seconds over those of unsteered drawing beside it.
+
+    "an_evaluation" has the same over the denoiser's evaluations, and "evaluations" how many times as many there are.
+    """
     everything: dict[str, Any] = {"plain": (), **ways}
 
     def seconds(interventions: Any) -> float:
@@ -33,8 +40,11 @@ def ratios(pipeline: Any, ways: Mapping[str, Intervention], steps: int) -> dict[
         )
         return time.perf_counter() - started
 
-    for way in everything.values():
-        seconds(way)
+    evaluations = {}
+    for name, way in everything.items():
+        with counted(pipeline) as those:
+            seconds(way)
+        evaluations[name] = those.count
     found: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(TURNS):
         names = list(everything)
@@ -42,4 +52,12 @@ def ratios(pipeline: Any, ways: Mapping[str, Intervention], steps: int) -> dict[
         took = {name: seconds(everything[name]) for name in order}
         for name in ways:
             found[name].append(took[name] / took["plain"])
-    return {name: median(each).as_dict() for name, each in found.items()}
+    figures: dict[str, Any] = {}
+    for name, each in found.items():
+        more = evaluations[name] / evaluations["plain"]
+        figures[name] = {
+            **median(each).as_dict(),
+            "evaluations": round(more, 4),
+            "an_evaluation": median([one / more for one in each]).as_dict(),
+        }
+    return figures
