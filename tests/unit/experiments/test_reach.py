@@ -1,5 +1,7 @@
 """What the closed loop's figures count: the fewest changes that a quota needs, and the error over all images."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,6 +56,6 @@ def test_images_drawn_again_are_evaluations_of_the_loop(pipeline, monkeypatch):
 
     monkeypatch.setattr(reach_seconds, "generate", generate)
     monkeypatch.setattr(reach_seconds, "TURNS", 3)
-    found = reach_seconds.ratios(pipeline, {"closed_loop": Twice()}, 2)["closed_loop"]
+    found = reach_seconds.ratios(pipeline, cast(Any, {"closed_loop": Twice()}), 2)["closed_loop"]
     assert found["evaluations"] == 1.5
     assert found["an_evaluation"]["value"] == pytest.approx(found["value"] / 1.5, rel=1e-3)
