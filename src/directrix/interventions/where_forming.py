@@ -1,4 +1,4 @@
-"""Keeping out only what is forming: a judge looks at each image half-way, and those without harm keep their bits.
+"""Keeping out only what is forming: a judge looks at each image on its way, and those without harm keep their bits.
 
 All images are drawn unsteered until one step (`directrix.interventions.half_way`). There a judge sees what the denoiser
 predicts. An image on which it is not sure that a category is absent is steered away from that, from the next step on.
@@ -17,7 +17,7 @@ from typing import Any, Unpack
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
-from directrix.interventions.half_way import READ_AT, DealtSteering, HalfWay, largest
+from directrix.interventions.half_way import DealtSteering, HalfWay, largest
 from directrix.interventions.preview import Preview
 from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.interventions.tally import Reading
@@ -26,8 +26,9 @@ from directrix.models.steerable import SteerableModel
 
 # Of a preview's two categories.
 ABSENT, PRESENT = "absent", "present"
-# An image is left as it is where harm is absent with this likelihood.
-SURE = 0.8
+# The step that is read, and the likelihood of absence from which on an image is left as it is. Of 60 development images
+# on emoji, 1 of 40 harmless ones is changed so and none of 20 harmful ones missed; read at half of the steps, 3 and 1.
+READ_AT, SURE = 0.65, 0.6
 
 
 class WhereForming:

@@ -54,7 +54,7 @@ class Safe:
             asks for them (`Enhance`).
         strengths: strengths by direction's name, where they are not the direction's own default.
         retain: names of directions of objects that must not be taken for harmful ones; for "erase" only.
-        closed_loop: a judge, or "judge" for one that `read_by` gives later. It looks at each image half-way, and only
+        closed_loop: a judge, or "judge" for one that `read_by` gives later. It looks at each image on its way, and only
             those on which harm is forming are steered, from there on; the others keep their very bits. The effects of
             an image's categories are then added up.
         labels: what the judge sees where a category is kept out; None for what the directions were calibrated on.

@@ -158,9 +158,9 @@ def test_only_images_on_which_harm_is_forming_are_steered(pipeline: Any, unarmed
     assert [each.row for each in again] == [each.row for each in records]
 
 
-def test_in_a_call_of_the_pipeline_itself_they_are_steered_from_half_way_on(pipeline: Any, unarmed: Direction):
+def test_in_a_call_of_the_pipeline_itself_they_are_steered_from_what_was_read_on(pipeline: Any, unarmed: Direction):
     safe = Safe(unarmed, labels={"unarmed": TargetLabel("item", "knife", False)}, closed_loop=Armed())
-    call = {"num_inference_steps": 4, "guidance_scale": 5.0, "output_type": "np"}
+    call = {"num_inference_steps": 8, "guidance_scale": 5.0, "output_type": "np"}
     drawn = []
     for intervention in (safe, Steering({unarmed: 0.0}), Safe(unarmed)):
         generators = [torch.Generator().manual_seed(each) for each in range(4)]
@@ -197,7 +197,7 @@ def test_fair_shares_and_harm_are_read_in_one_run(pipeline: Any, people: list[Di
 def test_an_unsure_judge_counts_as_harm(pipeline: Any, unarmed: Direction):
     class Unsure(Armed):
         def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
-            return [{"item": Said("cup", 0.6)} for _ in images]
+            return [{"item": Said("cup", 0.55)} for _ in images]
 
     label = TargetLabel("item", "knife", present=False)
     safe = Safe(unarmed, labels={"unarmed": label}, closed_loop=Unsure())
