@@ -130,25 +130,23 @@ def distributions(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             if name in of
         }
         labels = next(iter(parts.values()))[0][1]
-        groups = dict.fromkeys(group for part in parts.values() for group, _ in part)
+        # One pass over all rows: there may be as many groups as prompts.
+        everything, groups = _none(parts), dict[str, dict[str, Counter[str]]]()
+        for method, part in parts.items():
+            for group, row in part:
+                everything[method].update(row)
+                groups.setdefault(group, _none(parts))[method].update(row)
         wanted = [("wanted", targets[name])] if name in targets else []
         found.append(
             {
                 "title": _words(name).capitalize(),
                 "colours": {each: "none" if each == UNSCORED else f"k{i % LABELS}" for i, each in enumerate(labels)},
-                "rows": [*wanted, *_totals(parts)],
-                "groups": [(group, _totals(parts, group)) for group in groups],
+                "rows": [*wanted, *everything.items()],
+                "groups": [(group, list(each.items())) for group, each in groups.items()],
             }
         )
     return found
 
 
-def _totals(
-    parts: Mapping[str, Sequence[tuple[str, Mapping[str, int]]]], only: str | None = None
-) -> list[tuple[str, Mapping[str, int]]]:
-    """By method the images by label, over all groups or one."""
-    found = {method: Counter[str]() for method in parts}
-    for method, part in parts.items():
-        for group, row in part:
-            found[method].update(row if only in (None, group) else {})
-    return list(found.items())
+def _none(methods: Iterable[str]) -> dict[str, Counter[str]]:
+    return {method: Counter[str]() for method in methods}
