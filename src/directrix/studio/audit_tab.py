@@ -24,12 +24,15 @@ _EMPTY = '<p class="dx-empty">Choose prompts and methods, and press Run. A run g
 
 
 class AuditTab:
-    """The components of the tab and what they do; make it inside `gr.Blocks`."""
+    """The components of the tab and what they do; make it inside `gr.Blocks`.
 
-    def __init__(self, desk: Desk) -> None:
+    remembered: a `gr.BrowserState` for the name of its job.
+    """
+
+    def __init__(self, desk: Desk, remembered: Any) -> None:
         import gradio as gr
 
-        self._gr, self._desk, self._artist = gr, desk, desk.artist
+        self._gr, self._desk, self._artist, self.remembered = gr, desk, desk.artist, remembered
         self._audits = Audits(self._artist.own / "audits")
         models = list(self._artist.models)
         first = [each.name for each in offered()]
@@ -80,7 +83,6 @@ class AuditTab:
                     self.filtered = gr.Radio(list(AGREE), value=AGREE[0], label="Images", elem_id="dx-filter")
                     self.group = gr.Dropdown([EVERY], value=EVERY, label="Group")
                 self.seen = gr.HTML("", elem_id="dx-audit-images")
-        self.remembered = gr.BrowserState(None, storage_key="directrix-studio-audit")
         asked = [benchmark, upload, balanced, model, method, prompts, images, seed]
         self._wire(asked, begin, stop, show, resume, delete, compare)
 
@@ -105,9 +107,8 @@ class AuditTab:
 
         async def reload(name: str | None, request: Request) -> AsyncIterator[list[Any]]:
             job = self._desk.returned(visitor(request), name)
-            if job is not None:
-                async for each in self._follow(job):
-                    yield each
+            async for each in self._follow(job):
+                yield each
 
         def cancel(request: Request) -> str:
             job = self._desk.cancel(visitor(request))
@@ -190,7 +191,11 @@ class AuditTab:
         async for each in self._follow(job):
             yield each
 
-    async def _follow(self, job: Job) -> AsyncIterator[list[Any]]:
+    async def _follow(self, job: Job | None) -> AsyncIterator[list[Any]]:
+        # Gradio would empty what a function fills that never answers: for a job that is gone, or was cancelled at once.
+        yield self._skipped(8)
+        if job is None:
+            return
         listed = False
         async for place in self._desk.follow(job):
             if job.state == "cancelled":

@@ -8,6 +8,7 @@ from directrix.studio import direction_markup, markup
 from directrix.studio.desk import Desk, failed
 from directrix.studio.discovery_run import Ask, Found, find, labels
 from directrix.studio.downloads import handed_out
+from directrix.studio.jobs import Job
 from directrix.studio.recipe import MOST_WORDS
 from directrix.studio.shelf import LONGEST
 
@@ -22,13 +23,15 @@ _FULL = 60  # characters of a repository's name, and more than a token's owner n
 class DiscoverTab:
     """The components of the tab and what they do; make it inside `gr.Blocks`.
 
+    remembered: a `gr.BrowserState` for the name of its job.
     changed: is given the event of each click that changes the saved directions, for other tabs to follow.
     """
 
-    def __init__(self, desk: Desk, changed: Callable[[Any], None]) -> None:
+    def __init__(self, desk: Desk, remembered: Any, changed: Callable[[Any], None]) -> None:
         import gradio as gr
 
         self._gr, self._desk, self._artist, self._changed = gr, desk, desk.artist, changed
+        self.remembered = remembered
         names = list(self._artist.models)
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
@@ -78,7 +81,6 @@ class DiscoverTab:
                         "Save it, with a slider in Steer", variant="primary", visible=False, elem_id="dx-save"
                     )
                 self.shown = gr.HTML(_EMPTY, elem_id="dx-found")
-        self.remembered = gr.BrowserState(None, storage_key="directrix-studio-found")
         self._wire()
 
     def _labels(self, model: str) -> list[str]:
@@ -99,9 +101,8 @@ class DiscoverTab:
 
         async def reload(name: str | None, request: Request) -> AsyncIterator[list[Any]]:
             job = self._desk.returned(visitor(request), name)
-            if job is not None:
-                async for each in self._follow(job):
-                    yield each
+            async for each in self._follow(job):
+                yield each
 
         def cancel(request: Request) -> str:
             return markup.status(self._desk.cancel(visitor(request)), 0)
@@ -194,7 +195,11 @@ class DiscoverTab:
         async for each in self._follow(job):
             yield each
 
-    async def _follow(self, job: Any) -> AsyncIterator[list[Any]]:
+    async def _follow(self, job: Job | None) -> AsyncIterator[list[Any]]:
+        # Gradio would empty what a function fills that never answers: for a job that is gone, or was cancelled at once.
+        yield self._skipped(4)
+        if job is None:
+            return
         shows = -1
         async for place in self._desk.follow(job):
             if job.state == "cancelled":

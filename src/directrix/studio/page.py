@@ -16,6 +16,7 @@ _ABOUT = (
     "# Directrix studio\n"
     "A direction moves a frozen image model towards a concept. Compare the same seeds with and without it."
 )
+_TABS = ("steer", "discover", "policy", "audit")
 STYLE = Path(__file__).with_name("style.css")
 
 
@@ -25,23 +26,24 @@ def page(desk: Desk) -> Any:
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as blocks:
         gr.Markdown(_ABOUT)
+        # Outside of the tabs: what is in a tab that nobody has opened yet has no value when the page loads.
+        jobs = {each: gr.BrowserState(None, storage_key=f"directrix-studio-{each}") for each in _TABS}
         with gr.Tab("Steer"):
-            steer = SteerTab(desk)
+            steer = SteerTab(desk, jobs["steer"])
         loads: list[Any] = []
 
         def sliders_follow(event: Any) -> None:
             function, inputs, outputs, settings = steer.refresh
             event.then(function, inputs, outputs, **settings)
 
-        # A tab that was not rendered yet would miss what a reload brings back.
-        with gr.Tab("Discover", render_children=True):
-            discover = DiscoverTab(desk, sliders_follow)
+        with gr.Tab("Discover"):
+            discover = DiscoverTab(desk, jobs["discover"], sliders_follow)
         # The policies' categories are those of the starter directions.
         if desk.artist.starters and desk.artist.given(desk.artist.models[0]):
-            with gr.Tab("Fair and safe", render_children=True):
-                loads.append(PolicyTab(desk).on_load)
-        with gr.Tab("Audit", render_children=True) as tab:
-            audit = AuditTab(desk)
+            with gr.Tab("Fair and safe"):
+                loads.append(PolicyTab(desk, jobs["policy"]).on_load)
+        with gr.Tab("Audit") as tab:
+            audit = AuditTab(desk, jobs["audit"])
         # Directions that were saved meanwhile are methods too.
         function, inputs, outputs, settings = audit.offer
         tab.select(function, inputs, outputs, **settings)

@@ -14,9 +14,12 @@ _EMPTY = '<p class="dx-empty">Choose what the policy does, and press Compare.</p
 
 
 class PolicyTab:
-    """The components of the tab and what they do; make it inside `gr.Blocks`."""
+    """The components of the tab and what they do; make it inside `gr.Blocks`.
 
-    def __init__(self, desk: Desk) -> None:
+    remembered: a `gr.BrowserState` for the name of its job.
+    """
+
+    def __init__(self, desk: Desk, remembered: Any) -> None:
         import gradio as gr
 
         self._gr, self._desk, self._artist = gr, desk, desk.artist
@@ -62,20 +65,19 @@ class PolicyTab:
 
         async def reload(name: str | None, request: Request) -> AsyncIterator[list[Any]]:
             job = desk.returned(visitor(request), name)
-            if job is not None:
-                async for each in self._follow(job):
-                    yield each
+            async for each in self._follow(job):
+                yield each
 
         def stop(request: Request) -> str:
             return markup.status(desk.cancel(visitor(request)), 0)
 
-        remembered = gr.BrowserState(None, storage_key="directrix-studio-policy")
         outputs = [status, shown, remembered]
         follows: dict[str, Any] = {**private, "concurrency_limit": None, "trigger_mode": "multiple"}
         compare.click(draw, given, outputs, **follows)
         cancel.click(stop, None, status, **private)
         gr.on([each.change for each in form], _yaml, form, file, **private)
-        gr.on([text.input, enhance.change], _read, [text, enhance], read, **private)
+        # Not `text.input`, which misses what is pasted.
+        gr.on([text.change, enhance.change], _read, [text, enhance], read, **private)
         model.change(self._loop, model, loop, **private)
         self.on_load = (reload, [remembered], outputs, follows)
 
@@ -98,7 +100,11 @@ class PolicyTab:
         async for each in self._follow(job):
             yield each
 
-    async def _follow(self, job: Job) -> AsyncIterator[list[Any]]:
+    async def _follow(self, job: Job | None) -> AsyncIterator[list[Any]]:
+        # Gradio would empty what a function fills that never answers: for a job that is gone, or was cancelled at once.
+        yield [self._gr.skip()] * 3
+        if job is None:
+            return
         shows = 0
         async for place in self._desk.follow(job):
             if job.state == "cancelled":

@@ -23,12 +23,15 @@ EMPTY = '<p class="dx-empty">Move a slider, or press Draw. The images appear her
 
 
 class SteerTab:
-    """The components of the tab and what they do; make it inside `gr.Blocks`."""
+    """The components of the tab and what they do; make it inside `gr.Blocks`.
 
-    def __init__(self, desk: Desk) -> None:
+    remembered: a `gr.BrowserState` for the name of its job.
+    """
+
+    def __init__(self, desk: Desk, remembered: Any) -> None:
         import gradio as gr
 
-        self._gr, self._desk, self._artist = gr, desk, desk.artist
+        self._gr, self._desk, self._artist, self.remembered = gr, desk, desk.artist, remembered
         first = self._artist.models[0]
         names = self._artist.names(first)
         # Sliders without a direction are hidden, until somebody saves one. Who looks at a page knows what each was of.
@@ -69,7 +72,6 @@ class SteerTab:
                     self.python = gr.Code(
                         language="python", lines=2, label="Python", interactive=False, wrap_lines=True
                     )
-        self.remembered = gr.BrowserState(None, storage_key="directrix-studio-job")
         self._wire()
 
     def _sliders(self, model: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -109,9 +111,8 @@ class SteerTab:
 
         async def reload(name: str | None, view: str, request: Request) -> AsyncIterator[list[Any]]:
             job = self._desk.returned(str(request.session_hash), name)
-            if job is not None:
-                async for each in self._follow(job, view):
-                    yield each
+            async for each in self._follow(job, view):
+                yield each
 
         def cancel(request: Request) -> str:
             return markup.status(self._desk.cancel(str(request.session_hash)), 0)
@@ -174,7 +175,11 @@ class SteerTab:
         async for each in self._follow(job, values[4]):
             yield each
 
-    async def _follow(self, job: Job, view: str) -> AsyncIterator[list[Any]]:
+    async def _follow(self, job: Job | None, view: str) -> AsyncIterator[list[Any]]:
+        # Gradio would empty what a function fills that never answers: for a job that is gone, or was cancelled at once.
+        yield self._skipped(7)
+        if job is None:
+            return
         async for place in self._desk.follow(job):
             if job.state == "cancelled":
                 # Whoever cancelled it has said so, or has begun another.
