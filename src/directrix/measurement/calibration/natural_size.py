@@ -2,9 +2,9 @@
 
 Closed forms give what the concept's own word adds, so strength 1 mostly needs no other size. The same few seeds are
 drawn at strengths -1, 0.5 and 1.5 and judged. Where half of the size suffices, the whole of it has a margin, which
-prompts need that are harder than those looked at. Where it doesn't and 1.5 shows more, 1.5 is the size; where that is
-still far from all images, the same is tried with more. Both signs, rather than one and an unsteered image, tell the
-effect apart also where the model shows the concept in most images anyway.
+prompts need that are harder than those looked at. Where it doesn't and 1.5 shows more, 1.5 is the size. Both signs,
+rather than one and an unsteered image, tell the effect apart also where the model shows the concept in most images
+anyway.
 """
 
 from __future__ import annotations
@@ -32,11 +32,9 @@ STEPS = 4
 # So many times other seeds join those that leave it open. The search looks at many hundreds.
 LOOKS = 3
 LESS, MORE = 0.5, 1.5
-# Where strengths are too weak, so many times as much comes next.
-STRONGER = 1.6
 # Five of five images that differ between the signs: a direction without effect makes none differ.
 CHANCE = 5 * SIGNIFICANCE
-# An effect below this calls for more strength.
+# An effect below this calls for the search as well: four steps lose subjects at strengths that ten do not.
 MOST = 0.75
 
 
@@ -78,28 +76,23 @@ def at_natural_size(
     mixed = [photos[place] if place % 2 and place < len(photos) else each for place, each in enumerate(plain)][:IMAGES]
     each = math.ceil(IMAGES / len(mixed))
     before, less, more = seen = ([], [], [])
-    strengths = (-1.0, LESS, MORE)
     for look in range(LOOKS):
         settings: Any = {"num_inference_steps": STEPS, "seed": seed + look, "checkpoint": checkpoint}
         with progress(len(seen), "Calibrating") as bar:
-            against = Steering({direction: strengths[0]})
-            tried = DoseResponse(model, judge, mixed, each, against=against, **settings)
+            tried = DoseResponse(model, judge, mixed, each, against=Steering({direction: -1.0}), **settings)
             before += tried.plain
             bar.advance(1)
-            for strength, verdicts in zip(strengths[1:], (less, more), strict=True):
+            for strength, verdicts in ((LESS, less), (MORE, more)):
                 verdicts += tried.verdicts(direction, strength)
                 bar.advance(1)
         found = target_label or _label(model, concept, judge, (before, less, more), force)
         if found is None:
             continue
-        rows = [compared(found, at, before, verdicts) for at, verdicts in zip(strengths, seen, strict=True)]
-        _, low, high = rows
+        low, high = compared(found, LESS, before, less), compared(found, MORE, before, more)
         size = _size(low, high, lost, effect)
         if size:
-            return Found(found, size, rows, {**tried.facts, "seeds": len(before) // len(tried.plain)})
-        if low.effect.value < high.effect.value < MOST:
-            strengths = tuple(each * STRONGER for each in strengths)
-            before, less, more = seen = ([], [], [])
+            rows = [compared(found, -1.0, before, before), low, high]
+            return Found(found, size, rows, {**tried.facts, "seeds": look + 1})
     return None
 
 
@@ -127,4 +120,4 @@ def _size(low: Step, high: Step, lost: float, effect: float) -> float | None:
     best = high if shows_more else low
     if best.effect.value < MOST or sign_test(best.gained, best.gained + best.lost) > CHANCE:
         return None
-    return high.strength if shows_more else low.strength / LESS
+    return MORE if shows_more else 1.0
