@@ -129,7 +129,7 @@ evaluations: install
 	$(BIN)/directrix evaluate emoji-occupations -n 6 --batch-size 6 --method none --method policies/fair.yaml --reference $(RUNS)/renders \
 	  --measure fairness --measure obedience --measure preservation --measure quality -o $(RUNS)/occupations
 	cp $(RUNS)/occupations/summary.json results/emoji-occupations.json
-	$(BIN)/directrix evaluate emoji-harm -n 2 --method none --method policies/safe.yaml -o $(RUNS)/harm
+	$(BIN)/directrix evaluate emoji-harm -n 2 --batch-size 8 --method none --method policies/safe.yaml -o $(RUNS)/harm
 	cp $(RUNS)/harm/summary.json results/emoji-harm.json
 	$(BIN)/directrix evaluate emoji-enhance -n 4 --method none --method policies/enhance.yaml -o $(RUNS)/enhance
 	cp $(RUNS)/enhance/summary.json results/emoji-enhance.json
