@@ -1,4 +1,7 @@
-"""Pictures of the studio at two widths, light and dark: python docs/studio/screenshots.py FOLDER."""
+"""Pictures of the studio at two widths, light and dark: python docs/studio/screenshots.py FOLDER.
+
+Names of tabs after the folder, such as steer or audit, make the pictures of these alone.
+"""
 
 import shutil
 import sys
@@ -9,7 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from directrix.studio.serve import serve
 
-PATIENCE = 300_000  # milliseconds
+PATIENCE = 900_000  # milliseconds
 
 
 def steered(page: Page) -> None:
@@ -40,24 +43,27 @@ def audited(page: Page) -> None:
 
 
 TABS = {"steer": steered, "discover": discovered, "policy": policed, "audit": audited}
-# What is on the page then, without computing it again: a reload shows the last job, and the others are in lists.
+# What a reload brings back, without computing it again.
 AGAIN = {
-    "steer": lambda page: page.wait_for_selector("#dx-images img"),
-    "discover": lambda page: page.get_by_role("tab", name="Discover").click(),
-    "policy": lambda page: page.get_by_role("tab", name="Fair and safe").click(),
-    "audit": lambda page: (
-        page.get_by_role("tab", name="Audit").click(),
-        page.wait_for_selector("#dx-audit-images img"),
-    ),
+    "steer": ("Steer", "#dx-images"),
+    "discover": ("Discover", "#dx-found"),
+    "policy": ("Fair and safe", "#dx-policy-images"),
+    "audit": ("Audit", "#dx-audit-images"),
 }
 
 
-def main(folder: Path) -> None:
+def again(page: Page, name: str) -> None:
+    tab, images = AGAIN[name]
+    page.get_by_role("tab", name=tab).click()
+    page.wait_for_selector(f"{images} img")
+
+
+def main(folder: Path, tabs: list[str]) -> None:
     with TemporaryDirectory() as own, sync_playwright() as playwright:
         served = serve(port=0, folder=Path(own))
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        for name, act in TABS.items():
+        for name in tabs:
             context = browser.new_context(viewport={"width": 1440, "height": 1000})
             for scheme in ("light", "dark"):
                 for width, height in ((1440, 1000), (390, 844)):
@@ -67,7 +73,7 @@ def main(folder: Path) -> None:
                     page.goto(f"{served.address}?__theme={scheme}")
                     page.wait_for_selector("#dx-draw")
                     # The first page computes; the others of this browser remember its job.
-                    (act if (scheme, width) == ("light", 1440) else AGAIN.get(name, act))(page)
+                    TABS[name](page) if (scheme, width) == ("light", 1440) else again(page, name)
                     page.mouse.move(0, 0)
                     page.wait_for_timeout(1000)
                     # On a phone the images are below the controls.
@@ -79,4 +85,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] or list(TABS))

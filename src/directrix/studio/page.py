@@ -47,7 +47,7 @@ def page(desk: Desk) -> Any:
         # Directions that were saved meanwhile are methods too.
         function, inputs, outputs, settings = audit.offer
         tab.select(function, inputs, outputs, **settings)
-        loads += [steer.refresh, steer.on_load, discover.refresh, discover.on_load, audit.refresh, audit.on_load]
+        loads += [steer.restore, steer.on_load, discover.refresh, discover.on_load, audit.refresh, audit.on_load]
         for function, inputs, outputs, settings in loads:
             blocks.load(function, inputs, outputs, **settings)
     blocks.queue(api_open=False, max_size=500, default_concurrency_limit=None)

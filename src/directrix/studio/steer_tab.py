@@ -123,9 +123,19 @@ class SteerTab:
             return markup.pairs(job.result, view) if job is not None and known else gr.skip()
 
         def refresh(model: str, along: str | None, before: list[str], *values: Any) -> list[Any]:
+            return sliders(model, along, before, dict(zip(before, values, strict=False)))
+
+        def restore(name: str | None, model: str, along: str | None, before: list[str], *values: Any) -> list[Any]:
+            job = self._desk.queue.get(name if isinstance(name, str) else None)
+            recipe = getattr(job and job.result, "recipe", None)
+            if recipe is None:
+                return [*self._skipped(4), *refresh(model, along, before, *values)]
+            shown = sliders(recipe.model, along, [], recipe.strengths)
+            return [recipe.model, recipe.prompt, recipe.seed, recipe.images, *shown]
+
+        def sliders(model: str, along: str | None, before: list[str], at: Mapping[str, float]) -> list[Any]:
             model = model if model in self._artist.models else self._artist.models[0]
             names = self._artist.names(model)
-            at = dict(zip(before, values, strict=False))
             rows = self._sliders(model, names)
             # A slider that stays in its place is not moved: its visitor may have moved it meanwhile.
             stays = [label == row["label"] for label, row in zip([*before, *[None] * len(rows)], rows, strict=False)]
@@ -146,6 +156,8 @@ class SteerTab:
         shown = ([self.model, self.along, self.names, *self.sliders], [self.names, self.along, *self.sliders])
         self.model.change(refresh, *shown, **private)
         self.refresh = (refresh, *shown, private)
+        form = [self.model, self.prompt, self.seed, self.images]
+        self.restore = (restore, [self.remembered, *shown[0]], [*form, *shown[1]], private)
         self.on_load = (reload, [self.remembered, self.view], outputs, follows)
 
     def _recipe(self, values: tuple[Any, ...]) -> Recipe:

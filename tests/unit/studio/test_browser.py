@@ -68,6 +68,7 @@ def test_a_slider_steers_and_a_reload_remembers(page, served, tmp_path):
     page.reload()
     page.wait_for_selector("#dx-images img")
     assert [each.get_attribute("src") for each in page.query_selector_all("#dx-images img")] == sources
+    sync_api.expect(page.get_by_label("number input for woman")).to_have_value("1", timeout=SLOW)
     assert all(each.startswith((served, "data:", "blob:")) for each in page.requests)
     assert os.getcwd() not in page.content()
 
