@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -207,7 +208,8 @@ def reach(
     """Measure what the default directions reach, and what a closed loop and a gate leave as it is."""
     options.writable_folders(runs)
     options.writable_files(output)
-    others = {} if output is None else _others(output, "models", "directrix bench reach")
+    others = partial(_others, output, "models", "directrix bench reach")
+    others()
     from directrix.experiments.reach import reach as measure
     from directrix.experiments.tables import table
 
@@ -220,7 +222,7 @@ def reach(
         images_of_groups=images_of_groups,
         progress=progress(),
     )
-    found = {"models": {**others, figures["model"]: figures}}
+    found = {"models": {**others(), figures["model"]: figures}}
     write_json(found, output)
     return Result("\n".join(table("reaching", found)), figures)
 
@@ -286,7 +288,8 @@ def model(
 ) -> Result:
     """Measure a discovery step and a steered step on a denoiser of true size, with random weights."""
     options.writable_files(output)
-    others = {} if output is None else _others(output, "configs", "directrix bench model")
+    others = partial(_others, output, "configs", "directrix bench model")
+    others()
     import torch
 
     from directrix.experiments.cost.full_size import full_size
@@ -294,14 +297,15 @@ def model(
 
     precision = getattr(torch, dtype)
     measured = full_size(config, device, precision, repeats=repeats, strengths=strengths, progress=progress())
-    write_json({"configs": {**others, config: measured}}, output)
+    write_json({"configs": {**others(), config: measured}}, output)
     figures = {"configs": {config: measured}}
     return Result("\n".join(table("model", figures)), figures)
 
 
-def _others(output: Path, key: str, command: str) -> Mapping[str, Any]:
-    """The figures of other configurations, or models, that the file has."""
-    if not output.is_file():
+def _others(output: Path | None, key: str, command: str) -> Mapping[str, Any]:
+    """The figures of other configurations, or models, that the file has: asked before hours of work, and after, when
+    another command may have put its own there."""
+    if output is None or not output.is_file():
         return {}
     wanted = f"a file that `{command}` wrote, or a new one."
     source = Source(output, OutputError, wanted, "choose another name with -o.")
