@@ -64,6 +64,6 @@ def command_ends_well(*words: str) -> tuple[int, str]:
     said = out.getvalue() + err.getvalue()
     assert code in (0, 2, 3), said
     assert "Traceback" not in said and not UNSEEN.search(said), said
-    errors = [line for line in err.getvalue().splitlines() if line.startswith("directrix ")]
+    errors = [line for line in err.getvalue().splitlines() if line.startswith(("directrix ", "directrix: "))]
     assert len(errors) == (code != 0), said
     return code, said
