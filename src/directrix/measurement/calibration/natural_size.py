@@ -34,7 +34,7 @@ LOOKS = 3
 LESS, MORE = 0.5, 1.5
 # Five of five images that differ between the signs: a direction without effect makes none differ.
 CHANCE = 5 * SIGNIFICANCE
-# An effect below this calls for the search as well: four steps lose subjects at strengths that ten do not.
+# An effect below this calls for the search. More strength here would not: four steps lose subjects that ten retain.
 MOST = 0.75
 
 
@@ -85,7 +85,7 @@ def at_natural_size(
             for strength, verdicts in ((LESS, less), (MORE, more)):
                 verdicts += tried.verdicts(direction, strength)
                 bar.advance(1)
-        found = target_label or _label(model, concept, judge, (before, less, more), force)
+        found = target_label or _label(model, concept, judge, seen, force)
         if found is None:
             continue
         low, high = compared(found, LESS, before, less), compared(found, MORE, before, more)
