@@ -45,7 +45,9 @@ def stored(header: Header) -> Mapping[str, Any] | None:
 def renewed(card: Mapping[str, Any]) -> dict[str, Any]:
     """A card with its keys by their new names, whenever it was written."""
     listed = card["strengths"] if isinstance(card.get("strengths"), list) else []
-    rows = [upgraded(row, {"kept": "subject_retained"}) for row in listed if isinstance(row, Mapping)]
+    # What a row may leave out, it leaves open.
+    optional = {"subject_retained": None, "shares": {}}
+    rows = [{**optional, **upgraded(row, {"kept": "subject_retained"})} for row in listed if isinstance(row, Mapping)]
     return upgraded(card, {"aim": "target_label"}) | {"strengths": rows}
 
 
