@@ -10,6 +10,7 @@ from PIL import Image, ImageChops, ImageColor
 import directrix
 from directrix import models
 from directrix.cli import main
+from directrix.directions import card as card_module
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import ConceptError, DirectrixError, MismatchError
@@ -386,3 +387,11 @@ def test_the_verb_has_help(capsys):
     assert main(["card", "--help"]) == 0
     said = capsys.readouterr().out
     assert "--again" in said and "--json" in said and "the one that the file names" in " ".join(said.split())
+
+
+def test_a_row_may_leave_out_the_subjects():
+    share = {"value": 1.0, "low": 0.5, "high": 1.0, "n": 4}
+    rows = [{"strength": strength, "effect": share, "distance": 0.0} for strength in (0.0, 1.0)]
+    label = {"attribute": "gender", "label": "female"}
+    said = card_module.sentence({"strengths": rows, "target_label": label})
+    assert said.startswith("At strength 1.0") and "subject" not in said
