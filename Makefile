@@ -99,9 +99,10 @@ results: install
 	$(BIN)/directrix bench reach --runs $(RUNS)/reach -o results/reach.json
 	$(BIN)/directrix bench reach --model emoji-sd3 --runs $(RUNS)/reach-sd3 -o results/reach.json
 	$(BIN)/directrix bench model --config sd14 -o results/model.json
+	$(BIN)/directrix bench studio -o results/studio.json
 	$(BIN)/directrix explain --score tests/unit/policies/wording/enhance_held_out.csv --json > results/wording.json.new
 	mv results/wording.json.new results/wording.json
-	$(BIN)/directrix report tables README.md docs/methods.md docs/prompting.md docs/evaluation.md docs/memory.md \
+	$(BIN)/directrix report tables README.md docs/methods.md docs/prompting.md docs/evaluation.md docs/memory.md docs/studio.md \
 	  src/directrix/experiments/emoji_world/README.md src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
 # Directions for policies/: who is drawn, and objects of three kinds of harm beside harmless ones in their place.

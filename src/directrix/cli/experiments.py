@@ -20,6 +20,7 @@ PAPER = options.Model("CompVis/stable-diffusion-v1-4")
 CountOrNone = Annotated[int, options.option(least=0)]
 Runs = Annotated[Path, options.option("Checkpoints, directions and images.", metavar="DIR")]
 Repeats = Annotated[int, options.option("How often each is timed.", least=1)]
+Visitors = Annotated[int, options.option(least=1, most=40)]  # as many as may wait in the queue
 Figures = Annotated[Path | None, options.option("Also write the figures there, as JSON.", "--output", "-o")]
 
 
@@ -275,6 +276,17 @@ def scale(rows: list[int] | None = None, output: Figures = None) -> Result:
 
     figures = measure(directrix.load("emoji"), rows or [10_000, 100_000], progress=progress())
     return Result("\n".join(table("scale", figures)), figures, output)
+
+
+@verb("studio", "Nothing was written.", of=bench)
+def studio(repeats: Repeats = 5, visitors: Visitors = 20, output: Figures = None) -> Result:
+    """Measure what the studio's visitors wait for: its first screen, a slider's move, many at once."""
+    options.writable_files(output)
+    from directrix.experiments.cost.studio import studio as measure
+    from directrix.experiments.tables import table
+
+    figures = measure(repeats, visitors, progress=progress())
+    return Result("\n".join(table("studio", figures)), figures, output)
 
 
 @verb("model", "Nothing was written.", of=bench)
