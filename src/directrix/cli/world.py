@@ -45,7 +45,7 @@ def starters(
     model: Annotated[str, options.option(_NAMES, metavar="NAME")] = "emoji",
     calibrate: bool = False,
 ) -> Result:
-    """Find the starter directions of an embedded model again (seconds; with --calibrate an hour on two cores)."""
+    """Find the starter directions of an embedded model again (seconds; with --calibrate ten minutes on two cores)."""
     from directrix.experiments.emoji_world import starters
     from directrix.models import embedded
 

@@ -45,12 +45,12 @@ class Picture:
 class Model:
     """Stands in for `generate`: a picture shows a woman from a strength of its own on, and breaks from another one on.
 
-    reach: at strengths up to this, pictures turn one after the other; breaks: where the subject is lost; words: the
-    share of pictures that do what the prompt says, the first ones.
+    reach: at strengths up to this, pictures turn one after the other; breaks: where the subject is lost; past: where
+    pictures turn back; words: the share of pictures that do what the prompt says, the first ones.
     """
 
-    def __init__(self, reach: float = 2.0, breaks: float = 1e9, words: float = 1.0) -> None:
-        self.reach, self.breaks, self.words = reach, breaks, words
+    def __init__(self, reach: float = 2.0, breaks: float = 1e9, words: float = 1.0, past: float = 1e9) -> None:
+        self.reach, self.breaks, self.words, self.past = reach, breaks, words, past
 
     def generate(self, pipeline, prompts, images_per_prompt=1, *, interventions=(), **settings):
         listed = [prompts] if isinstance(prompts, str) else prompts
@@ -67,7 +67,7 @@ class Model:
         rows = []
         for picture in images:
             prompted = picture.place < self.words * n and "woman" in picture.prompt
-            turned = picture.strength > 0 and picture.strength >= self.reach * (picture.place + 1) / n
+            turned = 0 < picture.strength < self.past and picture.strength >= self.reach * (picture.place + 1) / n
             whole = abs(picture.strength) < self.breaks
             gender = "female" if prompted or turned else "male"
             rows.append({"gender": Verdict(gender, 1.0), "subject": Verdict("person" if whole else "none", 1.0)})
@@ -169,6 +169,12 @@ def test_the_sensible_strengths_end_where_subjects_are_lost(pipeline, direction,
     calibrated = calibrate(pipeline, direction, judge, images_per_prompt=40, thorough=True)
     assert calibrated.strengths.default == 1.0
     assert calibrated.strengths.maximum == 1.25 and calibrated.strengths.minimum == -1.0
+
+
+def test_the_sensible_strengths_end_where_the_effect_falls(pipeline, direction, model):
+    """Brown skin lies between light and dark: more of it is less brown."""
+    calibrated = calibrate(pipeline, direction, model(reach=1.0, past=1.4), images_per_prompt=40, thorough=True)
+    assert calibrated.strengths.maximum == 1.25
 
 
 def test_where_the_effect_is_never_reached_the_picture_is_not_destroyed(pipeline, direction, model):

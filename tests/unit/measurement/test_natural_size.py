@@ -63,7 +63,7 @@ def calibrated(pipeline, make_direction, monkeypatch):
     [
         (Judge(0.4), 1.0, (-1.0, 1.5), [0.0, 1.0, 1.0]),
         (Judge(0.9), 1.5, (-0.6667, 1.0), [0.0, 0.0, 1.0]),
-        (Judge(0.4, passes=1.2), 1.0, (-1.0, 1.5), [0.0, 1.0, 0.0]),
+        (Judge(0.4, passes=1.2), 1.0, (-1.0, 1.0), [0.0, 1.0, 0.0]),
     ],
     ids=["half suffices", "half leaves something", "more passes the concept by"],
 )

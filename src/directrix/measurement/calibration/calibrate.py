@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -209,13 +209,19 @@ def _climb(
 
 
 def _sensible(rows: Sequence[Step]) -> Strengths:
-    """The strengths next to which no subjects are lost beyond `LOST`, outwards from 0; rows by rising strength."""
+    """The strengths next to which no subjects are lost beyond `LOST`, outwards from 0; rows by rising strength.
+
+    Above 0 they also end before the effect falls by more than that: some values lie between others.
+    """
 
     def furthest(outwards: Iterable[Step]) -> float:
         whole = takewhile(lambda row: row.retained.value >= 1 - LOST, outwards)
         return max((row.strength for row in whole), key=abs, default=0.0)
 
+    above = [row for row in rows if row.strength > 0]
+    best = accumulate((row.effect.value for row in above), max)
+    rising = takewhile(lambda each: each[0].effect.value >= each[1] - LOST, zip(above, best, strict=True))
     low = furthest(row for row in reversed(rows) if row.strength < 0)
-    high = furthest(row for row in rows if row.strength > 0)
+    high = furthest(row for row, _ in rising)
     # 1.0 is what the effect was stated for, whatever it costs; the figures beside it say what.
     return Strengths(1.0, round(low, 4), round(max(high, 1.0), 4))
