@@ -16,9 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from directrix.cli.direction_files import described
-from directrix.directions import card, published, serialization
-from directrix.directions.calibrated_on import calibrated_on
+from directrix.directions import published, serialization
 from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.experiments.tables import tables
@@ -26,24 +24,23 @@ from directrix.generation import manifest
 from directrix.interventions import guider_files
 from directrix.interventions.probe import METADATA_KEY, Probe
 from directrix.measurement import benchmarks
-from directrix.measurement.calibration.target import concept_of, others_of
 from directrix.measurement.evaluation import images as evaluated
 from directrix.measurement.evaluation import judgements
 from directrix.measurement.judges import huggingface, q16
 from directrix.measurement.reports.page import report
-from directrix.models.identity import ModelIdentity, Site
 from directrix.policies.policy import Policy
 from directrix.policies.wording import phrase_file
 from directrix.policies.wording.phrases import Phrases
 from directrix.policies.wording.understand import understand
 from directrix.reading import images, model_folders
 from fuzz import hostile
+from fuzz.full_header import MODEL, SITE, full_header, show
 from fuzz.limits import cases, ends_well
 
 RESULTS = Path(__file__).parents[2] / "results"
-SITE, MODEL = Site("mid_block", 2), ModelIdentity("attacker/evil", "", "0" * 64)
 DRAWN = {"file": "a.png", "prompt": "a judge", "prompt_index": 0, "image_index": 0, "seed": 0, "sha256": "0" * 64}
 DRAWN |= {"method": "unsteered", "prompt_id": "0", "interventions": [{"method": "safe", "parts": []}]}
+DRAWN |= {"gates": {"gender": {"rule": "quota", "steered": True, "word": ""}}, "group": "a judge"}
 
 
 class Reader(NamedTuple):
@@ -53,41 +50,6 @@ class Reader(NamedTuple):
     contents: st.SearchStrategy[bytes]
     read: Callable[[Path], Any]
     number: int = 100
-
-
-def _direction() -> dict[str, Any]:
-    """The header of a direction's file with all that one can carry."""
-    tensor = torch.ones(2)
-    pair = {"target": "a woman", "neutral": "a person", "negative": "a man"}
-    concept = {"name": "woman", "pairs": [pair]}
-    direction = Direction("woman", tensor, SITE, MODEL)
-    figure = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
-    row = {"effect": figure, "subject_retained": figure, "distance": 0.1, "shares": {"tone": {"light": 0.5}}}
-    label = {"attribute": "gender", "label": "female", "present": True}
-    figures = {
-        **{"format": card.FORMAT, "name": "woman", "digest": direction.digest(), "model": asdict(MODEL)},
-        **{"site": "mid_block", "shape": [2], "sensible": asdict(direction.strengths), "judge": "emoji"},
-        **{"target_label": label, "prompts": ["a person"], "images_per_prompt": 1, "num_inference_steps": 1},
-        **{"seed": 0, "strengths": [{"strength": each, **row} for each in (0.0, 1.0)], "monotone": True},
-        **{"leakage": {"tone": {"light": figure}}, "command": "directrix discover", "recipe": {"concept": concept}},
-        "cost": {"seconds": 1.0, "denoiser_evaluations": {"samples": 3}, "memory_mb": 5.0},
-    }
-    direction = direction.with_(
-        recipe={"concept": concept, "others": [concept], "method": "difference", "images": 3},
-        provenance={"card": figures, "calibration": {"target_label": label}},
-    )
-    data = serialization.encode(direction.header, tensor)
-    length = int.from_bytes(data[:8], "little")
-    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][serialization.METADATA_KEY])
-
-
-def _read_direction(path: Path) -> None:
-    direction = Direction.load(path)
-    described([(direction, path)])
-    card.html(direction.header)
-    card.hub_card(direction.header, "me/woman")
-    for read in (concept_of, others_of, calibrated_on):
-        ends_well(lambda read=read: read(direction))
 
 
 def _probe() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -235,8 +197,8 @@ READERS = {
     "labels": Reader("labels.yaml", hostile.as_yaml(LABELS), huggingface._read),
     "direction": Reader(
         "woman.safetensors",
-        hostile.as_safetensors({"direction": torch.ones(2)}, serialization.METADATA_KEY, _direction()),
-        _read_direction,
+        hostile.as_safetensors({"direction": torch.ones(2)}, serialization.METADATA_KEY, full_header()),
+        show,
         300,
     ),
     "probe": Reader("gender.probe", hostile.as_safetensors(_probe()[0], METADATA_KEY, _probe()[1]), Probe.load, 150),
@@ -297,6 +259,15 @@ def test_a_page_is_made_or_refused(folder: Path, content: bytes, rows: bytes):
     (run / "manifest.jsonl").write_bytes(rows)
     (run / "summary.json").write_bytes(content)
     ends_well(lambda: _report(run / "summary.json"))
+
+
+@pytest.mark.parametrize("field", [each for each in DRAWN if each != "file"])
+def test_a_page_is_made_of_rows_that_leave_something_out(tmp_path: Path, field: str):
+    (tmp_path / "a.png").write_bytes(_png())
+    row = {key: value for key, value in DRAWN.items() if key != field}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row))
+    (tmp_path / "summary.json").write_text(json.dumps(HARM))
+    _report(tmp_path / "summary.json")
 
 
 @cases(300)

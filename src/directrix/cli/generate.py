@@ -72,7 +72,7 @@ def generate(
     for text, unmet in {record.prompt: record.row.get("unmet") for record in records}.items():
         if unmet:
             LOG.info("Nothing could be done about %s in '%s'.", ", ".join(map(repr, unmet)), text)
-    read = [list(record.row["closed_loop"].values()) for record in records if "closed_loop" in record.row]
+    read = [list(record.row["closed_loop"].values()) for record in records if record.row.get("closed_loop")]
     if read:
         steered = sum(each[0]["steered"] for each in read)
         LOG.info("Closed loop: %s of %s images were steered, the others served the quota.", steered, len(read))

@@ -156,7 +156,7 @@ def _overview(folder: Path, prompts: Sequence[str]) -> bytes:
     from PIL import Image
 
     images: dict[tuple[str, int], list[Any]] = {}
-    for row in sorted(manifest.read(folder).values(), key=lambda row: row["image_index"]):
+    for row in sorted(manifest.shown(folder).values(), key=lambda row: row["image_index"]):
         images.setdefault((row["method"], row["prompt_index"]), []).append(folder / row["file"])
     rows = []
     for place, prompt in enumerate(prompts):

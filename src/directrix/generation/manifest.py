@@ -39,6 +39,14 @@ class Read(BaseModel, strict=True):
     steered: bool
 
 
+class Gate(BaseModel, strict=True, extra="allow"):
+    """The rule that decided whether an attribute of a prompt is steered, and the prompt's word behind it."""
+
+    rule: str
+    steered: bool
+    word: str = ""
+
+
 class Row(BaseModel, strict=True, extra="allow"):
     """What is looked at of a row that is read, where it is there; a row of another program has no file."""
 
@@ -50,12 +58,18 @@ class Row(BaseModel, strict=True, extra="allow"):
     interventions: list[dict[str, Any]] = []
     assigned: dict[str, str] = {}
     unmet: list[str] = []
-    gates: dict[str, dict[str, str | bool]] = {}
+    gates: dict[str, Gate] = {}
     closed_loop: dict[str, Read] = {}
     sha256: str = ""
     method: str = ""
     prompt_id: str = ""
     versions: dict[str, str] = {}
+    group: str | None = ""
+
+
+# What pages show of every row, and what it is where a row leaves it out.
+_SHOWN = ("prompt", "prompt_index", "image_index", "seed", "sha256", "method", "prompt_id", "group")
+_LEFT_OUT = {name: Row.model_fields[name].default for name in _SHOWN}
 
 
 def writable(folder: Path) -> None:
@@ -92,6 +106,15 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
             if isinstance(value, dict | list):
                 row[key] = same.setdefault(json.dumps(value), value)
     return dict(sorted(rows.items()))
+
+
+def shown(folder: Path) -> dict[str, dict[str, Any]]:
+    """As `read`, for pages: what a row leaves out of what they show is there, and empty."""
+    rows = read(folder)
+    for row in rows.values():
+        for key, value in _LEFT_OUT.items():
+            row.setdefault(key, value)
+    return rows
 
 
 def _checked(content: Any, folder: Path) -> dict[str, Any]:

@@ -108,14 +108,14 @@ def images(folder: Path) -> tuple[list[str], list[Seen]]:
     judges, asked = made["judges"], made["attributes"]
     verdicts = {each["name"]: read_verdicts(folder, [each]) for each in judges}
     found = []
-    rows = [row for row in manifest.read(folder).values() if row.get("method") in methods]
+    rows = [row for row in manifest.shown(folder).values() if row["method"] in methods]
     for row in sorted(rows, key=lambda row: (row["prompt_index"], methods.index(row["method"]), row["image_index"])):
         labels = {
             judge: {name: each.label for name, each in known[row["sha256"]].items() if not asked or name in asked}
             for judge, known in verdicts.items()
             if row["sha256"] in known
         }
-        group = row.get("group") or row["prompt"]
+        group = row["group"] or row["prompt"]
         found.append(Seen(folder / row["file"], row["method"], row["prompt"], group, labels))
     return list(verdicts), found
 

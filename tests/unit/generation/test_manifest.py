@@ -34,6 +34,21 @@ def test_foreign_lines_are_ignored(tmp_path: Path):
     assert manifest.read(tmp_path) == {}
 
 
+def test_a_row_whose_gates_do_not_say_what_they_decided_is_left_out(tmp_path: Path):
+    for name, gate in {"a": {"rule": "quota", "steered": True}, "b": {"steered": True}, "c": {"rule": "quota"}}.items():
+        manifest.append(tmp_path, {"file": name, "gates": {"gender": gate}})
+    assert list(manifest.read(tmp_path)) == ["a"]
+
+
+def test_pages_are_shown_whole_rows_and_the_file_stays_as_it_is(tmp_path: Path):
+    manifest.append(tmp_path, {"file": "a", "seed": 3})
+    assert manifest.shown(tmp_path)["a"] == {
+        **{"file": "a", "seed": 3, "prompt": "", "prompt_index": 0, "image_index": 0, "sha256": ""},
+        **{"method": "", "prompt_id": "", "group": ""},
+    }
+    assert manifest.read(tmp_path) == {"a": {"file": "a", "seed": 3}}
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("")
     for where in (tmp_path / "file", tmp_path / "file" / "deep"):

@@ -131,7 +131,7 @@ def draw(
     return drawn, {
         "drawing": common,
         "flagged": sum(bool(row.get("flagged")) for row in rows),
-        "versions": some["versions"],
+        "versions": some.get("versions", {}),
     }
 
 

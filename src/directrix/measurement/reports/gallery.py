@@ -27,13 +27,14 @@ def write(
 ) -> str | None:
     """Writes images-1.html and so on into the run's folder; returns the name of the first, None without images.
 
-    rows: of the manifest. seen: what the judges saw, by hash. render: a template's name and values to a page.
+    rows: of the manifest, as pages show them. seen: what the judges saw, by hash. render: a template's name and
+    values to a page.
     """
     found: dict[int, tuple[str, dict[str, list[dict[str, str]]]]] = {}
-    ordered = sorted(rows, key=lambda row: (row.get("prompt_index", 0), row.get("image_index", 0)))
-    for row in (each for each in ordered if each.get("method") in methods):
-        _, by_method = found.setdefault(row.get("prompt_index", 0), (row.get("prompt", ""), {}))
-        image = {"link": link(row["file"]), "seen": seen.get(row.get("sha256", ""), "")}
+    ordered = sorted(rows, key=lambda row: (row["prompt_index"], row["image_index"]))
+    for row in (each for each in ordered if each["method"] in methods):
+        _, by_method = found.setdefault(row["prompt_index"], (row["prompt"], {}))
+        image = {"link": link(row["file"]), "seen": seen.get(row["sha256"], "")}
         by_method.setdefault(row["method"], []).append(image)
     pages: list[list[Any]] = [[]]
     size = 0

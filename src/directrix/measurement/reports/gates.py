@@ -10,12 +10,13 @@ MOST = 200
 
 
 def decisions(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """From the rows of a manifest, by method: "counts", of prompts by attribute and rule; "left", each prompt that was
-    not steered with its attribute, rule and word, as far as the page lists them; "more", how many it does not."""
+    """From the rows of a manifest, as pages show them, by method: "counts", of prompts by attribute and rule; "left",
+    each prompt that was not steered with its attribute, rule and word, as far as the page lists them; "more", how many
+    it does not."""
     seen: dict[tuple[str, str, int], Mapping[str, Any]] = {}
     for row in rows:
         if row.get("gates"):
-            seen.setdefault((row.get("method", ""), row.get("prompt", ""), row.get("prompt_index", 0)), row["gates"])
+            seen.setdefault((row["method"], row["prompt"], row["prompt_index"]), row["gates"])
     found: dict[str, dict[str, Any]] = {}
     for (method, prompt, _), gates in seen.items():
         mine = found.setdefault(method, {"counts": {}, "left": [], "more": 0})

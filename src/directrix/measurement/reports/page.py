@@ -46,13 +46,11 @@ def report(results: Path | str, output: Path | str | None = None) -> Path:
         for name, each in verdicts.items()
     }
     size = (summary["prompts"], summary["images_per_prompt"]) if DEMO in summary else (PROMPTS, IMAGES)
-    rows = manifest.read(folder)
+    rows = manifest.shown(folder)
     path = folder / PAGE if output is None else Path(output)
     beside = path.resolve().parent == folder.resolve()
     samples = _samples(folder, rows, list(summary["methods"]), seen, *size, linked=beside)
-    summary = findings.in_words(
-        summary, {row["prompt_id"]: row["prompt"] for row in rows.values() if "prompt_id" in row}
-    )
+    summary = findings.in_words(summary, {row["prompt_id"]: row["prompt"] for row in rows.values() if row["prompt_id"]})
     try:
         # Addresses lead from the run's folder alone.
         images = gallery.write(folder, rows.values(), list(summary["methods"]), seen, render) if beside else None
@@ -133,24 +131,24 @@ def _samples(
     """
     by_prompt: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for row in rows.values():
-        if row.get("method") in methods:
-            by_prompt.setdefault(row.get("prompt_id", ""), {}).setdefault(row["method"], []).append(row)
-    drawn = sorted(by_prompt.values(), key=lambda each: next(iter(each.values()))[0].get("prompt_index", 0))
+        if row["method"] in methods:
+            by_prompt.setdefault(row["prompt_id"], {}).setdefault(row["method"], []).append(row)
+    drawn = sorted(by_prompt.values(), key=lambda each: next(iter(each.values()))[0]["prompt_index"])
     count = min(prompts, len(drawn))
     samples = []
     for by_method in (drawn[place * len(drawn) // count] for place in range(count)):
         shown = {}
         for method in methods:
-            first = sorted(by_method.get(method, ()), key=lambda row: row.get("image_index", 0))[:images]
+            first = sorted(by_method.get(method, ()), key=lambda row: row["image_index"])[:images]
             shown[method] = [
                 {
                     **_image(folder / row["file"]),
-                    "seen": seen.get(row.get("sha256", ""), ""),
+                    "seen": seen.get(row["sha256"], ""),
                     "link": gallery.link(row["file"]) if linked else None,
                 }
                 for row in first
             ]
-        samples.append({"prompt": next(iter(by_method.values()))[0].get("prompt", ""), "images": shown})
+        samples.append({"prompt": next(iter(by_method.values()))[0]["prompt"], "images": shown})
     return samples
 
 
