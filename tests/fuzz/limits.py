@@ -19,6 +19,11 @@ SECONDS, KIBIBYTES = 10, 1 << 20
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")
 
 
+def longer() -> bool:
+    """Whether this is the profile `fuzz`."""
+    return settings.default is settings.get_profile("fuzz")
+
+
 def cases(number: int) -> Any:
     """So many cases, always the same; under the profile `fuzz` 34 times as many, other ones each time."""
     scale = settings.default.max_examples / 100  # pyright: ignore[reportOptionalMemberAccess]

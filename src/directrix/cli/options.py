@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -162,7 +162,9 @@ def strengths(files: Iterable[tuple[Path, float | None]]) -> dict[directrix.Dire
 
 def calibrated(direction: directrix.Direction) -> bool:
     """Whether what a strength of the direction does was measured."""
-    return isinstance(direction.provenance.get("calibration"), Mapping)
+    from directrix.directions.card import calibration
+
+    return calibration(direction.header) is not None
 
 
 def warn_uncalibrated(directions: Iterable[directrix.Direction]) -> None:

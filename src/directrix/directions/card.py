@@ -7,18 +7,22 @@ import logging
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from directrix.checks import validated
 from directrix.deprecation import upgraded
-from directrix.directions.card_file import Card
+from directrix.directions.card_file import Calibration, Card
 from directrix.directions.hub import FILE, PICTURE
 from directrix.directions.serialization import Header
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectionFileError, DirectrixError
 from directrix.models.fingerprint import STRUCTURE, shortened
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from pydantic import BaseModel
 
 LOG = logging.getLogger(__name__)
 # Labels of an attribute that are listed by name; the others change less.
@@ -28,27 +32,43 @@ TAGS = ("directrix", "diffusers", "text-to-image", "steering", "interpretability
 
 
 def stored(header: Header) -> Mapping[str, Any] | None:
-    """The card that a direction carries; None where there is none, or where it is that of another tensor."""
+    """The card that a direction carries, with all that it may leave out; None where there is none, or where it is that
+    of another tensor."""
     card = header.provenance.get("card")
-    if not isinstance(card, Mapping) or card.get("format") != FORMAT:
+    if not isinstance(card, Mapping) or card.get("format") != FORMAT or card.get("digest") != header.digest:
         return None
-    if card.get("digest") != header.digest:
-        return None
+    return _read(Card, card, f"The card of '{header.name}'")
+
+
+def calibration(header: Header) -> Mapping[str, Any] | None:
+    """What a judge saw when the direction was calibrated, by rising strength; None where it was not."""
+    found = header.provenance.get("calibration")
+    read = _read(Calibration, found, f"The calibration of '{header.name}'") if isinstance(found, Mapping) else None
+    return read and {**read, "strengths": sorted(read["strengths"], key=lambda row: row["strength"])}
+
+
+def _read(model: type[BaseModel], content: Mapping[str, Any], place: str) -> dict[str, Any] | None:
+    """The content under today's names, with what it leaves out as the model has it; None, with a note, if damaged."""
+    content = renewed(content)
     try:
-        validated(Card, renewed(card), f"The card of '{header.name}'", DirectionFileError)
+        # Recipes of sums nest deeper than pydantic writes; pages ask for each part of theirs.
+        read = validated(model, content, place, DirectionFileError).model_dump(exclude={"recipe"})
     except DirectrixError as error:
         LOG.warning("%s It is left out.", error)
         return None
-    return card
+    except ValueError:
+        LOG.warning("%s nests deeper than a card does. It is left out.", place)
+        return None
+    return read | {key: content[key] for key in ("recipe",) if key in content}
 
 
 def renewed(card: Mapping[str, Any]) -> dict[str, Any]:
     """A card with its keys by their new names, whenever it was written."""
-    listed = card["strengths"] if isinstance(card.get("strengths"), list) else []
-    # What a row may leave out, it leaves open.
-    optional = {"subject_retained": None, "shares": {}}
-    rows = [{**optional, **upgraded(row, {"kept": "subject_retained"})} for row in listed if isinstance(row, Mapping)]
-    return upgraded(card, {"aim": "target_label"}) | {"strengths": rows}
+    named = upgraded(card, {"aim": "target_label"})
+    if isinstance(listed := card.get("strengths"), list):
+        names = {"kept": "subject_retained"}
+        named["strengths"] = [upgraded(row, names) if isinstance(row, Mapping) else row for row in listed]
+    return named
 
 
 def markdown(
@@ -102,7 +122,8 @@ def hub_card(
     figures = stored(header)
     page = figures and markdown(figures, FILE, PICTURE if picture else "", repository)
     written = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-    return render("hub_card.md.jinja", head=written, page=page, header=header, repository=repository)
+    values = {"header": header, "calibrated": calibration(header) is not None, "repository": repository}
+    return render("hub_card.md.jinja", head=written, page=page, **values)
 
 
 def html(header: Header) -> str:
@@ -119,7 +140,7 @@ def sentence(card: Mapping[str, Any], escaped: Callable[[Any], str] = str) -> st
         f"At strength 1.0, {_share(at[1.0]['effect'])} of the pictures show what is aimed at "
         f"({escaped(TargetLabel(**card['target_label']))}), against {_share(at[0.0]['effect'])} unsteered"
     )
-    retained = at[1.0]["subject_retained"]
+    retained = at[1.0].get("subject_retained")
     return f"{text}, and {_share(retained)} keep their subject." if retained else f"{text}."
 
 
@@ -128,11 +149,18 @@ def render(template: str, folder: Path = Path(__file__).parent, **values: Any) -
 
     Filters: `plain` and `code` for text, `quoted` for Python, `shell`; `share`, `points` and `spent` for figures.
     """
+    pages = _templates(folder, template.endswith(".html.jinja"))
+    return pages.get_template(template).render(**values, structure=STRUCTURE)
+
+
+@cache
+def _templates(folder: Path, escaping: bool) -> Environment:
+    """The templates of a folder, each of which is compiled once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(
         loader=FileSystemLoader(folder),
-        autoescape=template.endswith(".html.jinja"),
+        autoescape=escaping,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -141,7 +169,7 @@ def render(template: str, folder: Path = Path(__file__).parent, **values: Any) -
     pages.filters |= {"plain": plain, "code": code, "quoted": partial(json.dumps, ensure_ascii=False)}
     pages.filters |= {"shell": shlex.quote, "shortened": shortened}
     pages.filters |= {"share": _share, "points": _points, "spent": _spent}
-    return pages.get_template(template).render(**values, structure=STRUCTURE)
+    return pages
 
 
 def plain(text: Any) -> str:
@@ -153,7 +181,9 @@ def plain(text: Any) -> str:
 def code(text: Any) -> str:
     """Text as code in Markdown, on one line."""
     words = " ".join(str(text).split())
-    return f"``{words}``" if "`" in words else f"`{words}`"
+    # A fence longer than any in the text, which a space parts from one at its ends.
+    longest = max(map(len, re.findall("`+", words)), default=0)
+    return f"{'`' * (longest + 1)} {words} {'`' * (longest + 1)}" if longest else f"`{words}`"
 
 
 def _share(figure: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What may stand in the figures of a direction's card, which its file carries."""
+"""What may stand in the figures of a direction's card and of its calibration, which its file carries."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
 
-from directrix.reading.figures import Count, Figure, Identity, Number
+from directrix.reading.figures import Count, Identity, Number
 
 Spent = Number | dict[str, Number] | None
+# Beyond what any calibration goes to; a chart's axis has its bounds too.
+Strength = Annotated[Number, Field(ge=-1e6, le=1e6)]
+Steps = Annotated[int, Field(strict=True, ge=1, le=1000)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Difference = Annotated[Number, Field(ge=-1, le=1)]
 # One line of a shell.
 Command = Annotated[str, Field(pattern=r"^[^\n\r`]*$")]
 
@@ -17,8 +23,8 @@ class _Part(BaseModel, strict=True, extra="allow"):
     pass
 
 
-class Label(_Part):
-    """What the judge sees if the concept is there."""
+class Label(_Part, extra="ignore"):
+    """What the judge sees if the concept is there, as `TargetLabel` takes it."""
 
     attribute: str
     label: str
@@ -28,19 +34,40 @@ class Label(_Part):
 class Sensible(_Part):
     """The range of strengths."""
 
-    default: Number
-    minimum: Number
-    maximum: Number
+    default: Strength
+    minimum: Strength
+    maximum: Strength
 
 
-class Step(_Part):
+class Change(_Part):
+    """A difference of two shares, with its interval."""
+
+    value: Difference
+    low: Difference
+    high: Difference
+
+
+class Shown(_Part):
+    """A share of images, with its interval."""
+
+    value: Share
+    low: Share
+    high: Share
+
+
+class Dose(_Part):
+    """What a judge saw at one strength."""
+
+    strength: Strength
+    effect: Shown
+    subject_retained: Shown | None = None
+    shares: dict[str, dict[str, Share]] = {}
+
+
+class Step(Dose):
     """What was measured at one strength."""
 
-    strength: Number
-    effect: Figure
-    subject_retained: Figure | None = None
     distance: Number
-    shares: dict[str, dict[str, Number]] = {}
 
 
 class Cost(_Part):
@@ -85,11 +112,11 @@ class Card(_Part):
     target_label: Label
     prompts: Annotated[list[str], Field(min_length=1)]
     images_per_prompt: Count
-    num_inference_steps: Count
-    seed: Count
+    num_inference_steps: Steps
+    seed: Seed
     strengths: list[Step]
     monotone: bool
-    leakage: dict[str, dict[str, Figure]]
+    leakage: dict[str, dict[str, Change]]
     cost: Cost
     recipe: Recipe
     command: Command | None = None
@@ -109,3 +136,10 @@ class Card(_Part):
         if any(name not in at[end].shares for name, labels in self.leakage.items() if labels for end in (0, 1)):
             raise ValueError("it has no shares of an attribute that leaks")
         return self
+
+
+class Calibration(_Part):
+    """What `directrix.calibrate` leaves in a direction's provenance, as far as pages show it."""
+
+    target_label: Label | None = None
+    strengths: list[Dose] = []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from directrix.directions.card import render, renewed, sentence, stored
+from directrix.directions.card import calibration, render, sentence, stored
 from directrix.directions.target_label import TargetLabel
+from directrix.errors import ConceptError
+from directrix.measurement.calibration.target import concept_of
 from directrix.studio import markup
 from directrix.studio.discovery_run import Found
 
 if TYPE_CHECKING:
+    from directrix.concept import PromptPair
     from directrix.directions.direction import Direction
 
 # An effect within this of the greatest one is as good as it.
@@ -29,17 +32,15 @@ def saturates_at(direction: Direction) -> float | None:
 
 def measured(direction: Direction) -> list[Mapping[str, Any]]:
     """What was measured by rising strength, for its card or for its calibration; nothing where neither was made."""
-    card = stored(direction.header)
-    rows = renewed(card)["strengths"] if card else direction.provenance.get("calibration", {}).get("strengths", [])
-    return sorted(rows, key=lambda row: row["strength"])
+    figures = stored(direction.header) or calibration(direction.header)
+    return sorted(figures["strengths"], key=lambda row: row["strength"]) if figures else []
 
 
 def card(direction: Direction, said: str = "", unfinished: str = "") -> str:
     """A direction's card. said: why it was not measured; unfinished: what is still to come."""
     header, figures = direction.header, stored(direction.header)
-    figures = renewed(figures) if figures else None
-    calibration = direction.provenance.get("calibration", {})
-    label = (figures or calibration).get("target_label")
+    calibrated = calibration(header)
+    label = (figures or calibrated or {}).get("target_label")
     changes = {
         f"{attribute} {name}": each
         for attribute, row in (figures["leakage"] if figures else {}).items()
@@ -55,12 +56,20 @@ def card(direction: Direction, said: str = "", unfinished: str = "") -> str:
         rows=measured(direction),
         label=str(TargetLabel(**label)) if label else "the concept",
         leaks=sorted(changes.items(), key=lambda each: -abs(each[1]["value"]))[:LEAKS],
-        measured="calibration" in direction.provenance,
+        measured=calibrated is not None,
         saturates=saturates_at(direction),
-        pairs=(direction.recipe.get("concept") or {}).get("pairs", []),
+        pairs=_pairs(direction),
         said=said,
         unfinished=unfinished,
     )
+
+
+def _pairs(direction: Direction) -> Sequence[PromptPair]:
+    """The prompt pairs that the direction was found with; none where its file does not say them."""
+    try:
+        return concept_of(direction).pairs
+    except ConceptError:
+        return ()
 
 
 def found(result: Found, over: bool) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from directrix.directions.card import calibration
 from directrix.directions.direction import Direction
 from directrix.errors import DirectrixError
 from directrix.studio import markup
@@ -215,7 +216,7 @@ class SteerTab:
 
 def _measured(direction: Direction) -> str | None:
     """What was measured of a direction's strengths, in a sentence; None where nothing was."""
-    if "calibration" not in direction.provenance:
+    if calibration(direction.header) is None:
         return None
     at = saturates_at(direction)
     said = f"Measured: sensible up to {direction.strengths.maximum:g}"

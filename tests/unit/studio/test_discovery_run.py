@@ -74,7 +74,10 @@ def test_a_judge_gives_it_a_card(artist, monkeypatch):
 
 def test_where_an_effect_saturates_is_the_least_strength_with_the_greatest_one(make_direction):
     def measured(*effects):
-        rows = [{"strength": float(place), "effect": {"value": each}} for place, each in enumerate(effects)]
+        rows = [
+            {"strength": float(place), "effect": {"value": each, "low": 0.0, "high": 1.0}}
+            for place, each in enumerate(effects)
+        ]
         return make_direction().with_(provenance={"calibration": {"strengths": rows}})
 
     assert direction_markup.saturates_at(measured(0.0, 0.5, 0.98, 0.99)) == 2.0
