@@ -185,7 +185,7 @@ def test_the_card_is_json_and_says_where_it_comes_from(card, direction):
 
 def test_a_stored_card_is_that_of_the_same_tensor(card, direction):
     carrying = direction.with_(provenance={"card": card})
-    assert cards.stored(carrying.header) == card
+    assert cards.stored(carrying.header) == {**card, "map": False}
     assert cards.stored(direction.header) is None
     assert cards.stored(carrying.with_(tensor=2 * direction.tensor).header) is None
 
@@ -306,7 +306,7 @@ def at_hand(monkeypatch, pipeline, plain):
     asked = Counter()
     facts = models.facts
 
-    def load(*_):
+    def load(*_, **__):
         asked["model"] += 1
         return pipeline
 
@@ -331,7 +331,7 @@ def with_few_steps(facts):
 def test_the_verb_measures_once_and_keeps_the_figures(at_hand, direction, tmp_path, capsys):
     file, folder = tmp_path / "her.safetensors", tmp_path / "cards"
     direction.save(file)
-    command = ["card", str(file), "-o", str(folder)]
+    command = ["card", str(file), "-o", str(folder), "--model", "tiny"]
     assert main([*command, "--images-per-prompt", "2", "--seed", "7", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert sorted(path.name for path in folder.iterdir()) == ["her.md", "her.png"]
@@ -370,11 +370,14 @@ def test_the_verb_writes_beside_the_file_and_loads_its_model(at_hand, direction,
     file = tmp_path / "her.safetensors"
     direction.save(file)
     load, names = directrix.load, []
-    monkeypatch.setattr("directrix.load", lambda *given: names.append(given[0]) or load(*given))
-    assert main(["card", str(file), "--images-per-prompt", "1"]) == 0
+    monkeypatch.setattr("directrix.load", lambda *given, **_: names.append(given[0]) or load(*given))
+    command = ["card", str(file), "--images-per-prompt", "1"]
+    assert main(command) == 2
+    assert "not loaded unasked" in capsys.readouterr().err and not names
+    assert main([*command, "--model", "tiny"]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["her.md", "her.png", "her.safetensors"]
-    assert main(["card", str(file), "--images-per-prompt", "1", "--again", "--model", "other"]) == 0
-    assert names == [direction.model.name, "other"]
+    assert main([*command, "--again", "--model", "other"]) == 0
+    assert names == ["tiny", "other"]
 
 
 def test_the_verb_refuses_what_is_no_direction(tmp_path, capsys):
