@@ -137,6 +137,9 @@ def test_what_is_no_pair_of_embeddings_is_refused(encoder: ClipEncoder, prompts:
         broken[1] = value
         with pytest.raises(ModelError, match="zero or not finite"):
             Q16Judge(encoder, broken)
+    np.save(tmp_path / "huge.npy", np.full((2, 8), 1e300))
+    with pytest.raises(ModelError, match="zero or not finite"):
+        Q16Judge.load(encoder, tmp_path / "huge.npy")
     np.savez(tmp_path / "many.npz", a=np.ones(1))
     (tmp_path / "many.npz").rename(tmp_path / "many.npy")
     torch.save({"a": prompts, "b": prompts}, tmp_path / "two.pt")

@@ -109,7 +109,9 @@ def _read(path: Path) -> tuple[Tensor, str]:
     digest = hashlib.sha256(source.content()).hexdigest()
     if suffix == ".npy":
         array = reading.array(source)
-        found: Any = torch.from_numpy(array.astype(np.float32)) if array.dtype.kind in "fiu" else None
+        # A number too large for the precision becomes infinite, which the class refuses in words of its own.
+        with np.errstate(over="ignore"):
+            found: Any = torch.from_numpy(array.astype(np.float32)) if array.dtype.kind in "fiu" else None
     elif suffix == ".safetensors":
         _, tensors = reading.read(source)
         found = next(iter(tensors.values())) if len(tensors) == 1 else None
