@@ -176,9 +176,11 @@ def test_what_many_steps_share_is_not_timed(tiny: Callable[..., None], monkeypat
 
 @pytest.mark.slow
 def test_graphs_are_counted(tiny: Callable[..., None]):
+    """Steering adds two: the denoiser's own, and the small one of the hook that looks at its calls, which torch runs
+    outside of the graph of the module that was compiled."""
     tiny("sd14", 64)
     found = full_size.full_size("sd14", "cpu", repeats=1, strengths=3)
-    assert (found["graphs"], found["graphs_steered"]) == (1, 1)
+    assert (found["graphs"], found["graphs_steered"]) == (1, 2)
     assert (found["strengths"], found["recompilations"]) == (3, 0)
 
 

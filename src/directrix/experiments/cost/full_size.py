@@ -169,8 +169,9 @@ def _works(pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtyp
 def _graphs(
     pipeline: _Pipeline, chosen: Architecture, device: torch.device, dtype: torch.dtype, strengths: int, bar: Any
 ) -> dict[str, int]:
-    """How many graphs a compiled denoiser has, plain and steered, and how many more by other strengths.
+    """How many graphs a compiled denoiser has, how many the first steering adds, and how many more other strengths do.
 
+    The first steering adds two: the denoiser's, and that of the hook on it, which torch runs outside of its graph.
     Their number does not depend on the size of the latents, so these are small.
     """
     small = chosen.smaller()
