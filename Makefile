@@ -98,6 +98,8 @@ results: install
 	$(BIN)/directrix bench guidance --model emoji-sd3 --runs $(RUNS)/guidance-sd3 -o results/guidance-sd3.json
 	$(BIN)/directrix bench reach --runs $(RUNS)/reach -o results/reach.json
 	$(BIN)/directrix bench reach --model emoji-sd3 --runs $(RUNS)/reach-sd3 -o results/reach.json
+	$(BIN)/directrix bench affine --runs $(RUNS)/affine -o results/affine.json
+	$(BIN)/directrix bench affine --model emoji-sd3 --runs $(RUNS)/affine-sd3 -o results/affine.json
 	$(BIN)/directrix bench model --config sd14 -o results/model.json
 	$(BIN)/directrix bench studio -o results/studio.json
 	$(BIN)/directrix explain --score tests/unit/policies/wording/enhance_held_out.csv --json > results/wording.json.new

@@ -47,7 +47,7 @@ def full_header() -> dict[str, Any]:
         recipe={**recipe, "others": [concept], "images": 3, "seconds": 1.5},
         provenance={"card": figures, "calibration": calibration, "memory_mb": 5.0},
     )
-    data = serialization.encode(direction.header, tensor[None])
+    data = serialization.encode(direction.header, direction.parts)
     length = int.from_bytes(data[:8], "little")
     return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][serialization.METADATA_KEY])
 

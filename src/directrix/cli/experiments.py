@@ -228,6 +228,36 @@ def reach(
     return Result("\n".join(table("reaching", found)), figures)
 
 
+@verb("affine", _RESUME, of=bench)
+def affine(
+    images_per_prompt: options.ImagesPerPrompt = 2,
+    num_inference_steps: options.Steps = None,
+    judge: list[str] | None = None,
+    runs: Runs = Path("runs/affine"),
+    output: options.OptionalOutput = None,
+    model: options.Model = options.EMOJI,
+) -> Result:
+    """Compare adding, projecting and setting, on prompts that are open, that say another value, and the very one."""
+    options.writable_folders(runs)
+    options.writable_files(output)
+    others = partial(_others, output, "models", "directrix bench affine")
+    others()
+    from directrix.experiments.reach.affine import affine as measure
+    from directrix.experiments.tables import table
+
+    figures = measure(
+        model.load(),
+        _judges(judge),
+        runs,
+        images_per_prompt=images_per_prompt,
+        num_inference_steps=num_inference_steps,
+        progress=progress(),
+    )
+    found = {"models": {**others(), figures["model"]: figures}}
+    write_json(found, output)
+    return Result("\n".join(table("affine", found)), figures)
+
+
 def _judges(names: list[str] | None) -> dict[str, Any]:
     """Judges by name; the first one calibrates."""
     from directrix.experiments.judged import JUDGES

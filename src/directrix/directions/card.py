@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from directrix.checks import validated
 from directrix.deprecation import upgraded
 from directrix.directions.card_file import Calibration, Card
+from directrix.directions.header import Header
 from directrix.directions.hub import FILE, PICTURE
-from directrix.directions.serialization import Header
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import DirectionFileError, DirectrixError
 from directrix.models.fingerprint import STRUCTURE, shortened

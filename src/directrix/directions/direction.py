@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from directrix.checks import number
 from directrix.directions import hub, serialization
+from directrix.directions.header import Header, PartHeader, Strengths, listed
 from directrix.directions.part import Part, merged
-from directrix.directions.serialization import Header, PartHeader, Strengths
 from directrix.errors import DirectrixError, MismatchError, StrengthError
 from directrix.models.files import write_atomically
 from directrix.models.identity import ModelIdentity, Site
@@ -120,8 +120,7 @@ class Direction:
         if len(self.parts) == 1:
             return self.parts[0]
         raise MismatchError(
-            f"The direction '{self.name}' has {len(self.parts)} parts, at {serialization.listed(self.parts)}, and so "
-            f"no one {what}.",
+            f"The direction '{self.name}' has {len(self.parts)} parts, at {listed(self.parts)}, and so no one {what}.",
             "a direction of one part.",
             "direction.parts, which has a site and a tensor for each.",
         )
@@ -170,15 +169,16 @@ class Direction:
     @cached_property
     def header(self) -> Header:
         """All but the tensors."""
-        whole, parts = hashlib.sha256(), []
-        for each in self.parts:
-            shape, values = tuple(each.tensor.shape), each.tensor.numpy().tobytes()
+        whole = hashlib.sha256()
+        parts = tuple(map(PartHeader.of, self.parts))
+        for each, known in zip(self.parts, parts, strict=True):
             curve = "" if each.weights is None else f"|{each.weights}"
-            whole.update(f"{each.site}|{self.model.fingerprint}|{shape}{curve}".encode() + values)
-            parts.append(PartHeader(each.site, shape, hashlib.sha256(values).hexdigest(), each.weights))
+            affine = "" if known.projection is None else f"|{known.projection.sha256}"
+            whole.update(f"{each.site}|{self.model.fingerprint}|{known.shape}{curve}{affine}".encode())
+            whole.update(each.tensor.numpy().tobytes())
         recipe, provenance = dict(self.recipe), dict(self.provenance)
         digest = whole.hexdigest()[:16]
-        return Header(self.name, tuple(parts), self.model, recipe, self.strengths, provenance, digest)
+        return Header(self.name, parts, self.model, recipe, self.strengths, provenance, digest)
 
     def pooled(self) -> Direction:
         """Each part's mean over height and width: (C,) parts, free of the latent size."""
@@ -199,14 +199,14 @@ class Direction:
             raise MismatchError(happened, "the height and width of activations, 1 or more.")
         name = self._only("size").site.name if site is None else site
         if all(each.site.name != name for each in self.parts):
-            has = serialization.listed(self.parts)
+            has = listed(self.parts)
             raise MismatchError(f"The direction '{self.name}' has no part at '{name}'.", f"one of {has}.")
         parts = [each.resized(height, width) if each.site.name == name else each for each in self.parts]
         return self._derived(f"resized({self.name}, {height}, {width})", parts, strengths=self.strengths)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes one safetensors file; raises OutputError, and DirectionFileError for recipes that JSON cannot hold."""
-        write_atomically(path, serialization.encode(self.header, [each.tensor for each in self.parts]))
+        write_atomically(path, serialization.encode(self.header, self.parts))
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Direction:
@@ -219,7 +219,8 @@ class Direction:
             direction = Direction(
                 found.name,
                 parts=[
-                    Part(each.site, tensor, each.weights) for each, tensor in zip(found.parts, tensors, strict=True)
+                    Part(each.site, tensor, each.weights, each.projection and each.projection.with_(*own))
+                    for each, (tensor, *own) in zip(found.parts, tensors, strict=True)
                 ],
                 model=found.model,
                 recipe=found.recipe,
@@ -274,7 +275,7 @@ class Direction:
         """
         from directrix.directions.card import hub_card
 
-        files = {hub.FILE: serialization.encode(self.header, [each.tensor for each in self.parts])}
+        files = {hub.FILE: serialization.encode(self.header, self.parts)}
         if card:
             page = hub_card(self.header, repository, picture=picture is not None, license=license, tags=tags)
             files[hub.CARD] = page.encode()

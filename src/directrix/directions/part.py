@@ -9,6 +9,10 @@ The tensor's shape follows the site's layout:
     vector           (C,), for a module that puts out one vector a row, such as the embedding of time and text
     text             (tokens, C) or (C,), alike for all tokens, for text states that the denoiser is given
     pooled           (C,), for a pooled text embedding that the denoiser is given
+
+One with a projection (`directions.projection`) is affine: it first takes out how far its attribute is there already,
+
+    h' = h - min(1, |s|) P(h) + s * tensor,    s = strength * weight(step)
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING
 
 from directrix.checks import number
+from directrix.directions.projection import LAYOUTS, Projection
 from directrix.errors import DirectrixError, MismatchError, StrengthError
 from directrix.models.identity import Site
 
@@ -43,10 +48,11 @@ class Part:
         tensor: of a shape as above; stored as a float32 copy on the CPU.
         weights: factors of the strength, each for an equal stretch of the steps in their order: (1, 0) acts in the
             first half. None for the whole strength in every step.
+        projection: of an affine part, at a site of text or of one vector a row; None for one that only adds.
         owner: whose it is, for errors.
 
     Raises:
-        MismatchError: the tensor's shape does not fit the site.
+        MismatchError: the tensor's shape does not fit the site, or the projection's the tensor's.
         DirectrixError: the tensor holds values that are not finite.
         StrengthError: there are no weights, or one is not a finite number.
     """
@@ -54,6 +60,7 @@ class Part:
     site: Site
     tensor: Tensor
     weights: tuple[float, ...] | None = None
+    projection: Projection | None = None
     owner: InitVar[str] = "A direction"
 
     def __post_init__(self, owner: str) -> None:
@@ -77,6 +84,13 @@ class Part:
             if not weights:
                 raise StrengthError("There are no weights.", "one or more numbers.", "None for the same in every step.")
             object.__setattr__(self, "weights", weights)
+        known = self.projection
+        if known is not None and (known.shape != shape or site.layout not in LAYOUTS):
+            raise MismatchError(
+                f"{owner} at '{site.name}' has shape {shape}, its projection {known.shape}.",
+                "one shape for both, at a site of text or of one vector a row.",
+                "a direction that only adds: method='embedding'.",
+            )
 
     @property
     def key(self) -> tuple[Site, tuple[float, ...] | None]:
@@ -133,5 +147,11 @@ def merged(parts: tuple[Part, ...], others: tuple[Part, ...]) -> tuple[Part, ...
                 "two directions of the same shape.",
                 "resized(height, width) or pooled() on one of them.",
             )
-        found[each.key] = each if same is None else same.with_tensor(same.tensor + each.tensor)
+        found[each.key] = each if same is None else _sum(same, each)
     return tuple(found.values())
+
+
+def _sum(one: Part, other: Part) -> Part:
+    projections = [each.projection for each in (one, other) if each.projection is not None]
+    both = projections[0] + projections[1] if len(projections) == 2 else next(iter(projections), None)
+    return replace(one, tensor=one.tensor + other.tensor, projection=both)

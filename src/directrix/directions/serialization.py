@@ -2,25 +2,25 @@
 
 The file holds float32 tensors, "direction" for the first part and "direction.1", ... for others, and, in the metadata,
 the key "directrix": JSON with the format's version and the header. A single plain part is written as format 1, which
-earlier versions of the library read; several parts, weights, token maps and vector sites are format 2. Reading checks
-all of it; nothing is ever unpickled.
+earlier versions of the library read; several parts, weights, token maps and vector sites are format 2. An affine part
+(format 3) has two more tensors, "direction.basis" and "direction.covectors". Reading checks all of it; nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from directrix import __version__
 from directrix.checks import validated, whole_number
-from directrix.errors import DirectionFileError, DirectrixError, MismatchError, StrengthError
+from directrix.directions.header import Header, PartHeader
+from directrix.errors import DirectionFileError, DirectrixError
 from directrix.models import file_kinds
-from directrix.models.identity import ModelIdentity, Site
 from directrix.reading import json_text
 from directrix.reading import tensors as stored_tensors
 from directrix.reading.source import MEBIBYTE, Source
@@ -28,115 +28,15 @@ from directrix.reading.source import MEBIBYTE, Source
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT_VERSION = 2
+    from directrix.directions.part import Part
+
+FORMAT_VERSION = 3
 METADATA_KEY = "directrix"
 TENSOR_KEY = "direction"
 
 
-@dataclass(frozen=True)
-class Strengths:
-    """The strengths that make sense; 1.0 is the calibrated effect."""
-
-    default: float = 1.0
-    minimum: float = -1.5
-    maximum: float = 1.5
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, vars(self).values())) or self.minimum > self.maximum:
-            happened = f"The strengths are {self.minimum} to {self.maximum}, default {self.default}."
-            raise StrengthError(happened, "finite numbers, the least one first.")
-
-
-@dataclass(frozen=True)
-class PartHeader:
-    """A part without its tensor.
-
-    Args:
-        site, weights: see `directions.part.Part`.
-        shape: of the tensor.
-        sha256: of the tensor's bytes, float32 in C order.
-    """
-
-    __pydantic_config__: ClassVar = {"extra": "ignore", "strict": True}
-
-    site: Site
-    shape: tuple[int, ...]
-    sha256: str
-    weights: tuple[float, ...] | None = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether format 1 can hold it."""
-        layout, dimensions = self.site.layout, len(self.shape)
-        return self.weights is None and (layout == "channels-first" or (layout == "channels-last" and dimensions == 1))
-
-    def __str__(self) -> str:
-        return f"{self.site.name} ({' x '.join(map(str, self.shape))})"
-
-
-@dataclass(frozen=True)
-class Header:
-    """A direction without its tensors: what its file says beside them, and all that its cards need.
-
-    Args:
-        name, model, recipe, strengths, provenance: see `directrix.Direction`.
-        parts: each without its tensor.
-        digest: sixteen hexadecimal digits that stand for the tensors and their places; a file leaves it out.
-    """
-
-    # Whoever reads one from a file is strict; see `directrix.checks.validated`. Keys of other programs are ignored.
-    __pydantic_config__: ClassVar = {"extra": "ignore", "strict": True}
-
-    name: str
-    parts: tuple[PartHeader, ...]
-    model: ModelIdentity
-    recipe: Mapping[str, Any]
-    strengths: Strengths
-    provenance: Mapping[str, Any]
-    digest: str = ""
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """As a card has it: the site's name and the shape; of several parts all of them in words, and no shape."""
-        first, *others = self.parts
-        if others:
-            return {"site": ", ".join(map(str, self.parts)), "shape": [], "map": self.is_map}
-        return {"site": first.site.name, "shape": list(first.shape)}
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it belongs to one size of images."""
-        return any(len(each.shape) == 3 for each in self.parts)
-
-    def check_model(self, other: Header, verb: str) -> None:
-        """Raises MismatchError unless both are of one model; verb: for its sentence."""
-        if self.model.fingerprint != other.model.fingerprint:
-            raise self._differing(other, verb, "model", self.model.name, other.model.name, "one model for both.")
-
-    def check_alike(self, other: Header, verb: str) -> None:
-        """Raises MismatchError unless both are of one model, at the same sites, and of the same shapes."""
-        self.check_model(other, verb)
-        mine, theirs = ({(each.site, each.weights): each.shape for each in one.parts} for one in (self, other))
-        if mine.keys() != theirs.keys():
-            same = "directions of the same sites, such as parts of both: direction.with_(parts=direction.parts[:1])."
-            raise self._differing(other, verb, "site", listed(self.parts), listed(other.parts), same)
-        for key, shape in mine.items():
-            if shape != theirs[key]:
-                remedy = "resized(height, width) or pooled() on one of them."
-                raise self._differing(other, verb, "shape", shape, theirs[key], remedy)
-
-    def _differing(self, other: Header, verb: str, what: str, here: Any, there: Any, remedy: str) -> MismatchError:
-        happened = f"Cannot {verb} '{self.name}' ({what} {here}) and '{other.name}' ({what} {there})."
-        return MismatchError(happened, f"two directions of the same {what}.", remedy)
-
-
-def listed(parts: Sequence[Any]) -> str:
-    """The sites of parts, by name."""
-    return ", ".join(each.site.name for each in parts)
-
-
-def encode(header: Header, tensors: Sequence[Tensor]) -> bytes:
-    """What the file of a direction holds; tensors: of its parts, float32.
+def encode(header: Header, parts: Sequence[Part]) -> bytes:
+    """What the file of a direction holds; parts: the header's, with their tensors.
 
     Raises:
         DirectionFileError: recipe or provenance hold values that JSON cannot.
@@ -147,8 +47,18 @@ def encode(header: Header, tensors: Sequence[Tensor]) -> bytes:
     place: dict[str, Any] = {"parts": [asdict(each) for each in header.parts]}
     if plain:
         place = {"shape": first.shape, "sha256": first.sha256, "site": asdict(first.site)}
+    tensors: dict[str, Tensor] = {}
+    for number, (each, part) in enumerate(zip(header.parts, parts, strict=True)):
+        known = part.projection
+        own = () if known is None else (known.basis, known.covectors)
+        tensors |= zip(_keys(number, each), (part.tensor, *own), strict=True)
+    affine = any(each.projection for each in header.parts)
+    if not affine:
+        # As earlier versions of the library wrote them.
+        for each in place.get("parts", ()):
+            del each["projection"]
     described = {
-        "format": 1 if plain else FORMAT_VERSION,
+        "format": 1 if plain else FORMAT_VERSION if affine else 2,
         "library": __version__,
         "name": header.name,
         **place,
@@ -165,15 +75,19 @@ def encode(header: Header, tensors: Sequence[Tensor]) -> bytes:
             f"The recipe or provenance of '{header.name}' cannot be stored: {error}.",
             "text, finite numbers, lists and dictionaries only.",
         ) from error
-    return save({_key(place): each for place, each in enumerate(tensors)}, metadata={METADATA_KEY: text})
+    return save(tensors, metadata={METADATA_KEY: text})
 
 
-def _key(place: int) -> str:
-    return f"{TENSOR_KEY}.{place}" if place else TENSOR_KEY
+def _keys(place: int, part: PartHeader) -> list[str]:
+    """The names of a part's tensors: its own, and those of its projection."""
+    key = f"{TENSOR_KEY}.{place}" if place else TENSOR_KEY
+    return [key] if part.projection is None else [key, f"{key}.basis", f"{key}.covectors"]
 
 
-def read(path: str | PathLike[str]) -> tuple[Header, list[Tensor]]:
-    """The header and the tensors, as they were encoded. Whether their values are the header's is left to the caller.
+def read(path: str | PathLike[str]) -> tuple[Header, list[list[Tensor]]]:
+    """The header, and each part's tensors as they were encoded: its own, then a projection's basis and covectors.
+
+    Whether their values are the header's is left to the caller.
 
     Raises:
         DirectionFileError: missing, truncated, foreign, of a newer format, or with a header that makes no sense.
@@ -194,17 +108,21 @@ def read(path: str | PathLike[str]) -> tuple[Header, list[Tensor]]:
             "a file that `directrix discover` or Direction.save wrote.",
         )
     header = _header(path, text)
-    found: list[Tensor] = []
+    found: list[list[Tensor]] = []
     for place, part in enumerate(header.parts):
-        key = _key(place)
-        tensor = tensors.get(key)
-        if tensor is None:
-            refuse(path, f"it holds no tensor '{key}'")
-        if not tensor.is_floating_point():
-            refuse(path, f"its tensor holds {tensor.dtype} values")
-        if tensor.shape != part.shape:
-            refuse(path, f"its tensor has shape {list(tensor.shape)}, its header says {list(part.shape)}")
-        found.append(tensor)
+        own: list[Tensor] = []
+        for key in _keys(place, part):
+            tensor = tensors.get(key)
+            if tensor is None:
+                refuse(path, f"it holds no tensor '{key}'")
+            if not tensor.is_floating_point():
+                refuse(path, f"its tensor holds {tensor.dtype} values")
+            # A projection's have a row for each offset.
+            rows = [len(part.projection.offsets)] if own and part.projection is not None else []
+            if list(tensor.shape) != [*rows, *part.shape]:
+                refuse(path, f"its tensor has shape {list(tensor.shape)}, its header says {[*rows, *part.shape]}")
+            own.append(tensor)
+        found.append(own)
     return header, found
 
 

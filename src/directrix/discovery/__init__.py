@@ -2,9 +2,10 @@
 
 What is learned from (``samples``: images; ``trajectories``: the model's own trajectories) is separate from fitting
 vectors (``optimize``) and from what is done to them afterwards (``orthogonalize``). A method is one file:
-``embedding`` (closed form, milliseconds, at the denoiser's inputs about the prompt), ``difference_of_means`` (closed
-form, seconds, inside the denoiser), ``reconstruction`` (the paper's), ``distillation``, ``trajectory_distillation``;
-see ``problem.Method`` for one of your own.
+``embedding`` (closed form, milliseconds, at the denoiser's inputs about the prompt), ``affine`` (the same, and what a
+prompt says already is taken out), ``difference_of_means`` (closed form, seconds, inside the denoiser),
+``reconstruction`` (the paper's), ``distillation``, ``trajectory_distillation``; see ``problem.Method`` for one of your
+own.
 """
 
 from __future__ import annotations
@@ -22,10 +23,20 @@ from directrix.progress import Progress, silent
 if TYPE_CHECKING:
     from directrix.directions.direction import Direction
 
-__all__ = ["DEFAULT_METHOD", "INSIDE", "Optimizer", "Orthogonalization", "Sampling", "default_method", "discover"]
+__all__ = [
+    "AT_INPUTS",
+    "DEFAULT_METHOD",
+    "INSIDE",
+    "Optimizer",
+    "Orthogonalization",
+    "Sampling",
+    "default_method",
+    "discover",
+]
 
 # At what the denoiser is given about the prompt, which every level reads.
 DEFAULT_METHOD = "embedding"
+AT_INPUTS = (DEFAULT_METHOD, "affine")
 # That of a direction inside the denoiser, at a site.
 INSIDE = "difference"
 
@@ -71,9 +82,9 @@ def discover(
     pipeline: a diffusers pipeline with a U-Net or a transformer, of any family (docs/families.md), or a SteerableModel.
         Nothing of it is changed. One that starts from an image lends its parts to its text-to-image sibling.
     concepts: one concept gives one Direction, several give a list, learned in one run.
-    method: "embedding", "difference", "trajectory", "distillation" or "reconstruction" (the paper; see their modules),
-        or one that another package adds. None for "embedding", or for "difference" where a site, a channel, a rank,
-        images or an option of a method asks for a direction inside the denoiser.
+    method: "embedding", "affine", "difference", "trajectory", "distillation" or "reconstruction" (the paper; see their
+        modules), or one that another package adds. None for "embedding", or for "difference" where a site, a channel, a
+        rank, images or an option of a method asks for a direction inside the denoiser.
     sampling: how the images are drawn; None for the method's and the model's own settings.
     optimizer: how vectors are fitted; None for the method's own settings.
     orthogonalization: what is taken out of the vectors, and which form they get; None for whole maps as they are found.
@@ -83,7 +94,7 @@ def discover(
     checkpoint: a folder for unfinished work, written as the settings say, and on Ctrl-C. The same call on the same
         folder goes on, and ends with the same bits as a run that was never stopped. The folder is left; delete it when
         done with.
-    options: the method's own (``average``, ``padding``; see its module).
+    options: the method's own (``average``, ``padding``, ``keep_norm``; see its module).
 
     Each direction's recipe has every setting, the prompts, seconds, denoiser evaluations and the loss curve.
 

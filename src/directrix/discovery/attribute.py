@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from directrix.concept import ATTRIBUTE_SETS, AttributeSet
-from directrix.discovery import Orthogonalization, default_method, discover
+from directrix.discovery import AT_INPUTS, Orthogonalization, default_method, discover
 from directrix.discovery.settings import regrouped
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def discover_attribute(
     Args:
         subjects: noun phrases such as "a judge"; None for those of the model's card.
         orthogonalization: where its `contrast` is None, there is contrast between two values, not between more: of
-            three the middle one is no opposite of the others (``embedding`` contrasts any number). Where its
-            `preserve` is None, all other attributes in ``ATTRIBUTE_SETS`` are preserved.
+            three the middle one is no opposite of the others (``embedding`` and ``affine`` contrast any number). Where
+            its `preserve` is None, all other attributes in ``ATTRIBUTE_SETS`` are preserved.
         settings: see ``discover``.
 
     Returns one Direction for each of the attribute's concepts, in order. Raises what ``discover`` raises.
@@ -47,7 +47,7 @@ def discover_attribute(
     method = method or default_method(orthogonalization=form, **settings)
     if form.contrast is None:
         # In text embeddings a middle value differs from the others as they do from each other.
-        form = replace(form, contrast=len(attribute.concepts) == 2 or (method == "embedding" and several))
+        form = replace(form, contrast=len(attribute.concepts) == 2 or (method in AT_INPUTS and several))
     preserve = form.preserve
     if preserve is None:
         preserve = [each for each in ATTRIBUTE_SETS.values() if each.name != attribute.name]

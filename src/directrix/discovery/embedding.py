@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -47,8 +47,33 @@ class Embedding(Method):
     objective: ClassVar = "c = E [ e(y+) - e(y-) ]"
 
     def fit(self, problem: Problem) -> Fit:
-        """Refuses: nothing is fitted; see ``changes``."""
-        raise ModelError("The method embedding fits no vectors.", "its directions at the denoiser's inputs.")
+        """Refuses: nothing is fitted; see ``parts``."""
+        raise ModelError(f"The method {self.name} fits no vectors.", "its directions at the denoiser's inputs.")
+
+    def parts(
+        self,
+        denoiser: FrozenDenoiser,
+        concepts: Sequence[Concept],
+        guidance_scale: float,
+        orthogonalized: Callable[[Tensor], Tensor],
+        preserved: int = 0,
+        progress: Progress = silent,
+    ) -> tuple[list[list[Part]], Mapping[str, Any]]:
+        """For each concept what it adds at each of the denoiser's inputs about the prompt; and more for the recipe.
+
+        Args:
+            orthogonalized: takes vectors (K, C, 1, 1) of all concepts at one site apart.
+            preserved: how many of the last concepts are only there to be left alone.
+
+        Raises:
+            ModelError: the denoiser is given nothing that follows the prompt.
+        """
+        encoded = Encoded(denoiser, concepts, guidance_scale, orthogonalized, progress)
+        found: list[list[Part]] = [[] for _ in concepts]
+        for path, each in encoded.inputs.items():
+            for place, vector in enumerate(encoded.vectors(path)):
+                found[place].append(Part(each.site, each.spread(vector)))
+        return found, {}
 
 
 @dataclass(frozen=True)
@@ -61,6 +86,13 @@ class TextInput:
 
     site: Site
     segments: Tensor | None
+
+    @property
+    def sizes(self) -> Tensor:
+        """How many tokens are pooled to each segment, float32 (segments,); 1 where there are no tokens to name."""
+        if self.segments is None:
+            return torch.ones(1)
+        return self.segments[self.segments >= 0].bincount().float()
 
     def pooled(self, value: Tensor) -> Tensor:
         """The mean of a value (tokens, C) over each segment, (segments, C); of a pooled one itself, (1, C)."""
@@ -75,60 +107,66 @@ class TextInput:
         return torch.cat([vectors, torch.zeros_like(vectors[:1])])[self.segments]
 
 
-def changes(
-    denoiser: FrozenDenoiser,
-    concepts: Sequence[Concept],
-    guidance_scale: float,
-    orthogonalized: Callable[[Tensor], Tensor],
-    progress: Progress = silent,
-) -> list[list[Part]]:
-    """For each concept what it adds at each of the denoiser's inputs about the prompt.
+class Encoded:
+    """What the denoiser is given about the prompts of concepts.
 
-    Args:
-        orthogonalized: takes vectors (K, C, 1, 1) of all concepts at one site apart.
+    concepts: these; inputs: those of its inputs that follow the prompt.
 
     Raises:
         ModelError: the denoiser is given nothing that follows the prompt.
     """
-    encoded: dict[str, Mapping[Path, Tensor]] = {}
 
-    def of(prompt: str) -> Mapping[Path, Tensor]:
-        if prompt not in encoded:
-            asked = denoiser.encode([prompt])
-            encoded[prompt] = {path: each[0].float().cpu() for path, each in asked.rows.items() if _is_text(each)}
-        return encoded[prompt]
+    def __init__(
+        self,
+        denoiser: FrozenDenoiser,
+        concepts: Sequence[Concept],
+        guidance_scale: float,
+        orthogonalized: Callable[[Tensor], Tensor],
+        progress: Progress = silent,
+    ) -> None:
+        self.concepts = concepts
+        self._denoiser, self._apart = denoiser, orthogonalized
+        self._folded = 1 - 1 / guidance_scale if guidance_scale else 0.0
+        self._rows: dict[str, Mapping[Path, Tensor]] = {}
+        pairs = [pair for concept in concepts for pair in concept.pairs]
+        rows = [self._of("")]
+        with progress(2 * len(pairs), "Encoding prompts") as bar:
+            for prompt in (text for pair in pairs for text in (pair.neutral, pair.target)):
+                rows.append(self._of(prompt))
+                bar.advance(1)
+        joint = denoiser.text_joint
+        found = {path: _input(path, [row[path] for row in rows], joint) for path in rows[0]}
+        self.inputs = {path: each for path, each in found.items() if each is not None}
+        if not self.inputs:
+            raise ModelError(
+                "The denoiser is given no tensor that differs between these prompts.",
+                "a text-to-image model, and prompts of which the text encoders tell one from another.",
+                "method='difference', which looks inside the denoiser.",
+            )
 
-    folded = 1 - 1 / guidance_scale if guidance_scale else 0.0
-    pairs = [pair for concept in concepts for pair in concept.pairs]
-    rows = [of("")]
-    with progress(2 * len(pairs), "Encoding prompts") as bar:
-        for prompt in (text for pair in pairs for text in (pair.neutral, pair.target)):
-            rows.append(of(prompt))
-            bar.advance(1)
-    joint = denoiser.text_joint
-    inputs = {path: each for path in rows[0] if (each := _input(path, [row[path] for row in rows], joint)) is not None}
-    if not inputs:
-        raise ModelError(
-            "The denoiser is given no tensor that differs between these prompts.",
-            "a text-to-image model, and prompts of which the text encoders tell one from another.",
-            "method='difference', which looks inside the denoiser.",
-        )
-    found: list[list[Part]] = [[] for _ in concepts]
-    for path, each in inputs.items():
+    def pooled(self, path: Path, prompt: str) -> Tensor:
+        """An input under a prompt, pooled over its tokens: (segments, C)."""
+        return self.inputs[path].pooled(self._of(prompt)[path])
+
+    def vectors(self, path: Path) -> Tensor:
+        """What the concepts add to an input, taken apart: (concepts, segments, C)."""
         vectors = []
-        for concept in concepts:
+        for concept in self.concepts:
             total = []
             for pair in concept.pairs:
-                change = each.pooled(of(pair.target)[path]) - each.pooled(of(pair.neutral)[path])
+                change = self.pooled(path, pair.target) - self.pooled(path, pair.neutral)
                 if pair.negative is not None:
-                    change = change + folded * (each.pooled(of("")[path]) - each.pooled(of(pair.negative)[path]))
+                    change = change + self._folded * (self.pooled(path, "") - self.pooled(path, pair.negative))
                 total.append(change)
             vectors.append(torch.stack(total).mean(dim=0))
         stacked = torch.stack(vectors)
-        apart = orthogonalized(stacked.flatten(1)[:, :, None, None]).reshape(stacked.shape)
-        for place, vector in enumerate(apart):
-            found[place].append(Part(each.site, each.spread(vector)))
-    return found
+        return self._apart(stacked.flatten(1)[:, :, None, None]).reshape(stacked.shape)
+
+    def _of(self, prompt: str) -> Mapping[Path, Tensor]:
+        if prompt not in self._rows:
+            rows = self._denoiser.encode([prompt]).rows
+            self._rows[prompt] = {path: each[0].float().cpu() for path, each in rows.items() if _is_text(each)}
+        return self._rows[prompt]
 
 
 def _is_text(value: Tensor) -> bool:

@@ -13,6 +13,7 @@ METHODS = Registry(
     "discovery method",
     "directrix.methods",
     {
+        "affine": "directrix.discovery.affine:Affine",
         "difference": "directrix.discovery.difference_of_means:Difference",
         "distillation": "directrix.discovery.distillation:Distillation",
         "embedding": "directrix.discovery.embedding:Embedding",

@@ -15,7 +15,7 @@ import torch
 from directrix import __version__
 from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
-from directrix.discovery.embedding import changes
+from directrix.discovery.embedding import Embedding
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
 from directrix.discovery.noise_schedule import FLOW, Schedule
@@ -76,8 +76,8 @@ class Run:
     def _found(self, checkpoint: Checkpoint, checkpoint_every: int, progress: Progress) -> list[Direction]:
         model, settings, how, form = self.call.model, self.settings, self.method, dict(self.form)
         facts = model.facts
-        if how.learns_from == "prompts":
-            return self._embedded(progress)
+        if isinstance(how, Embedding):
+            return self._embedded(how, progress)
         site = model.find_site(self.site or facts.site)
         if site.layout == "channels-last":
             # Tokens of the image are steered alike, so a map has no meaning there.
@@ -138,7 +138,7 @@ class Run:
             for concept, vector in zip(wanted, fit.vectors[: len(wanted)], strict=True)
         ]
 
-    def _embedded(self, progress: Progress) -> list[Direction]:
+    def _embedded(self, how: Embedding, progress: Progress) -> list[Direction]:
         """The directions at the denoiser's inputs about the prompt; see `embedding`."""
         started, model = time.perf_counter(), self.call.model
         denoiser = FrozenDenoiser(model, model.find_site(), self.call)
@@ -146,9 +146,11 @@ class Run:
         # A vector for each token has no place to pool over, and no height that a rank would be of.
         form = {**self.form, "shape": "map", "rank": None}
         apart = partial(orthogonalized, **form, names=names)
-        parts = changes(denoiser, self.concepts, self.settings["guidance_scale"], apart, progress)
+        scale = self.settings["guidance_scale"]
+        parts, more = how.parts(denoiser, self.concepts, scale, apart, form["preserved"], progress)
         recipe = {
             **self._described(form),
+            **more,
             "learned_together": names,
             "seconds": {"collecting": 0.0, "fitting": round(time.perf_counter() - started, 2)},
             "denoiser_evaluations": {"collecting": 0, "forward": denoiser.forward, "forward_backward": 0},

@@ -21,6 +21,7 @@ from directrix.directions.direction import Direction
 from directrix.directions.part import Part
 from directrix.directions.strength import expand
 from directrix.errors import StrengthError
+from directrix.interventions.affine import Removal, remove
 from directrix.interventions.compatibility import fitted, rows_at_site
 from directrix.interventions.finite import check_addition
 from directrix.interventions.steering import Steering, parts_by_site
@@ -117,6 +118,7 @@ class GuidedCall:
     def _added(self, parts: Sequence[tuple[Direction, Part]], h: Tensor) -> Tensor | None:
         """h with the directions added; None where there is nothing to add."""
         seen, result = self.now(), None
+        removals: list[Removal] = []
         if seen is None:
             return None
         for each, part in parts:
@@ -133,6 +135,10 @@ class GuidedCall:
             addition = (factors * tensor.to(h.device)).to(h.dtype)
             result = h.clone() if result is None else result
             result[places.to(h.device)] += addition
+            if part.projection is not None:
+                removals.append(Removal(places.to(h.device), rows[places], part.projection))
+        if result is not None:
+            remove(result, h, removals)
         if result is not None and not bool(result.isfinite().all()) and bool(h.isfinite().all()):
             raise StrengthError(
                 f"Steered with '{self._steering.name}', the activations are not finite in {h.dtype}.",

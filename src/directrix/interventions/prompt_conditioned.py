@@ -99,6 +99,12 @@ class PromptConditioned(ABC):
                 "directions without weights.",
                 f"{self.instead}.",
             )
+        if any(part.projection is not None for part in parts):
+            raise StrengthError(
+                "A direction is affine: it takes out itself what a prompt says.",
+                "directions that only add.",
+                f"{self.instead}, or discover it anew with method='embedding'.",
+            )
         found = dict.fromkeys(part.site for part in parts)
         if len(found) > 1 and not self.several_sites:
             raise MismatchError(

@@ -3,7 +3,8 @@
     h' = h + sum_i strength_i * direction_i
 
 at each direction's site, in the steered branch of guidance, during a window of the steps. Rows of strength 0 are not
-touched, so strength 0 gives the very bits of an unsteered run.
+touched, so strength 0 gives the very bits of an unsteered run. Affine directions first take out what is there of their
+attribute (`interventions.affine`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from directrix.directions.direction import Direction
 from directrix.directions.part import Part
 from directrix.directions.strength import BRANCHES, Strength, checked, expand
 from directrix.errors import DirectrixError, StrengthError
+from directrix.interventions.affine import Removal, remove
 from directrix.interventions.compatibility import check_model, fitted, rows_at_site
 from directrix.interventions.finite import check_addition, check_range, watched_for_overflow
 from directrix.interventions.step_window import StepWindow
@@ -230,23 +232,24 @@ class _Added:
         self._by_step = any(part.weights is not None for _, part in parts)
         self._window = window
         # What is added depends on the batch alone, so that steps of one size make no new tensors.
-        self._cached: dict[tuple[Any, ...], list[tuple[Tensor | slice, Tensor]]] = {}
+        self._cached: dict[tuple[Any, ...], tuple[list[tuple[Tensor | slice, Tensor]], list[Removal]]] = {}
 
     def __call__(self, h: Tensor) -> Tensor | None:
         call = self._scope.now()
         if call is None or not self._window.open(call):
             return None
-        additions = self._additions(h, call)
+        additions, removals = self._changes(h, call)
         if not additions:
             return None
         result = h.clone()
         for rows, addition in additions:
             # Rows of strength 0 keep their bits.
             result[rows] += addition
+        remove(result, h, removals)
         return result
 
-    def _additions(self, h: Tensor, call: DenoiserCall) -> list[tuple[Tensor | slice, Tensor]]:
-        """For each direction the rows that it changes, and what it adds to them: (rows, ...)."""
+    def _changes(self, h: Tensor, call: DenoiserCall) -> tuple[list[tuple[Tensor | slice, Tensor]], list[Removal]]:
+        """For each direction the rows that it changes, what it adds to them, (rows, ...), and what it takes out."""
         import torch
 
         guided, layout = call.layout
@@ -270,7 +273,7 @@ class _Added:
             if weights is not None or acting is not None:
                 # As many tensors as there are steps, or calls, would be a lot.
                 self._cached.clear()
-            found = []
+            found, removals = [], []
             for place, (each, part) in enumerate(self._parts):
                 rows = self._steering.rows(each, call.rows, guided, layout)
                 if rows is None:
@@ -288,7 +291,9 @@ class _Added:
                 # The product is rounded once, to the model's own precision.
                 addition = (factors * tensor.to(h.device)).to(h.dtype)
                 found.append((_places(steered, h.device), addition))
-            self._cached[key] = found
+                if part.projection is not None:
+                    removals.append(Removal(found[-1][0], rows[steered], part.projection))
+            self._cached[key] = found, removals
         return self._cached[key]
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from directrix import generate
-from directrix.directions.serialization import Strengths
+from directrix.directions.header import Strengths
 from directrix.errors import StrengthError
 from directrix.interventions import finite
 from directrix.interventions.attach import attach
