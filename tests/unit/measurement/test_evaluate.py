@@ -228,6 +228,17 @@ def test_verdicts_that_were_cut_off_are_judged_again(run, tmp_path):
     assert path.read_text() == "".join(lines)
 
 
+def test_a_stored_verdict_that_lacks_an_attribute_is_judged_again(run, tmp_path):
+    summary = run()
+    (path,) = (tmp_path / "run").glob("verdicts-*.jsonl")
+    first, *lines = map(json.loads, path.read_text().splitlines())
+    del first["verdicts"]["gender"]
+    path.write_text("".join(json.dumps(each) + "\n" for each in (first, *lines)))
+    judge = Seer()
+    assert run([judge])["methods"] == summary["methods"]
+    assert judge.seen == 1 + 1
+
+
 class Stop(Exception):
     pass
 

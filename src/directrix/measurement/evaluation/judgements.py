@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,9 +60,14 @@ class Bench:
         return any(isinstance(judge, EmojiJudge) for judge in self.judges)
 
     def attributes(self) -> list[str]:
-        """What they know, by a look at a blank image: a judge that cannot work fails here, before any drawing."""
+        """What they know; a judge that cannot work fails here, before any drawing."""
+        return list(dict.fromkeys(name for known in self._known for name in known))
+
+    @cached_property
+    def _known(self) -> list[list[str]]:
+        """What each judge knows, by a look at a blank image."""
         blank = images_of.new("RGB", (64, 64), "grey")
-        return list(dict.fromkeys(name for judge in self.judges for name in judge.label([blank])[0]))
+        return [list(judge.label([blank])[0]) for judge in self.judges]
 
     def verdicts(self, files: Files, progress: Progress) -> dict[str, dict[str, Verdict]]:
         """By hash and attribute; only images that are new are looked at."""
@@ -80,6 +86,10 @@ class Bench:
         """All that is stored by this judge, after it was asked about the images that are new."""
         path = None if getattr(judge, "config", None) is None else what.path(self.folder, config_of(judge))
         stored = first(lambda: what.read(path) if path is not None and path.is_file() else {})
+        if what is _VERDICTS and stored:
+            # A line of a damaged file may lack what figures are made of.
+            known = set(self._known[self.judges.index(judge)])
+            stored = {name: each for name, each in stored.items() if known == set(each)}
         todo = [name for name in files if name not in stored]
         saved = max(len(stored), CHUNK)
         count, own, _ = joined()
