@@ -31,6 +31,7 @@ from directrix.cli import (  # noqa: F401
     studio,
     world,
 )
+from directrix.cli.model_failures import of_a_model
 from directrix.errors import DirectrixError, InterruptedRun
 from directrix.reading.values import SURROGATE
 
@@ -38,6 +39,7 @@ VERBS = (
     *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
     *("studio", "demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world", "doctor"),
 )
+_LONGEST = 2000  # characters of an error that is shown
 # Whatever cannot be read of a command. Typer exports one class of this family.
 UsageError: Any = typer.BadParameter.__base__
 
@@ -82,6 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.close()
         except OSError as error:
             return _fail(path, DirectrixError(f"{error}.", "", "see that the place exists, is yours and has room."))
+        except Exception as error:
+            failed = of_a_model(error)
+            if failed is None:
+                raise
+            return _fail(path, failed)
     return 0
 
 
@@ -89,6 +96,9 @@ def _fail(path: Sequence[str], error: DirectrixError) -> int:
     command = " ".join(["directrix", *path])
     advised = error.remedy or isinstance(error, InterruptedRun)
     said = f"{error}" if advised else f"{error} Try: `{command} --help`."
+    if len(said) > _LONGEST:
+        # A name or a value out of a file; what to do stands at the end.
+        said = f"{said[: _LONGEST // 2]} ... {said[-_LONGEST // 2 :]}"
     application.LOG.error("%s: %s", command, said.replace("\n", "\\n"))
     application.LOG.debug("It arose here.", exc_info=error)
     return error.exit_code

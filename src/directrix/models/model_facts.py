@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from directrix.errors import ModelError
 from directrix.models.identity import ModelIdentity
+
+LARGEST = 16_384
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,21 @@ class ModelFacts:
     subjects: tuple[str, ...] = ()
     site: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def latent_shape(channels: Any, size: Any) -> tuple[int, int, int]:
+    """(C, H, W) as a model's configuration says it; size: of both sides, or of each.
+
+    Raises ModelError for what is no size.
+    """
+    shape = (channels, *(size if isinstance(size, list | tuple) else (size, size)))
+    if len(shape) != 3 or not all(type(each) is int and 1 <= each <= LARGEST for each in shape):
+        raise ModelError(
+            f"The model's configuration says that its latents have {channels!r} channels and the size {size!r}.",
+            f"whole numbers from 1 to {LARGEST:,}.",
+            "the model's files as they were published.",
+        )
+    return shape
 
 
 @cache

@@ -113,15 +113,14 @@ class SteerableModel:
         config: Any = getattr(network, "config", {})
         default = {key: value.default for key, value in self.parameters.items()}
         size = config.get("sample_size") or getattr(self.pipeline, "default_sample_size", None) or 64
-        height, width = (size, size) if isinstance(size, int) else tuple(size)
         vae = getattr(getattr(self.pipeline, "vae", None), "config", {})
         # An inpainting U-Net takes more channels than the latents have, so the VAE is asked first.
-        channels = vae.get("latent_channels") or config["in_channels"]
+        channels = vae.get("latent_channels") or config.get("in_channels")
         scheduler = getattr(self.scheduler, "config", {})
         return ModelFacts(
             identity=identity,
             prediction_type=scheduler.get("prediction_type") or "flow_prediction",
-            latent_shape=(int(channels), int(height), int(width)),
+            latent_shape=model_facts.latent_shape(channels, size),
             guidance_scale=float(card.get("guidance_scale", _number(default.get("guidance_scale"), 7.5))),
             num_inference_steps=int(card.get("num_inference_steps", _number(default.get("num_inference_steps"), 50))),
             learning_rate=card.get("learning_rate"),

@@ -158,3 +158,35 @@ def test_a_run_of_too_many_images(pipeline: Any):
 
     with pytest.raises(DirectrixError, match="2,000,000 images were asked for"):
         generate(pipeline, ["a judge", "a pilot"], 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        ("tokenizer/tokenizer_config.json", {"model_max_length": "-1"}),
+        ("scheduler/scheduler_config.json", {"timestep_spacing": " "}),
+        ("unet/config.json", {"sample_size": [8, 8, 8]}),
+    ],
+)
+def test_a_model_whose_settings_do_not_go_together(
+    said: Any, make_pipeline: Any, tmp_path: Path, file: str, settings: dict[str, Any]
+):
+    make_pipeline().save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    model = ("--model", tmp_path / "model", "--prompt", "a judge", "-n", 1, "--num-inference-steps", 1)
+    assert "model" in said("generate", *model, "-o", tmp_path / "out")
+
+
+def test_a_fault_of_ours_is_no_fault_of_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def faulty(self: object, otherwise: str = "") -> None:
+        raise TypeError("ours")
+
+    monkeypatch.setattr(options.Model, "load", faulty)
+    with pytest.raises(TypeError, match="ours"):
+        main(["generate", "--prompt", "a judge", "-o", str(tmp_path / "out")])
+
+
+def test_a_long_word_makes_no_long_error(said: Any, tmp_path: Path):
+    line = said("inspect", "a" * 100_000)
+    assert len(line) < 2200 and "Try: " in line
