@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 from typing import Any, Unpack
 
 from directrix.deprecation import renamed
@@ -21,6 +22,7 @@ from directrix.interventions.project_and_set import ProjectAndSet
 from directrix.policies.balance import Attributes, Balance, SteeredBalancing
 from directrix.policies.gates.gate import Gate
 from directrix.policies.plan import Request, RequestPlanner
+from directrix.policies.quotas import Target
 
 
 class Fair(RequestPlanner):
@@ -104,5 +106,14 @@ class Fair(RequestPlanner):
         gates = self.gate.decide(
             prompt, {each.target.attribute: [name for name, _ in each.target.shares] for each in self.balances}
         )
-        steered = tuple(each for each in self.balances if gates[each.target.attribute].steered)
-        return Request(prompt, steered, gates=gates)
+        steered = []
+        for each in self.balances:
+            attribute = each.target.attribute
+            category = self.gate.named(prompt, gates[attribute], list(each.effects)) if each.closed_loop else None
+            if category is not None:
+                # Images that read so keep their bits.
+                each = replace(each, target=Target.of(attribute, {category: 1.0}))
+                gates[attribute] = replace(gates[attribute], steered=True)
+            if gates[attribute].steered:
+                steered.append(each)
+        return Request(prompt, tuple(steered), gates=gates)

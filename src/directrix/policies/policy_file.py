@@ -18,7 +18,7 @@ from directrix.interventions.steering import Settings, Steering
 from directrix.policies.balance import Attributes, SteeredBalancing
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
-from directrix.policies.gates.gate import Gate
+from directrix.policies.gates.gate import MEET, Gate
 from directrix.policies.safe import COMBINATIONS, DEFAULT, OLD_COMBINATIONS, Safe
 from directrix.reading.names import path_of
 
@@ -64,7 +64,7 @@ class SafePart(BaseModel, strict=True, extra="forbid"):
 class GatePart(BaseModel, strict=True, extra="forbid"):
     """Which prompts `fair` acts on, as the arguments of `Gate`."""
 
-    stated: One = "leave"
+    stated: One = MEET
     groups: One = "leave"
     others: One = "leave"
     unsure: One = "leave"

@@ -115,7 +115,12 @@ def test_a_running_quota_counts_from_call_to_call(pipeline: Any, people: list[Di
     assert Counter(each["given"] for each in found) == {"woman": 4, "man": 4}
     # An image is left while there is room for what it shows.
     assert not found[0]["steered"] and not all(each["steered"] for each in found[1:])
-    assert quota.steering("a male judge").name == "none"
+    assert quota.steering("a waitress").name == "none"
+    # What a prompt names is met in every image, and counts for no quota.
+    named: Any = quota.steering("a male judge", 3)
+    with named.applied(pipeline):
+        pipeline(["a male judge"] * 3, output_type="latent", **QUICK)
+    assert [each["gender"]["given"] for each in named.found()] == ["man"] * 3
     with pytest.raises(PolicyError, match="cannot count"):
         RunningQuota(Fair({"gender": "uniform"}, people))
 

@@ -79,6 +79,24 @@ def test_images_that_a_judge_sees_serve_the_quota_keep_their_bits(pipeline: Any,
     assert Counter(each.row["closed_loop"]["gender"]["given"] for each in records) == {"woman": 4, "man": 4}
 
 
+def test_images_that_show_another_category_than_their_prompt_names_are_steered_to_it(
+    pipeline: Any, people: list[Direction]
+):
+    prompts = ["a female judge", "a male cook", "not a man", "a dog"]
+    plain = generate(pipeline, prompts, 2, **QUICK)
+    for gate, steered in ((None, "woman"), ({"stated": "leave"}, "")):
+        # None looks like a woman.
+        policy = Fair({"gender": "uniform"}, people, gate, closed_loop=Brightness(cut=255.0))
+        records = generate(pipeline, prompts, 2, interventions=policy, **QUICK)
+        changed = [not np.array_equal(pixels(a), pixels(b)) for a, b in zip(records, plain, strict=True)]
+        assert changed == [bool(steered)] * 2 + [False] * 6
+        gates = [each.row["gates"]["gender"] for each in records[::2]]
+        assert [each["rule"] for each in gates] == ["stated", "stated", "stated", "no person"]
+        assert [each["steered"] for each in gates] == [bool(steered)] * 2 + [False] * 2
+        found = [each.row.get("closed_loop", {}).get("gender", {}).get("given", "") for each in records[::2]]
+        assert found == [steered, "man" if steered else "", "", ""]
+
+
 def test_a_policy_file_is_read_by_a_judge_that_comes_later(pipeline: Any, people: list[Direction], tmp_path: Path):
     for each in people:
         each.save(tmp_path / f"{each.name}.safetensors")

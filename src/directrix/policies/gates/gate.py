@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from directrix.checks import one_of
+from directrix.directions.collection import matches
 from directrix.errors import PolicyError
 from directrix.policies.gates.people import People
 from directrix.policies.gates.stated import stated
@@ -30,6 +31,8 @@ from directrix.policies.wording.tokens import Word
 
 Action = Literal["leave", "steer"]
 _ACTIONS = ("leave", "steer")
+# What a prompt says itself can also be met: a closed loop steers images that read otherwise.
+MEET = "meet"
 # What decides about each kind of prompt that is not about one person.
 _FIELDS = {"no person": "others", "unsure": "unsure", "not English": "unsure", "group": "groups"}
 QUOTA, STATED, ASKED = "quota", "stated", "asked"
@@ -60,7 +63,9 @@ class Gate:
     """Which prompts are steered; each field says "leave" or "steer".
 
     Args:
-        stated: prompts that say something of the attribute themselves; the others of it are still steered.
+        stated: prompts that say something of the attribute themselves; the others of it are still steered. "meet"
+            leaves them too, but where a closed loop reads that an image shows another category than its prompt names
+            (`named`), it is steered to that one.
         groups: prompts about several persons.
         others: prompts about no person.
         unsure: prompts whose noun is not known, or that are in another language.
@@ -71,7 +76,7 @@ class Gate:
         PhraseError: a file that cannot be read.
     """
 
-    stated: Action = "leave"
+    stated: Action | Literal["meet"] = MEET
     groups: Action = "leave"
     others: Action = "leave"
     unsure: Action = "leave"
@@ -79,8 +84,10 @@ class Gate:
 
     def __post_init__(self) -> None:
         for name in _ACTION_FIELDS:
-            if getattr(self, name) not in _ACTIONS:
-                raise PolicyError(f"The gate's '{name}' is {getattr(self, name)!r}.", "'leave' or 'steer'.", "leave.")
+            allowed = (*_ACTIONS, MEET) if name == STATED else _ACTIONS
+            if getattr(self, name) not in allowed:
+                listed = " or ".join(map(repr, allowed))
+                raise PolicyError(f"The gate's '{name}' is {getattr(self, name)!r}.", f"{listed}.", "leave.")
         files = (self.people,) if isinstance(self.people, str | Path) else self.people
         object.__setattr__(self, "people", tuple(map(str, files)))
         if self.people:
@@ -112,7 +119,7 @@ class Gate:
     @property
     def sentence(self) -> str:
         """What it does, in plain words."""
-        left = [words for name, words in _WORDS.items() if getattr(self, name) == "leave"]
+        left = [words for name, words in _WORDS.items() if getattr(self, name) != "steer"]
         return f"Left as they are: {'; '.join(left)}." if left else "Every prompt is steered, whatever it is about."
 
     def decide(self, prompt: str, attributes: Mapping[str, Sequence[str]]) -> dict[str, Decision]:
@@ -129,6 +136,20 @@ class Gate:
             rule = QUOTA if about.about == "person" else about.about
             decided[attribute] = Decision(rule, about.word, action == "steer")
         return decided
+
+    def named(self, prompt: str, decision: Decision, categories: Sequence[str]) -> str | None:
+        """The one category that a prompt names where it says something of an attribute, and that is to be met.
+
+        None for words that only go with a category ("a waitress", "a Chinese judge"), where another category is named
+        too, and where something is denied ("not a man").
+        """
+        if self.stated != MEET or decision.rule != STATED:
+            return None
+        _, _, words = self._read(prompt)
+        texts = [word.text for word in words]
+        found = matches(decision.word, categories)
+        others = {each[0] for text in texts if len(each := matches(text, categories)) == 1} - set(found)
+        return None if others or len(found) != 1 or not tokens.WORDS["negators"].isdisjoint(texts) else found[0]
 
     @cached_property
     def _words(self) -> People:

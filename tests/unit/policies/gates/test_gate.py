@@ -77,6 +77,27 @@ def test_each_field_opens_its_own_gate(field: str, prompt: str):
     assert Gate.of(False).decide(prompt, ATTRIBUTES)["gender"].steered
 
 
+@pytest.mark.parametrize(
+    ("prompt", "attribute", "category"),
+    [
+        ("a male nurse", "gender", "man"),
+        ("a woman at work", "gender", "woman"),
+        ("a dark-skinned cook", "skin tone", "dark-skinned"),
+        ("a cook with brown skin", "skin tone", None),
+        # What only goes with a category, what is denied, and where two are named.
+        ("a waitress", "gender", None),
+        ("a Nigerian doctor", "skin tone", None),
+        ("a nurse, not a man", "gender", None),
+        ("a female judge beside a man", "gender", None),
+        ("a judge", "gender", None),
+    ],
+)
+def test_the_category_that_a_prompt_names(prompt: str, attribute: str, category: str | None):
+    decision = Gate().decide(prompt, ATTRIBUTES)[attribute]
+    assert Gate().named(prompt, decision, ATTRIBUTES[attribute]) == category
+    assert Gate("leave").named(prompt, decision, ATTRIBUTES[attribute]) is None
+
+
 def test_one_s_own_words_and_attributes(tmp_path: Path):
     file = tmp_path / "people.yaml"
     file.write_text("persons: [zorblax]\nothers: [nurse]\nstated: {gender: {female: [zorbine]}}\nnames: [blip]\n")
