@@ -28,14 +28,10 @@ def discovered(page: Page) -> None:
     page.wait_for_selector("#dx-find-status:has-text('Done')")
 
 
-def asked(page: Page) -> None:
+def policed(page: Page) -> None:
     page.get_by_role("tab", name="Fair and safe").click()
     page.get_by_label("Prompts, one a line").fill("a judge\na nurse of any skin tone, without a cigarette")
     page.locator("#dx-enhance input").check()
-
-
-def policed(page: Page) -> None:
-    asked(page)
     page.click("#dx-compare")
     page.wait_for_selector("#dx-policy-status:has-text('Done')")
 
@@ -60,9 +56,6 @@ def again(page: Page, name: str) -> None:
     tab, images = AGAIN[name]
     page.get_by_role("tab", name=tab).click()
     page.wait_for_selector(f"{images} img")
-    if name == "policy":
-        # This form does not come back by itself.
-        asked(page)
 
 
 def main(folder: Path, tabs: list[str]) -> None:

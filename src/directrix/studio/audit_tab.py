@@ -146,11 +146,18 @@ class AuditTab:
             names = methods(self._artist, model if model in self._artist.models else self._artist.models[0])
             return gr.update(choices=names, value=[each for each in names if each in (chosen or ())] or names[:2])
 
+        def restore(name: str | None) -> list[Any]:
+            try:
+                return self._form(getattr(self._desk.job(name), "asked", None))
+            except DirectrixError:  # the job is gone, or its audit was deleted
+                return self._skipped(len(asked))
+
         def own(benchmark: str) -> list[Any]:
             return [gr.update(visible=benchmark == OWN)] * 2
 
         asked[0].change(own, asked[0], asked[1:3], **private)
-        asked[3].change(offers, asked[3:5], asked[4], **private)
+        # Not `change`, which comes after a reload too and would choose other methods.
+        asked[3].input(offers, asked[3:5], asked[4], **private)
         begin.click(start, asked, outputs, **follows)
         resume.click(go_on, self.chosen, outputs, **follows)
         stop.click(cancel, None, self.status, **private)
@@ -160,6 +167,7 @@ class AuditTab:
         chosen = [self.chosen, self.filtered, self.group]
         gr.on([self.filtered.input, self.group.input], pictures, chosen, [self.status, self.seen], **private)
         self.refresh = (lambda: self._listed(), None, lists, private)
+        self.restore = (restore, [self.remembered], asked, private)
         self.offer = (offers, asked[3:5], asked[4], private)
         self.on_load = (reload, [self.remembered], outputs, follows)
 
@@ -180,10 +188,24 @@ class AuditTab:
         file = f"prompts{path.suffix.lower()}"
         return Plan(known_model, chosen, file=file, balanced=even, **numbers), path
 
+    def _form(self, name: str | None) -> list[Any]:
+        """What the form says of an audit. Raises DirectrixError where there is none of that name."""
+        gr, plan, file = self._gr, self._audits.plan(name), self._audits.uploaded(name)
+        offered = methods(self._artist, plan.model)
+        return [
+            plan.benchmark or OWN,
+            gr.update(value=file and handed_out(file.name, file.read_bytes()), visible=file is not None),
+            gr.update(value=list(plan.balanced), visible=file is not None),
+            plan.model,
+            gr.update(choices=offered, value=[each for each in offered if each in plan.methods]),
+            *(plan.prompts, plan.images, plan.seed),
+        ]
+
     async def _begun(self, visitor: str, named: Callable[[], str]) -> AsyncIterator[list[Any]]:
         try:
             name = named()
-            job = self._desk.submit(visitor, lambda job: run(job, self._artist, self._audits, name), patient=True)
+            work = partial(run, artist=self._artist, audits=self._audits, name=name)
+            job = self._desk.submit(visitor, work, patient=True, asked=name)
             job.show(name)
         except DirectrixError as error:
             yield [markup.status(failed(error), 0), *self._skipped(7)]

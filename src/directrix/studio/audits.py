@@ -103,7 +103,7 @@ class Audits:
             write_atomically(folder / PLAN, json.dumps(asdict(plan), ensure_ascii=False).encode())
         return name
 
-    def plan(self, name: str) -> Plan:
+    def plan(self, name: str | None) -> Plan:
         """What an audit measures. Raises DirectrixError where there is none of that name."""
         content = json_text.read(Source(self._place(name) / PLAN, name="The audit's plan"))
         return validated(Plan, content, "The audit's plan")
@@ -113,12 +113,16 @@ class Audits:
         from directrix.concept import ATTRIBUTE_SETS
         from directrix.measurement.benchmarks.own_prompts import own_prompts
 
-        plan = self.plan(name)
-        if plan.benchmark:
+        plan, path = self.plan(name), self.uploaded(name)
+        if path is None:
             return load(plan.benchmark).part(limit=plan.prompts)
-        path = self._place(name) / plan.file
         attributes = [each for key, each in ATTRIBUTE_SETS.items() if key in plan.balanced]
         return own_prompts(path, attributes, judge).part(limit=plan.prompts)
+
+    def uploaded(self, name: str | None) -> Path | None:
+        """The uploaded prompts of an audit; None where it has a benchmark. Raises DirectrixError: no such audit."""
+        plan = self.plan(name)
+        return None if plan.benchmark else self._place(name) / plan.file
 
     def run(self, name: str) -> Path:
         """The folder of its run. Raises DirectrixError where there is no audit of that name."""
@@ -130,9 +134,9 @@ class Audits:
 
         rmtree(self._place(name))
 
-    def _place(self, name: str) -> Path:
+    def _place(self, name: str | None) -> Path:
         # A name of the list, and nothing else, becomes a path.
-        if name not in self.names():
+        if name is None or name not in self.names():
             raise DirectrixError("There is no such audit.", "one of the list.", "reload the page.")
         return self._folder / name
 

@@ -22,10 +22,10 @@ class Desk:
         self.queue = queue or Queue()
         self._of: dict[str, str] = {}
 
-    def submit(self, visitor: str, work: Callable[[Job], Any], patient: bool = False) -> Job:
+    def submit(self, visitor: str, work: Callable[[Job], Any], patient: bool = False, asked: Any = None) -> Job:
         """Cancels the visitor's job, if there is one, and submits another. DirectrixError where the queue is full."""
         self.queue.cancel(self._of.pop(visitor, None))
-        job = self.queue.submit(work, patient)
+        job = self.queue.submit(work, patient, asked)
         self.adopt(visitor, job.name)
         return job
 
@@ -35,9 +35,13 @@ class Desk:
             del self._of[next(iter(self._of))]
         self._of[visitor] = name
 
+    def job(self, name: object) -> Job | None:
+        """The job of this name, as a browser remembers it; None for one that is gone."""
+        return self.queue.get(name if isinstance(name, str) else None)
+
     def returned(self, visitor: str, name: object) -> Job | None:
-        """The job of this name, as a browser remembers it; the visitor's from now on. None for one that is gone."""
-        job = self.queue.get(name if isinstance(name, str) else None)
+        """The same; it is the visitor's from now on."""
+        job = self.job(name)
         if job is not None:
             self.adopt(visitor, job.name)
         return job

@@ -111,8 +111,15 @@ class DiscoverTab:
             labels = self._labels(model if model in artist.models else artist.models[0])
             return [gr.update(choices=labels, value=FIND_OUT), *self._listed(model, None)]
 
+        def restore(name: str | None, model: str) -> list[Any]:
+            ask = getattr(self._desk.job(name), "asked", None)
+            if ask is None:
+                return [*self._skipped(5), *self._listed(model, None)]
+            label = gr.update(choices=self._labels(ask.model), value=ask.label or FIND_OUT)
+            return [ask.model, ask.name, ask.target, ask.neutral, label, *self._listed(ask.model, None)]
+
         def save(job_name: str | None, model: str) -> list[Any]:
-            job = self._desk.queue.get(job_name if isinstance(job_name, str) else None)
+            job = self._desk.job(job_name)
             if job is None or not isinstance(job.latest, Found):
                 return [_error("There is nothing to save. Find a direction first."), *self._skipped(3)]
             ask = job.latest.ask
@@ -152,7 +159,8 @@ class DiscoverTab:
         listed = [self.told, self.saved, self.file, self.status]
         self.find.click(search, given, outputs, **follows)
         self.cancel.click(cancel, None, self.status, **private)
-        self.model.change(models, self.model, [self.label, self.saved, self.file], **private)
+        # Not `change`, which comes after a reload too and would empty the label.
+        self.model.input(models, self.model, [self.label, self.saved, self.file], **private)
         self.saved.change(chosen, [self.model, self.saved], self.file, **private)
         self.show.click(show, [self.model, self.saved], [self.told, self.shown], **private)
         self.push.click(push, [self.model, self.saved, self.repository], self.told, **private)
@@ -160,7 +168,7 @@ class DiscoverTab:
         self._changed(self.rename.click(rename, [self.model, self.saved, self.other], listed, **private))
         self._changed(self.delete.click(delete, [self.model, self.saved], listed, **private))
         self.on_load = (reload, [self.remembered], outputs, follows)
-        self.refresh = (lambda model: self._listed(model, None), [self.model], [self.saved, self.file], private)
+        self.restore = (restore, [self.remembered, self.model], [*given, self.saved, self.file], private)
 
     def _after(self, change: Callable[[], None], model: str, name: str | None, said: str) -> list[Any]:
         """Makes a change of the saved directions; what the list and the sentences about it show then."""
@@ -188,7 +196,7 @@ class DiscoverTab:
         try:
             chosen = model if model in known else known[0]
             ask = Ask(chosen, name, target, neutral, label if label in labels(chosen) else "")
-            job = self._desk.submit(visitor, lambda job: find(job, self._artist, ask))
+            job = self._desk.submit(visitor, lambda job: find(job, self._artist, ask), asked=ask)
         except DirectrixError as error:
             yield [markup.status(failed(error), 0), *self._skipped(3)]
             return

@@ -40,6 +40,7 @@ class Job:
     progress: done and total units, and what they are.
     interim: what the page shows of the result while the rest is to come; `shows` counts how often it changed.
     error: a sentence, where it failed.
+    asked: what the page's form says of it, so that a reload brings the form back too.
     others: whether somebody waits; asked between batches of images by work that can go on where it was stopped.
     """
 
@@ -51,6 +52,7 @@ class Job:
     interim: Any = None
     shows: int = 0
     error: str = ""
+    asked: Any = None
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     on_cancel: Callable[[], None] | None = None
@@ -106,16 +108,17 @@ class Queue:
         self._running: Job | None = None
         threading.Thread(target=self._work, name="directrix-studio", daemon=True).start()
 
-    def submit(self, work: Callable[[Job], Any], patient: bool = False) -> Job:
+    def submit(self, work: Callable[[Job], Any], patient: bool = False, asked: Any = None) -> Job:
         """Puts work at the end. Raises DirectrixError where the queue is full.
 
+        asked: see `Job`.
         patient: whether it lets others go first between its batches; it is then called again, to go on.
         """
         with self._changed:
             if len(self._waiting) >= self._most:
                 happened = f"The queue is full: {len(self._waiting)} jobs are waiting."
                 raise DirectrixError(happened, "a free place.", "again in a minute.")
-            job = Job(work, others=(lambda: bool(self._waiting)) if patient else None)
+            job = Job(work, asked=asked, others=(lambda: bool(self._waiting)) if patient else None)
             self._jobs[job.name] = job
             self._waiting.append(job)
             over = [name for name, each in self._jobs.items() if each.over]

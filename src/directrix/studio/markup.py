@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from directrix.directions.card import render
@@ -76,6 +77,11 @@ def trace(found: Trace) -> str:
         image = coloured(apart).resize((SIDE, SIDE * apart.shape[0] // apart.shape[1]), Resampling.BICUBIC)
         rows.append({"step": step, "image": data_uri(image), "mean": f"{apart.mean():.2f}"})
     return _page("trace", rows=rows, steps=found.of, prompt=found.recipe.prompt)
+
+
+def marks(places: Mapping[str, float]) -> str:
+    """Style that marks a place on sliders: by their identifiers, in [0, 1]. The style sheet has its looks."""
+    return "<style>" + "".join(f"#{name}{{--saturates:{at:.4f}}}" for name, at in places.items()) + "</style>"
 
 
 def policy(result: PolicyResult) -> str:

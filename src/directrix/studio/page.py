@@ -16,7 +16,7 @@ _ABOUT = (
     "# Directrix studio\n"
     "A direction moves a frozen image model towards a concept. Compare the same seeds with and without it."
 )
-_TABS = ("steer", "discover", "policy", "audit")
+_JOBS = ("steer", "strip", "discover", "policy", "audit")
 STYLE = Path(__file__).with_name("style.css")
 
 
@@ -27,9 +27,9 @@ def page(desk: Desk) -> Any:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as blocks:
         gr.Markdown(_ABOUT)
         # Outside of the tabs: what is in a tab that nobody has opened yet has no value when the page loads.
-        jobs = {each: gr.BrowserState(None, storage_key=f"directrix-studio-{each}") for each in _TABS}
+        jobs = {each: gr.BrowserState(None, storage_key=f"directrix-studio-{each}") for each in _JOBS}
         with gr.Tab("Steer"):
-            steer = SteerTab(desk, jobs["steer"])
+            steer = SteerTab(desk, jobs["steer"], jobs["strip"])
         loads: list[Any] = []
 
         def sliders_follow(event: Any) -> None:
@@ -41,15 +41,17 @@ def page(desk: Desk) -> Any:
         # The policies' categories are those of the starter directions.
         if desk.artist.starters and desk.artist.given(desk.artist.models[0]):
             with gr.Tab("Fair and safe"):
-                loads.append(PolicyTab(desk, jobs["policy"]).on_load)
+                policy = PolicyTab(desk, jobs["policy"])
+                loads += [policy.restore, policy.on_load]
         with gr.Tab("Audit") as tab:
             audit = AuditTab(desk, jobs["audit"])
         # Directions that were saved meanwhile are methods too.
         function, inputs, outputs, settings = audit.offer
         tab.select(function, inputs, outputs, **settings)
-        loads += [steer.restore, steer.on_load, discover.refresh, discover.on_load, audit.refresh, audit.on_load]
+        loads += [steer.restore, discover.restore, discover.on_load, audit.refresh, audit.restore, audit.on_load]
         for function, inputs, outputs, settings in loads:
             blocks.load(function, inputs, outputs, **settings)
+        steer.load(blocks)
     blocks.queue(api_open=False, max_size=500, default_concurrency_limit=None)
     return blocks
 

@@ -68,6 +68,15 @@ class PolicyTab:
             async for each in self._follow(job):
                 yield each
 
+        def restore(name: str | None) -> list[Any]:
+            asked = getattr(desk.job(name), "asked", None)
+            if asked is None:
+                return [gr.skip()] * (len(given) + 2)
+            *plain, chosen, policy = asked
+            looks = gr.update(value=policy.closed_loop, visible=loop_possible(self._artist, chosen))
+            ticked = [list(policy.fair), list(policy.absent), policy.enhance, policy.women, looks]
+            return [*plain, chosen, *ticked, policy.yaml(), _read(plain[0], policy.enhance)]
+
         def stop(request: Request) -> str:
             return markup.status(desk.cancel(visitor(request)), 0)
 
@@ -78,7 +87,9 @@ class PolicyTab:
         gr.on([each.change for each in form], _yaml, form, file, **private)
         # Not `text.input`, which misses what is pasted.
         gr.on([text.change, enhance.change], _read, [text, enhance], read, **private)
-        model.change(self._loop, model, loop, **private)
+        # Not `change`, which comes after a reload too and would take the tick away.
+        model.input(self._loop, model, loop, **private)
+        self.restore = (restore, [remembered], [*given, file, read], private)
         self.on_load = (reload, [remembered], outputs, follows)
 
     def _loop(self, model: str) -> Any:
@@ -93,7 +104,11 @@ class PolicyTab:
             prompts, policy = prompts_of(text or ""), _form(*form)
             policy.settings([])
             chosen = model if model in known else known[0]
-            job = self._desk.submit(visitor, lambda job: run(job, self._artist, chosen, prompts, images, seed, policy))
+            job = self._desk.submit(
+                visitor,
+                lambda job: run(job, self._artist, chosen, prompts, images, seed, policy),
+                asked=(text, seed, images, chosen, policy),
+            )
         except DirectrixError as error:
             yield [markup.status(failed(error), 0), self._gr.skip(), self._gr.skip()]
             return

@@ -1,10 +1,12 @@
 """The tab Steer: a slider for each direction, and the images of the same seeds unsteered and steered."""
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from directrix.directions.card import calibration
-from directrix.directions.direction import Direction
+from directrix.directions.direction import Direction, Strengths
 from directrix.errors import DirectrixError
 from directrix.studio import markup
 from directrix.studio.artist import Pairs, Strip
@@ -18,21 +20,25 @@ from directrix.studio.trace import Trace, trace
 
 _STRENGTHS = (
     "**Strengths.** 0 changes nothing, and less than 0 moves away from the concept. Where a range was not measured, "
-    "1 adds what the words themselves would."
+    "1 adds what the words themselves would. A line across a slider marks where more adds no effect."
 )
+STEP = 0.05  # of a slider
 EMPTY = '<p class="dx-empty">Move a slider, or press Draw. The images appear here.</p>'
 
 
 class SteerTab:
     """The components of the tab and what they do; make it inside `gr.Blocks`.
 
-    remembered: a `gr.BrowserState` for the name of its job.
+    remembered: a `gr.BrowserState` for the name of the job of its images.
+    apart: another one, for that of a strip or of the differences step by step, which stand below them.
     """
 
-    def __init__(self, desk: Desk, remembered: Any) -> None:
+    def __init__(self, desk: Desk, remembered: Any, apart: Any) -> None:
         import gradio as gr
 
-        self._gr, self._desk, self._artist, self.remembered = gr, desk, desk.artist, remembered
+        self._gr, self._desk, self._artist, self.remembered, self.apart = gr, desk, desk.artist, remembered, apart
+        # The job whose images are there, and the view in which they are.
+        self._seen = gr.State(("", ""))
         first = self._artist.models[0]
         names = self._artist.names(first)
         # Sliders without a direction are hidden, until somebody saves one. Who looks at a page knows what each was of.
@@ -54,8 +60,13 @@ class SteerTab:
                     self.cancel = gr.Button("Cancel", min_width=70, elem_id="dx-cancel")
                     self.reset = gr.Button("Reset", min_width=70)
                 gr.Markdown(_STRENGTHS)
+                rows = self._sliders(first, names)
+                self.marks = gr.HTML(self._marks(first, rows), elem_id="dx-marks")
                 with gr.Column(elem_id="dx-sliders"):
-                    self.sliders = [gr.Slider(**each, value=0.0, step=0.05) for each in self._sliders(first, names)]
+                    self.sliders = [
+                        gr.Slider(**each, value=0.0, step=STEP, elem_id=f"dx-slider-{place}")
+                        for place, each in enumerate(rows)
+                    ]
             with gr.Column(scale=5, min_width=300):
                 self.status = gr.HTML(markup.status(None, 0), elem_id="dx-status")
                 self.view = gr.Radio(list(markup.VIEWS), value=markup.VIEWS[0], label="View")
@@ -80,11 +91,20 @@ class SteerTab:
         known = self._artist.directions(model)
         rows: list[dict[str, Any]] = []
         for name in names[: self._places]:
-            low, high = known[name].strengths.minimum, known[name].strengths.maximum
-            row = {"label": name, "minimum": min(low, 0.0), "maximum": high, "visible": True}
+            low, high = ends(known[name].strengths)
+            row = {"label": name, "minimum": low, "maximum": high, "visible": True}
             rows.append({**row, "info": _measured(known[name])})
         hidden = {"label": "none", "minimum": -1.0, "maximum": 1.0, "visible": False, "info": None}
         return rows + [hidden] * (self._places - len(rows))
+
+    def _marks(self, model: str, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Where on each slider its effect saturates."""
+        known, places = self._artist.directions(model), {}
+        for place, row in enumerate(rows):
+            at = saturates_at(known[row["label"]]) if row["visible"] else None
+            if at is not None and at < row["maximum"]:
+                places[f"dx-slider-{place}"] = (at - row["minimum"]) / (row["maximum"] - row["minimum"])
+        return markup.marks(places)
 
     def _wire(self) -> None:
         # In this place, so that Gradio sees the class itself in the functions' annotations.
@@ -96,6 +116,7 @@ class SteerTab:
         given = [self.model, self.prompt, self.seed, self.images, self.view, self.names, *self.sliders]
         outputs = [
             self.status, self.shown, self.strip_shown, self.shell, self.python, self.download, self.remembered,
+            self.apart, self._seen,
         ]  # fmt: skip
 
         async def draw(request: Request, *values: Any) -> AsyncIterator[list[Any]]:
@@ -110,27 +131,34 @@ class SteerTab:
             async for each in self._draw(str(request.session_hash), values, along):
                 yield each
 
-        async def reload(name: str | None, view: str, request: Request) -> AsyncIterator[list[Any]]:
-            job = self._desk.returned(str(request.session_hash), name)
-            async for each in self._follow(job, view):
-                yield each
+        async def reload(name: str | None, other: str | None, view: str, request: Request) -> AsyncIterator[list[Any]]:
+            yield self._skipped(len(outputs))
+            found = [(self._desk.job(each), apart) for each, apart in ((name, False), (other, True))]
+            # The one that still runs comes last: it is the one to cancel.
+            for job, apart in sorted(found, key=lambda each: each[0] is None or not each[0].over):
+                self._desk.returned(str(request.session_hash), job and job.name)
+                async for each in self._follow(job, view, apart):
+                    yield each
 
         def cancel(request: Request) -> str:
             return markup.status(self._desk.cancel(str(request.session_hash)), 0)
 
-        def look(name: str | None, view: str) -> Any:
-            job = self._desk.queue.get(name if isinstance(name, str) else None)
-            known = job is not None and isinstance(job.result, Pairs)
-            return markup.pairs(job.result, view) if job is not None and known else gr.skip()
+        def look(seen: tuple[str, str], view: str) -> list[Any]:
+            job = self._desk.job(seen[0])
+            if job is None or seen[1] == view:
+                return self._skipped(2)
+            return [markup.pairs(job.result, view), (job.name, view)]
 
         def refresh(model: str, along: str | None, before: list[str], *values: Any) -> list[Any]:
             return sliders(model, along, before, dict(zip(before, values, strict=False)))
 
-        def restore(name: str | None, model: str, along: str | None, before: list[str], *values: Any) -> list[Any]:
-            job = self._desk.queue.get(name if isinstance(name, str) else None)
-            recipe = getattr(job and job.result, "recipe", None)
-            if recipe is None:
+        def restore(
+            name: str | None, other: str | None, model: str, along: str | None, before: list[str], *values: Any
+        ) -> list[Any]:
+            jobs = [job for job in (self._desk.job(name), self._desk.job(other)) if job is not None]
+            if not jobs:
                 return [*self._skipped(4), *refresh(model, along, before, *values)]
+            recipe = max(jobs, key=lambda job: job.began).asked
             shown = sliders(recipe.model, along, [], recipe.strengths)
             return [recipe.model, recipe.prompt, recipe.seed, recipe.images, *shown]
 
@@ -144,22 +172,31 @@ class SteerTab:
                 gr.update(**row, **({} if same else {"value": _within(at.get(row["label"], 0.0), row)}))
                 for same, row in zip(stays, rows, strict=True)
             ]
-            return [names, gr.update(choices=names, value=along if along in names else next(iter(names), None)), *moved]
+            chosen = along if along in names else next(iter(names), None)
+            return [names, gr.update(choices=names, value=chosen), self._marks(model, rows), *moved]
 
+        # Somebody may have chosen another view while the images were drawn.
+        self._view = (look, [self._seen, self.view], [self.shown, self._seen])
         for slider in self.sliders:
-            slider.input(draw, given, outputs, **follows)
-        gr.on([self.draw.click, self.prompt.submit], draw, given, outputs, **follows)
+            slider.input(draw, given, outputs, **follows).then(*self._view, **private)
+        gr.on([self.draw.click, self.prompt.submit], draw, given, outputs, **follows).then(*self._view, **private)
         self.strip.click(strip, [self.along, *given], outputs, **follows)
         self.where.click(where, given, outputs, **follows)
         self.cancel.click(cancel, None, self.status, **private)
         self.reset.click(lambda: [0.0] * len(self.sliders), None, self.sliders, **private)
-        self.view.change(look, [self.remembered, self.view], self.shown, **private)
-        shown = ([self.model, self.along, self.names, *self.sliders], [self.names, self.along, *self.sliders])
-        self.model.change(refresh, *shown, **private)
-        self.refresh = (refresh, *shown, private)
+        self.view.change(*self._view, **private)
+        before = [self.model, self.along, self.names, *self.sliders]
+        shown = [self.names, self.along, self.marks, *self.sliders]
+        self.model.change(refresh, before, shown, **private)
+        self.refresh = (refresh, before, shown, private)
         form = [self.model, self.prompt, self.seed, self.images]
-        self.restore = (restore, [self.remembered, *shown[0]], [*form, *shown[1]], private)
-        self.on_load = (reload, [self.remembered, self.view], outputs, follows)
+        names = [self.remembered, self.apart]
+        self.restore = (restore, [*names, *before], [*form, *shown], private)
+
+        def load(blocks: Any) -> None:
+            blocks.load(reload, [*names, self.view], outputs, **follows).then(*self._view, **private)
+
+        self.load = load
 
     def _recipe(self, values: tuple[Any, ...]) -> Recipe:
         model, prompt, seed, images, _, names, *strengths = values
@@ -177,38 +214,39 @@ class SteerTab:
         try:
             recipe = self._recipe(values)
             if along:
-                job = self._desk.submit(visitor, lambda job: self._artist.strip(job, recipe, along))
+                work = partial(self._artist.strip, recipe=recipe, name=along)
             elif traced:
-                job = self._desk.submit(visitor, lambda job: trace(job, self._artist, recipe))
+                work = partial(trace, artist=self._artist, recipe=recipe)
             else:
-                job = self._desk.submit(visitor, lambda job: self._artist.pairs(job, recipe))
+                work = partial(self._artist.pairs, recipe=recipe)
+            job = self._desk.submit(visitor, work, asked=recipe)
         except DirectrixError as error:
-            yield [markup.status(failed(error), 0), *self._skipped(6)]
+            yield [markup.status(failed(error), 0), *self._skipped(8)]
             return
-        async for each in self._follow(job, values[4]):
+        async for each in self._follow(job, values[4], bool(along) or traced):
             yield each
 
-    async def _follow(self, job: Job | None, view: str) -> AsyncIterator[list[Any]]:
+    async def _follow(self, job: Job | None, view: str, apart: bool) -> AsyncIterator[list[Any]]:
+        """apart: whether it is shown below the images."""
         # Gradio would empty what a function fills that never answers: for a job that is gone, or was cancelled at once.
-        yield self._skipped(7)
+        yield self._skipped(9)
         if job is None:
             return
+        names = [self._gr.skip(), job.name] if apart else [job.name, self._gr.skip()]
         async for place in self._desk.follow(job):
             if job.state == "cancelled":
                 # Whoever cancelled it has said so, or has begun another.
                 return
-            said = markup.status(job, place)
-            if isinstance(job.result, Pairs):
-                recipe = job.result.recipe
+            said, result = markup.status(job, place), job.result
+            if isinstance(result, Pairs):
                 file = self._gr.update(value=_written(job), interactive=True)
-                images = markup.pairs(job.result, view)
-                yield [said, images, self._gr.skip(), recipe.command(), recipe.python(), file, job.name]
-            elif isinstance(job.result, Strip):
-                yield [said, self._gr.skip(), markup.strip(job.result), *self._skipped(4)]
-            elif isinstance(job.result, Trace):
-                yield [said, self._gr.skip(), markup.trace(job.result), *self._skipped(4)]
+                lines = [result.recipe.command(), result.recipe.python(), file]
+                yield [said, markup.pairs(result, view), self._gr.skip(), *lines, *names, (job.name, view)]
+            elif isinstance(result, Strip | Trace):
+                below = markup.strip(result) if isinstance(result, Strip) else markup.trace(result)
+                yield [said, self._gr.skip(), below, *self._skipped(3), *names, self._gr.skip()]
             else:
-                yield [said, *self._skipped(5), job.name]
+                yield [said, *self._skipped(5), *names, self._gr.skip()]
 
     def _skipped(self, count: int) -> list[Any]:
         return [self._gr.skip()] * count
@@ -219,8 +257,14 @@ def _measured(direction: Direction) -> str | None:
     if calibration(direction.header) is None:
         return None
     at = saturates_at(direction)
-    said = f"Measured: sensible up to {direction.strengths.maximum:g}"
-    return f"{said}." if at is None else f"{said}; saturates at {at:g}, more adds no effect."
+    said = f"Sensible up to {direction.strengths.maximum:.3g}"
+    return f"{said}." if at is None else f"{said}, saturates at {at:.3g}."
+
+
+def ends(strengths: Strengths) -> tuple[float, float]:
+    """The ends of a slider over sensible strengths: multiples of its step, so that 0 is one of its places."""
+    low, high = (round(each / STEP, 3) for each in (min(strengths.minimum, 0.0), strengths.maximum))
+    return round(math.ceil(low) * STEP, 2) + 0.0, round(max(math.floor(high), 1) * STEP, 2)
 
 
 def _within(value: Any, row: Mapping[str, Any]) -> float:

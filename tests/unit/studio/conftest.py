@@ -5,6 +5,7 @@ import gc
 import numpy as np
 import pytest
 
+from directrix.directions.serialization import Strengths
 from directrix.measurement.judges import Verdict
 
 
@@ -31,6 +32,13 @@ def brightness_judges():
     return make
 
 
+def _calibrated(direction):
+    """The direction with a measured range, from -2/3 to 1, and all of its effect at 1/3 already."""
+    effects = {-2 / 3: 0.0, 1 / 3: 1.0, 1.0: 1.0}
+    rows = [{"strength": at, "effect": {"value": effect}} for at, effect in effects.items()]
+    return direction.with_(strengths=Strengths(1.0, -2 / 3, 1.0), provenance={"calibration": {"strengths": rows}})
+
+
 @pytest.fixture(scope="module")
 def tiny_studio(pipeline, make_direction, tmp_path_factory, brightness_judges):
     """The studio with the tiny pipeline and two directions."""
@@ -41,6 +49,7 @@ def tiny_studio(pipeline, make_direction, tmp_path_factory, brightness_judges):
     from directrix.studio.artist import Artist
 
     given = {name: make_direction(name, seed) for seed, name in enumerate(("woman", "man"))}
+    given["woman"] = _calibrated(given["woman"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Artist, "load", lambda *_: SteerableModel.of(pipeline))
         patch.setattr(evaluation, "named_judges", lambda *_: brightness_judges("male", "female"))

@@ -73,6 +73,22 @@ def test_a_slider_steers_and_a_reload_remembers(page, served, tmp_path):
     assert os.getcwd() not in page.content()
 
 
+def test_a_slider_has_the_measured_range_with_0_in_it_and_a_mark_where_the_effect_saturates(page):
+    def look(place):
+        slider = page.locator(f"#dx-slider-{place} input[type=range]")
+        return slider.evaluate(
+            "each => [each.min, each.max, each.value, getComputedStyle(each).backgroundImage,"
+            " getComputedStyle(each).getPropertyValue('--saturates')]"
+        )
+
+    # What was measured of the first one: from -2/3 to 1, and at 1/3 as much as at 1.
+    *ends, image, at = look(0)
+    assert ends == ["-0.65", "1", "0"] and "gradient" in image
+    assert float(at) == pytest.approx((1 / 3 + 0.65) / 1.65, abs=1e-3)
+    assert "saturates at 0.333" in page.inner_text("#dx-slider-0")
+    assert look(1)[3:] == ["none", ""]
+
+
 TABS = {"Steer": "#dx-draw", "Discover": "#dx-find", "Fair and safe": "#dx-compare", "Audit": "#dx-run"}
 
 
@@ -174,6 +190,53 @@ def test_a_reload_brings_back_the_job_of_each_tab_even_while_it_runs(page, tmp_p
         page.get_by_role("tab", name=name).click()
         page.wait_for_selector(f"{images} img")
         assert "Done" in page.locator(".dx-status:visible").last.inner_text()
+    # The forms say again what was asked for.
+    expect = sync_api.expect
+    expect(page.get_by_label("Benchmark")).to_have_value("My own prompts")
+    expect(page.get_by_label("gender").last).to_be_checked()
+    page.wait_for_selector("#dx-upload:has-text('prompts')")
+    page.get_by_role("tab", name="Fair and safe").click()
+    expect(page.get_by_label("Prompts, one a line")).to_have_value("a judge of any gender\na dog")
+    expect(page.get_by_label("Images of each")).to_have_value("2")
+    page.wait_for_selector("#dx-reading mark")
+    page.get_by_role("tab", name="Discover").click()
+    expect(page.get_by_label("With the concept")).to_have_value("a person with a red hat")
+    # What was uploaded is there again, too.
+    page.get_by_role("tab", name="Audit").click()
+    page.click("#dx-run")
+    page.wait_for_selector("#dx-audit:has-text(' prompts: 2 prompts')")
+
+
+def _images(page):
+    return [each.get_attribute("src") for each in page.query_selector_all("#dx-images img")]
+
+
+def test_another_view_is_shown_after_a_strip_after_a_trace_and_after_a_reload(page):
+    _draw(page, "1")
+    pairs = _images(page)
+    for button, shown in (("#dx-strip", "Strip"), ("#dx-where", "Where")):
+        page.click(button)
+        page.wait_for_selector(f"#dx-strip-images [aria-label^='{shown}']")
+        page.get_by_label("Difference").check()
+        page.wait_for_function("document.querySelector('#dx-images').innerText.includes('what changed')")
+        page.get_by_label("Side by side").check()
+        page.wait_for_function("document.querySelector('#dx-images').innerText.includes('unsteered, steered')")
+    below = page.inner_html("#dx-strip-images section")
+    page.reload()
+    page.wait_for_selector("#dx-images img")
+    page.wait_for_selector("#dx-strip-images img")
+    assert (_images(page), page.inner_html("#dx-strip-images section")) == (pairs, below)
+    page.get_by_label("Wipe").check()
+    page.wait_for_selector("#dx-images .dx-wipe")
+
+
+def test_a_view_that_is_chosen_while_images_are_drawn_is_shown(page):
+    box = page.get_by_label("number input for woman")
+    box.fill("0.4")
+    box.press("Enter")
+    page.get_by_label("Wipe").check()
+    page.wait_for_selector("#dx-images .dx-wipe")
+    assert "woman +0.4" in page.inner_text("#dx-images")
 
 
 def test_a_prompt_that_is_missing_is_a_sentence(page):
