@@ -55,6 +55,12 @@ class Seen:
             return any(len(set(each)) > 1 for each in columns)
         return filtered != AGREE[2] or any(None in column for column in self._columns())
 
+    @property
+    def said(self) -> list[str]:
+        """What each judge saw, in words; once where all saw the same."""
+        rows = [", ".join(label or "not sure" for label in row.values()) for row in self.labels.values()]
+        return rows[:1] if len(set(rows)) == 1 else rows
+
     def _columns(self) -> list[list[str | None]]:
         names = dict.fromkeys(name for row in self.labels.values() for name in row)
         return [[row[name] for row in self.labels.values() if name in row] for name in names]

@@ -5,7 +5,7 @@ import pytest
 from directrix.errors import BenchmarkError, DirectrixError
 from directrix.studio import audit_markup, audit_run
 from directrix.studio.artist import Artist
-from directrix.studio.audit_figures import AGREE, front
+from directrix.studio.audit_figures import AGREE, Seen, front
 from directrix.studio.audits import MOST, Audits, Plan, offered
 from directrix.studio.jobs import Cancelled, Job
 
@@ -74,6 +74,15 @@ def test_two_audits_are_compared_figure_by_figure(artist, audits, upload):
     pair = [(name, audits.run(name)) for name in names]
     shown = audit_markup.compared(*pair)
     assert shown.count('<th scope="col">') == 5 and all(name in shown for name in names)
+
+
+def test_what_judges_saw_is_said_once_where_they_agree(tmp_path):
+    def seen(*labels):
+        return Seen(tmp_path, "none", "a judge", "", {str(place): each for place, each in enumerate(labels)}).said
+
+    female, unsure = {"gender": "female", "tone": "light"}, {"gender": None, "tone": "light"}
+    assert seen(female, female) == ["female, light"]
+    assert seen(female, unsure) == ["female, light", "not sure, light"]
 
 
 def test_the_front_is_of_methods_that_no_other_one_beats():

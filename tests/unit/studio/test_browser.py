@@ -170,7 +170,18 @@ def test_own_prompts_are_audited_and_the_page_is_handed_out(page, tmp_path):
     with page.expect_download() as waited:
         page.click("#dx-audit-file")
     waited.value.save_as(tmp_path / "found.html")
-    assert "Deviation ratio" in (tmp_path / "found.html").read_text()
+    page.requests.clear()
+    page.goto((tmp_path / "found.html").as_uri())
+    assert "Deviation ratio" in page.inner_text("body")
+    assert all(each.startswith(("file:", "data:")) for each in page.requests)
+    # On paper what is folded up on the screen stands open, however dark the screen is.
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": 680, "height": 1000})
+    folded = page.locator("section details table").first
+    assert folded.evaluate("each => each.checkVisibility({contentVisibilityAuto: true}) && each.offsetHeight > 0")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.pdf().startswith(b"%PDF")
 
 
 @pytest.mark.slow

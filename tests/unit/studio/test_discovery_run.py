@@ -85,6 +85,18 @@ def test_where_an_effect_saturates_is_the_least_strength_with_the_greatest_one(m
     assert direction_markup.saturates_at(make_direction()) is None
 
 
+def test_a_direction_without_a_card_says_what_its_calibration_measured(make_direction):
+    share = {"low": 0.6, "high": 1.0, "n": 6}
+    rows = [
+        {"strength": at, "effect": {"value": effect, **share}, "subject_retained": None}
+        for at, effect in ((-1.0, 0.0), (0.5, 1.0), (1.5, 1.0))
+    ]
+    calibration = {"strengths": rows, "target_label": {"attribute": "gender", "label": "female"}}
+    page = direction_markup.card(make_direction().with_(provenance={"calibration": calibration}))
+    assert "at strength 0.5, 100 % [60, 100] of the images show gender is female" in page
+    assert "its effect was not measured" in direction_markup.card(make_direction())
+
+
 def test_no_more_is_offered_than_a_judge_sees():
     assert discovery_run.labels("some/model") == []
     assert "gender: female" in discovery_run.labels("emoji")
