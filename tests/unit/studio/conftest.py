@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 
-from directrix.directions.serialization import Strengths
+from directrix.directions.header import Strengths
 from directrix.measurement.judges import Verdict
 
 
@@ -35,7 +35,7 @@ def brightness_judges():
 def _calibrated(direction):
     """The direction with a measured range, from -2/3 to 1, and all of its effect at 1/3 already."""
     effects = {-2 / 3: 0.0, 1 / 3: 1.0, 1.0: 1.0}
-    rows = [{"strength": at, "effect": {"value": effect}} for at, effect in effects.items()]
+    rows = [{"strength": at, "effect": {"value": effect, "low": 0.0, "high": 1.0}} for at, effect in effects.items()]
     return direction.with_(strengths=Strengths(1.0, -2 / 3, 1.0), provenance={"calibration": {"strengths": rows}})
 
 
