@@ -15,6 +15,8 @@ from directrix.directions import card, serialization
 from directrix.directions.calibrated_on import calibrated_on
 from directrix.directions.collection import keeps_out
 from directrix.directions.direction import Direction
+from directrix.directions.part import Part
+from directrix.directions.projection import Projection
 from directrix.measurement.calibration.target import concept_of, others_of
 from directrix.models.identity import ModelIdentity, Site
 from directrix.studio import direction_markup, steer_tab
@@ -47,6 +49,18 @@ def full_header() -> dict[str, Any]:
         recipe={**recipe, "others": [concept], "images": 3, "seconds": 1.5},
         provenance={"card": figures, "calibration": calibration, "memory_mb": 5.0},
     )
+    return _written(direction)
+
+
+def affine() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors and the header of a file of format 3."""
+    projection = Projection(torch.eye(2), torch.eye(2), (0.5, -0.5))
+    part = Part(Site("encoder_hidden_states", 2, "text"), torch.ones(2), (1.0, 0.0), projection)
+    tensors = {"direction": part.tensor, "direction.basis": projection.basis, "direction.covectors": torch.eye(2)}
+    return tensors, _written(Direction("woman", parts=[part], model=MODEL))
+
+
+def _written(direction: Direction) -> dict[str, Any]:
     data = serialization.encode(direction.header, direction.parts)
     length = int.from_bytes(data[:8], "little")
     return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][serialization.METADATA_KEY])

@@ -34,7 +34,7 @@ from directrix.policies.wording.phrases import Phrases
 from directrix.policies.wording.understand import understand
 from directrix.reading import images, model_folders
 from fuzz import hostile
-from fuzz.full_header import MODEL, SITE, full_header, show
+from fuzz.full_header import MODEL, SITE, affine, full_header, show
 from fuzz.limits import cases, ends_well
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -200,6 +200,9 @@ READERS = {
         hostile.as_safetensors({"direction": torch.ones(2)}, serialization.METADATA_KEY, full_header()),
         show,
         300,
+    ),
+    "affine direction": Reader(
+        "woman.safetensors", hostile.as_safetensors(affine()[0], serialization.METADATA_KEY, affine()[1]), show, 150
     ),
     "probe": Reader("gender.probe", hostile.as_safetensors(_probe()[0], METADATA_KEY, _probe()[1]), Probe.load, 150),
     "checkpoint": Reader(
