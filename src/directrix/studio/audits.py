@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from directrix.checks import validated
+from directrix.checks import one_of, validated
 from directrix.errors import BenchmarkError, DirectrixError
 from directrix.measurement.benchmarks import Benchmark, load, shipped
 from directrix.models.files import write_atomically
 from directrix.reading import json_text
-from directrix.reading.names import file_stem
+from directrix.reading.names import file_stem, inside
 from directrix.reading.source import MEBIBYTE, Source
 from directrix.studio.recipe import MOST_SEED, MOST_WORDS
 
@@ -115,14 +115,22 @@ class Audits:
 
         plan, path = self.plan(name), self.uploaded(name)
         if path is None:
+            one_of("benchmark", plan.benchmark, [each.name for each in offered()], error=BenchmarkError)
             return load(plan.benchmark).part(limit=plan.prompts)
         attributes = [each for key, each in ATTRIBUTE_SETS.items() if key in plan.balanced]
         return own_prompts(path, attributes, judge).part(limit=plan.prompts)
 
     def uploaded(self, name: str | None) -> Path | None:
-        """The uploaded prompts of an audit; None where it has a benchmark. Raises DirectrixError: no such audit."""
+        """The uploaded prompts of an audit; None where it has a benchmark. Raises DirectrixError: no such audit, or a
+        plan that names a file elsewhere."""
         plan = self.plan(name)
-        return None if plan.benchmark else self._place(name) / plan.file
+        if plan.benchmark:
+            return None
+        path = inside(self._place(name), plan.file)
+        if path is None:
+            happened = f"The audit's plan names the file '{plan.file}', which is not in its folder."
+            raise BenchmarkError(happened, "the prompts that were uploaded.", "delete it, and begin another one.")
+        return path
 
     def run(self, name: str) -> Path:
         """The folder of its run. Raises DirectrixError where there is no audit of that name."""

@@ -1,5 +1,7 @@
 """Audits go on where they were stopped, show what judges saw, and tell nothing of the server."""
 
+import json
+
 import pytest
 
 from directrix.errors import BenchmarkError, DirectrixError
@@ -125,6 +127,15 @@ def test_only_a_name_of_the_list_is_a_folder(audits, upload, name):
     for ask in (audits.run, audits.plan, audits.delete):
         with pytest.raises(DirectrixError, match="no such audit"):
             ask(name)
+
+
+@pytest.mark.parametrize("changed", [{"file": "../../prompts.csv"}, {"file": "/etc/passwd"}, {"benchmark": "../mine"}])
+def test_a_plan_that_was_changed_reads_no_file_elsewhere(audits, upload, changed):
+    name = audits.create(Plan(**PLAN), upload)
+    path = audits.run(name).parent / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(BenchmarkError, match=r"not in its folder|no benchmark"):
+        audits.benchmark(name, "emoji")
 
 
 def test_there_are_so_many_audits_and_no_more(audits, upload):
