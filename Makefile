@@ -13,6 +13,8 @@ PIP_ARGS ?=
 OUT ?= out/demo
 DIRECTIONS ?= out/directions
 RUNS ?= out/runs
+FEMALE := --target "a woman" --neutral "a person" --target "a female judge" --neutral "a judge" \
+  --target "a female student" --neutral "a student"
 
 help:
 	@echo "make install    make $(VENV) and install directrix with its development tools (skipped when up to date)"
@@ -98,6 +100,10 @@ results: install
 	$(BIN)/directrix bench guidance --model emoji-sd3 --runs $(RUNS)/guidance-sd3 -o results/guidance-sd3.json
 	$(BIN)/directrix bench reach --runs $(RUNS)/reach -o results/reach.json
 	$(BIN)/directrix bench reach --model emoji-sd3 --runs $(RUNS)/reach-sd3 -o results/reach.json
+	$(BIN)/directrix sites --rank $(FEMALE) --json > results/sites.json.new
+	mv results/sites.json.new results/sites.json
+	$(BIN)/directrix sites --rank $(FEMALE) --model emoji-sd3 --json > results/sites-sd3.json.new
+	mv results/sites-sd3.json.new results/sites-sd3.json
 	$(BIN)/directrix bench affine --runs $(RUNS)/affine -o results/affine.json
 	$(BIN)/directrix bench affine --model emoji-sd3 --runs $(RUNS)/affine-sd3 -o results/affine.json
 	$(BIN)/directrix bench model --config sd14 -o results/model.json

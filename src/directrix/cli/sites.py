@@ -61,8 +61,9 @@ def sites(
     lines = [["  site", "effect", "reach", "relative size", ""]]
     for each in ranked:
         figures = [f"{each.effect:.3f}", f"{each.reach:.3f}", f"{each.relative:.4f}"]
-        lines.append([f"  {each.site.name}", *figures, "default" if each.site.name == default else ""])
-    head = "effect: share of the way to the target's prediction, over the relative size of what is added"
+        note = f"each at {each.strength:.2f}" if each.strength != 1 else "default" if each.name == default else ""
+        lines.append([f"  {each.name}", *figures, note])
+    head = "effect: reach (share of the way to the target's prediction) over the relative size of what is added"
     data = {"model": name, "default": default, "ranked": [each.as_dict() for each in ranked]}
     return Result("\n".join([head, *aligned(lines)]), data)
 

@@ -10,9 +10,10 @@ autograd's graph starts at the site, and the layers before it cost no memory.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -122,12 +123,21 @@ class FrozenDenoiser:
             self.forward_backward += len(x_t)
         else:
             self.forward += len(x_t)
+        with activations.edit(self._model, self.site, partial(_added, addition)):
+            return self._answer(x_t, timesteps, conditioning)
 
-        def added(h: Tensor) -> Tensor:
-            moved = addition.to(h.device, h.dtype)
-            return h + (moved if h.ndim == 4 else moved.flatten(1)[:, None])
+    @torch.no_grad()
+    def steered_at(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Conditioning | Tensor, additions: Mapping[Site, Tensor]
+    ) -> Tensor:
+        """As ``steered``, with the same for all states added at each of several sites, inputs among them.
 
-        with activations.edit(self._model, self.site, added):
+        additions: (C, H, W) or (C, 1, 1) for a module's output, and as a direction's part for an input.
+        """
+        self.forward += len(x_t)
+        with ExitStack() as stack:
+            for site, addition in additions.items():
+                stack.enter_context(activations.edit(self._model, site, partial(_added, addition[None])))
             return self._answer(x_t, timesteps, conditioning)
 
     def site_output(self, x_t: Tensor, timesteps: Tensor, conditioning: Conditioning | Tensor) -> Tensor:
@@ -208,6 +218,12 @@ class FrozenDenoiser:
             )
         rows = {path: value for path, value in rest.items() if path in by_row}
         return Conditioning(rows, {path: value for path, value in rest.items() if path not in by_row})
+
+
+def _added(addition: Tensor, h: Tensor) -> Tensor:
+    """h and what is added: a map to maps; to tokens of an image one vector, and to an input its own shape."""
+    moved = addition.to(h.device, h.dtype)
+    return h + (moved.flatten(1)[:, None] if h.ndim == 3 and moved.ndim == 4 else moved)
 
 
 def as_maps(h: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which site a concept is best steered at, without a judge.
+"""Which sites a concept is best steered at, alone and together, without a judge.
 
 At each site the closed form (``difference``) gives a direction c. Steered by s c, the prediction under the neutral
 prompt moves from f(0) to f(s), towards the target prompt's p, and what counts is how much of the way that is, for how
@@ -10,12 +10,17 @@ large a push::
 
 Under a negative prompt p is the prediction that its guidance would give the conditional branch (see ``difference``).
 
+Beside single blocks there are what the denoiser is given about the prompt (``embedding``), and sets of the blocks that
+reach furthest. Where several blocks push, each may push less: of a set the strengths 1, 1/2 and 1/n are tried, and the
+one that reaches furthest counts. The relative size of a set is the root of the sum of its squares.
+
 A site of large effect does much with little, and a reach near 1 says that hardly anything but the site matters. Both
 are measured on a few states of the model's own trajectories.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,9 +28,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from directrix.discovery.difference_of_means import Difference
+from directrix.discovery.embedding import Embedding
 from directrix.discovery.environment import frozen
 from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
 from directrix.discovery.line_search import predictions
+from directrix.discovery.orthogonalize import orthogonalized
 from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
 from directrix.discovery.settings import Sampling, regrouped
@@ -43,27 +50,42 @@ if TYPE_CHECKING:
 
 # Blocks to try where none are named, spread over the depth of the model.
 TRIED = 8
+# Blocks of a set: the two that reach furthest, the three, the four.
+SETS = (2, 3, 4)
 # Prompts that change less of the predictions than this share change nothing.
 ROUNDING = 1e-8
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A site and what a concept's closed-form direction does there.
+    """Some sites, and what a concept's closed-form directions do there together.
 
+    sites: one, several of a set, or all inputs about the prompt.
+    strength: of each direction; 1 of a single site.
     reach: share of the way to the target's prediction, at most 1; below 0 where steering leads away from it.
     relative: root mean square of what is added, over that of the activations.
     effect: reach over relative; all are 0 where the prompts change nothing.
     """
 
-    site: Site
+    sites: tuple[Site, ...]
     reach: float
     relative: float
     effect: float
+    strength: float = 1.0
+
+    @property
+    def site(self) -> Site:
+        """The one site, or the first of several."""
+        return self.sites[0]
+
+    @property
+    def name(self) -> str:
+        """Names of the sites, such as "mid_block + up_blocks.0"."""
+        return " + ".join(each.name for each in self.sites)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+        """As JSON values; "site" is that of a single one, else null."""
+        return {"name": self.name, "site": asdict(self.site) if len(self.sites) == 1 else None, **asdict(self)}
 
 
 @regrouped
@@ -76,12 +98,15 @@ def search_sites(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Ranked]:
-    """Ranks sites by what a concept's direction does there; the greatest effect comes first.
+    """Ranks sites by what a concept's direction does there.
+
+    First come those that reach at least half as far as the one that reaches furthest, by effect; then the others.
 
     Trajectories are drawn twice, once to find the directions of all sites and once to measure them.
 
     Args:
-        candidates: names of sites; None for up to eight blocks spread over the model, the default site among them.
+        candidates: names of sites, each alone; None for up to eight blocks spread over the model, the default site
+            among them, for sets of those that reach furthest, and for the inputs about the prompt.
         sampling: how trajectories are drawn; `images` of them, by default 2.
 
     Raises:
@@ -105,17 +130,29 @@ def search_sites(
             for each in (seed, seed + 1)
         )
         goals = _goals(_problem(first, measured[0], call.guidance_scale))
+        pushes: list[_Push] = []
         ranked: list[Ranked] = []
         for place, known, seen in zip(places, found, measured, strict=True):
-            ranked.append(_ranked(_problem(first.at(place), known, call.guidance_scale), seen.size, goals))
+            problem = _problem(first.at(place), known, call.guidance_scale)
+            check_size(seen.size)
+            (vector,) = Difference().fit(problem).vectors
+            pushes.append(_Push(place, vector, float(vector.square().mean().sqrt()) / seen.size))
+            ranked.append(_ranked(first, pushes[-1:], goals))
             bar.advance(1)
+        if candidates is None:
+            reaching = sorted(range(len(pushes)), key=lambda place: ranked[place].reach, reverse=True)
+            ranked.append(_ranked(first, _inputs(first, concept, call.guidance_scale), goals))
+            for count in (each for each in SETS if each <= len(pushes)):
+                ranked.append(_together(first, [pushes[place] for place in sorted(reaching[:count])], goals))
     if all(each.relative == 0 for each in ranked):
         raise ConceptError(
             f"The concept '{concept.name}' changes nothing at {len(names)} sites.",
             "prompts that differ in what the model draws.",
             "other prompts, or other sites.",
         )
-    return sorted(ranked, key=lambda each: each.effect, reverse=True)
+    # Little effort that leads nowhere is no place to steer at.
+    far = max(each.reach for each in ranked) / 2
+    return sorted(ranked, key=lambda each: (each.reach >= far, each.effect), reverse=True)
 
 
 def spread(model: SteerableModel, count: int = TRIED) -> list[str]:
@@ -162,20 +199,45 @@ def _goals(problem: Problem[Trajectories]) -> list[_Goal]:
     return goals
 
 
-def _ranked(problem: Problem[Trajectories], size: float, goals: Sequence[_Goal]) -> Ranked:
-    """What the closed form's direction does at the problem's site, whose output has the root mean square ``size``."""
-    site = problem.denoiser.site
-    check_size(size)
-    (vector,) = Difference().fit(problem).vectors
+class _Push(NamedTuple):
+    """What is added at a site, float32 (C, H, W), or as an input has it; and its relative size."""
+
+    site: Site
+    vector: Tensor
+    relative: float
+
+
+def _inputs(denoiser: FrozenDenoiser, concept: Concept, guidance_scale: float) -> list[_Push]:
+    """What the concept's words change in what the denoiser is given."""
+    ((parts,), _) = Embedding().parts(denoiser, [concept], guidance_scale, orthogonalized)
+    given = denoiser.encode([concept.pairs[0].neutral]).rows
+    sizes = [float(given[tuple(each.site.name.split("."))].float().square().mean().sqrt()) for each in parts]
+    return [
+        _Push(each.site, each.tensor, float(each.tensor.square().mean().sqrt()) / size)
+        for each, size in zip(parts, sizes, strict=True)
+    ]
+
+
+def _together(denoiser: FrozenDenoiser, pushes: Sequence[_Push], goals: Sequence[_Goal]) -> Ranked:
+    """The sites of a set, at the strength of each that reaches furthest."""
+    tried = (_ranked(denoiser, pushes, goals, strength) for strength in (1.0, 0.5, 1 / len(pushes)))
+    return max(tried, key=lambda each: each.reach)
+
+
+def _ranked(denoiser: FrozenDenoiser, pushes: Sequence[_Push], goals: Sequence[_Goal], strength: float = 1.0) -> Ranked:
+    """What directions do at their sites together."""
+    sites = tuple(each.site for each in pushes)
     left = way = whole = 0.0
     for goal in goals:
         with torch.no_grad():
-            moved = problem.denoiser.steered(goal.states, goal.times, goal.neutral, vector[None])
+            moved = denoiser.steered_at(
+                goal.states, goal.times, goal.neutral, {each.site: strength * each.vector for each in pushes}
+            )
         left += float((goal.wanted - moved).square().sum())
         way += float((goal.wanted - goal.plain).square().sum())
         whole += float(goal.wanted.square().sum())
     if way <= ROUNDING * whole:
-        return Ranked(site, 0.0, 0.0, 0.0)
-    relative = float(vector.square().mean().sqrt()) / size
+        return Ranked(sites, 0.0, 0.0, 0.0, strength)
+    relative = strength * math.hypot(*(each.relative for each in pushes))
     reach = 1 - left / way
-    return Ranked(site, reach, relative, reach / relative if relative > 0 else 0.0)
+    return Ranked(sites, reach, relative, reach / relative if relative > 0 else 0.0, strength)

@@ -166,11 +166,54 @@ def test_search_ranks_by_effect(of: Any):
     sampling = Sampling(1, num_inference_steps=2, call=dict(family.call))
     ranked = search_sites(family.pipeline, WOMAN, names, sampling=sampling)
     assert {each.site.name for each in ranked} == set(names)
-    assert [each.effect for each in ranked] == sorted((each.effect for each in ranked), reverse=True)
+    far = [each.reach >= max(each.reach for each in ranked) / 2 for each in ranked]
+    assert far == sorted(far, reverse=True)
+    for group in (True, False):
+        effects = [each.effect for each, reaches in zip(ranked, far, strict=True) if reaches is group]
+        assert effects == sorted(effects, reverse=True)
     assert all(each.reach <= 1 and each.effect == pytest.approx(each.reach / each.relative) for each in ranked)
     json.dumps([each.as_dict() for each in ranked])
     with pytest.raises(SiteError, match="no sites"):
         search_sites(family.pipeline, WOMAN, [], sampling=sampling)
+
+
+@pytest.mark.parametrize("name", ["sd1", "sd3"])
+def test_sets_of_sites_and_inputs_are_ranked_beside_single_ones(of: Any, name: str):
+    family = of(name)
+    sampling = Sampling(1, num_inference_steps=2, call=dict(family.call))
+    ranked = {each.name: each for each in search_sites(family.pipeline, WOMAN, sampling=sampling)}
+    inputs = ranked["encoder_hidden_states" + (" + pooled_projections" if name == "sd3" else "")]
+    assert inputs.strength == 1 and inputs.reach <= 1 and inputs.relative > 0
+    singles = {each.site.name: each for each in ranked.values() if len(each.sites) == 1 and each is not inputs}
+    sets = [each for each in ranked.values() if len(each.sites) > 1 and each is not inputs]
+    assert sorted(len(each.sites) for each in sets) == [each for each in (2, 3, 4) if each <= len(singles)]
+    best = sorted(singles.values(), key=lambda each: each.reach, reverse=True)
+    for each in sets:
+        assert {site.name for site in each.sites} == {one.site.name for one in best[: len(each.sites)]}
+        assert each.strength in (1.0, 0.5, 1 / len(each.sites))
+        sizes = sum(singles[site.name].relative ** 2 for site in each.sites) ** 0.5
+        assert each.relative == pytest.approx(each.strength * sizes)
+
+
+def test_a_set_is_measured_with_all_its_directions(of: Any):
+    """As by steering with the directions of both sites at once."""
+    family = of("sd1")
+    pipeline, call = family.pipeline, dict(family.call)
+    sampling = Sampling(1, 8, family.scale, 2, call)
+    pair = next(each for each in search_sites(pipeline, WOMAN, sampling=sampling) if len(each.sites) == 2)
+    model, drawing = SteerableModel.of(pipeline), PipelineCall(SteerableModel.of(pipeline), family.scale, 2, call)
+    vectors = [discover(pipeline, WOMAN, site=each.name, sampling=sampling) for each in pair.sites]
+    both = {each: pair.strength for each in vectors}
+    with frozen(model), torch.no_grad():
+        denoiser = FrozenDenoiser(model, pair.sites[0], drawing)
+        (seen,) = record_trajectories(drawing, [denoiser.site], [WOMAN], 1, seed=1)
+        states, times = seen.states[0, 0], seen.timesteps
+        neutral, target = (denoiser.encode([each]).expand(2) for each in ("a person", "a woman"))
+        plain, wanted = (denoiser.predict(states, times, each) for each in (neutral, target))
+        with steer(pipeline, both, branch="both", guided=False):
+            moved = denoiser.predict(states, times, neutral)
+    reach = 1 - float((wanted - moved).square().sum() / (wanted - plain).square().sum())
+    assert pair.reach == pytest.approx(reach, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sd1", "pixart-alpha", "flux-dev"])
