@@ -19,6 +19,14 @@ def test_each_model_has_every_starter_direction_and_takes_it(name):
     check_model(SteerableModel.of(load(name)), [found.direction(each) for each in found.names])
 
 
+@pytest.mark.world
+@pytest.mark.parametrize("name", embedded.MODELS)
+def test_their_strengths_were_measured_but_of_what_neutral_prompts_never_draw(name):
+    found = Catalogue(embedded.directions_path(name))
+    unmeasured = {each for each in found.names if "calibration" not in found.direction(each).provenance}
+    assert unmeasured == {"no weapon", "no alcohol", "no smoking"}
+
+
 def test_what_is_kept_out_is_every_object_of_its_category():
     weapon = next(each for each in starters.concepts(["a judge"]) if each.name == "no weapon")
     assert weapon.anti

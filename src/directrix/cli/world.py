@@ -41,18 +41,16 @@ def path(name: Annotated[str, typer.Argument(help=_NAMES, metavar="NAME")] = "em
 
 @verb("starters", "Run the same command again.", of=world)
 def starters(
-    output: options.OptionalOutput = None,
+    output: options.Output,
     model: Annotated[str, options.option(_NAMES, metavar="NAME")] = "emoji",
     calibrate: bool = False,
 ) -> Result:
     """Find the starter directions of an embedded model again (seconds; with --calibrate ten minutes on two cores)."""
+    options.writable_folders(output)
     from directrix.experiments.emoji_world import starters
-    from directrix.models import embedded
 
-    folder = output or embedded.directions_path(model)
-    options.writable_folders(folder)
-    files = starters.write(model, folder, calibrated=calibrate, progress=progress())
-    return Result(f"{len(files)} directions are in {folder}.", {"path": str(folder), "files": [f.name for f in files]})
+    files = starters.write(model, output, calibrated=calibrate, progress=progress())
+    return Result(f"{len(files)} directions are in {output}.", {"path": str(output), "files": [f.name for f in files]})
 
 
 @verb("report", "Nothing was written.", of=world)
