@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import directrix
 from directrix.cli import options
-from directrix.cli.app import Result, group, progress, say_what_is_missing, verb, write_json
+from directrix.cli.app import Result, group, progress, refuse, say_what_is_missing, verb, write_json
 from directrix.errors import OutputError
 from directrix.reading import json_text
 from directrix.reading.source import Source
@@ -201,6 +201,7 @@ def reach(
     images_per_prompt: options.ImagesPerPrompt = 8,
     images_of_controls: options.Count = 2,
     images_of_groups: options.Count = 12,
+    part: list[str] | None = None,
     judge: list[str] | None = None,
     runs: Runs = Path("runs/reach"),
     output: options.OptionalOutput = None,
@@ -211,19 +212,34 @@ def reach(
     options.writable_files(output)
     others = partial(_others, output, "models", "directrix bench reach")
     others()
+    from directrix import checks
+    from directrix.experiments.reach import PARTS
     from directrix.experiments.reach import reach as measure
     from directrix.experiments.tables import table
+    from directrix.models.steerable import SteerableModel
 
+    parts = [checks.one_of("part", each, PARTS) for each in part or PARTS]
+    loaded = model.load()
+    refuse(
+        bool(part) and SteerableModel.of(loaded).identity.name not in others(),
+        "There is no file that has the other parts of this model.",
+        "-o with a file of whole figures.",
+        "leave --part out.",
+    )
     figures = measure(
-        model.load(),
+        loaded,
         _judges(judge),
         runs,
         images_per_prompt=images_per_prompt,
         images_of_controls=images_of_controls,
         images_of_groups=images_of_groups,
+        parts=parts,
         progress=progress(),
     )
-    found = {"models": {**others(), figures["model"]: figures}}
+    known = others()
+    if part:
+        figures = {**known[figures["model"]], **{each: figures[each] for each in parts}}
+    found = {"models": {**known, figures["model"]: figures}}
     write_json(found, output)
     return Result("\n".join(table("reaching", found)), figures)
 

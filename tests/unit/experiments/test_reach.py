@@ -1,12 +1,14 @@
 """What the closed loop's figures count: the fewest changes that a quota needs, and the error over all images."""
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from directrix.cli import main
+from directrix.experiments import reach as reach_experiment
 from directrix.experiments.reach import seconds as reach_seconds
 from directrix.experiments.reach.fairness import most_that_fit, pooled_psnr
 from directrix.measurement.reports.leakage import CATEGORIES
@@ -59,3 +61,33 @@ def test_images_drawn_again_are_evaluations_of_the_loop(pipeline, monkeypatch):
     found = reach_seconds.ratios(pipeline, cast(Any, {"closed_loop": Twice()}), 2)["closed_loop"]
     assert found["evaluations"] == 1.5
     assert found["an_evaluation"]["value"] == pytest.approx(found["value"] / 1.5, rel=1e-3)
+
+
+class Asked:
+    """Stands in for both measurements, and remembers what was asked of it."""
+
+    asked: ClassVar[list[str]] = []
+
+    def __init__(self, *given: Any) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        def measure(*given: Any) -> dict[str, Any]:
+            self.asked.append(name)
+            return {"of": name}
+
+        return measure
+
+
+def test_one_part_can_be_measured_again(pipeline, monkeypatch, tmp_path, capsys):
+    for name in ("Reaching", "Sparing"):
+        monkeypatch.setattr(reach_experiment, name, Asked)
+    found = reach_experiment.reach(pipeline, {"emoji": cast(Any, None)}, tmp_path / "whole")
+    assert [found[part] for part in reach_experiment.PARTS] == [
+        {"of": name} for name in ("figures", "groups", "gate", "seconds")
+    ]
+    Asked.asked.clear()
+    again = reach_experiment.reach(pipeline, {"emoji": cast(Any, None)}, tmp_path / "part", parts=["gate"])
+    assert Asked.asked == ["directions", "gate"] and set(found) - set(again) == {"directions", "fair", "seconds"}
+    # Without the other parts there is nothing to write it into.
+    assert main(["bench", "reach", "--part", "gate", "-o", str(tmp_path / "new.json"), "--runs", str(tmp_path)]) == 2
+    assert "leave --part out" in capsys.readouterr().err

@@ -7,7 +7,7 @@ get that say the attribute themselves or are not about people. All prompts are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from directrix.measurement.judges import Judge
 
 
+PARTS = ("directions", "fair", "gate", "seconds")
+
+
 def reach(
     pipeline: Any,
     judges: Mapping[str, Judge],
@@ -31,6 +34,7 @@ def reach(
     images_of_controls: int = 2,
     images_of_groups: int = 12,
     num_inference_steps: int | None = None,
+    parts: Sequence[str] = PARTS,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure one model; returns what `results/reach.json` holds of it.
@@ -43,6 +47,7 @@ def reach(
         images_of_controls: the same under each control.
         images_of_groups: of each test occupation, made fair; 6 or a multiple makes even shares whole.
         num_inference_steps: None for the model's own.
+        parts: which of `PARTS` to measure; each needs the calibrated directions.
     """
     model = SteerableModel.of(pipeline)
     steps = num_inference_steps or model.facts.num_inference_steps
@@ -50,15 +55,17 @@ def reach(
     asked = {"model": model.identity.fingerprint, "judges": list(judges), "images": sizes, "steps": steps}
     Checkpoint(folder, asked).begin()
     reaching = Reaching(pipeline, judges, folder, steps, progress)
-    found = reaching.figures(images_per_prompt, images_of_controls)
     sparing = Sparing(pipeline, judges, folder, reaching.directions(), images_of_groups, steps, progress)
+    measures = {
+        "directions": lambda: reaching.figures(images_per_prompt, images_of_controls),
+        "fair": sparing.groups,
+        "gate": sparing.gate,
+        "seconds": sparing.seconds,
+    }
     return {
         "model": model.identity.name,
         "judges": list(judges),
         "split": "test",
         "pictures": {"occupations": len(TEST), "each": sizes, "steps": steps},
-        "directions": found,
-        "fair": sparing.groups(),
-        "gate": sparing.gate(),
-        "seconds": sparing.seconds(),
+        **{part: measures[part]() for part in PARTS if part in parts},
     }

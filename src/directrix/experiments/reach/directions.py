@@ -41,6 +41,7 @@ class Reaching:
 
     def directions(self) -> list[Direction]:
         """The default directions of all attributes, calibrated."""
+        self._costs()
         return [Direction.load(self._file(name)) for name in self._labels()]
 
     def figures(self, images_per_prompt: int, images_of_controls: int) -> dict[str, Any]:
@@ -49,9 +50,8 @@ class Reaching:
             GeneralisationTest(self.pipeline, self.judges, each, SEED, self.steps)
             for each in (images_per_prompt, images_of_controls)
         )
-        found = {}
-        for attribute, group in GROUPS.items():
-            costs = cached(self.folder / f"found-{attribute}.json", self._find, attribute)
+        found, costs = {}, self._costs()
+        for group in GROUPS.values():
             for concept in group.concepts:
                 name, label = concept.name, self._labels()[concept.name]
                 direction, before = Direction.load(self._file(name)), Direction.load(self._file(name, INSIDE))
@@ -70,6 +70,13 @@ class Reaching:
                         bar.advance(1)
                 own = {**notes.pop("default"), "non_people": notes.pop("non_people"), "cost": costs[name]}
                 found[name] = {**own, "controls": notes}
+        return found
+
+    def _costs(self) -> dict[str, Any]:
+        """What finding and calibrating each direction took; they are in the folder then."""
+        found = {}
+        for attribute in GROUPS:
+            found |= cached(self.folder / f"found-{attribute}.json", self._find, attribute)
         return found
 
     def _labels(self) -> dict[str, TargetLabel]:
