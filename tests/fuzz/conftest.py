@@ -20,4 +20,5 @@ def _encodable(value: Any) -> Any:
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {_encodable(key): _encodable(each) for key, each in value.items()}
-    return [_encodable(each) for each in value] if isinstance(value, list | tuple) else value
+    # A skipped test's place and reason must stay a tuple.
+    return type(value)(map(_encodable, value)) if isinstance(value, list | tuple) else value

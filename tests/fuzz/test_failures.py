@@ -12,3 +12,10 @@ def test_half_a_character_does_not_hide_a_failure(request: pytest.FixtureRequest
     sent = request.config.hook.pytest_report_to_serializable(config=request.config, report=report)
     text = json.dumps(sent, ensure_ascii=False).encode().decode()
     assert "case '\\\\ud800'" in text and "\\\\udfff" in text
+
+
+def test_a_skipped_test_keeps_its_place_and_reason(request: pytest.FixtureRequest):
+    """`pytest -rs` unpacks them."""
+    report = pytest.TestReport("a", ("a.py", 1, "a"), {}, "skipped", ("a.py", 1, "Skipped: no \ud800"), "call")
+    sent = request.config.hook.pytest_report_to_serializable(config=request.config, report=report)
+    assert sent["longrepr"] == ("a.py", 1, "Skipped: no \\ud800")
