@@ -51,5 +51,6 @@ def bars(total: int, label: str) -> Iterator[Task]:
         def advance(self, n: int = 1) -> None:
             shown.update(n)
 
-    with tqdm(total=total, desc=label, dynamic_ncols=True) as shown:
+    # One inside another goes when it is done.
+    with tqdm(total=total, desc=label, dynamic_ncols=True, leave=None) as shown:
         yield Bar()

@@ -205,7 +205,7 @@ class AuditTab:
         try:
             name = named()
             work = partial(run, artist=self._artist, audits=self._audits, name=name)
-            job = self._desk.submit(visitor, work, patient=True, asked=name)
+            job = self._desk.submit(visitor, work, "batches", asked=name)
             job.show(name)
         except DirectrixError as error:
             yield [markup.status(failed(error), 0), *self._skipped(7)]

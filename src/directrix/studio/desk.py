@@ -8,7 +8,7 @@ from typing import Any
 
 from directrix.errors import DirectrixError
 from directrix.studio.artist import Artist
-from directrix.studio.jobs import Job, Queue
+from directrix.studio.jobs import Job, Patience, Queue
 
 LOOK_EVERY = 0.15  # seconds
 MOST_VISITORS = 10_000
@@ -22,10 +22,10 @@ class Desk:
         self.queue = queue or Queue()
         self._of: dict[str, str] = {}
 
-    def submit(self, visitor: str, work: Callable[[Job], Any], patient: bool = False, asked: Any = None) -> Job:
+    def submit(self, visitor: str, work: Callable[[Job], Any], patience: Patience = "", asked: Any = None) -> Job:
         """Cancels the visitor's job, if there is one, and submits another. DirectrixError where the queue is full."""
         self.queue.cancel(self._of.pop(visitor, None))
-        job = self.queue.submit(work, patient, asked)
+        job = self.queue.submit(work, patience, asked)
         self.adopt(visitor, job.name)
         return job
 

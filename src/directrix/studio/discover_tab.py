@@ -1,6 +1,8 @@
 """The tab Discover: words in, a direction out, with its card; and the directions that were saved."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from directrix.errors import DirectrixError
@@ -196,7 +198,9 @@ class DiscoverTab:
         try:
             chosen = model if model in known else known[0]
             ask = Ask(chosen, name, target, neutral, label if label in labels(chosen) else "")
-            job = self._desk.submit(visitor, lambda job: find(job, self._artist, ask), asked=ask)
+            # It goes with the job, which holds on to it.
+            seen = TemporaryDirectory(prefix="directrix-search-")
+            job = self._desk.submit(visitor, lambda job: find(job, self._artist, ask, Path(seen.name)), "sets", ask)
         except DirectrixError as error:
             yield [markup.status(failed(error), 0), *self._skipped(3)]
             return

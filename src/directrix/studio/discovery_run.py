@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from directrix.concept import Concept
@@ -104,8 +105,13 @@ def labels(model: str) -> list[str]:
     return [f"{attribute}: {label}" for attribute, row in known.items() for label in row]
 
 
-def find(job: Job, artist: Artist, ask: Ask) -> Found:
-    """Finds a direction by the library's defaults. Raises what `directrix.discover` raises, and Cancelled."""
+def find(job: Job, artist: Artist, ask: Ask, folder: Path | None = None) -> Found:
+    """Finds a direction by the library's defaults.
+
+    folder: keeps what the judge saw, so that a job that let others go first goes on where it was; None for nowhere.
+
+    Raises what `directrix.discover` raises, Cancelled and Later.
+    """
     from directrix.discovery import discover
     from directrix.measurement.calibration.calibrate import calibrate
     from directrix.measurement.calibration.target import judge_for
@@ -114,12 +120,15 @@ def find(job: Job, artist: Artist, ask: Ask) -> Found:
         model = artist.load(ask.model)
     direction = discover(model, ask.concept, progress=job.bar)
     direction = direction.with_(recipe={**direction.recipe, "command": ask.command})
-    found = Found(ask, direction, _drawn(job, artist, ask, direction))
-    job.show(found)
+    found = job.interim
+    # There from an earlier turn?
+    if not isinstance(found, Found) or found.direction.digest() != direction.digest():
+        found = Found(ask, direction, _drawn(job, artist, ask, direction))
+        job.show(found)
     try:
         judge, known = judge_for(model, ask.concept)
         label = _label(ask.label) or known
-        direction = calibrate(model, direction, judge, target_label=label, progress=job.bar)
+        direction = calibrate(model, direction, judge, target_label=label, checkpoint=folder, progress=job.bar)
     except DirectrixError as error:
         job.check()
         return replace(found, said=str(error))

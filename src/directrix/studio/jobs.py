@@ -23,6 +23,8 @@ MOST = 40  # jobs that wait
 REMEMBERED = 200  # jobs that are done, and whose results can still be seen
 TURN = 8  # units that a patient job does before it lets others go first: one batch of images
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
+# When a job lets others go first: never, after each batch of images, or before another set of images is drawn.
+Patience = Literal["", "batches", "sets"]
 
 
 class Cancelled(Exception):
@@ -41,7 +43,9 @@ class Job:
     interim: what the page shows of the result while the rest is to come; `shows` counts how often it changed.
     error: a sentence, where it failed.
     asked: what the page's form says of it, so that a reload brings the form back too.
-    others: whether somebody waits; asked between batches of images by work that can go on where it was stopped.
+    patience: of work that can go on where it was stopped.
+    others: whether somebody waits.
+    sets: of images, that were drawn since its turn began.
     """
 
     work: Callable[[Job], Any]
@@ -56,7 +60,9 @@ class Job:
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     on_cancel: Callable[[], None] | None = None
-    others: Callable[[], bool] | None = None
+    patience: Patience = ""
+    others: Callable[[], bool] = lambda: False
+    sets: int = 0
 
     @property
     def over(self) -> bool:
@@ -88,13 +94,17 @@ class Job:
                 job.check()
                 done = job.progress[0] + n
                 job.progress = (done, total, label)
-                drawn = "drawing images" in label and done % TURN == 0
-                if drawn and job.others is not None and job.others():
+                if images and job.patience == "batches" and done % TURN == 0 and job.others():
                     raise Later
 
         self.check()
+        images = "drawing images" in label.lower()
+        # What this turn has drawn is judged and stored by now.
+        if images and self.patience == "sets" and self.sets and self.others():
+            raise Later
         self.progress = (0, total, label)
         yield Bar()
+        self.sets += images
 
 
 class Queue:
@@ -108,17 +118,17 @@ class Queue:
         self._running: Job | None = None
         threading.Thread(target=self._work, name="directrix-studio", daemon=True).start()
 
-    def submit(self, work: Callable[[Job], Any], patient: bool = False, asked: Any = None) -> Job:
+    def submit(self, work: Callable[[Job], Any], patience: Patience = "", asked: Any = None) -> Job:
         """Puts work at the end. Raises DirectrixError where the queue is full.
 
         asked: see `Job`.
-        patient: whether it lets others go first between its batches; it is then called again, to go on.
+        patience: when it lets others go first; it is then called again, to go on.
         """
         with self._changed:
             if len(self._waiting) >= self._most:
                 happened = f"The queue is full: {len(self._waiting)} jobs are waiting."
                 raise DirectrixError(happened, "a free place.", "again in a minute.")
-            job = Job(work, asked=asked, others=(lambda: bool(self._waiting)) if patient else None)
+            job = Job(work, asked=asked, patience=patience, others=lambda: bool(self._waiting))
             self._jobs[job.name] = job
             self._waiting.append(job)
             over = [name for name, each in self._jobs.items() if each.over]
@@ -155,7 +165,7 @@ class Queue:
                 while not self._waiting:
                     self._changed.wait()
                 job = self._running = self._waiting.popleft()
-                job.state = "running"
+                job.state, job.sets = "running", 0
             state, result, error = "done", None, ""
             try:
                 result = job.work(job)

@@ -42,7 +42,7 @@ PLAN = {"model": "tiny", "methods": ("none", "direction woman"), "file": "prompt
 
 def test_a_stopped_audit_goes_on_and_a_later_studio_shows_it(artist, audits, upload, tmp_path):
     name = audits.create(Plan(**PLAN, images=4), upload)
-    job = Job(lambda _: None)
+    job = Job(lambda _: None, patience="batches")
 
     def cancel():
         job.state = "cancelled"

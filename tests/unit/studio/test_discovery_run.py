@@ -1,14 +1,17 @@
 """Words become a direction, whose images are shown before its card."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 from directrix.errors import ConceptError, DirectrixError
+from directrix.generation.generate import generate
 from directrix.measurement.judges import Verdict
 from directrix.studio import direction_markup, discovery_run
 from directrix.studio.artist import Artist
 from directrix.studio.discovery_run import Ask, find
-from directrix.studio.jobs import Job
+from directrix.studio.jobs import Job, Later
 
 ASK = {"model": "tiny", "name": "hat", "target": "a person with a hat", "neutral": "a person"}
 
@@ -100,3 +103,31 @@ def test_a_direction_without_a_card_says_what_its_calibration_measured(make_dire
 def test_no_more_is_offered_than_a_judge_sees():
     assert discovery_run.labels("some/model") == []
     assert "gender: female" in discovery_run.labels("emoji")
+
+
+def test_a_search_that_lets_others_go_first_goes_on_where_it_was(artist, monkeypatch, tmp_path):
+    """Others wait all the time: it takes as many turns as it draws sets of images, and draws none of them twice."""
+    from directrix.directions.target_label import TargetLabel
+    from directrix.measurement.calibration import dose_response, target
+
+    judge, drawn = Judge(), []
+    judge.config = {}
+    monkeypatch.setattr(target, "judge_for", lambda *_, **__: (judge, TargetLabel("light", "hat")))
+
+    def counted(*given, **more):
+        records = generate(*given, **more)
+        drawn.append(more["interventions"])
+        return records
+
+    monkeypatch.setattr(dose_response, "generate", counted)
+    whole = find(Job(lambda _: None), artist, Ask(**ASK), tmp_path / "whole")
+    sets = len(drawn)
+    drawn.clear()
+    job = Job(lambda _: None, patience="sets", others=lambda: True)
+    turns, found = 0, None
+    while found is None:
+        job.sets, turns = 0, turns + 1
+        with suppress(Later):
+            found = find(job, artist, Ask(**ASK), tmp_path / "turns")
+    assert turns > 3 and len(drawn) == sets
+    assert found.said == whole.said and found.direction.digest() == whole.direction.digest()

@@ -100,6 +100,29 @@ def test_failures_are_sentences_and_do_not_end_the_worker(held, caplog):
     assert _over(queue.submit(lambda _: 1)).result == 1
 
 
+def test_a_search_lets_others_go_first_between_sets_of_images_and_never_within_one(held):
+    queue, _, release = held
+    order, judged = [], set()
+
+    def search(job):
+        for strength in range(4):
+            if strength in judged:
+                continue
+            with job.bar(16, "drawing images") as bar:
+                for _ in range(2):
+                    order.append(strength)
+                    bar.advance(8)
+            judged.add(strength)
+        return "found"
+
+    found = queue.submit(search, "sets")
+    other = queue.submit(lambda _: order.append("other"))
+    release.set()
+    assert _over(found).result == "found" and _over(other).over
+    # One set while somebody waits, and none is drawn twice.
+    assert order == [0, 0, "other", 1, 1, 2, 2, 3, 3]
+
+
 def test_a_patient_job_lets_others_go_first_between_its_batches(held):
     queue, _, release = held
     order = []
@@ -112,7 +135,7 @@ def test_a_patient_job_lets_others_go_first_between_its_batches(held):
                     order.append("long")
         return "long"
 
-    patient = queue.submit(long, patient=True)
+    patient = queue.submit(long, "batches")
     other = queue.submit(lambda _: order.append("other"))
     release.set()
     assert _over(patient).result == "long" and _over(other).over

@@ -132,7 +132,7 @@ def calibrate(
         listed = [prompts] if isinstance(prompts, str) else list(prompts or calibration_prompts(model, concept))
         each = max(images_per_prompt, math.ceil(PICTURES / len(listed)))
         dose_response = DoseResponse(
-            model, judge, listed, each, num_inference_steps=steps, seed=seed, checkpoint=stored
+            model, judge, listed, each, num_inference_steps=steps, seed=seed, checkpoint=stored, progress=progress
         )
         bar.advance(1)
         unit, climbed = _climb(dose_response, direction, target_label, effect)

@@ -20,6 +20,7 @@ from directrix.measurement.calibration.judged import asked_of, judged
 from directrix.measurement.judges.base import Judge, Verdicts
 from directrix.measurement.metrics import Interval, proportion
 from directrix.models.steerable import SteerableModel
+from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,13 +77,15 @@ class DoseResponse:
         batch_size: int = 16,
         checkpoint: Checkpoint = NOWHERE,
         against: Intervention | Sequence[Intervention] = (),
+        progress: Progress = silent,
     ) -> None:
         self._judge, self._model, self._checkpoint = judge, model, checkpoint
-        settings = {"num_inference_steps": num_inference_steps, "seed": seed}
+        settings: dict[str, Any] = {"num_inference_steps": num_inference_steps, "seed": seed}
         # What was drawn, for a direction's provenance.
         self.facts = {"prompts": list(prompts), "images_per_prompt": images_per_prompt, **settings}
         self._asked = partial(asked_of, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
-        self._draw = partial(generate, model, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
+        drawing = {"batch_size": batch_size, "progress": progress, **settings}
+        self._draw = partial(generate, model, list(prompts), images_per_prompt, **drawing)
         self.images: list[Image] = []
         self.plain = self.verdicts_under(against)
 

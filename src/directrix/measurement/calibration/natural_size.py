@@ -78,6 +78,7 @@ def at_natural_size(
     before, less, more = seen = ([], [], [])
     for look in range(LOOKS):
         settings: Any = {"num_inference_steps": STEPS, "seed": seed + look, "checkpoint": checkpoint}
+        settings["progress"] = progress
         with progress(len(seen), "Calibrating") as bar:
             tried = DoseResponse(model, judge, mixed, each, against=Steering({direction: -1.0}), **settings)
             before += tried.plain
