@@ -21,6 +21,7 @@ def studio(
     folder: Path = Path("directrix-studio"),
 ) -> Result:
     """Open a page on which to see directions and steer with them."""
+    options.writable_folders(folder)
     from directrix.studio.serve import serve
 
     served = serve(host, port, password, model, directions, folder)

@@ -51,7 +51,9 @@ def serve(
         folder: of the studio's own, for what visitors find; made when it is needed.
 
     Raises:
-        DirectrixError: an address that others can reach without a password, a port in use, or no gradio.
+        DirectrixError: an address that others can reach without a password or that is not this machine's, a port in
+            use, or no gradio.
+        ModelError: a model of the user's own that cannot be loaded.
         DirectionFileError: the folder holds no directions.
     """
     whole_number("port", port, 0)
@@ -61,6 +63,7 @@ def serve(
             "the address 127.0.0.1, or a password.",
             "--password, or the environment variable DIRECTRIX_STUDIO_PASSWORD.",
         )
+    port = _free(host, port)
     # Nothing of a visitor's goes to others: neither counts of use nor a look for newer versions.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
@@ -77,30 +80,30 @@ def serve(
     for name in artist.models:
         artist.directions(name)
     desk = Desk(artist)
-    # The first visitor need not wait for the model.
-    desk.queue.submit(lambda _: artist.load(artist.models[0]) and None)
+    if artist.models[0] in embedded.MODELS:
+        # The first visitor need not wait for the model.
+        desk.queue.submit(lambda _: artist.load(artist.models[0]) and None)
+    else:
+        # Whether a model of one's own is there and whole is better known before a page is open.
+        artist.load(artist.models[0])
     blocks = page(desk)
-    try:
-        _, address, _ = blocks.launch(
-            server_name=host,
-            server_port=port or _free(host),
-            auth=Password(password) if password else None,
-            auth_message="Any name will do. After ten wrong passwords in a minute, wait a minute.",
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            show_error=False,
-            footer_links=[],
-            ssr_mode=False,
-            max_file_size="10mb",
-            css_paths=STYLE,
-            theme=theme(),
-            pwa=False,
-            enable_monitoring=False,
-        )
-    except OSError:
-        happened = f"The port {port} cannot be used."
-        raise DirectrixError(happened, "a free one.", "--port 0, which takes any free one.") from None
+    _, address, _ = blocks.launch(
+        server_name=host,
+        server_port=port,
+        auth=Password(password) if password else None,
+        auth_message="Any name will do. After ten wrong passwords in a minute, wait a minute.",
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        show_error=False,
+        footer_links=[],
+        ssr_mode=False,
+        max_file_size="10mb",
+        css_paths=STYLE,
+        theme=theme(),
+        pwa=False,
+        enable_monitoring=False,
+    )
     return Served(address, blocks)
 
 
@@ -111,9 +114,17 @@ def _local(host: str) -> bool:
         return host == "localhost"
 
 
-def _free(host: str) -> int:
+def _free(host: str, port: int) -> int:
+    """The port, or for 0 any that is free. DirectrixError where nothing can listen there."""
     import socket
 
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as each:
-        each.bind((host, 0))
-        return each.getsockname()[1]
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as each:
+            # As the server does: connections of an earlier page that still end are not in the way.
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind((host, port))
+            return each.getsockname()[1]
+    except OSError:
+        happened = f"The page cannot be served at '{host}', port {port}."
+        remedy = "--port 0, which takes any free one, or --host 127.0.0.1."
+        raise DirectrixError(happened, "an address of this machine, and a free port.", remedy) from None
