@@ -17,6 +17,7 @@ from directrix.cli import app as application
 
 # Each adds its verbs to the application.
 from directrix.cli import (  # noqa: F401
+    bench,
     card,
     direction_files,
     discover,
