@@ -153,6 +153,8 @@ def _audited(page, folder):
     page.get_by_role("tab", name="Audit").click()
     page.get_by_label("Benchmark").click()
     page.get_by_role("option", name="My own prompts").click()
+    # A choice of the benchmark makes it visible, and a file given before that would be lost.
+    page.locator("#dx-upload").wait_for()
     page.set_input_files("#dx-upload input[type=file]", folder / "mine.txt")
     page.wait_for_selector("#dx-upload:has-text('mine.txt')")
     page.get_by_label("gender").last.check()
