@@ -234,6 +234,28 @@ sys.exit(main())
     assert (ended.returncode, ended.stderr) == (130, "directrix: Interrupted.\n")
 
 
+@pytest.mark.parametrize("error", ["RuntimeError", "directrix.errors.ModelError"])
+def test_ctrl_c_that_a_library_takes_for_an_error_is_not_lost(error: str):
+    """Importing one of diffusers' modules may end so."""
+    taken = f"""
+import os, signal, sys, time, directrix.cli, directrix.errors, directrix.models
+from directrix.__main__ import main
+
+def load(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise {error}("Failed to import diffusers.pipelines", "") from None
+
+directrix.models.load = load
+sys.argv = ["directrix", "sites"]
+sys.exit(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", taken], capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stderr) == (130, "directrix sites: Interrupted.\n")
+
+
 def test_ctrl_c_in_the_first_second_is_one_line(tmp_path: Path):
     started = "import sys, directrix; print(flush=True); from directrix.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", started, "generate", "--prompt", "a judge", "-o", str(tmp_path / "out")]

@@ -32,14 +32,16 @@ from directrix.cli import (  # noqa: F401
     studio,
     world,
 )
+from directrix.cli.interrupts import noticed
 from directrix.cli.model_failures import of_a_model
-from directrix.errors import DirectrixError, InterruptedRun
+from directrix.errors import DirectrixError, InterruptedRun, OutputError
 from directrix.reading.values import SURROGATE
 
 VERBS = (
     *("discover", "fit-probe", "generate", "policy", "explain", "inspect", "card", "sites", "import", "push"),
     *("studio", "demo", "benchmarks", "evaluate", "reproduce", "report", "bench", "world", "doctor"),
 )
+_INTERRUPTED = InterruptedRun("Interrupted.")
 _LONGEST = 2000  # characters of an error that is shown
 # Whatever cannot be read of a command. Typer exports one class of this family.
 UsageError: Any = typer.BadParameter.__base__
@@ -66,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.main(prog_name="directrix")
     groups = [name for name, each in command.commands.items() if hasattr(each, "commands")]
     said = list(sys.argv[1:] if argv is None else argv)
-    with application.logging_to_stderr():
+    with application.logging_to_stderr(), noticed() as interrupted:
         words = old_spellings.modern(said, groups)
         path = old_spellings.path(words, groups)
         try:
@@ -79,14 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UsageError as error:
             return _fail(path, _explained(error, path))
         except DirectrixError as error:
-            return _fail(path, error)
+            # What could not be written is said, whatever came before.
+            said_itself = isinstance(error, InterruptedRun | OutputError)
+            return _fail(path, _INTERRUPTED if interrupted() and not said_itself else error)
         except BrokenPipeError:
             # The reader (`head`, say) has seen enough. Closing keeps Python from complaining at exit.
             sys.stderr.close()
         except OSError as error:
             return _fail(path, DirectrixError(f"{error}.", "", "see that the place exists, is yours and has room."))
         except Exception as error:
-            failed = of_a_model(error)
+            failed = _INTERRUPTED if interrupted() else of_a_model(error)
             if failed is None:
                 raise
             return _fail(path, failed)
