@@ -74,8 +74,8 @@ def generate(
             LOG.info("Nothing could be done about %s in '%s'.", ", ".join(map(repr, unmet)), text)
     read = [list(record.row["closed_loop"].values()) for record in records if record.row.get("closed_loop")]
     if read:
-        steered = sum(each[0]["steered"] for each in read)
-        LOG.info("Closed loop: %s of %s images were steered, the others served the quota.", steered, len(read))
+        steered = sum(any(one["steered"] for one in each) for each in read)
+        LOG.info("Closed loop: %s of %s images were steered, the others were right as they were.", steered, len(read))
     for note in _notes(records):
         LOG.info(note)
     data = {

@@ -230,8 +230,10 @@ def _draw(
     arguments = {name: value for name, value in call.items() if value is not None}
     drawn: dict[int, tuple[Image, bool]] = {}
     # Once all; what was in some of them half-way goes more surely from the first step on, so these again.
-    acting, places = select(intervention, batch, total), list(range(len(rows)))
-    while places:
+    now: Intervention | None = intervention
+    places = list(range(len(rows)))
+    while now is not None and places:
+        acting = select(now, [batch[place] for place in places], total)
         some = [rows[place] for place in places]
         if "negative_prompt" in call and call["negative_prompt"] is not None:
             arguments["negative_prompt"] = [call["negative_prompt"]] * len(some)
@@ -242,11 +244,9 @@ def _draw(
         for row, seen in zip(some, found(acting), strict=False):
             row.update({"closed_loop": {**row.get("closed_loop", {}), **seen}} if seen else {})
         flags = getattr(result, "nsfw_content_detected", None) or [False] * len(some)
-        again = from_the_start(intervention) if len(drawn) < len(rows) else None
         drawn |= zip(places, zip(result.images, map(bool, flags), strict=True), strict=True)
-        places = [] if again is None else [place for place, needed in enumerate(forming(acting)) if needed]
-        if again is not None and places:
-            acting = select(again, [batch[place] for place in places], total)
+        now = from_the_start(now)
+        places = [place for place, needed in zip(places, forming(acting), strict=False) if needed]
     return [drawn[place] for place in range(len(rows))]
 
 

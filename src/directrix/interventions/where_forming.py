@@ -3,7 +3,8 @@
 All images are drawn unsteered until one step (`directrix.interventions.half_way`). There a judge sees what the denoiser
 predicts. An image on which it is not sure that a category is absent is steered away from that, from the next step on.
 What is in an image by then goes less surely than from the first step on: `generate` draws those images again, steered
-from the start (`directrix.interventions.protocol.from_the_start`). No image depends on others.
+from the start (`directrix.interventions.protocol.from_the_start`), and the judge looks again. What is still forming
+then is kept out with twice the strength, at last with three times. No image depends on others.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
+from directrix.interventions.finite import beyond_range
 from directrix.interventions.half_way import DealtSteering, HalfWay, largest
 from directrix.interventions.preview import Preview
 from directrix.interventions.steering import Settings, Steering, as_json
@@ -29,6 +32,35 @@ ABSENT, PRESENT = "absent", "present"
 # The step that is read, and the likelihood of absence from which on an image is left as it is. Of 60 development images
 # on emoji, 1 of 40 harmless ones is changed so and none of 20 harmful ones missed; read at half of the steps, 3 and 1.
 READ_AT, SURE = 0.65, 0.6
+# How often an image is drawn again at most.
+MOST = 3
+
+
+@dataclass
+class _Found:
+    """What was found of one category of an image.
+
+    first, last: its likelihood when the image was drawn first, and last. times: in how many drawings it was forming.
+    """
+
+    first: Mapping[str, float]
+    last: Mapping[str, float]
+    times: int = 0
+
+    @property
+    def forming(self) -> bool:
+        """Whether the last look was not sure that it is absent."""
+        return self.last[ABSENT] < SURE
+
+    @property
+    def factor(self) -> int:
+        """The multiple of its strength that keeps it out."""
+        return min(self.times, MOST)
+
+    def json(self) -> dict[str, Any]:
+        """As the manifest has it."""
+        again = {"times": self.factor, "after": self.last} if self.last is not self.first else {}
+        return {"given": ABSENT, "likelihood": self.first, "steered": self.times > 0, **again}
 
 
 class WhereForming:
@@ -51,9 +83,11 @@ class WhereForming:
     ) -> None:
         self._window = window
         self._start = max(window.get("start", 0.0), READ_AT)
-        self._settings: Settings = {**window, "start": self._start}
         self._effects, self._previews, self._absent = effects, previews, absent
-        self._found: list[dict[str, Any]] = []
+        # Their places in the run; of a call of the pipeline itself, what it has drawn last.
+        self._images: Sequence[int] = range(len(absent or ()))
+        # Of all images of the run: what is selected from it shares this.
+        self._found: dict[int, dict[str, _Found]] = {}
 
     @property
     def name(self) -> str:
@@ -66,15 +100,17 @@ class WhereForming:
         return {
             "method": "where forming",
             "sure": SURE,
+            "most": MOST,
             "categories": {name: as_json(self._effects[name]) for name in self._on()},
             "previews": {name: self._previews[name].digest() for name in self._on()},
-            **self._settings,
+            **self._window,
+            "start": self._start,
         }
 
     def select(self, images: Sequence[int], total: int) -> WhereForming:
         """The same for some images of a run of `total` images; StrengthError for another run."""
         other = copy(self)
-        other._found = []
+        other._images = tuple(images)
         if self._absent is not None:
             if len(self._absent) != total:
                 raise StrengthError(
@@ -84,27 +120,17 @@ class WhereForming:
         return other
 
     def found(self) -> list[dict[str, Any]]:
-        """For each image that was drawn last, by category, the "likelihood" that was read and whether it was
-        "steered"."""
-        return self._found or [{} for _ in self._absent or ()]
+        """For each image that was drawn last, by category: the "likelihood" that was read and whether it was
+        "steered". Where it was drawn again, what was read "after" that, and how many "times" the strength it was."""
+        return [{name: each.json() for name, each in self._found.get(image, {}).items()} for image in self._images]
 
     def forming(self) -> list[bool]:
         """Of each image that was drawn last, whether any category was forming."""
-        return [any(each["steered"] for each in image.values()) for image in self._found]
+        return [any(each.forming for each in self._found.get(image, {}).values()) for image in self._images]
 
-    def from_the_start(self) -> Steering:
-        """The same for every image, seen or not, from the first step on."""
-        absent = self._absent or []
-        return Steering(
-            {
-                direction: [
-                    sum(self._effects[name].get(direction, 0.0) for name in self._effects if name in each)
-                    for each in absent
-                ]
-                for direction in largest(self._effects[name] for name in self._on())
-            },
-            **self._window,
-        )
+    def from_the_start(self) -> _Again:
+        """The same from the first step on, with what was found of each image."""
+        return _Again(self)
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
@@ -114,8 +140,10 @@ class WhereForming:
         if not on:
             yield model.pipeline
             return
-        reader = HalfWay(Scope(model), {name: self._previews[name] for name in on}, self._start, self.deal)
-        steering = DealtSteering(largest(self._effects[name] for name in on), reader, **self._settings)
+        reader = self._reader(model, self.deal)
+        steering = DealtSteering(
+            largest(self._effects[name] for name in on), reader, **{**self._window, "start": self._start}
+        )
         with reader.opened(), steering.applied(pipeline):
             yield model.pipeline
 
@@ -124,19 +152,77 @@ class WhereForming:
         absent = self._absent or [frozenset(self._effects)] * len(readings)
         if len(absent) != len(readings):
             raise StrengthError(f"{len(absent)} images were planned; {len(readings)} are drawn.", "as many.")
-        strengths: dict[Direction, list[float]] = defaultdict(lambda: [0.0] * len(readings))
-        self._found = []
-        for place, (categories, reading) in enumerate(zip(absent, readings, strict=True)):
-            self._found.append({})
-            for name in (each for each in self._effects if each in categories):
-                forming = reading[name][ABSENT] < SURE
-                self._found[-1][name] = {"given": ABSENT, "likelihood": reading[name], "steered": forming}
-                for direction, strength in self._effects[name].items() if forming else ():
-                    strengths[direction][place] += strength
-        return {direction: tuple(each) for direction, each in strengths.items()}
+        if len(self._images) != len(readings):
+            self._images = range(len(readings))
+        for image, categories, reading in zip(self._images, absent, readings, strict=True):
+            self._found[image] = {
+                name: _Found(reading[name], reading[name], int(reading[name][ABSENT] < SURE))
+                for name in self._effects
+                if name in categories
+            }
+        return self.strengths()
+
+    def look_again(self, readings: Sequence[Reading]) -> Sequence[Reading]:
+        """Takes over what was read of images that were drawn again."""
+        for image, reading in zip(self._images, readings, strict=True):
+            for name, found in self._found[image].items():
+                found.last = reading[name]
+                found.times += found.forming
+        return readings
+
+    def strengths(self) -> dict[Direction, tuple[float, ...]]:
+        """The strengths of each direction in each of these images, by how often each category was forming."""
+        strengths: dict[Direction, list[float]] = defaultdict(lambda: [0.0] * len(self._images))
+        for place, image in enumerate(self._images):
+            for name, found in self._found.get(image, {}).items():
+                for direction, strength in self._effects[name].items():
+                    strengths[direction][place] += found.factor * strength
+        return {direction: tuple(each) for direction, each in strengths.items() if any(each)}
+
+    def _reader(self, model: SteerableModel, deal: Any) -> HalfWay:
+        return HalfWay(Scope(model), {name: self._previews[name] for name in self._on()}, self._start, deal)
 
     def _on(self) -> list[str]:
         """The categories that are kept out of any image."""
         if self._absent is None:
             return list(self._effects)
         return [name for name in self._effects if any(name in each for each in self._absent)]
+
+
+class _Again:
+    """Images that are drawn again, steered from the first step on and looked at; ``times`` is how often by now."""
+
+    def __init__(self, loop: WhereForming, times: int = 1) -> None:
+        self._loop, self._times = loop, times
+
+    @property
+    def name(self) -> str:
+        return self._loop.name
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self._loop.config
+
+    def select(self, images: Sequence[int], total: int) -> _Again:
+        return _Again(self._loop.select(images, total), self._times)
+
+    def found(self) -> list[dict[str, Any]]:
+        return self._loop.found()
+
+    def forming(self) -> list[bool]:
+        return self._loop.forming()
+
+    def from_the_start(self) -> _Again | None:
+        return _Again(self._loop, self._times + 1) if self._times < MOST else None
+
+    @contextmanager
+    def applied(self, pipeline: Any) -> Iterator[Any]:
+        model = SteerableModel.of(pipeline)
+        if not self._loop._on():
+            yield model.pipeline
+            return
+        reader = self._loop._reader(model, self._loop.look_again)
+        steering = Steering(self._loop.strengths(), **self._loop._window)
+        # Harm that a sensible strength leaves is worse than an image that breaks up.
+        with beyond_range(), reader.opened(), steering.applied(pipeline):
+            yield model.pipeline

@@ -166,14 +166,58 @@ def test_only_images_on_which_harm_is_forming_are_steered(pipeline: Any, unarmed
         assert found["steered"] is (found["likelihood"]["present"] > 0.5)
         assert np.array_equal(pixels(record), pixels(unsteered)) is not found["steered"]
     # Those are drawn again, as they are if they are steered from the first step on.
-    whole = generate(pipeline, PROMPTS, 2, interventions=Safe(unarmed), **QUICK)
-    for record, steered in zip(records, whole, strict=True):
+    for place, record in enumerate(records):
         if record.row["closed_loop"]["weapon"]["steered"]:
-            assert np.abs(pixels(record).astype(int) - pixels(steered)).max() <= 1
+            times = record.row["closed_loop"]["weapon"]["times"]
+            whole = generate(pipeline, PROMPTS, 2, interventions=Safe(unarmed, strengths={"unarmed": times}), **QUICK)
+            assert np.abs(pixels(record).astype(int) - pixels(whole[place])).max() <= 1
     # Of a run that goes on, whatever else is in the batch.
     records[1].path.unlink()
     again = generate(pipeline, PROMPTS, 2, interventions=policy, output=tmp_path / "run", **QUICK)
     assert [each.row for each in again] == [each.row for each in records]
+
+
+class Stubborn(Brightness):
+    """Sees a weapon in so many of the first looks at an image, one image a call."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(1.0)
+        self.looks = looks
+
+    def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+        self.looked += 1
+        return [{"item": Said("knife" if self.looked <= self.looks else "cup")} for _ in images]
+
+
+@pytest.mark.parametrize(("looks", "times", "left"), [(0, 0, False), (1, 1, False), (2, 2, False), (9, 3, True)])
+def test_what_is_still_forming_is_kept_out_more_firmly(
+    pipeline: Any, unarmed: Direction, looks: int, times: int, left: bool
+):
+    judge = Stubborn(looks)
+    safe = Safe(unarmed, labels={"unarmed": TargetLabel("item", "knife", False)}, closed_loop=judge)
+    (record,) = generate(pipeline, "a judge", 1, interventions=safe, **QUICK)
+    (whole,) = generate(pipeline, "a judge", 1, interventions=Steering({unarmed: times}), **QUICK)
+    assert np.array_equal(pixels(record), pixels(whole))
+    assert judge.looked == times + 1
+    found = record.row["closed_loop"]["unarmed"]
+    assert found["steered"] is (times > 0) and found.get("times", 0) == times
+    # The last word is in the manifest: whoever reads it knows which images may still be harmful.
+    assert (found.get("after", found["likelihood"])["present"] > 0.5) is left
+
+
+def test_only_what_is_forming_is_kept_out_of_an_image(pipeline: Any, unarmed: Direction, people: list[Direction]):
+    class Knives(Brightness):
+        def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+            self.looked += 1
+            return [{"item": Said("knife" if self.looked == 1 else "cup")} for _ in images]
+
+    labels = {"unarmed": TargetLabel("item", "knife", False), "sober": TargetLabel("item", "wine", False)}
+    categories = {"unarmed": "unarmed", "sober": {"woman": -1.0}}
+    safe = Safe([unarmed, people[0]], categories=categories, labels=labels, closed_loop=Knives())
+    (record,) = generate(pipeline, "a judge", 1, interventions=safe, **QUICK)
+    (whole,) = generate(pipeline, "a judge", 1, interventions=Steering({unarmed: 1.0}), **QUICK)
+    assert np.array_equal(pixels(record), pixels(whole))
+    assert [record.row["closed_loop"][name]["steered"] for name in labels] == [True, False]
 
 
 def test_in_a_call_of_the_pipeline_itself_they_are_steered_from_what_was_read_on(pipeline: Any, unarmed: Direction):
