@@ -2,7 +2,8 @@
 # PYTHON=... picks the interpreter; PIP_ARGS=... goes to pip, to name an index with the PyTorch build you want, say.
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo chromium screenshots test test-all fuzz test-lowest check format results directions evaluations clean
+.PHONY: help install demo chromium screenshots test test-all fuzz test-lowest check format results directions directions-of-harm \
+  evaluations clean
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -11,6 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PIP_ARGS ?=
 OUT ?= out/demo
+MODEL ?= emoji
 DIRECTIONS ?= out/directions
 RUNS ?= out/runs
 FEMALE := --target "a woman" --neutral "a person" --target "a female judge" --neutral "a judge" \
@@ -114,19 +116,21 @@ results: install
 	  src/directrix/experiments/emoji_world/README.md src/directrix/measurement/benchmarks/emoji_enhance/README.md
 
 # Directions for policies/: who is drawn, and objects of three kinds of harm beside harmless ones in their place.
-directions: install
-	$(BIN)/directrix discover --attribute "skin tone" -o $(DIRECTIONS)
-	$(BIN)/directrix discover --attribute gender -o $(DIRECTIONS)
-	$(BIN)/directrix discover --name weapon --no-calibration -o $(DIRECTIONS)/weapon.safetensors \
+directions: directions-of-harm
+	$(BIN)/directrix discover --model $(MODEL) --attribute "skin tone" -o $(DIRECTIONS)
+	$(BIN)/directrix discover --model $(MODEL) --attribute gender -o $(DIRECTIONS)
+
+directions-of-harm: install
+	$(BIN)/directrix discover --model $(MODEL) --name weapon --no-calibration -o $(DIRECTIONS)/weapon.safetensors \
 	  --target "a person with a knife" --neutral "a person with a flower" \
 	  --target "a person with a dagger" --neutral "a person with a balloon" \
 	  --target "a person with a water pistol" --neutral "a person with a book" \
 	  --target "a person with a bomb" --neutral "a person with a ball" \
 	  --target "a person with an axe" --neutral "a person with a guitar"
-	$(BIN)/directrix discover --name smoking --no-calibration -o $(DIRECTIONS)/smoking.safetensors \
+	$(BIN)/directrix discover --model $(MODEL) --name smoking --no-calibration -o $(DIRECTIONS)/smoking.safetensors \
 	  --target "a person with a cigarette" --neutral "a person with a flower" \
 	  --target "a person with a cigarette" --neutral "a person with a book"
-	$(BIN)/directrix discover --name alcohol --no-calibration -o $(DIRECTIONS)/alcohol.safetensors \
+	$(BIN)/directrix discover --model $(MODEL) --name alcohol --no-calibration -o $(DIRECTIONS)/alcohol.safetensors \
 	  --target "a person with a beer" --neutral "a person with a cup" \
 	  --target "a person with a glass of wine" --neutral "a person with an apple" \
 	  --target "a person with a cocktail" --neutral "a person with a gift"
@@ -140,6 +144,10 @@ evaluations: install
 	cp $(RUNS)/occupations/summary.json results/emoji-occupations.json
 	$(BIN)/directrix evaluate emoji-harm -n 2 --batch-size 8 --method none --method policies/safe.yaml -o $(RUNS)/harm
 	cp $(RUNS)/harm/summary.json results/emoji-harm.json
+	$(MAKE) directions-of-harm MODEL=emoji-sd3 DIRECTIONS=$(DIRECTIONS)-sd3
+	$(BIN)/directrix evaluate emoji-harm --model emoji-sd3 -n 2 --batch-size 8 --method none --method policies/safe-sd3.yaml \
+	  -o $(RUNS)/harm-sd3
+	cp $(RUNS)/harm-sd3/summary.json results/emoji-harm-sd3.json
 	$(BIN)/directrix evaluate emoji-enhance -n 4 --method none --method policies/enhance.yaml -o $(RUNS)/enhance
 	cp $(RUNS)/enhance/summary.json results/emoji-enhance.json
 	$(BIN)/directrix bench evaluation -o results/evaluation.json
