@@ -187,7 +187,8 @@ class Safe:
         new = copy(self)
         new.categories = {**self.categories, **more, **self.categories}  # in this order, and these win
         if self.previews:
-            others = {name: Preview(name, _two(seen_of(name, each))) for name, each in more.items()}
+            unseen = more.keys() - self.previews.keys()
+            others = {name: Preview(name, _two(seen_of(name, more[name]))) for name in more if name in unseen}
             new.previews = {**others, **self.previews}
         new._checked_window()
         return new

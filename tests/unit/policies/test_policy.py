@@ -306,6 +306,20 @@ def test_the_starter_is_written_once_and_holds(make_direction: Callable[..., Dir
     assert Policy.of(examples, tmp_path).name == "policy: fair skin tone, age; safe weapon; enhance"
 
 
+@pytest.mark.parametrize("path", sorted(Path("policies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_policies_of_this_repository_hold(make_direction: Callable[..., Direction], tmp_path: Path, path: Path):
+    labels = {"woman": ("gender", "female"), "man": ("gender", "male")}
+    labels |= {f"{each}-skinned": ("tone", each) for each in ("light", "brown", "dark")}
+    for name, (attribute, label) in labels.items():
+        seen = {"calibration": {"target_label": {"attribute": attribute, "label": label}}}
+        make_direction(name).with_(provenance=seen).save(tmp_path / "directions" / f"{name}.safetensors")
+    for name in ("weapon", "smoking", "alcohol"):
+        # Nobody calibrated these: the policy says what a judge sees of them.
+        make_direction(name).save(tmp_path / "directions" / f"{name}.safetensors")
+    policy = {**yaml.safe_load(path.read_text()), "directions": ["directions"]}
+    assert Policy.of(policy, tmp_path).plan(["a cook without alcohol"], 2, 0).intervention
+
+
 def test_a_policy_of_objects_erases_some_and_retains_others(
     pipeline: Any, make_direction: Callable[..., Direction], tmp_path: Path
 ):
