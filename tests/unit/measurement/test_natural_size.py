@@ -104,19 +104,28 @@ def test_more_seeds_join_those_that_leave_it_open(calibrated):
     assert [row["effect"]["n"] for row in found.provenance["calibration"]["strengths"]] == [12, 12, 12]
 
 
+class Half(Judge):
+    """Half of the images want twice as much."""
+
+    def label(self, images):
+        seen = super().label(images)
+        weak = [{**each, "gender": Verdict("male", 1.0)} for each in seen]
+        return [
+            each if place % 2 or image.strength >= 2 * self.reach else other
+            for place, (image, each, other) in enumerate(zip(images, seen, weak, strict=True))
+        ]
+
+
+def test_where_more_shows_more_and_not_enough_still_more_is_tried(calibrated):
+    judge = Half(0.9)
+    assert calibrated(judge).norm() == pytest.approx(2.5)
+    assert sum(count for _, _, count in judge.drawn) == 24 and {steps for _, steps, _ in judge.drawn} == {4}
+
+
 def test_an_effect_in_half_of_the_images_is_not_enough(calibrated):
-    class Half(Judge):
-        """Half of the images want twice as much."""
-
-        def label(self, images):
-            seen = super().label(images)
-            weak = [{**each, "gender": Verdict("male", 1.0)} for each in seen]
-            return [
-                each if place % 2 or image.strength >= 2 * self.reach else other
-                for place, (image, each, other) in enumerate(zip(images, seen, weak, strict=True))
-            ]
-
-    assert calibrated(Half(0.9), target_label=FEMALE).norm() == pytest.approx(2.0, abs=0.3)
+    assert calibrated(Half(1.4), target_label=FEMALE).norm() == pytest.approx(3.0, abs=0.3)
+    # Nor is more that breaks the subject.
+    assert calibrated(Half(0.9, breaks=2.2), target_label=FEMALE).norm() == pytest.approx(2.0, abs=0.3)
 
 
 def test_a_label_that_the_words_do_not_name_is_left_to_the_search(calibrated):

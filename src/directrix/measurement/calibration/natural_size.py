@@ -2,9 +2,9 @@
 
 Closed forms give what the concept's own word adds, so strength 1 mostly needs no other size. The same few seeds are
 drawn at strengths -1, 0.5 and 1.5 and judged. Where half of the size suffices, the whole of it has a margin, which
-prompts need that are harder than those looked at. Where it doesn't and 1.5 shows more, 1.5 is the size. Both signs,
-rather than one and an unsteered image, tell the effect apart also where the model shows the concept in most images
-anyway.
+prompts need that are harder than those looked at. Where it doesn't and 1.5 shows more, 1.5 is the size; where that is
+more and not enough, 2.5 is tried too. Both signs, rather than one and an unsteered image, tell the effect apart also
+where the model shows the concept in most images anyway.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IMAGES = 6
 STEPS = 4
 # So many times other seeds join those that leave it open. The search looks at many hundreds.
 LOOKS = 3
-LESS, MORE = 0.5, 1.5
+LESS, MORE, FURTHER = 0.5, 1.5, 2.5
 # Five of five images that differ between the signs: a direction without effect makes none differ.
 CHANCE = 5 * SIGNIFICANCE
 # An effect below this calls for the search. More strength here would not: four steps lose subjects that ten retain.
@@ -68,8 +68,8 @@ def at_natural_size(
         effect: share of the images that should show the concept.
         checkpoint: has what was judged, and gets what is.
 
-    The strength is 1, or `MORE` where that shows more than `LESS`, which leaves something. What is gained and retained
-    is so against strength -1.
+    The strength is 1; or `MORE` where that shows more than `LESS`, which leaves something; or `FURTHER` where that
+    shows more again. What is gained and retained is so against strength -1.
     """
     prompts = calibration_prompts(model, concept)
     plain, photos = prompts[: (len(prompts) + 1) // 2], prompts[(len(prompts) + 1) // 2 :]
@@ -90,9 +90,12 @@ def at_natural_size(
         if found is None:
             continue
         low, high = compared(found, LESS, before, less), compared(found, MORE, before, more)
+        rows = [compared(found, -1.0, before, before), low, high]
         size = _size(low, high, lost, effect)
+        if size is None and look == 0 and low.effect.value < high.effect.value < MOST:
+            rows.append(compared(found, FURTHER, before, tried.verdicts(direction, FURTHER)))
+            size = _size(high, rows[-1], lost, effect)
         if size:
-            rows = [compared(found, -1.0, before, before), low, high]
             return Found(found, size, rows, {**tried.facts, "seeds": look + 1})
     return None
 
@@ -113,7 +116,7 @@ def _label(
 
 
 def _size(low: Step, high: Step, lost: float, effect: float) -> float | None:
-    """The strength that becomes 1; None where the images leave it open."""
+    """The strength that becomes 1: that of the second, or of the first, `LESS` doubled. None where it is left open."""
     shows_more = low.effect.value < min(effect, high.effect.value)
     # Between the two the subject is retained where it is at both.
     if any(row.retained.value < 1 - lost for row in ((high,) if shows_more else (low, high))):
@@ -121,4 +124,4 @@ def _size(low: Step, high: Step, lost: float, effect: float) -> float | None:
     best = high if shows_more else low
     if best.effect.value < MOST or sign_test(best.gained, best.gained + best.lost) > CHANCE:
         return None
-    return MORE if shows_more else 1.0
+    return high.strength if shows_more else max(low.strength, 1.0)
