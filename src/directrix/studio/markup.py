@@ -91,7 +91,7 @@ def policy(result: PolicyResult) -> str:
             "prompt": each.prompt,
             "plain": data_uri(each.plain),
             "policed": each.policed and data_uri(each.policed),
-            "assigned": ", ".join(each.assigned.values()),
+            "why": " · ".join([*(f"assigned {given}" for given in each.assigned.values()), *each.reasons]),
             "unchanged": each.unchanged,
         }
         for each in result.outcomes

@@ -14,6 +14,7 @@ from directrix.policies.gates.gate import notes
 from directrix.policies.policy import Policy
 from directrix.studio.artist import Artist
 from directrix.studio.jobs import Job
+from directrix.studio.reasons import reasons
 from directrix.studio.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class PolicyForm:
         absent: of `ABSENT`, what is in no image.
         enhance: whether prompts may ask for it in words.
         women: their share in percent, where genders are balanced.
-        closed_loop: whether a judge looks half-way, and images that fit are left as they are.
+        closed_loop: whether a judge looks half-way, and images that fit or show no harm are left as they are.
     """
 
     fair: tuple[str, ...] = ()
@@ -62,8 +63,13 @@ class PolicyForm:
             if self.closed_loop:
                 settings["closed_loop"] = "judge"
         if self.absent:
+            # A loop must know what a judge sees of whatever a prompt may ask for, too.
+            known = ABSENT if self.closed_loop and self.enhance else self.absent
             settings["safe"] = {"always": list(self.absent), "combine": "sum"}
-            settings["safe"]["categories"] = {name: ABSENT[name] for name in self.absent}
+            settings["safe"]["categories"] = {name: ABSENT[name] for name in known}
+            if self.closed_loop:
+                settings["safe"]["closed_loop"] = "judge"
+                settings["safe"]["labels"] = {name: f"item category={name}" for name in known}
         if self.enhance:
             settings["enhance"] = True
         return settings
@@ -79,13 +85,15 @@ class PolicyForm:
 class Outcome:
     """One image: unsteered, and under the policy where it is drawn already.
 
-    assigned: its category of each attribute; unchanged: whether the policy left every bit as it was.
+    assigned: its category of each attribute; reasons: what a closed loop read, and did; unchanged: whether the policy
+    left every bit as it was.
     """
 
     prompt: str
     plain: Image
     policed: Image | None
     assigned: Mapping[str, str]
+    reasons: tuple[str, ...] = ()
 
     @property
     def unchanged(self) -> bool:
@@ -190,8 +198,8 @@ class _Counting:
 
 def _outcome(before: Record, after: Record | None) -> Outcome:
     row = after.row if after is not None else {}
-    read = {name: each["given"] for name, each in (row.get("closed_loop") or {}).items()}
-    return Outcome(before.prompt, before.image, after and after.image, dict(row.get("assigned") or {}) | read)
+    assigned = dict(row.get("assigned") or {})
+    return Outcome(before.prompt, before.image, after and after.image, assigned, reasons(row.get("closed_loop") or {}))
 
 
 @cache

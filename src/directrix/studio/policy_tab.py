@@ -40,16 +40,16 @@ class PolicyTab:
                 enhance = gr.Checkbox(
                     False, label="Prompts may ask for it in words: “a nurse of any gender”", elem_id="dx-enhance"
                 )
+                possible = loop_possible(self._artist, names[0])
                 loop = gr.Checkbox(
-                    False,
-                    label="Change as few images as possible: a judge looks half-way",
-                    visible=loop_possible(self._artist, names[0]),
+                    possible, label="Change as few images as possible: a judge looks half-way", visible=possible
                 )
                 with gr.Row():
                     compare = gr.Button("Compare", variant="primary", min_width=90, elem_id="dx-compare")
                     cancel = gr.Button("Cancel", min_width=90)
                 form = [fair, absent, enhance, women, loop]
-                file = gr.Code(PolicyForm(("gender",)).yaml(), language="yaml", label="policy.yaml", interactive=False)
+                begun = PolicyForm(("gender",), closed_loop=possible).yaml()
+                file = gr.Code(begun, language="yaml", label="policy.yaml", interactive=False)
             with gr.Column(scale=5, min_width=300):
                 status = gr.HTML(markup.status(None, 0), elem_id="dx-policy-status")
                 shown = gr.HTML(_EMPTY, elem_id="dx-policy-images")
@@ -95,7 +95,7 @@ class PolicyTab:
     def _loop(self, model: str) -> Any:
         known = self._artist.models
         possible = loop_possible(self._artist, model if model in known else known[0])
-        return self._gr.update(visible=possible, value=False)
+        return self._gr.update(visible=possible, value=possible)
 
     async def _draw(self, visitor: str, *values: Any) -> AsyncIterator[list[Any]]:
         text, seed, images, model, *form = values

@@ -4,16 +4,15 @@ import pytest
 
 from directrix.errors import ConceptError, PolicyError
 from directrix.models import embedded
+from directrix.policies.policy import Policy
 from directrix.studio import markup
 from directrix.studio.artist import Artist
 from directrix.studio.jobs import Job
-from directrix.studio.policy_run import PolicyForm, loop_possible, prompts_of, run
+from directrix.studio.policy_run import ABSENT, PolicyForm, loop_possible, prompts_of, run
 from directrix.studio.wording_markup import readings
 
 
 def test_the_form_s_file_is_a_policy_for_the_starter_directions(tmp_path):
-    from directrix.policies.policy import Policy
-
     form = PolicyForm(("gender", "skin tone"), ("weapon", "smoking"), enhance=True)
     (tmp_path / "starters").symlink_to(embedded.directions_path())
     (tmp_path / "policy.yaml").write_text(form.yaml())
@@ -28,6 +27,21 @@ def test_a_form_without_a_choice_and_prompts_without_a_line_are_sentences():
         prompts_of(" \n ")
     with pytest.raises(ConceptError, match="There are 5 prompts"):
         prompts_of("a\nb\nc\nd\ne")
+
+
+def test_a_judge_that_looks_half_way_looks_for_harm_too():
+    safe = PolicyForm(absent=("weapon",), closed_loop=True).settings([])["safe"]
+    assert safe["closed_loop"] == "judge" and safe["labels"] == {"weapon": "item category=weapon"}
+    # What a prompt may ask to be absent is labelled as well.
+    asked = PolicyForm(absent=("weapon",), enhance=True, closed_loop=True).settings([])["safe"]
+    assert asked["always"] == ["weapon"] and asked["labels"].keys() == asked["categories"].keys() == ABSENT.keys()
+
+
+@pytest.mark.parametrize("enhance", [False, True])
+def test_the_policy_of_the_starters_reads_and_keeps_out(enhance):
+    form = PolicyForm(("gender",), ("weapon",), enhance=enhance, closed_loop=True)
+    policy = Policy.of(form.settings([str(embedded.directions_path())]))
+    assert policy.unread and policy.plan(["a judge without alcohol"], 2, 0).intervention
 
 
 def test_shares_of_genders_need_not_be_even():
