@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
-from directrix.checks import number
 from directrix.directions import hub, serialization
+from directrix.directions.algebra import Algebra
 from directrix.directions.header import Header, PartHeader, Strengths, listed
-from directrix.directions.part import Part, merged
-from directrix.errors import DirectrixError, MismatchError, StrengthError
+from directrix.directions.part import Part
+from directrix.errors import DirectrixError, MismatchError
 from directrix.models.files import write_atomically
 from directrix.models.identity import ModelIdentity, Site
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Direction:
+class Direction(Algebra):
     """A direction of a model: Direction(name, tensor, site, model) at one site, Direction(name, parts=..., model=...).
 
     Equality and hash are by identity, so that a direction can be a key: `steer(pipeline, {direction: 1.0})`.
@@ -283,56 +283,3 @@ class Direction:
             files[hub.PICTURE] = picture
         message = message or f"Upload the direction '{self.name}'"
         return hub.upload(files, repository, message, revision=revision, private=private, token=token)
-
-    def __add__(self, other: object) -> Direction:
-        if not isinstance(other, Direction):
-            return NotImplemented
-        self.header.check_model(other.header, "add")
-        return self._derived(f"{self.name} + {other.name}", merged(self.parts, other.parts), other)
-
-    def __sub__(self, other: object) -> Direction:
-        if not isinstance(other, Direction):
-            return NotImplemented
-        self.header.check_model(other.header, "subtract")
-        parts = merged(self.parts, other._each(lambda tensor: -tensor))
-        return self._derived(f"{self.name} - {other._term()}", parts, other)
-
-    def __neg__(self) -> Direction:
-        old = self.strengths
-        mirrored = Strengths(old.default, -old.maximum, -old.minimum)
-        return self._derived(f"-{self._term()}", self._each(lambda tensor: -tensor), strengths=mirrored)
-
-    def __mul__(self, factor: object) -> Direction:
-        if isinstance(factor, bool) or not isinstance(factor, int | float):
-            return NotImplemented
-        times = number("The factor", factor, error=StrengthError)
-        return self._derived(f"{factor:g} * {self._term()}", self._each(lambda tensor: tensor * times))
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, factor: object) -> Direction:
-        if isinstance(factor, bool) or not isinstance(factor, int | float):
-            return NotImplemented
-        divisor = number("The divisor", factor, error=StrengthError)
-        if divisor == 0:
-            raise StrengthError("A direction cannot be divided by 0.", "a finite number other than 0.")
-        return self._derived(f"{self._term()} / {factor:g}", self._each(lambda tensor: tensor / divisor))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> tuple[Part, ...]:
-        return tuple(each.with_tensor(change(each.tensor)) for each in self.parts)
-
-    def _term(self) -> str:
-        return f"({self.name})" if " " in self.name else self.name
-
-    def _derived(
-        self, expression: str, parts: Sequence[Part], *others: Direction, strengths: Strengths | None = None
-    ) -> Direction:
-        """What was computed from this direction and others, named after how, with the parents' recipes and digests.
-
-        A calibration does not survive arithmetic, so sums and multiples start with the standard strengths.
-        """
-        parents = (self, *others)
-        recipe = {"method": "algebra", "expression": expression, "parents": [dict(each.recipe) for each in parents]}
-        provenance = {"parents": [{"name": each.name, "digest": each.digest()} for each in parents]}
-        made = {"recipe": recipe, "strengths": strengths or Strengths(), "provenance": provenance}
-        return Direction(expression, parts=parts, model=self.model, **made)
