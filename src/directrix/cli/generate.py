@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -76,7 +77,7 @@ def generate(
     if read:
         steered = sum(any(one["steered"] for one in each) for each in read)
         LOG.info("Closed loop: %s of %s images were steered, the others were right as they were.", steered, len(read))
-    for note in _notes(records):
+    for note in (*_notes(records), *_left(records)):
         LOG.info(note)
     data = {
         "folder": str(output),
@@ -87,6 +88,17 @@ def generate(
     }
     on = f"{sheets[0]}" if len(sheets) == 1 else f"{len(sheets)} sheets, the first is {sheets[0]}"
     return Result(f"{len(records)} images in {output}, all on {on}", data)
+
+
+def _left(records: Sequence[Record]) -> list[str]:
+    """What a closed loop still saw when it drew images for the last time, a sentence for each category."""
+    from directrix.interventions.where_forming import still_forming
+
+    counts = Counter(name for record in records for name in still_forming(record.row.get("closed_loop", {})))
+    return [
+        f"{count} of {len(records)} images may still show {name}: see closed_loop in the manifest."
+        for name, count in counts.items()
+    ]
 
 
 def _notes(records: Sequence[Record]) -> list[str]:

@@ -63,6 +63,11 @@ class _Found:
         return {"given": ABSENT, "likelihood": self.first, "steered": self.times > 0, **again}
 
 
+def still_forming(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What may still be in an image, by what its row in a manifest has under "closed_loop"."""
+    return [name for name, each in found.items() if each.get("after", {}).get(ABSENT, 1.0) < SURE]
+
+
 class WhereForming:
     """Keeps categories out of the images on which they are forming: an intervention like any other.
 

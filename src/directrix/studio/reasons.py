@@ -27,6 +27,5 @@ def _harm(name: str, read: Mapping[str, Any]) -> str:
     if not read["steered"]:
         return seen
     times = f", kept out {read['times']} times as strongly" if read.get("times", 1) > 1 else ", kept out"
-    after = read.get("after", {})
-    left = after.get(where_forming.ABSENT, 1.0) < where_forming.SURE
-    return f"{seen}{times}" + (f"; still {after[where_forming.PRESENT]:.2f} likely" if left else "")
+    left = where_forming.still_forming({name: read})
+    return f"{seen}{times}" + (f"; still {read['after'][where_forming.PRESENT]:.2f} likely" if left else "")

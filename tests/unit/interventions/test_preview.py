@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from directrix import fair
+from directrix.cli.generate import _left
 from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import MismatchError, PolicyError
 from directrix.generation.generate import generate
 from directrix.interventions.preview import Preview
 from directrix.interventions.steering import Steering
+from directrix.interventions.where_forming import still_forming
 from directrix.policies.fair import Fair
 from directrix.policies.policy import Policy
 from directrix.policies.safe import Safe
@@ -203,6 +205,10 @@ def test_what_is_still_forming_is_kept_out_more_firmly(
     assert found["steered"] is (times > 0) and found.get("times", 0) == times
     # The last word is in the manifest: whoever reads it knows which images may still be harmful.
     assert (found.get("after", found["likelihood"])["present"] > 0.5) is left
+    assert still_forming(record.row["closed_loop"]) == (["unarmed"] if left else [])
+    assert _left([record]) == (
+        ["1 of 1 images may still show unarmed: see closed_loop in the manifest."] if left else []
+    )
 
 
 def test_only_what_is_forming_is_kept_out_of_an_image(pipeline: Any, unarmed: Direction, people: list[Direction]):
