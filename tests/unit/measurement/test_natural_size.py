@@ -118,14 +118,14 @@ class Half(Judge):
 
 def test_where_more_shows_more_and_not_enough_still_more_is_tried(calibrated):
     judge = Half(0.9)
-    assert calibrated(judge).norm() == pytest.approx(2.5)
+    assert calibrated(judge).norm() == pytest.approx(2.0)
     assert sum(count for _, _, count in judge.drawn) == 24 and {steps for _, steps, _ in judge.drawn} == {4}
 
 
 def test_an_effect_in_half_of_the_images_is_not_enough(calibrated):
     assert calibrated(Half(1.4), target_label=FEMALE).norm() == pytest.approx(3.0, abs=0.3)
     # Nor is more that breaks the subject.
-    assert calibrated(Half(0.9, breaks=2.2), target_label=FEMALE).norm() == pytest.approx(2.0, abs=0.3)
+    assert calibrated(Half(0.9, breaks=1.9), target_label=FEMALE).norm() < 1.9
 
 
 def test_a_label_that_the_words_do_not_name_is_left_to_the_search(calibrated):

@@ -3,7 +3,7 @@
 Closed forms give what the concept's own word adds, so strength 1 mostly needs no other size. The same few seeds are
 drawn at strengths -1, 0.5 and 1.5 and judged. Where half of the size suffices, the whole of it has a margin, which
 prompts need that are harder than those looked at. Where it doesn't and 1.5 shows more, 1.5 is the size; where that is
-more and not enough, 2.5 is tried too. Both signs, rather than one and an unsteered image, tell the effect apart also
+more and not enough, 2 is tried too. Both signs, rather than one and an unsteered image, tell the effect apart also
 where the model shows the concept in most images anyway.
 """
 
@@ -31,7 +31,7 @@ IMAGES = 6
 STEPS = 4
 # So many times other seeds join those that leave it open. The search looks at many hundreds.
 LOOKS = 3
-LESS, MORE, FURTHER = 0.5, 1.5, 2.5
+LESS, MORE, FURTHER = 0.5, 1.5, 2.0
 # Five of five images that differ between the signs: a direction without effect makes none differ.
 CHANCE = 5 * SIGNIFICANCE
 # An effect below this calls for the search. More strength here would not: four steps lose subjects that ten retain.
