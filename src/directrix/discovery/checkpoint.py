@@ -36,6 +36,8 @@ SETTINGS = "settings.json"
 # What is in the folder besides what a user put there.
 _OWN = re.compile(r"settings\.json|(?:latents-\d+|trajectory-\d+|fit|judged-\w+|recorded-\w+)\.safetensors")
 CHECKSUM = "sha256"
+# A tensor for files that need none: without any, old versions of safetensors write what nobody can read.
+_NOTHING = "nothing"
 # Settings by the names that earlier versions had for them.
 RENAMED = {"kept_prompts": "retained_prompts"}
 
@@ -93,6 +95,7 @@ class Checkpoint:
         facts = json_text.parsed(metadata.get("directrix", ""), source, " > metadata")
         if not isinstance(facts, dict):
             raise source.wrong("is damaged: its metadata are no JSON object")
+        tensors.pop(_NOTHING, None)
         # Files of version 0.2 and before have no checksum.
         sha256 = facts.pop(CHECKSUM, None)
         if sha256 is not None and sha256 != stored_tensors.checksum(facts, tensors):
@@ -101,6 +104,7 @@ class Checkpoint:
 
     def save(self, name: str, tensors: Mapping[str, Tensor], **facts: Any) -> None:
         """Saves tensors and facts under ``name``, in place of what was there; OutputError if it can't."""
+        import torch
         from safetensors.torch import save
 
         path = self._path(name)
@@ -108,7 +112,8 @@ class Checkpoint:
             contents = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
             described = {**facts, CHECKSUM: stored_tensors.checksum(json.loads(json.dumps(facts)), contents)}
             self.begin()
-            write_atomically(path, save(contents, {"directrix": json.dumps(described)}))
+            stored = contents or {_NOTHING: torch.zeros(1)}
+            write_atomically(path, save(stored, {"directrix": json.dumps(described)}))
 
     def begin(self) -> None:
         """Writes the settings, where they are not there yet; `save` does so itself. OutputError if it can't."""
