@@ -148,7 +148,7 @@ evaluations: install
 	$(BIN)/directrix evaluate emoji-harm --model emoji-sd3 -n 2 --batch-size 8 --method none --method policies/safe-sd3.yaml \
 	  -o $(RUNS)/harm-sd3
 	cp $(RUNS)/harm-sd3/summary.json results/emoji-harm-sd3.json
-	$(BIN)/directrix evaluate emoji-enhance -n 2 --batch-size 8 --method none --method policies/enhance.yaml -o $(RUNS)/enhance
+	$(BIN)/directrix evaluate emoji-enhance -n 6 --limit 90 --batch-size 8 --method none --method policies/enhance.yaml -o $(RUNS)/enhance
 	cp $(RUNS)/enhance/summary.json results/emoji-enhance.json
 	$(BIN)/directrix bench evaluation -o results/evaluation.json
 	$(BIN)/directrix report tables README.md docs/evaluation.md

@@ -232,7 +232,7 @@ def _command(parameters: Sequence[Any], given: Mapping[str, Any]) -> str:
     """The command that finds this direction again, as one would type it."""
     words = ["directrix", "discover", "--model", given["model"]]
     if not given["attribute"] and not given["objects"]:
-        words += ["--name", given["name"] or given["output"].stem]
+        words += ["--name", given["name"] or Path(given["output"]).stem]
     for parameter in parameters:
         value = given.get(parameter.name)
         if parameter.name in ("model", "name", "output", "device", "dtype", "json") or value is None:
@@ -242,4 +242,4 @@ def _command(parameters: Sequence[Any], given: Mapping[str, Any]) -> str:
             continue
         for each in value if isinstance(value, list | tuple) else [value]:
             words += [parameter.opts[0], str(each)]
-    return shlex.join([*words, "-o", given["output"].name])
+    return shlex.join([*words, "-o", Path(given["output"]).name])

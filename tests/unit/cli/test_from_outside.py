@@ -137,10 +137,10 @@ def test_a_summary_with_texts_for_numbers_is_refused(said: Any, run: Path, chang
     ("words", "part"),
     [
         (["generate", "--prompt", "caf\udce9", "-o", "out"], "is not text in UTF-8"),
-        (["generate", "--prompt", "a judge", "-n", "1000000000", "-o", "out"], "less than or equal to 1000000"),
+        (["generate", "--prompt", "a judge", "-n", "1000000000", "-o", "out"], "1000000"),
         (
             ["generate", "--prompt", "a judge", "--num-inference-steps", "5000", "-o", "out"],
-            "less than or equal to 1000",
+            "1000",
         ),
         (["generate", "--prompt", "a judge", "--height", "9" * 5000, "-o", "out"], "--height"),
         (["generate", "--prompt", "a judge", "--guidance-scale", "nan", "-o", "out"], "'--guidance-scale' is nan"),
