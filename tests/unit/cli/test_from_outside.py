@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,18 +138,15 @@ def test_a_summary_with_texts_for_numbers_is_refused(said: Any, run: Path, chang
     ("words", "part"),
     [
         (["generate", "--prompt", "caf\udce9", "-o", "out"], "is not text in UTF-8"),
-        (["generate", "--prompt", "a judge", "-n", "1000000000", "-o", "out"], "1000000"),
-        (
-            ["generate", "--prompt", "a judge", "--num-inference-steps", "5000", "-o", "out"],
-            "1000",
-        ),
+        (["generate", "--prompt", "a judge", "-n", "1000000000", "-o", "out"], r"(equal to |<=)1000000\b"),
+        (["generate", "--prompt", "a judge", "--num-inference-steps", "5000", "-o", "out"], r"(equal to |<=)1000\b"),
         (["generate", "--prompt", "a judge", "--height", "9" * 5000, "-o", "out"], "--height"),
         (["generate", "--prompt", "a judge", "--guidance-scale", "nan", "-o", "out"], "'--guidance-scale' is nan"),
     ],
 )
 def test_words_out_of_bounds(said: Any, words: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    assert part in said(*words)
+    assert re.search(part, said(*words))
     assert not list(tmp_path.iterdir())
 
 
