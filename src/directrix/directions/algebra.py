@@ -9,30 +9,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from directrix.checks import number
-from directrix.directions.header import Header, Strengths
+from directrix.directions.header import Strengths
 from directrix.directions.part import Part, merged
 from directrix.errors import StrengthError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from directrix.directions.header import Header
+
 
 class Algebra:
     """What `Direction` can be computed with; it has all of these."""
 
-    name: str
-    parts: tuple[Part, ...]
-    recipe: Mapping[str, Any]
-    strengths: Strengths
+    if TYPE_CHECKING:
+        name: str
+        parts: tuple[Part, ...]
+        recipe: Mapping[str, Any]
+        strengths: Strengths
 
-    @property
-    def header(self) -> Header:
-        """All but the tensors."""
-        raise NotImplementedError
-
-    def with_(self, **changes: Any) -> Self:
-        """A copy with some fields changed."""
-        raise NotImplementedError
+        @property
+        def header(self) -> Header: ...
+        def with_(self, **changes: Any) -> Self: ...
 
     def __add__(self, other: object) -> Self:
         if not isinstance(other, type(self)):

@@ -17,7 +17,7 @@ from directrix.models import activations
 from directrix.models.steerable import SteerableModel
 from unit.models.families import survey
 from unit.models.families.checks import arguments
-from unit.models.families.parts import is_newest
+from unit.models.families.parts import families
 
 SUBJECTS = ["a judge", "a nurse", "a cook"]
 
@@ -136,8 +136,7 @@ def test_a_negative_prompt_is_read_too(pipeline: Any):
     torch.testing.assert_close(*map(projection.levels, armed), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.skipif(not is_newest(), reason="older diffusers lack some of these families")
-@pytest.mark.parametrize("name", ["StableDiffusion3Pipeline", "FluxPipeline", "QwenImagePipeline"])
+@pytest.mark.parametrize("name", families(["StableDiffusion3Pipeline", "FluxPipeline", "QwenImagePipeline"]))
 def test_families_are_set_at_all_that_they_are_given(name: str):
     pipeline = survey.build(name)
     drawn = arguments(pipeline, survey.ROWS[name], 1)

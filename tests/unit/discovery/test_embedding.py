@@ -15,7 +15,7 @@ from directrix.models.identity import Site
 from directrix.policies.fair import Fair
 from unit.models.families import survey
 from unit.models.families.checks import arguments
-from unit.models.families.parts import is_newest
+from unit.models.families.parts import families
 
 WOMAN = Concept.of("woman", "a woman", "a person")
 MAN = Concept.of("man", "a man", "a person")
@@ -106,8 +106,7 @@ def test_a_negative_prompt_is_folded_into_the_conditional_branch(pipeline: Any):
     torch.testing.assert_close(found.tensor[1], mean, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.skipif(not is_newest(), reason="older diffusers lack some of these families")
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", families(FAMILIES))
 def test_families_are_steered_at_all_that_they_are_given(name: str):
     pipeline = survey.build(name)
     given = arguments(pipeline, survey.ROWS[name], 1)

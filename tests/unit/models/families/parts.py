@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 LENGTH = 48
 DENOISERS = ("unet", "transformer", "transformer_2", "unconditional_transformer", "prior", "prior_prior")
+# The oldest supported diffusers has no true guidance of the one, and not the other.
+NEWER = ("FluxPipeline", "QwenImagePipeline")
 
 
 def symbols() -> list[str]:
@@ -131,3 +135,9 @@ def is_newest() -> bool:
     import diffusers
 
     return tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 42)
+
+
+def families(names: Iterable[str]) -> list[Any]:
+    """Parameters of a test, by class of pipeline; those that an older diffusers lacks, or has otherwise, skip there."""
+    newer = pytest.mark.skipif(not is_newest(), reason="this family is of a newer diffusers")
+    return [pytest.param(name, marks=newer if name in NEWER else ()) for name in names]
