@@ -95,9 +95,9 @@ results: install
 	cp $(OUT)/overview.png docs/demo.png
 	$(BIN)/directrix bench occupations -n 4 --training-images 50 --optimizer-steps 125 --runs $(RUNS)/reconstruction \
 	  -o results/reconstruction.json
-	$(BIN)/directrix bench discovery --runs $(RUNS)/discovery -o results/discovery.json
+	$(BIN)/directrix bench discovery --seeds 1 --runs $(RUNS)/discovery -o results/discovery.json
 	cp results/discovery.svg docs/discovery.svg
-	$(BIN)/directrix bench discovery --model emoji-sd3 --runs $(RUNS)/discovery-sd3 -o results/discovery-sd3.json
+	$(BIN)/directrix bench discovery --model emoji-sd3 --seeds 1 --runs $(RUNS)/discovery-sd3 -o results/discovery-sd3.json
 	$(BIN)/directrix bench guidance --runs $(RUNS)/guidance -o results/guidance.json
 	$(BIN)/directrix bench guidance --model emoji-sd3 --runs $(RUNS)/guidance-sd3 -o results/guidance-sd3.json
 	$(BIN)/directrix bench reach --runs $(RUNS)/reach -o results/reach.json
