@@ -172,7 +172,7 @@ class ClosedLoop:
         """Whether an image reads otherwise than the row that it was dealt."""
         read = self._tally.readings.get(image, {})
         row = self._tally.dealt.get(image, {})
-        return any(max(read[name], key=read[name].__getitem__) != row[name] for name in row if self._acts(name, row))
+        return any(not shown(row[name], read[name]) for name in row if self._acts(name, row))
 
     def _acts(self, attribute: str, row: Mapping[str, str]) -> bool:
         return row[attribute] in self._attributes[attribute]
@@ -182,6 +182,12 @@ class ClosedLoop:
 
     def _readers(self) -> Mapping[str, Probe | Preview]:
         return {name: self._probes[name] for name in self._attributes}
+
+
+def shown(category: str, likelihood: Mapping[str, float]) -> bool:
+    """Whether an image reads as a category: as no other, and not as something else than all of them."""
+    likeliest = max(likelihood, key=likelihood.__getitem__)
+    return likeliest == category and likelihood[category] >= round(1 / len(likelihood), 4)
 
 
 class _Dealt:

@@ -76,7 +76,8 @@ class Preview:
     def likelihood(self, verdict: Mapping[str, Seen]) -> dict[str, float]:
         """How likely an image shows each category, in [0, 1]: the judge's confidence, and the others share the rest.
 
-        All are alike where it sees none of them, or is not sure. MismatchError for a judge of other attributes.
+        Where it sees none of them, they share what its confidence leaves; where it is not sure, all are alike.
+        MismatchError for a judge of other attributes.
         """
         unknown = {label.attribute for label in self.labels.values()} - set(verdict)
         if unknown:
@@ -85,9 +86,13 @@ class Preview:
                 "the judge that the directions were calibrated by.",
                 "another judge, or probes: directrix fit-probe --closed-loop.",
             )
+        even = 1 / len(self.labels)
+        seen = [verdict[label.attribute] for label in self.labels.values()]
         shown = [name for name, label in self.labels.items() if label.shown(verdict)]
+        if not shown and all(each.label is not None for each in seen):
+            even *= 1 - min(each.confidence for each in seen)
         if len(shown) != 1:
-            return dict.fromkeys(self.labels, 1 / len(self.labels))
-        sure = max(verdict[self.labels[shown[0]].attribute].confidence, 1 / len(self.labels))
+            return dict.fromkeys(self.labels, round(even, 4))
+        sure = max(verdict[self.labels[shown[0]].attribute].confidence, even)
         rest = (1 - sure) / max(1, len(self.labels) - 1)
         return {name: round(sure if name == shown[0] else rest, 4) for name in self.labels}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from directrix.interventions import where_forming
+from directrix.interventions.closed_loop import shown
 
 
 def reasons(closed_loop: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -19,7 +20,9 @@ def reasons(closed_loop: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
 def _category(name: str, read: Mapping[str, Any]) -> str:
     likeliest = max(read["likelihood"], key=read["likelihood"].__getitem__)
     seen = f"{name} looked like {likeliest} ({read['likelihood'][likeliest]:.2f})"
-    return seen if likeliest == read["given"] else f"{seen} and was to be {read['given']}"
+    if not shown(likeliest, read["likelihood"]):
+        seen = f"{name} looked like none of {', '.join(read['likelihood'])}"
+    return seen if shown(read["given"], read["likelihood"]) else f"{seen} and was to be {read['given']}"
 
 
 def _harm(name: str, read: Mapping[str, Any]) -> str:

@@ -130,11 +130,35 @@ def test_what_a_judge_sees_must_be_known(people: list[Direction]):
         # Less sure of what it says than a coin.
         (Said("male", 0.3), {"woman": 0.5, "man": 0.5}),
         (Said(None, 0.0), {"woman": 0.5, "man": 0.5}),
-        (Said("robot"), {"woman": 0.5, "man": 0.5}),
+        # Sure that it is neither.
+        (Said("robot", 0.9), {"woman": 0.05, "man": 0.05}),
     ],
 )
 def test_an_unsure_judge_leaves_it_open(said: Said, expected: dict[str, float]):
     assert Preview("gender", LABELS).likelihood({"gender": said}) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "targets", "given", "steered"),
+    [
+        # Who is shown is none of those that are balanced.
+        ("robot", {"woman": 0.5, "man": 0.5}, {"woman": 2, "man": 2}, 4),
+        # One category alone: whoever shows another is steered to it.
+        ("male", {"woman": 1.0}, {"woman": 4}, 4),
+        ("female", {"woman": 1.0}, {"woman": 4}, 0),
+    ],
+)
+def test_an_image_that_shows_none_of_the_categories_fits_no_quota(
+    pipeline: Any, people: list[Direction], seen: str, targets: dict[str, float], given: dict[str, int], steered: int
+):
+    class Sees(Brightness):
+        def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+            return [{"gender": Said(seen)} for _ in images]
+
+    records = fair(pipeline, PROMPTS[:1], {"gender": targets}, 4, directions=people, closed_loop=Sees(), **QUICK)
+    found = [each.row["closed_loop"]["gender"] for each in records]
+    assert Counter(each["given"] for each in found) == given
+    assert sum(each["steered"] for each in found) == steered
 
 
 class Armed(Brightness):
