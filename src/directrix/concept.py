@@ -7,6 +7,7 @@ usually the neutral one, while the negative prompt ("violence") pushes the conce
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,12 @@ class Concept:
                 )
         rows = zip(*(prompts * (count if len(prompts) == 1 else 1) for prompts in columns.values()), strict=True)
         return cls(name, tuple(PromptPair(*row) for row in rows))
+
+    def neutral_prompts(self, subjects: Sequence[str]) -> list[str]:
+        """Its neutral prompts, and the same with each subject ("a judge") in place of "a person"; each once."""
+        neutral = [pair.neutral for pair in self.pairs]
+        others = [re.sub(r"\ba person\b", each, prompt) for prompt in neutral for each in subjects]
+        return list(dict.fromkeys([*neutral, *others]))
 
     @property
     def anti(self) -> bool:

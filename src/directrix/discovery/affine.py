@@ -69,12 +69,12 @@ class Affine(Embedding):
         used = {}
         for path, each in encoded.inputs.items():
             vectors = encoded.vectors(path)
-            statistics = _Statistics.of(encoded, path, len(concepts) - preserved)
+            statistics = _Statistics.of(encoded, path, len(concepts) - preserved, denoiser.subjects)
             basis = spanned(vectors[: len(concepts) - preserved].flatten(1).double())
             shrinkage = statistics.best(basis) if self.shrinkage is None else self.shrinkage
             used[each.site.name] = shrinkage
             covectors = oblique(basis, statistics.all, shrinkage)
-            projection = _spread(each, basis, covectors, covectors @ statistics.neutral.mean(dim=0), self.keep_norm)
+            projection = _spread(each, basis, covectors, covectors @ statistics.middle, self.keep_norm)
             for place, vector in enumerate(vectors):
                 found[place].append(Part(each.site, each.spread(vector), projection=projection))
         return found, {"shrinkage_used": used}
@@ -84,29 +84,34 @@ class Affine(Embedding):
 class _Statistics:
     """What prompts give the denoiser at one site, float64 rows of D.
 
-    all: of every prompt of every concept. neutral, targets: of each pair, a row for each concept that is looked for,
-    the first pairs of all concepts first. pairs: how many each concept has.
+    all: of every prompt of every concept. middle: the mean of prompts that say nothing of the concepts that are looked
+    for. neutral, targets: of each pair, a row for each of these concepts, the first pairs of all of them first. pairs:
+    how many each concept has.
     """
 
     all: Tensor
+    middle: Tensor
     neutral: Tensor
     targets: Tensor
     pairs: int
 
     @classmethod
-    def of(cls, encoded: Encoded, path: tuple[str, ...], wanted: int) -> _Statistics:
+    def of(cls, encoded: Encoded, path: tuple[str, ...], wanted: int, subjects: Sequence[str]) -> _Statistics:
         """Of the first concepts, ``wanted`` of them; those that are preserved count for the covariance alone."""
 
         def rows(prompts: Sequence[str]) -> Tensor:
             return torch.stack([encoded.pooled(path, each).flatten() for each in prompts]).double()
 
-        everything = dict.fromkeys(
+        # What one subject reads as neutral, others do not: those of the model's card count where a concept has but one.
+        silent = dict.fromkeys(text for each in encoded.concepts[:wanted] for text in each.neutral_prompts(subjects))
+        said = dict.fromkeys(
             text for each in encoded.concepts for pair in each.pairs for text in (pair.neutral, _shown(pair))
         )
         pairs = min(len(each.pairs) for each in encoded.concepts[:wanted])
         listed = [each.pairs[number] for number in range(pairs) for each in encoded.concepts[:wanted]]
         neutral = rows([each.neutral for each in listed])
-        return cls(rows(list(everything)), neutral, rows([_shown(each) for each in listed]), pairs)
+        middle = rows(list(silent)).mean(dim=0)
+        return cls(rows(list(said | silent)), middle, neutral, rows([_shown(each) for each in listed]), pairs)
 
     def best(self, basis: Tensor) -> float:
         """The shrinkage that reads the prompts of left-out pairs best; 1 where there are too few pairs to say."""

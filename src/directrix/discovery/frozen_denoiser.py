@@ -108,6 +108,13 @@ class FrozenDenoiser:
         return stitched(parts)
 
     @torch.no_grad()
+    def first_states(self, count: int) -> tuple[Tensor, Tensor]:
+        """The noise that so many images begin with, (N, ...), and the time of their first step, (N,)."""
+        inputs = self._call.captured([""] * count)
+        time = torch.as_tensor(inputs["timestep"]).flatten()
+        return next(iter(inputs.values())), time.expand(count) if len(time) == 1 else time
+
+    @torch.no_grad()
     def predict(self, x_t: Tensor, timesteps: Tensor, conditioning: Conditioning | Tensor) -> Tensor:
         """The plain prediction, float32 of the shape of the latents, without a gradient."""
         self.forward += len(x_t)
@@ -174,6 +181,11 @@ class FrozenDenoiser:
             return x_t
         rest = next(iter(self.first_inputs.values()))[:1, x_t.shape[1] :]
         return torch.cat([x_t, rest.to(x_t).expand(len(x_t), *rest.shape[1:])], dim=1)
+
+    @property
+    def subjects(self) -> Sequence[str]:
+        """What the model's card has beside "a person"."""
+        return self._model.facts.subjects
 
     @property
     def text_joint(self) -> int | None:

@@ -24,6 +24,7 @@ from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
 from directrix.discovery.samples import Samples, draw_samples
 from directrix.discovery.trajectories import Trajectories, record_trajectories
+from directrix.discovery.word_reach import WordReach
 from directrix.errors import DirectionFileError, DirectrixError, InterruptedRun, OutputError
 
 if TYPE_CHECKING:
@@ -148,6 +149,14 @@ class Run:
         apart = partial(orthogonalized, **form, names=names)
         scale = self.settings["guidance_scale"]
         parts, more = how.parts(denoiser, self.concepts, scale, apart, form["preserved"], progress)
+        wanted = self.concepts[: len(names) - form["preserved"]]
+        # Contrast leaves what a value adds to the mean of all; strength 1 leads all the way from that of the others.
+        size = len(wanted) / (len(wanted) - 1) if form["contrast"] else 1.0
+        reach = WordReach(denoiser, scale)
+        completed = [
+            reach.completed(concept, [part.with_tensor(part.tensor * size) for part in each])
+            for concept, each in zip(wanted, parts, strict=False)
+        ]
         recipe = {
             **self._described(form),
             **more,
@@ -157,18 +166,15 @@ class Run:
             "loss": _summary(None),
         }
         provenance = _provenance(denoiser)
-        wanted = self.concepts[: len(names) - form["preserved"]]
-        # Contrast leaves what a value adds to the mean of all; strength 1 leads all the way from that of the others.
-        size = len(wanted) / (len(wanted) - 1) if form["contrast"] else 1.0
         return [
             Direction(
                 concept.name,
                 parts=each,
                 model=model.identity,
-                recipe={**recipe, "concept": asdict(concept)},
+                recipe={**recipe, "pooled_factor": round(factor, 3), "concept": asdict(concept)},
                 provenance=provenance,
-            ).scaled(size)
-            for concept, each in zip(wanted, parts, strict=False)
+            )
+            for concept, (each, factor) in zip(wanted, completed, strict=True)
         ]
 
     def _data(self, denoiser: FrozenDenoiser, checkpoint: Checkpoint, bars: Progress) -> Samples | Trajectories:

@@ -1,5 +1,6 @@
 """Affine directions: a value is set, whatever the prompt says of its attribute."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,6 +126,22 @@ def test_the_shrinkage_is_named_and_can_be_chosen(pipeline: Any, people: list[Di
     assert chosen[0].recipe["shrinkage_used"] == {"encoder_hidden_states": 0.3}
     with pytest.raises(DirectrixError, match="shrinkage"):
         directrix.discover(pipeline, _woman(), "affine", shrinkage=1.5)
+
+
+def test_where_a_concept_has_one_subject_the_cards_say_what_is_neutral(pipeline: Any, monkeypatch: pytest.MonkeyPatch):
+    concept = Concept.of("woman", "a woman", "a person")
+    said = []
+    for subjects in ((), tuple(SUBJECTS)):
+        monkeypatch.setattr(SteerableModel, "facts", replace(SteerableModel.of(pipeline).facts, subjects=subjects))
+        found = directrix.discover(pipeline, concept, "affine")
+        projection = found.parts[0].projection
+        assert projection is not None
+        # In units of the whole effect.
+        level = projection.levels(found.tensor[None]) + torch.tensor(projection.offsets)
+        said.append(projection.levels(plain(pipeline, ["a person", *SUBJECTS])).flatten() / level.flatten())
+    alone, among = said
+    assert alone[0].item() == pytest.approx(0.0, abs=1e-3) and alone.mean().abs() > 0.05
+    assert among.mean().item() == pytest.approx(0.0, abs=1e-3)
 
 
 def test_a_negative_prompt_is_read_too(pipeline: Any):

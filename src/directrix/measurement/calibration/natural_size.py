@@ -2,8 +2,8 @@
 
 Closed forms give what the concept's own word adds, so strength 1 mostly needs no other size. The same few seeds are
 drawn at strengths -1, 0.5 and 1.5 and judged. Where half of the size suffices, the whole of it has a margin, which
-prompts need that are harder than those looked at. Where it doesn't and 1.5 shows more, 1.5 is the size; where that is
-more and not enough, 2 is tried too. Both signs, rather than one and an unsteered image, tell the effect apart also
+prompts need that are harder than those looked at. Where it doesn't and 1.5 shows no less, 1.5 is the size; where that
+is more and not enough, 2 is tried too. Both signs, rather than one and an unsteered image, tell the effect apart also
 where the model shows the concept in most images anyway.
 """
 
@@ -19,7 +19,7 @@ from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import NoEffectError
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.concept_words import check_label
-from directrix.measurement.calibration.dose_response import SIGNIFICANCE, DoseResponse, Step, compared
+from directrix.measurement.calibration.dose_response import DoseResponse, Step, compared
 from directrix.measurement.calibration.target import calibration_prompts, label_that_changed
 from directrix.measurement.judges.base import Judge, Verdicts
 from directrix.measurement.metrics import sign_test
@@ -32,8 +32,9 @@ STEPS = 4
 # So many times other seeds join those that leave it open. The search looks at many hundreds.
 LOOKS = 3
 LESS, MORE, FURTHER = 0.5, 1.5, 2.0
-# Five of five images that differ between the signs: a direction without effect makes none differ.
-CHANCE = 5 * SIGNIFICANCE
+# Four of four images that differ between the signs: a direction without effect makes none differ. Of 20 random ones of
+# equal norms, one passes for an effect on emoji, at this bound and at five of five.
+CHANCE = 1 / 16
 # An effect below this calls for the search. More strength here would not: four steps lose subjects that ten retain.
 MOST = 0.75
 
@@ -68,8 +69,8 @@ def at_natural_size(
         effect: share of the images that should show the concept.
         checkpoint: has what was judged, and gets what is.
 
-    The strength is 1; or `MORE` where that shows more than `LESS`, which leaves something; or `FURTHER` where that
-    shows more again. What is gained and retained is so against strength -1.
+    The strength is 1; or `MORE` where `LESS` leaves something and that shows no less; or `FURTHER` where that shows no
+    less again. What is gained and retained is so against strength -1.
     """
     prompts = calibration_prompts(model, concept)
     plain, photos = prompts[: (len(prompts) + 1) // 2], prompts[(len(prompts) + 1) // 2 :]
@@ -117,7 +118,7 @@ def _label(
 
 def _size(low: Step, high: Step, lost: float, effect: float) -> float | None:
     """The strength that becomes 1: that of the second, or of the first, `LESS` doubled. None where it is left open."""
-    shows_more = low.effect.value < min(effect, high.effect.value)
+    shows_more = low.effect.value < effect and low.effect.value <= high.effect.value
     # Between the two the subject is retained where it is at both.
     if any(row.retained.value < 1 - lost for row in ((high,) if shows_more else (low, high))):
         return None

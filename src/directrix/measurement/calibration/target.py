@@ -69,12 +69,12 @@ def judge_for(
 
     The judge of that name; by default the emoji judge for an embedded model, and CLIP elsewhere. CLIP chooses between
     the concept's words and the others' (the neutral ones, where there are none), and also tells the subjects of
-    `subject_prompts` apart.
+    its neutral prompts apart.
     """
     pairs = concept.pairs
     wanted = [pair.negative or pair.target for pair in pairs]
     other = [pair.target for each in others for pair in each.pairs] or [pair.neutral for pair in pairs]
-    prompts = subject_prompts(model, concept)
+    prompts = concept.neutral_prompts(model.facts.subjects)
     rest = f"not {concept.name}"
     attributes: dict[str, dict[str, list[str]]] = {"concept": {concept.name: wanted, rest: other}}
     if len(prompts) > 1:
@@ -137,16 +137,10 @@ def _loaded(model: SteerableModel, name: str | None, attributes: Mapping[str, An
 
 
 def calibration_prompts(model: SteerableModel, concept: Concept) -> list[str]:
-    """`subject_prompts`, each as it is and as a photo: a few words more can change what a strength does."""
-    plain = subject_prompts(model, concept)
+    """The concept's neutral prompts, with the subjects of the model's card too, each as it is and as a photo: a few
+    words more can change what a strength does."""
+    plain = concept.neutral_prompts(model.facts.subjects)
     return [*plain, *(f"a photo of {prompt}" for prompt in plain if not _PICTURE.match(prompt))]
-
-
-def subject_prompts(model: SteerableModel, concept: Concept) -> list[str]:
-    """The concept's neutral prompts, and the same with each subject of the model's card in place of "a person"."""
-    neutral = [pair.neutral for pair in concept.pairs]
-    others = [re.sub(r"\ba person\b", each, prompt) for prompt in neutral for each in model.facts.subjects]
-    return list(dict.fromkeys([*neutral, *others]))
 
 
 def _most(changes: Mapping[tuple[str, str], float]) -> tuple[str, str]:

@@ -1,0 +1,79 @@
+"""How far directions at the denoiser's inputs go of what the concept's words do; what lacks is added where it reaches.
+
+    reach = <f(c) - f, d> / |d|^2,    d = f(y+) - f(y-), and under a negative prompt n also + (1 - 1/w) (f("") - f(n))
+
+f is the prediction under the neutral prompt at the first step, f(c) the one with the direction added to the inputs, and
+w the guidance scale. At reach 1 the direction moves the prediction as far along d as the words do.
+
+In text states a word has its place, and a direction the same vector at every token: it may reach a third of the way.
+More of it at the tokens moves other things. Where there is a pooled text embedding, which acts on every block at once,
+the direction gets more of its part there, 1 / reach and at most `MOST`. On emoji-sd3 genders reach all of the way and
+tones .3 to .5; the pooled part twice as large takes light skin from .80 to .96 of 80 development images, with .99 of
+the subjects (three times the whole direction: .90 and .95).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from directrix.concept import Concept
+    from directrix.directions.part import Part
+    from directrix.discovery.conditioning import Conditioning
+    from directrix.discovery.frozen_denoiser import FrozenDenoiser
+
+# States at which predictions are compared, each under a prompt pair of its own where there are as many.
+STATES = 2
+# A reach that so few states cannot tell from all of the way, and the largest factor of a pooled part.
+ENOUGH, MOST = 0.8, 2.0
+
+
+class WordReach:
+    """Measures directions of several concepts on the same states; what prompts predict there is asked once."""
+
+    def __init__(self, denoiser: FrozenDenoiser, guidance_scale: float) -> None:
+        self._denoiser = denoiser
+        self._folded = 1 - 1 / guidance_scale if guidance_scale else 0.0
+        self._predicted: dict[tuple[str, int], Tensor] = {}
+
+    def of(self, concept: Concept, parts: Sequence[Part]) -> float:
+        """The reach of a direction's parts at strength 1; 1 where the words change nothing."""
+        along = whole = 0.0
+        additions = {each.site: each.tensor for each in parts}
+        for number in range(STATES):
+            pair = concept.pairs[number % len(concept.pairs)]
+            plain = self._under(pair.neutral, number)
+            words = self._under(pair.target, number) - plain
+            if pair.negative is not None:
+                words = words + self._folded * (self._under("", number) - self._under(pair.negative, number))
+            moved = self._denoiser.steered_at(*self._asked(pair.neutral, number), additions) - plain
+            along += float((moved * words).sum())
+            whole += float(words.square().sum())
+        return along / whole if whole else 1.0
+
+    def completed(self, concept: Concept, parts: Sequence[Part]) -> tuple[list[Part], float]:
+        """The parts with more at the pooled embeddings where they do not reach all of the way, and the factor."""
+        if not any(each.site.layout == "pooled" for each in parts):
+            return list(parts), 1.0
+        reach = self.of(concept, parts)
+        factor = 1.0 if reach >= ENOUGH else 1 / max(reach, 1 / MOST)
+        more = [each.with_tensor(each.tensor * factor) if each.site.layout == "pooled" else each for each in parts]
+        return more, factor
+
+    @cached_property
+    def _states(self) -> tuple[Tensor, Tensor]:
+        return self._denoiser.first_states(STATES)
+
+    def _asked(self, prompt: str, number: int) -> tuple[Tensor, Tensor, Conditioning]:
+        states, times = self._states
+        return states[number : number + 1], times[number : number + 1], self._denoiser.encode([prompt])
+
+    def _under(self, prompt: str, number: int) -> Tensor:
+        key = (prompt, number)
+        if key not in self._predicted:
+            self._predicted[key] = self._denoiser.predict(*self._asked(prompt, number))
+        return self._predicted[key]

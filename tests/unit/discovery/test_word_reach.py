@@ -1,0 +1,108 @@
+"""How far a direction goes of what the words do, and what is added at pooled embeddings for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import directrix
+from directrix.concept import GENDER, Concept
+from directrix.directions.part import Part
+from directrix.discovery.attribute import discover_attribute
+from directrix.discovery.embedding import Embedding
+from directrix.discovery.environment import frozen
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.discovery.orthogonalize import orthogonalized
+from directrix.discovery.pipeline_calls import PipelineCall
+from directrix.discovery.settings import Sampling
+from directrix.discovery.word_reach import MOST, STATES, WordReach
+from directrix.models import text_inputs
+from directrix.models.steerable import SteerableModel
+from unit.models.families import survey
+from unit.models.families.checks import arguments
+from unit.models.families.parts import families
+
+WOMAN = Concept.of("woman", ["a woman", "a female judge"], ["a person", "a judge"])
+ARMED = Concept.of("unarmed", neutral="a person", negative=["a gun", "a knife"])
+POOLED = ["StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline"]
+SCALE = 3.0
+
+
+def denoiser_of(name: str) -> FrozenDenoiser:
+    pipeline = survey.build(name)
+    drawn = arguments(pipeline, survey.ROWS[name], 1)
+    own = ("height", "width", "max_sequence_length")
+    sampling = Sampling(guidance_scale=SCALE, call={key: drawn[key] for key in own if key in drawn})
+    model = SteerableModel.of(pipeline)
+    return FrozenDenoiser(model, model.find_site(), PipelineCall.of(model, sampling))
+
+
+def words_of(denoiser: FrozenDenoiser, target: str, neutral: str) -> list[Part]:
+    """All that one prompt changes of another in the denoiser's inputs, token by token."""
+    found = []
+    rows = [denoiser.encode([each]).rows for each in (target, neutral)]
+    for path, value in rows[0].items():
+        change = (value - rows[1][path])[0]
+        if value.is_floating_point() and value.ndim in text_inputs.LAYOUTS and change.any():
+            found.append(Part(text_inputs.site(".".join(path), value), change))
+    return found
+
+
+def scaled(parts: list[Part], factor: float) -> list[Part]:
+    return [each.with_tensor(factor * each.tensor) for each in parts]
+
+
+@pytest.mark.parametrize("name", families(POOLED))
+def test_the_words_themselves_reach_all_of_the_way(name: str):
+    denoiser = denoiser_of(name)
+    one = Concept.of("woman", "a woman", "a person")
+    with frozen(denoiser._model):
+        words, reach = words_of(denoiser, "a woman", "a person"), WordReach(denoiser, SCALE)
+        assert reach.of(one, words) == pytest.approx(1.0, abs=1e-2)
+        assert reach.of(one, scaled(words, 0.0)) == pytest.approx(0.0, abs=1e-5)
+        # Nothing lacks, so nothing is added.
+        whole, factor = reach.completed(one, words)
+        assert factor == 1.0
+        assert all(torch.equal(a.tensor, b.tensor) for a, b in zip(whole, words, strict=True))
+        # Of a third of them much does, and only the pooled embedding gets more.
+        third = scaled(words, 0.3)
+        more, factor = reach.completed(one, third)
+    assert 1.0 < factor <= MOST
+    for before, after in zip(third, more, strict=True):
+        times = factor if before.site.layout == "pooled" else 1.0
+        torch.testing.assert_close(after.tensor, times * before.tensor)
+
+
+@pytest.mark.parametrize("name", families(POOLED[:2]))
+def test_what_prompts_predict_is_asked_once_for_all_concepts(name: str):
+    denoiser = denoiser_of(name)
+    with frozen(denoiser._model):
+        reach, parts = WordReach(denoiser, SCALE), words_of(denoiser, "a woman", "a person")
+        reach.of(WOMAN, parts)
+        assert denoiser.forward == 3 * STATES
+        reach.of(Concept.of("man", ["a man", "a male judge"], ["a person", "a judge"]), parts)
+        assert denoiser.forward == 5 * STATES
+
+
+def test_a_negative_prompt_is_what_the_direction_leads_away_from():
+    denoiser = denoiser_of("StableDiffusion3Pipeline")
+    with frozen(denoiser._model):
+        ((parts,), _) = Embedding().parts(denoiser, [ARMED], SCALE, lambda each: orthogonalized(each, names=["a"]))
+        reach = WordReach(denoiser, SCALE)
+        away, towards = reach.of(ARMED, parts), reach.of(ARMED, scaled(parts, -1.0))
+    assert away > 0 > towards
+
+
+def test_a_recipe_says_what_was_added_and_asked():
+    pipeline: Any = survey.build("StableDiffusion3Pipeline")
+    drawn = arguments(pipeline, survey.ROWS["StableDiffusion3Pipeline"], 1)
+    own = ("height", "width", "max_sequence_length")
+    sampling = Sampling(guidance_scale=SCALE, call={key: drawn[key] for key in own if key in drawn})
+    for each in discover_attribute(pipeline, GENDER, subjects=["a judge"], sampling=sampling):
+        assert 1.0 <= each.recipe["pooled_factor"] <= MOST
+        assert each.recipe["denoiser_evaluations"]["forward"] == 5 * STATES
+    # Without a pooled embedding the denoiser is asked nothing.
+    plain = directrix.discover(survey.build("StableDiffusionPipeline"), WOMAN)
+    assert plain.recipe["pooled_factor"] == 1.0 and plain.recipe["denoiser_evaluations"]["forward"] == 0
