@@ -104,6 +104,36 @@ def test_more_seeds_join_those_that_leave_it_open(calibrated):
     assert [row["effect"]["n"] for row in found.provenance["calibration"]["strengths"]] == [12, 12, 12]
 
 
+class Some(Judge):
+    """The first images show it whatever the strength, and the last ones never."""
+
+    def __init__(self, reach, always=0, never=0):
+        super().__init__(reach)
+        self.always, self.never = always, never
+
+    def label(self, images):
+        seen, last = super().label(images), len(images) - self.never
+        fixed = ["female" if at < self.always else "male" if at >= last else None for at in range(len(images))]
+        return [{**each, "gender": Verdict(g, 1.0)} if g else each for g, each in zip(fixed, seen, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("judge", "size", "drawn"),
+    [
+        (Some(0.4, always=2), 1.0, 18),
+        # Three of three that differ can be chance; six of six of twelve can't.
+        (Some(0.4, always=3), 1.0, 36),
+        # One lacks at half of the size, and 1.5 shows no less.
+        (Some(0.4, never=1), 1.5, 18),
+    ],
+    ids=["four differ", "three differ", "one lacks"],
+)
+def test_four_of_four_images_tell_an_effect_and_one_that_lacks_asks_for_more(calibrated, judge, size, drawn):
+    direction = calibrated(judge, target_label=FEMALE)
+    assert direction.norm() == pytest.approx(size)
+    assert sum(count for _, _, count in judge.drawn) == drawn
+
+
 class Half(Judge):
     """Half of the images want twice as much."""
 
