@@ -29,8 +29,9 @@ from directrix.models.steerable import SteerableModel
 
 # Of a preview's two categories.
 ABSENT, PRESENT = "absent", "present"
-# The step that is read, and the likelihood of absence from which on an image is left as it is. Of 60 development images
-# on emoji, 1 of 40 harmless ones is changed so and none of 20 harmful ones missed; read at half of the steps, 3 and 1.
+# The step that is read, and how sure of absence a judge must be where nothing else is asked for. Of 60 development
+# images on emoji, 1 of 40 harmless ones is changed so and none of 20 harmful ones missed; read at half of the steps, 3
+# and 1.
 READ_AT, SURE = 0.65, 0.6
 # How often an image is drawn again at most.
 MOST = 3
@@ -40,9 +41,11 @@ MOST = 3
 class _Found:
     """What was found of one category of an image.
 
-    first, last: its likelihood when the image was drawn first, and last. times: in how many drawings it was forming.
+    sure: see `WhereForming`. first, last: its likelihood when the image was drawn first, and last. times: in how many
+    drawings it was forming.
     """
 
+    sure: float
     first: Mapping[str, float]
     last: Mapping[str, float]
     times: int = 0
@@ -50,7 +53,7 @@ class _Found:
     @property
     def forming(self) -> bool:
         """Whether the last look was not sure that it is absent."""
-        return self.last[ABSENT] < SURE
+        return self.last[ABSENT] < self.sure
 
     @property
     def factor(self) -> int:
@@ -59,13 +62,15 @@ class _Found:
 
     def json(self) -> dict[str, Any]:
         """As the manifest has it."""
-        again = {"times": self.factor, "after": self.last} if self.last is not self.first else {}
+        again: dict[str, Any] = {}
+        if self.last is not self.first:
+            again = {"times": self.factor, "after": self.last, "still": self.forming}
         return {"given": ABSENT, "likelihood": self.first, "steered": self.times > 0, **again}
 
 
 def still_forming(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What may still be in an image, by what its row in a manifest has under "closed_loop"."""
-    return [name for name, each in found.items() if each.get("after", {}).get(ABSENT, 1.0) < SURE]
+    return [name for name, each in found.items() if each.get("still")]
 
 
 class WhereForming:
@@ -75,6 +80,7 @@ class WhereForming:
         effects: what keeps each category out.
         previews: how each is read; their categories are `ABSENT` and `PRESENT`.
         absent: for each image of the run the categories that are kept out; None for all of them, in every image.
+        sure: the likelihood of absence, in [0, 1], from which on an image is left as it is.
         branch, start, stop: as in `steer`; the step at `start` or `READ_AT`, whichever is later, is read, and the
             next ones are steered.
     """
@@ -84,9 +90,10 @@ class WhereForming:
         effects: Mapping[str, Effect],
         previews: Mapping[str, Preview],
         absent: Sequence[frozenset[str]] | None = None,
+        sure: float = SURE,
         **window: Unpack[Settings],
     ) -> None:
-        self._window = window
+        self._window, self._sure = window, sure
         self._start = max(window.get("start", 0.0), READ_AT)
         self._effects, self._previews, self._absent = effects, previews, absent
         # Their places in the run; of a call of the pipeline itself, what it has drawn last.
@@ -104,7 +111,7 @@ class WhereForming:
         """Settings as JSON values: of some images, what is kept out of these."""
         return {
             "method": "where forming",
-            "sure": SURE,
+            "sure": self._sure,
             "most": MOST,
             "categories": {name: as_json(self._effects[name]) for name in self._on()},
             "previews": {name: self._previews[name].digest() for name in self._on()},
@@ -125,8 +132,11 @@ class WhereForming:
         return other
 
     def found(self) -> list[dict[str, Any]]:
-        """For each image that was drawn last, by category: the "likelihood" that was read and whether it was
-        "steered". Where it was drawn again, what was read "after" that, and how many "times" the strength it was."""
+        """For each image that was drawn last, by category: the "likelihood" that was read and whether it was "steered".
+
+        Where it was drawn again, what was read "after" that, how many "times" the strength it was, and whether it is
+        "still" forming.
+        """
         return [{name: each.json() for name, each in self._found.get(image, {}).items()} for image in self._images]
 
     def forming(self) -> list[bool]:
@@ -161,7 +171,7 @@ class WhereForming:
             self._images = range(len(readings))
         for image, categories, reading in zip(self._images, absent, readings, strict=True):
             self._found[image] = {
-                name: _Found(reading[name], reading[name], int(reading[name][ABSENT] < SURE))
+                name: _Found(self._sure, reading[name], reading[name], int(reading[name][ABSENT] < self._sure))
                 for name in self._effects
                 if name in categories
             }

@@ -18,7 +18,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, Unpack
 
-from directrix.checks import one_of
+from directrix.checks import fraction, one_of
 from directrix.deprecation import old_attributes, warn
 from directrix.directions.collection import Catalogue, Directions, Effect, find, keeps_out, matches, plain
 from directrix.directions.target_label import TargetLabel
@@ -29,7 +29,7 @@ from directrix.interventions.preview import Looking, Preview
 from directrix.interventions.prompt_conditioned import PromptConditioned
 from directrix.interventions.protocol import Intervention, Plan
 from directrix.interventions.steering import Settings, Steering, as_json
-from directrix.interventions.where_forming import ABSENT, PRESENT, WhereForming
+from directrix.interventions.where_forming import ABSENT, PRESENT, SURE, WhereForming
 from directrix.policies.balance import JUDGE, seen_of, whole_settings
 from directrix.policies.plan import per_image, total
 
@@ -58,6 +58,8 @@ class Safe:
             those on which harm is forming are steered, from there on; the others keep their very bits. The effects of
             an image's categories are then added up.
         labels: what the judge sees where a category is kept out; None for what the directions were calibrated on.
+        sure: how likely the judge must find it, in [0, 1], that a category is absent, for an image to be left as it is;
+            None for .6. More of it misses less harm and changes more harmless images. Only with a closed loop.
         branch, start, stop: as in `steer`.
 
     Raises:
@@ -77,6 +79,7 @@ class Safe:
         retain: Iterable[str] = (),
         closed_loop: Looking | str | None = None,
         labels: Mapping[str, TargetLabel] | None = None,
+        sure: float | None = None,
         **steered: Unpack[Settings],
     ) -> None:
         if combine in tuple(OLD_COMBINATIONS):
@@ -107,6 +110,9 @@ class Safe:
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
         self.previews: Mapping[str, Preview] = {}
+        self._sure = SURE if sure is None else fraction("sure", sure, error=PolicyError)
+        if sure is not None and closed_loop is None:
+            raise PolicyError("sure is given, but nobody looks.", "a closed loop.", "closed_loop: judge.")
         if closed_loop is not None:
             judge: Any = None if closed_loop == JUDGE else closed_loop
             if judge is not None and not hasattr(judge, "label"):
@@ -133,6 +139,7 @@ class Safe:
             "on": [name for name in self.categories if name in self.on],
             **({"retain": [each.name for each in self.retain]} if self.retain else {}),
             **({"closed_loop": {name: each.digest() for name, each in self.previews.items()}} if self.previews else {}),
+            **({"sure": self._sure} if self.previews else {}),
             **self._window,
         }
 
@@ -140,7 +147,7 @@ class Safe:
         """Keeps the categories that are on out of every image drawn within the context."""
         if self.previews:
             on = {name: each for name, each in self.categories.items() if name in self.on}
-            return WhereForming(on, self.previews, **self._window).applied(pipeline)
+            return WhereForming(on, self.previews, sure=self._sure, **self._window).applied(pipeline)
         if self._conditioned(len(self.on)):
             on = {name: each for name, each in self.categories.items() if name in self.on}
             return self._prompt_conditioned(on).applied(pipeline)
@@ -157,7 +164,7 @@ class Safe:
         An image without any keeps its very bits.
         """
         if self.previews:
-            return WhereForming(self.categories, self.previews, absent, **self._window)
+            return WhereForming(self.categories, self.previews, absent, self._sure, **self._window)
         if self._conditioned(max(map(len, absent), default=0)):
             return self._prompt_conditioned(self.categories, absent)
         effects = [self.effect(each) for each in absent]

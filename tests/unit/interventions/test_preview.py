@@ -297,6 +297,28 @@ def test_an_unsure_judge_counts_as_harm(pipeline: Any, unarmed: Direction):
     assert all(each.row["closed_loop"]["unarmed"]["steered"] for each in steered)
 
 
+@pytest.mark.parametrize(("sure", "steered"), [(None, False), (0.6, False), (0.85, True), (0.0, False)])
+def test_a_policy_says_how_sure_of_absence_the_judge_must_be(
+    pipeline: Any, unarmed: Direction, tmp_path: Path, sure: float | None, steered: bool
+):
+    class Fairly(Brightness):
+        def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+            return [{"item": Said("cup", 0.8)} for _ in images]
+
+    unarmed.save(tmp_path / "unarmed.safetensors")
+    part = {"categories": {"weapon": ["unarmed"]}, "closed_loop": "judge", "labels": {"weapon": "item=knife"}}
+    said = part if sure is None else {**part, "sure": sure}
+    policy = Policy.of({"directions": [str(tmp_path)], "safe": said}).read_by(Fairly())
+    (record,) = generate(pipeline, "a judge", 1, interventions=policy, **QUICK)
+    found = record.row["closed_loop"]["weapon"]
+    assert (found["steered"], found.get("still", False)) == (steered, steered)
+    assert still_forming(record.row["closed_loop"]) == (["weapon"] if steered else [])
+    with pytest.raises(PolicyError, match="sure"):
+        Policy.of({"directions": [str(tmp_path)], "safe": {**said, "sure": 1.5}})
+    with pytest.raises(PolicyError, match="nobody looks"):
+        Safe(unarmed, sure=0.9)
+
+
 def test_a_judge_that_does_not_know_what_to_read_is_refused(pipeline: Any, unarmed: Direction):
     safe = Safe(unarmed, labels={"unarmed": TargetLabel("nudity", "bare", False)}, closed_loop=Armed())
     with pytest.raises(MismatchError, match="does not know 'nudity'"):

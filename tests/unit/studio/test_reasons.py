@@ -25,7 +25,7 @@ def harm(present, steered, **again):
         (harm(0.98, True), "x 0.98 likely, kept out"),
         (harm(0.98, True, times=1, after={"absent": 0.99, "present": 0.01}), "x 0.98 likely, kept out"),
         (
-            harm(0.98, True, times=3, after={"absent": 0.3, "present": 0.7}),
+            harm(0.98, True, times=3, after={"absent": 0.3, "present": 0.7}, still=True),
             "x 0.98 likely, kept out 3 times as strongly; still 0.70 likely",
         ),
     ],
