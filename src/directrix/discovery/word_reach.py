@@ -16,6 +16,7 @@ the subjects are retained; three times the whole direction shows it in .90, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -44,14 +45,16 @@ class WordReach:
     def of(self, concept: Concept, parts: Sequence[Part]) -> float:
         """The reach of a direction's parts at strength 1; 1 where the words change nothing."""
         along = whole = 0.0
-        additions = {each.site: each.tensor for each in parts}
+        added = {tuple(each.site.name.split(".")): each.tensor for each in parts}
         for number in range(STATES):
             pair = concept.pairs[number % len(concept.pairs)]
             plain = self._under(pair.neutral, number)
             words = self._under(pair.target, number) - plain
             if pair.negative is not None:
                 words = words + self._folded * (self._under("", number) - self._under(pair.negative, number))
-            moved = self._denoiser.steered_at(*self._asked(pair.neutral, number), additions) - plain
+            states, times, given = self._asked(pair.neutral, number)
+            rows = {path: row + added[path].to(row) if path in added else row for path, row in given.rows.items()}
+            moved = self._denoiser.predict(states, times, replace(given, rows=rows)) - plain
             along += float((moved * words).sum())
             whole += float(words.square().sum())
         return along / whole if whole else 1.0

@@ -103,6 +103,10 @@ def test_a_recipe_says_what_was_added_and_asked():
     for each in discover_attribute(pipeline, GENDER, subjects=["a judge"], sampling=sampling):
         assert 1.0 <= each.recipe["pooled_factor"] <= MOST
         assert each.recipe["denoiser_evaluations"]["forward"] == 5 * STATES
+    # Where the denoiser is compiled its inputs can't be steered, but they can be given.
+    pipeline.transformer.compile(backend="eager")
+    again = directrix.discover(pipeline, WOMAN, sampling=sampling)
+    assert again.recipe["denoiser_evaluations"]["forward"] == 3 * STATES
     # Without a pooled embedding the denoiser is asked nothing.
     plain = directrix.discover(survey.build("StableDiffusionPipeline"), WOMAN)
     assert plain.recipe["pooled_factor"] == 1.0 and plain.recipe["denoiser_evaluations"]["forward"] == 0
