@@ -2,7 +2,7 @@
 
 What is learned from (``samples``: images; ``trajectories``: the model's own trajectories) is separate from fitting
 vectors (``optimize``) and from what is done to them afterwards (``orthogonalize``). A method is one file:
-``embedding`` (closed form, milliseconds, at the denoiser's inputs about the prompt), ``affine`` (the same, and what a
+``embedding`` (closed form, a second, at the denoiser's inputs about the prompt), ``affine`` (the same, and what a
 prompt says already is taken out), ``difference_of_means`` (closed form, seconds, inside the denoiser),
 ``reconstruction`` (the paper's), ``distillation``, ``trajectory_distillation``; see ``problem.Method`` for one of your
 own.

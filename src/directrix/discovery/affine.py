@@ -102,16 +102,20 @@ class _Statistics:
         def rows(prompts: Sequence[str]) -> Tensor:
             return torch.stack([encoded.pooled(path, each).flatten() for each in prompts]).double()
 
-        # What one subject reads as neutral, others do not: those of the model's card count where a concept has but one.
-        silent = dict.fromkeys(text for each in encoded.concepts[:wanted] for text in each.neutral_prompts(subjects))
         said = dict.fromkeys(
             text for each in encoded.concepts for pair in each.pairs for text in (pair.neutral, _shown(pair))
         )
+        # What one subject reads as neutral, others do not. A card's subject can be the very concept, such as "a pilot".
+        showing = {_shown(pair) for each in encoded.concepts[:wanted] for pair in each.pairs}
+        neutral = (text for each in encoded.concepts[:wanted] for text in each.neutral_prompts(subjects))
+        silent = dict.fromkeys(text for text in neutral if text not in showing)
         pairs = min(len(each.pairs) for each in encoded.concepts[:wanted])
         listed = [each.pairs[number] for number in range(pairs) for each in encoded.concepts[:wanted]]
-        neutral = rows([each.neutral for each in listed])
-        middle = rows(list(silent)).mean(dim=0)
-        return cls(rows(list(said | silent)), middle, neutral, rows([_shown(each) for each in listed]), pairs)
+        prompts = (list(said | silent), [each.neutral for each in listed], [_shown(each) for each in listed])
+        everything, without, targets = map(rows, prompts)
+        return cls(
+            everything, rows(list(silent)).mean(dim=0) if silent else without.mean(dim=0), without, targets, pairs
+        )
 
     def best(self, basis: Tensor) -> float:
         """The shrinkage that reads the prompts of left-out pairs best; 1 where there are too few pairs to say."""

@@ -1,11 +1,11 @@
-"""Embedding, in closed form and without the denoiser: what a concept's words change in what the denoiser is given.
+"""Embedding, in closed form: what a concept's words change in what the denoiser is given.
 
     c = E_pairs [ e(y+) - e(y-) ],    e: text states, and where there is one, the pooled text embedding
 
 This is the difference of text embeddings (embedding arithmetic), as a direction: it has a strength, a sign and a window
 of steps, and holds for prompts that never name the concept. Every level of the denoiser reads these inputs, so nothing
-puts back what was changed at one of them. No image is drawn: a concept costs a text encoder's milliseconds, and where
-there is a pooled embedding a few evaluations of the denoiser (`discovery.word_reach`).
+puts back what was changed at one of them. No image is drawn: a concept costs a text encoder's milliseconds, and an
+attribute's values where there is a pooled embedding a few evaluations of the denoiser (`discovery.word_reach`).
 
 Text states have a row for each token. Tokens that no prompt changes (the first one of CLIP, the zeros that stand for a
 missing encoder) stay as they are; all others get the same vector, the mean over tokens, since the same place holds

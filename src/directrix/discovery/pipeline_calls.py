@@ -150,7 +150,7 @@ class PipelineCall:
         scope = Scope(self.model)
         scope.watch(see)
         try:
-            with quiet(self.model.pipeline), scope.opened():
+            with quiet(self.model.pipeline), _own_attention(self.model.denoiser), scope.opened():
                 # Whoever draws by torch's own generator must not notice.
                 noise = generator(0, "question")
                 self._called(prompts, negatives, scale, plain=not guided, generator=noise)
@@ -246,6 +246,17 @@ def quiet(pipeline: Any) -> Iterator[None]:
         yield
     finally:
         pipeline.set_progress_bar_config(**before)
+
+
+@contextmanager
+def _own_attention(network: Any) -> Iterator[None]:
+    """Puts back the attention that a call exchanged until its end, such as a perturbed one, where it ends early."""
+    before = dict(getattr(network, "attn_processors", {}))
+    try:
+        yield
+    finally:
+        if before and before != dict(network.attn_processors):
+            network.set_attn_processor(before)
 
 
 def _canvas(model: SteerableModel, count: int) -> dict[str, Any]:

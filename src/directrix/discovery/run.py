@@ -153,10 +153,10 @@ class Run:
         # Contrast leaves what a value adds to the mean of all; strength 1 leads all the way from that of the others.
         size = len(wanted) / (len(wanted) - 1) if form["contrast"] else 1.0
         reach = WordReach(denoiser, scale)
-        completed = [
-            reach.completed(concept, [part.with_tensor(part.tensor * size) for part in each])
-            for concept, each in zip(wanted, parts, strict=False)
-        ]
+        completed = []
+        for concept, each in zip(wanted, parts, strict=False):
+            sized = [part.with_tensor(part.tensor * size) for part in each]
+            completed.append(reach.completed(concept, sized) if form["contrast"] else (sized, 1.0))
         recipe = {
             **self._described(form),
             **more,

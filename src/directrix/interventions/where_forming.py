@@ -70,7 +70,9 @@ class _Found:
 
 def still_forming(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What may still be in an image, by what its row in a manifest has under "closed_loop"."""
-    return [name for name, each in found.items() if each.get("still")]
+    # Rows of before `sure` could be said have no "still".
+    old = {name: each.get("after", {}).get(ABSENT, 1.0) < SURE for name, each in found.items()}
+    return [name for name, each in found.items() if each.get("still", old[name])]
 
 
 class WhereForming:
@@ -80,7 +82,7 @@ class WhereForming:
         effects: what keeps each category out.
         previews: how each is read; their categories are `ABSENT` and `PRESENT`.
         absent: for each image of the run the categories that are kept out; None for all of them, in every image.
-        sure: the likelihood of absence, in [0, 1], from which on an image is left as it is.
+        sure: the likelihood of absence, above .5 and up to 1, from which on an image is left as it is.
         branch, start, stop: as in `steer`; the step at `start` or `READ_AT`, whichever is later, is read, and the
             next ones are steered.
     """

@@ -58,8 +58,9 @@ class Safe:
             those on which harm is forming are steered, from there on; the others keep their very bits. The effects of
             an image's categories are then added up.
         labels: what the judge sees where a category is kept out; None for what the directions were calibrated on.
-        sure: how likely the judge must find it, in [0, 1], that a category is absent, for an image to be left as it is;
-            None for .6. More of it misses less harm and changes more harmless images. Only with a closed loop.
+        sure: how likely the judge must find it, above .5 and up to 1, that a category is absent, for an image to be
+            left as it is; None for .6. More of it misses less harm and changes more harmless images. Only with a closed
+            loop.
         branch, start, stop: as in `steer`.
 
     Raises:
@@ -111,6 +112,9 @@ class Safe:
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
         self.previews: Mapping[str, Preview] = {}
         self._sure = SURE if sure is None else fraction("sure", sure, error=PolicyError)
+        if self._sure <= 0.5:
+            # A judge that cannot tell says .5, and that counts as harm.
+            raise PolicyError(f"sure is {self._sure:g}.", "a number above .5 and up to 1.", f"sure: {SURE}.")
         if sure is not None and closed_loop is None:
             raise PolicyError("sure is given, but nobody looks.", "a closed loop.", "closed_loop: judge.")
         if closed_loop is not None:

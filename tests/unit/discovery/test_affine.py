@@ -142,6 +142,12 @@ def test_where_a_concept_has_one_subject_the_cards_say_what_is_neutral(pipeline:
     alone, among = said
     assert alone[0].item() == pytest.approx(0.0, abs=1e-3) and alone.mean().abs() > 0.05
     assert among.mean().item() == pytest.approx(0.0, abs=1e-3)
+    # A subject that is the concept says nothing of what is neutral.
+    monkeypatch.setattr(SteerableModel, "facts", replace(SteerableModel.of(pipeline).facts, subjects=("a woman",)))
+    found = directrix.discover(pipeline, concept, "affine")
+    projection = found.parts[0].projection
+    assert projection is not None
+    assert projection.levels(plain(pipeline, ["a person"])).item() == pytest.approx(0.0, abs=1e-3)
 
 
 def test_a_negative_prompt_is_read_too(pipeline: Any):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import directrix
-from directrix.concept import GENDER, Concept
+from directrix.concept import GENDER, SKIN_TONE, Concept
 from directrix.directions.part import Part
 from directrix.discovery.attribute import discover_attribute
 from directrix.discovery.embedding import Embedding
@@ -32,11 +32,8 @@ SCALE = 3.0
 
 def denoiser_of(name: str) -> FrozenDenoiser:
     pipeline = survey.build(name)
-    drawn = arguments(pipeline, survey.ROWS[name], 1)
-    own = ("height", "width", "max_sequence_length")
-    sampling = Sampling(guidance_scale=SCALE, call={key: drawn[key] for key in own if key in drawn})
     model = SteerableModel.of(pipeline)
-    return FrozenDenoiser(model, model.find_site(), PipelineCall.of(model, sampling))
+    return FrozenDenoiser(model, model.find_site(), PipelineCall.of(model, sampling_of(name, pipeline)))
 
 
 def words_of(denoiser: FrozenDenoiser, target: str, neutral: str) -> list[Part]:
@@ -62,10 +59,11 @@ def test_the_words_themselves_reach_all_of_the_way(name: str):
         words, reach = words_of(denoiser, "a woman", "a person"), WordReach(denoiser, SCALE)
         assert reach.of(one, words) == pytest.approx(1.0, abs=1e-2)
         assert reach.of(one, scaled(words, 0.0)) == pytest.approx(0.0, abs=1e-5)
-        # Nothing lacks, so nothing is added.
-        whole, factor = reach.completed(one, words)
-        assert factor == 1.0
-        assert all(torch.equal(a.tensor, b.tensor) for a, b in zip(whole, words, strict=True))
+        # Nothing lacks, so nothing is added; nor where it leads away from what the words do.
+        for parts in (words, scaled(words, -1.0)):
+            whole, factor = reach.completed(one, parts)
+            assert factor == 1.0
+            assert all(torch.equal(a.tensor, b.tensor) for a, b in zip(whole, parts, strict=True))
         # Of a third of them much does, and only the pooled embedding gets more.
         third = scaled(words, 0.3)
         more, factor = reach.completed(one, third)
@@ -95,18 +93,49 @@ def test_a_negative_prompt_is_what_the_direction_leads_away_from():
     assert away > 0 > towards
 
 
-def test_a_recipe_says_what_was_added_and_asked():
-    pipeline: Any = survey.build("StableDiffusion3Pipeline")
-    drawn = arguments(pipeline, survey.ROWS["StableDiffusion3Pipeline"], 1)
+def sampling_of(name: str, pipeline: Any) -> Sampling:
+    drawn = arguments(pipeline, survey.ROWS[name], 1)
     own = ("height", "width", "max_sequence_length")
-    sampling = Sampling(guidance_scale=SCALE, call={key: drawn[key] for key in own if key in drawn})
-    for each in discover_attribute(pipeline, GENDER, subjects=["a judge"], sampling=sampling):
-        assert 1.0 <= each.recipe["pooled_factor"] <= MOST
-        assert each.recipe["denoiser_evaluations"]["forward"] == 5 * STATES
+    return Sampling(guidance_scale=SCALE, call={key: drawn[key] for key in own if key in drawn})
+
+
+@pytest.mark.parametrize(
+    "name", ["StableDiffusion3Pipeline", "StableDiffusionXLPAGPipeline", "StableDiffusion3PAGPipeline"]
+)
+def test_values_of_an_attribute_get_more_at_the_pooled_embedding_and_the_recipe_says_how_much(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    pipeline: Any = survey.build(name)
+    settings: dict[str, Any] = {"subjects": ["a judge"], "sampling": sampling_of(name, pipeline)}
+    before = dict(pipeline.components.get("transformer", pipeline.components.get("unet")).attn_processors)
+    own = discover_attribute(pipeline, SKIN_TONE, **settings)
+    assert dict(SteerableModel.of(pipeline).denoiser.attn_processors) == before
+    assert all(each.recipe["denoiser_evaluations"]["forward"] == 7 * STATES for each in own)
+    # Such as they are before.
+    monkeypatch.setattr(WordReach, "of", lambda *_: 1.0)
+    plain = discover_attribute(pipeline, SKIN_TONE, **settings)
+    monkeypatch.setattr(WordReach, "of", lambda *_: 0.625)
+    more = discover_attribute(pipeline, SKIN_TONE, **settings)
+    assert [each.recipe["pooled_factor"] for each in (*plain, *more)] == [1.0] * 3 + [1.6] * 3
+    for old, new in zip(plain, more, strict=True):
+        for mine, others in zip(old.parts, new.parts, strict=True):
+            times = 1.6 if mine.site.layout == "pooled" else 1.0
+            torch.testing.assert_close(others.tensor, times * mine.tensor)
+    # What is set to a value is set to that very one.
+    affine = discover_attribute(pipeline, SKIN_TONE, "affine", **settings)
+    assert {each.recipe["pooled_factor"] for each in affine} == {1.0}
+
+
+def test_other_concepts_ask_the_denoiser_nothing_and_a_compiled_one_answers():
+    name = "StableDiffusion3Pipeline"
+    pipeline: Any = survey.build(name)
+    sampling = sampling_of(name, pipeline)
+    plain = directrix.discover(pipeline, WOMAN, sampling=sampling)
+    assert plain.recipe["pooled_factor"] == 1.0 and plain.recipe["denoiser_evaluations"]["forward"] == 0
     # Where the denoiser is compiled its inputs can't be steered, but they can be given.
     pipeline.transformer.compile(backend="eager")
-    again = directrix.discover(pipeline, WOMAN, sampling=sampling)
-    assert again.recipe["denoiser_evaluations"]["forward"] == 3 * STATES
-    # Without a pooled embedding the denoiser is asked nothing.
-    plain = directrix.discover(survey.build("StableDiffusionPipeline"), WOMAN)
-    assert plain.recipe["pooled_factor"] == 1.0 and plain.recipe["denoiser_evaluations"]["forward"] == 0
+    values = discover_attribute(pipeline, GENDER, subjects=["a judge"], sampling=sampling)
+    assert [each.recipe["denoiser_evaluations"]["forward"] for each in values] == [5 * STATES] * 2
+    # Without a pooled embedding there is nothing to ask about.
+    plain = discover_attribute(survey.build("StableDiffusionPipeline"), GENDER, subjects=["a judge"])
+    assert plain[0].recipe["denoiser_evaluations"]["forward"] == 0

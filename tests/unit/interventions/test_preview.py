@@ -297,7 +297,7 @@ def test_an_unsure_judge_counts_as_harm(pipeline: Any, unarmed: Direction):
     assert all(each.row["closed_loop"]["unarmed"]["steered"] for each in steered)
 
 
-@pytest.mark.parametrize(("sure", "steered"), [(None, False), (0.6, False), (0.85, True), (0.0, False)])
+@pytest.mark.parametrize(("sure", "steered"), [(None, False), (0.6, False), (0.85, True), (1.0, True)])
 def test_a_policy_says_how_sure_of_absence_the_judge_must_be(
     pipeline: Any, unarmed: Direction, tmp_path: Path, sure: float | None, steered: bool
 ):
@@ -313,8 +313,10 @@ def test_a_policy_says_how_sure_of_absence_the_judge_must_be(
     found = record.row["closed_loop"]["weapon"]
     assert (found["steered"], found.get("still", False)) == (steered, steered)
     assert still_forming(record.row["closed_loop"]) == (["weapon"] if steered else [])
-    with pytest.raises(PolicyError, match="sure"):
-        Policy.of({"directions": [str(tmp_path)], "safe": {**said, "sure": 1.5}})
+    # A judge that cannot tell says .5, and that must count as harm.
+    for wrong in (1.5, 0.5, 0.0):
+        with pytest.raises(PolicyError, match="sure"):
+            Policy.of({"directions": [str(tmp_path)], "safe": {**said, "sure": wrong}})
     with pytest.raises(PolicyError, match="nobody looks"):
         Safe(unarmed, sure=0.9)
 

@@ -29,12 +29,12 @@ from directrix.progress import Progress
 # Images at each strength, and their denoising steps: with both branches of guidance, 144 evaluations in all.
 IMAGES = 6
 STEPS = 4
-# So many times other seeds join those that leave it open. The search looks at many hundreds.
-LOOKS = 3
 LESS, MORE, FURTHER = 0.5, 1.5, 2.0
-# Four of four images that differ between the signs: a direction without effect makes none differ. Of 20 random ones of
-# equal norms, one passes for an effect on emoji, at this bound and at five of five.
-CHANCE = 1 / 16
+# Four of four images that differ between the signs, with more seeds five of five: a direction without effect makes none
+# differ. Of 20 random ones of equal norms on emoji, one passes for an effect at the first look.
+CHANCE = (1 / 16, 0.05, 0.05)
+# So many times other seeds join those that leave it open. The search looks at many hundreds.
+LOOKS = len(CHANCE)
 # An effect below this calls for the search. More strength here would not: four steps lose subjects that ten retain.
 MOST = 0.75
 
@@ -69,8 +69,8 @@ def at_natural_size(
         effect: share of the images that should show the concept.
         checkpoint: has what was judged, and gets what is.
 
-    The strength is 1; or `MORE` where `LESS` leaves something and that shows no less; or `FURTHER` where that shows no
-    less again. What is gained and retained is so against strength -1.
+    The strength is 1; or `MORE` where `LESS` leaves something and that shows no less; or `FURTHER` where that shows
+    more again. What is gained and retained is so against strength -1.
     """
     prompts = calibration_prompts(model, concept)
     plain, photos = prompts[: (len(prompts) + 1) // 2], prompts[(len(prompts) + 1) // 2 :]
@@ -92,10 +92,10 @@ def at_natural_size(
             continue
         low, high = compared(found, LESS, before, less), compared(found, MORE, before, more)
         rows = [compared(found, -1.0, before, before), low, high]
-        size = _size(low, high, lost, effect)
+        size = _size(low, high, lost, effect, CHANCE[look])
         if size is None and look == 0 and low.effect.value < high.effect.value < MOST:
             rows.append(compared(found, FURTHER, before, tried.verdicts(direction, FURTHER)))
-            size = _size(high, rows[-1], lost, effect)
+            size = _size(high, rows[-1], lost, effect, CHANCE[look])
         if size:
             return Found(found, size, rows, {**tried.facts, "seeds": look + 1})
     return None
@@ -116,13 +116,13 @@ def _label(
     return found
 
 
-def _size(low: Step, high: Step, lost: float, effect: float) -> float | None:
+def _size(low: Step, high: Step, lost: float, effect: float, chance: float) -> float | None:
     """The strength that becomes 1: that of the second, or of the first, `LESS` doubled. None where it is left open."""
     shows_more = low.effect.value < effect and low.effect.value <= high.effect.value
     # Between the two the subject is retained where it is at both.
     if any(row.retained.value < 1 - lost for row in ((high,) if shows_more else (low, high))):
         return None
     best = high if shows_more else low
-    if best.effect.value < MOST or sign_test(best.gained, best.gained + best.lost) > CHANCE:
+    if best.effect.value < MOST or sign_test(best.gained, best.gained + best.lost) > chance:
         return None
     return high.strength if shows_more else max(low.strength, 1.0)
