@@ -156,7 +156,8 @@ class Run:
         completed = []
         for concept, each in zip(wanted, parts, strict=False):
             sized = [part.with_tensor(part.tensor * size) for part in each]
-            completed.append(reach.completed(concept, sized) if form["contrast"] else (sized, 1.0))
+            others = [other for other in wanted if other is not concept]
+            completed.append(reach.completed(concept, others, sized) if form["contrast"] else (sized, 1.0))
         recipe = {
             **self._described(form),
             **more,

@@ -4,8 +4,8 @@ All images are drawn unsteered until one step. There each attribute is read (`in
 the denoiser's activations, or by a judge that looks at what the denoiser predicts. Either says how likely the image is
 on its way to each category. By that the quota's rows are dealt out so that as many images as can be fit theirs anyway
 (`interventions.tally`). An image that reads as its row says keeps its very bits. Only the others are steered, from the
-next step on. What an image shows by then changes less surely than from early on: `generate` draws those images again,
-steered from a tenth of the steps on (`directrix.interventions.protocol.from_the_start`).
+next step on. What an image shows by then changes less surely than from the first step on: `generate` draws those
+images again, steered from the start (`directrix.interventions.protocol.from_the_start`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,6 @@ from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.interventions.tally import Reading, Tally
 from directrix.models.denoiser_calls import Scope
 from directrix.models.steerable import SteerableModel
-
-# From this share of the steps on images that are drawn again are steered. Of 40 development images of each gender and
-# tone on emoji-sd3 as many show it as from the first step on (.995 and .985), and more of the image stays as it was.
-AGAIN_AT = 0.1
 
 
 class ClosedLoop:
@@ -89,7 +85,6 @@ class ClosedLoop:
         return {
             "method": "closed loop",
             **self._settings,
-            "again_at": AGAIN_AT,
             "attributes": {
                 attribute: {name: as_json(effect) for name, effect in effects.items()}
                 for attribute, effects in self._attributes.items()
@@ -132,7 +127,7 @@ class ClosedLoop:
         return [self._steered(image) for image in self._images]
 
     def from_the_start(self) -> _Dealt:
-        """What was dealt, from a tenth of the steps on, or from the window's start."""
+        """What was dealt, from the first step on."""
         return _Dealt(self)
 
     @contextmanager
@@ -211,8 +206,7 @@ class _Dealt:
 
     def select(self, images: Sequence[int], total: int) -> Steering:
         loop = self._loop.select(images, total)
-        window = loop._window
-        return Steering(loop._strengths(), **{**window, "start": max(window.get("start", 0.0), AGAIN_AT)})
+        return Steering(loop._strengths(), **loop._window)
 
     def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
         return self.select(range(len(self._loop._images)), len(self._loop._images)).applied(pipeline)

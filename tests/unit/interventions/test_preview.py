@@ -17,7 +17,6 @@ from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import MismatchError, PolicyError
 from directrix.generation.generate import generate
-from directrix.interventions.closed_loop import AGAIN_AT
 from directrix.interventions.preview import Preview
 from directrix.interventions.steering import Steering
 from directrix.interventions.where_forming import still_forming
@@ -80,11 +79,6 @@ def test_images_that_a_judge_sees_serve_the_quota_keep_their_bits(pipeline: Any,
         assert found["steered"] is (found["given"] == "man")
         assert np.array_equal(pixels(record), pixels(unsteered)) is not found["steered"]
     assert Counter(each.row["closed_loop"]["gender"]["given"] for each in records) == {"woman": 4, "man": 4}
-    # The others are drawn again, as they are if they are steered from early on.
-    early = generate(pipeline, PROMPTS, 4, interventions=Steering({people[1]: 1.0}, start=AGAIN_AT), **QUICK)
-    for record, whole in zip(records, early, strict=True):
-        if record.row["closed_loop"]["gender"]["steered"]:
-            assert np.abs(pixels(record).astype(int) - pixels(whole)).max() <= 1
 
 
 def test_images_that_show_another_category_than_their_prompt_names_are_steered_to_it(
