@@ -109,9 +109,10 @@ def test_values_of_an_attribute_get_more_at_the_pooled_embedding_and_the_recipe_
 ):
     pipeline: Any = survey.build(name)
     settings: dict[str, Any] = {"subjects": ["a judge"], "sampling": sampling_of(name, pipeline)}
-    before = dict(pipeline.components.get("transformer", pipeline.components.get("unet")).attn_processors)
+    network: Any = SteerableModel.of(pipeline).denoiser
+    before = dict(network.attn_processors)
     own = discover_attribute(pipeline, SKIN_TONE, **settings)
-    assert dict(SteerableModel.of(pipeline).denoiser.attn_processors) == before
+    assert dict(network.attn_processors) == before
     assert all(each.recipe["denoiser_evaluations"]["forward"] == 7 * STATES for each in own)
     # Such as they are before.
     monkeypatch.setattr(WordReach, "of", lambda *_: 1.0)
