@@ -161,7 +161,10 @@ def reach(
         progress=progress(),
     )
     if part:
-        figures = {**_others(output)[figures["model"]], **{each: figures[each] for each in parts}}
+        before = _others(output)[figures["model"]]
+        each = {**before["pictures"]["each"], **figures["pictures"]["each"]}
+        measured = {part: figures[part] for part in parts}
+        figures = {**before, **measured, "pictures": {**before["pictures"], "each": each}}
     return Result("\n".join(table("reaching", _with_others(figures["model"], figures, output))), figures)
 
 

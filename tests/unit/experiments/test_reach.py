@@ -88,6 +88,8 @@ def test_one_part_can_be_measured_again(pipeline, monkeypatch, tmp_path, capsys)
     Asked.asked.clear()
     again = reach_experiment.reach(pipeline, {"emoji": cast(Any, None)}, tmp_path / "part", parts=["gate"])
     assert Asked.asked == ["directions", "gate"] and set(found) - set(again) == {"directions", "fair", "seconds"}
+    # How many images each part is of is of those that were measured.
+    assert list(found["pictures"]["each"]) == ["directions", "controls", "groups"] and not again["pictures"]["each"]
     # Without the other parts there is nothing to write it into.
     assert main(["bench", "reach", "--part", "gate", "-o", str(tmp_path / "new.json"), "--runs", str(tmp_path)]) == 2
     assert "leave --part out" in capsys.readouterr().err

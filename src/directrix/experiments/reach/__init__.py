@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 PARTS = ("directions", "fair", "gate", "seconds")
+# What is measured with so many images of each prompt.
+_PART_OF = {"directions": "directions", "controls": "directions", "groups": "fair"}
 
 
 def reach(
@@ -66,6 +68,10 @@ def reach(
         "model": model.identity.name,
         "judges": list(judges),
         "split": "test",
-        "pictures": {"occupations": len(TEST), "each": sizes, "steps": steps},
+        "pictures": {
+            "occupations": len(TEST),
+            "each": {name: size for name, size in sizes.items() if _PART_OF[name] in parts},
+            "steps": steps,
+        },
         **{part: measures[part]() for part in PARTS if part in parts},
     }
