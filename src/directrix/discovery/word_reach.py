@@ -44,6 +44,7 @@ class WordReach:
     def __init__(self, denoiser: FrozenDenoiser, guidance_scale: float) -> None:
         self._denoiser = denoiser
         self._folded = 1 - 1 / guidance_scale if guidance_scale else 0.0
+        self._given: dict[str, Conditioning] = {}
         self._predicted: dict[tuple[str, int], Tensor] = {}
 
     def of(self, concept: Concept, others: Sequence[Concept], parts: Sequence[Part]) -> float:
@@ -88,7 +89,9 @@ class WordReach:
 
     def _asked(self, prompt: str, number: int) -> tuple[Tensor, Tensor, Conditioning]:
         states, times = self._states
-        return states[number : number + 1], times[number : number + 1], self._denoiser.encode([prompt])
+        if prompt not in self._given:
+            self._given[prompt] = self._denoiser.encode([prompt])
+        return states[number : number + 1], times[number : number + 1], self._given[prompt]
 
     def _under(self, prompt: str, number: int) -> Tensor:
         key = (prompt, number)
