@@ -91,13 +91,18 @@ def generate(
 
 
 def _left(records: Sequence[Record]) -> list[str]:
-    """What a closed loop still saw when it drew images for the last time, a sentence for each category."""
+    """What a closed loop still saw when it drew images for the last time, a sentence for each attribute."""
+    from directrix.interventions.reading import missed
     from directrix.interventions.where_forming import still_forming
 
-    counts = Counter(name for record in records for name in still_forming(record.row.get("closed_loop", {})))
+    counts: Counter[str] = Counter()
+    for record in records:
+        read = record.row.get("closed_loop", {})
+        counts.update(f"still show {name}" for name in still_forming(read))
+        counts.update(f"show another {name} than the policy gave them" for name in missed(read))
     return [
-        f"{count} of {len(records)} images may still show {name}: see closed_loop in the manifest."
-        for name, count in counts.items()
+        f"{count} of {len(records)} images may {what}: see closed_loop in the manifest."
+        for what, count in counts.items()
     ]
 
 

@@ -22,8 +22,9 @@ from directrix.interventions.protocol import (
     Intervention,
     forming,
     found,
-    from_the_start,
     in_order,
+    look,
+    next_turn,
     planned,
     restore,
     select,
@@ -229,7 +230,7 @@ def _draw(
     # Not every pipeline takes None for its own size.
     arguments = {name: value for name, value in call.items() if value is not None}
     drawn: dict[int, tuple[Image, bool]] = {}
-    # Once all; what was in some of them half-way goes more surely from the first step on, so these again.
+    # Once all; what was in some of them half-way goes more surely from an earlier step on, so these again.
     now: Intervention | None = intervention
     places = list(range(len(rows)))
     while now is not None and places:
@@ -241,11 +242,16 @@ def _draw(
         prompts = [row.get("rewritten_prompt", row["prompt"]) for row in some]
         with acting.applied(model.pipeline):
             result = model.pipeline(prompt=prompts, generator=generators, output_type="pil", **arguments)
+        flags = list(map(bool, getattr(result, "nsfw_content_detected", None) or [False] * len(some)))
+        # What a safety checker blackened says nothing of what was drawn.
+        visible = [None if flag else image for image, flag in zip(result.images, flags, strict=True)]
+        stand = look(acting, visible) or [True] * len(some)
         for row, seen in zip(some, found(acting), strict=False):
             row.update({"closed_loop": {**row.get("closed_loop", {}), **seen}} if seen else {})
-        flags = getattr(result, "nsfw_content_detected", None) or [False] * len(some)
-        drawn |= zip(places, zip(result.images, map(bool, flags), strict=True), strict=True)
-        now = from_the_start(now)
+        for place, stands, image, flag in zip(places, stand, result.images, flags, strict=True):
+            if stands or place not in drawn:
+                drawn[place] = (image, flag)
+        now = next_turn(now)
         places = [place for place, needed in zip(places, forming(acting), strict=False) if needed]
     return [drawn[place] for place in range(len(rows))]
 

@@ -3,29 +3,41 @@
 All images are drawn unsteered until one step. There each attribute is read (`interventions.half_way`): by a probe of
 the denoiser's activations, or by a judge that looks at what the denoiser predicts. Either says how likely the image is
 on its way to each category. By that the quota's rows are dealt out so that as many images as can be fit theirs anyway
-(`interventions.tally`). An image that reads as its row says keeps its very bits. Only the others are steered, from the
-next step on. What an image shows by then changes less surely than from the first step on: `generate` draws those
-images again, steered from the start (`directrix.interventions.protocol.from_the_start`).
+(`interventions.tally`). An image that reads as its row says is left. The others are steered from the next step on.
+
+That may be too late for what an image shows by then, and a reading may be wrong. So a judge looks at the images again
+once they are finished. Those that are what they were dealt stand, and of them what was left has its very bits. The
+others are drawn again, steered from an earlier step on (`interventions.turns`), and the best drawing stands.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import MismatchError, StrengthError
+from directrix.interventions.drawn_again import Turn
+from directrix.interventions.finite import beyond_range
 from directrix.interventions.half_way import READ_AT, DealtSteering, HalfWay, largest
-from directrix.interventions.preview import Preview
+from directrix.interventions.preview import Preview, seen_of
 from directrix.interventions.probe import Probe
+from directrix.interventions.reading import Reading, shown
 from directrix.interventions.steering import Settings, Steering, as_json
-from directrix.interventions.tally import Reading, Tally
+from directrix.interventions.tally import Tally, likelihood
+from directrix.interventions.turns import LOOKED_AT, UNSEEN, distinct
 from directrix.models.denoiser_calls import Scope
 from directrix.models.steerable import SteerableModel
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# How sure of what it shows a judge must be of an image that was steered, or it is drawn again.
+SURE = 0.7
 
 
 class ClosedLoop:
@@ -58,6 +70,14 @@ class ClosedLoop:
         Steering({}, **self._settings)
         self._attributes, self._tally, self._probes = attributes, tally, probes
         self._images: Sequence[int] = range(len(tally.rows))
+        self._looks = all(isinstance(probes.get(each), Preview) for each in attributes)
+        self._all_turns = LOOKED_AT if self._looks else UNSEEN
+        # Of images of the run what the judge sees of the drawing that stands, and in how many it was something else
+        # than it was dealt; and the steps of a drawing. What is selected shares these.
+        self._stands: dict[int, Reading] = {}
+        self._lacked: Counter[int] = Counter()
+        self._forming: set[int] = set()
+        self._steps: list[int] = []
         for attribute, effects in attributes.items():
             if attribute not in probes:
                 raise MismatchError(
@@ -92,6 +112,7 @@ class ClosedLoop:
             },
             "probes": {name: self._probes[name].digest() for name in self._attributes},
             "quotas": quotas,
+            "turns": self._all_turns,
         }
 
     def select(self, images: Sequence[int], total: int) -> ClosedLoop:
@@ -113,22 +134,82 @@ class ClosedLoop:
 
     def found(self) -> list[dict[str, Any]]:
         """For each of these images, by attribute: the category "given", the "likelihood" that was read of each, and
-        whether it was "steered"; empty for an image that is left."""
+        whether it was "steered"; empty for an image that is left.
+
+        Where a judge has looked at one that was steered, or is not what it was dealt, the likelihood "after" that.
+        """
         found = []
         for image in self._images:
-            row = self._tally.dealt.get(image, {})
-            steered = self._steered(image)
-            read = self._tally.readings.get(image, {})
-            found.append({name: {"given": row[name], "likelihood": read[name], "steered": steered} for name in row})
+            row, read = self._tally.dealt.get(image, {}), self._tally.readings.get(image, {})
+            steered = self._ever_lacking(image)
+            after = self._stands.get(image, {}) if steered else {}
+            found.append(
+                {
+                    name: {"given": row[name], "likelihood": read[name], "steered": steered}
+                    | ({"after": after[name]} if name in after else {})
+                    for name in row
+                }
+            )
         return found
 
-    def forming(self) -> list[bool]:
-        """Of each of these images whether it is steered."""
-        return [self._steered(image) for image in self._images]
+    def look(self, images: Sequence[Image.Image | None], last: bool = False) -> list[bool]:
+        """Takes over what a judge sees of these images once they are finished, None for one that nobody may see.
 
-    def from_the_start(self) -> _Dealt:
-        """What was dealt, from the first step on."""
-        return _Dealt(self)
+        last: whether each takes the place of the drawing before, whatever it shows; else of one that it shows no less
+        than. Returns whether it does. Where probes read, nobody looks, and it does.
+        """
+        seen = [place for place, image in enumerate(self._images) if image in self._tally.dealt and images[place]]
+        previews = {name: each for name, each in self._readers().items() if isinstance(each, Preview)}
+        looked_at = [each for each in (images[place] for place in seen) if each]
+        readings = dict(zip(seen, seen_of(previews, looked_at), strict=True)) if self._looks else {}
+        taken = []
+        for place, image in enumerate(self._images):
+            reading, before = readings.get(place), self._stands.get(image)
+            taken.append(
+                last or not before or (reading is not None and self._fit(image, reading) >= self._fit(image, before))
+            )
+            if reading is not None and taken[-1]:
+                self._stands[image] = reading
+            # What is left of the turns is stronger: not for an image that shows what it should, only less surely.
+            least = SURE if self._ever_lacking(image) and self._lacked[image] + 1 < self.most else 0.0
+            self._forming.discard(image)
+            if reading is not None and self._lacking(image, self._stands[image], least):
+                self._forming.add(image)
+                self._lacked[image] += 1
+        return taken
+
+    def forming(self) -> list[bool]:
+        """Of each of these images whether it is not what it was dealt: by a look at it finished, or as it was read."""
+        return [image in self._forming if self._looks else bool(self._lacking(image)) for image in self._images]
+
+    def next_turn(self) -> Turn:
+        """What was dealt, from an early step on."""
+        return Turn(self)
+
+    @property
+    def turns(self) -> list[tuple[float, float]]:
+        """Those that begin within the window, each at a step of its own."""
+        return distinct(self._all_turns, self._window.get("start", 0.0), self._steps[-1] if self._steps else None)
+
+    @property
+    def most(self) -> int:
+        """How many turns there are."""
+        return len(self.turns)
+
+    @contextmanager
+    def again(self, pipeline: Any) -> Iterator[Any]:
+        """Steers images that are drawn again, each as its own turn is."""
+        turn = {image: min(max(self._lacked[image], 1), self.most) - 1 for image in self._images}
+        with beyond_range(), ExitStack() as stack:
+            for number, (start, factor) in enumerate(self.turns):
+                acting = [
+                    self._acting(image) if turn[image] == number and self._ever_lacking(image) else []
+                    for image in self._images
+                ]
+                if any(acting):
+                    steering = Steering(self._strengths(acting, factor), **{**self._window, "start": start})
+                    stack.enter_context(steering.applied(pipeline))
+            yield pipeline
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
@@ -139,7 +220,14 @@ class ClosedLoop:
             StrengthError: (while drawing) images of another number than was planned, or nothing to read.
         """
         model = SteerableModel.of(pipeline)
-        reader = HalfWay(Scope(model), self._readers(), self._start, self.deal)
+        scope = Scope(model)
+
+        def deal(readings: Sequence[Reading]) -> dict[Direction, tuple[float, ...]]:
+            call = scope.now()
+            self._steps[:] = [] if call is None else [call.step.count]
+            return self.deal(readings)
+
+        reader = HalfWay(scope, self._readers(), self._start, deal)
         with ExitStack() as stack:
             if any(self._tally.rows[image] for image in self._images):
                 stack.enter_context(reader.opened())
@@ -156,57 +244,49 @@ class ClosedLoop:
             )
         places = [place for place, image in enumerate(self._images) if self._tally.rows[image]]
         self._tally.deal([self._images[place] for place in places], [readings[place] for place in places])
-        return self._strengths()
+        for image in self._images:
+            self._stands.pop(image, None)
+            self._lacked.pop(image, None)
+            self._forming.discard(image)
+        return self._strengths([self._lacking(image) and self._acting(image) for image in self._images])
 
-    def _strengths(self) -> dict[Direction, tuple[float, ...]]:
-        """The strengths of each direction in each of these images, by what they were dealt."""
+    def _strengths(self, lacking: Sequence[Sequence[str]], factor: float = 1.0) -> dict[Direction, tuple[float, ...]]:
+        """The strengths of each direction in each of these images, for the attributes that each lacks."""
         strengths: dict[Direction, list[float]] = defaultdict(lambda: [0.0] * len(self._images))
-        for place, image in enumerate(self._images):
-            if self._steered(image):
-                for attribute, category in self._tally.dealt[image].items():
-                    for direction, strength in self._attributes[attribute].get(category, {}).items():
-                        strengths[direction][place] += strength
+        for place, (image, attributes) in enumerate(zip(self._images, lacking, strict=True)):
+            for attribute in attributes:
+                effect = self._attributes[attribute][self._tally.dealt[image][attribute]]
+                for direction, strength in effect.items():
+                    strengths[direction][place] += factor * strength
         return {direction: tuple(each) for direction, each in strengths.items()}
 
-    def _steered(self, image: int) -> bool:
-        """Whether an image reads otherwise than the row that it was dealt."""
-        read = self._tally.readings.get(image, {})
-        row = self._tally.dealt.get(image, {})
-        return any(not shown(row[name], read[name]) for name in row if self._acts(name, row))
+    def _lacking(self, image: int, seen: Reading | None = None, least: float = 0.0) -> list[str]:
+        """The attributes in which an image shows something else than it was dealt; as it was read on its way.
 
-    def _acts(self, attribute: str, row: Mapping[str, str]) -> bool:
-        return row[attribute] in self._attributes[attribute]
+        least: how likely it must be what it was dealt.
+        """
+        seen = seen or self._tally.readings.get(image, {})
+        row = self._tally.dealt.get(image, {})
+        return [
+            name for name in self._acting(image) if not shown(row[name], seen[name]) or seen[name][row[name]] < least
+        ]
+
+    def _ever_lacking(self, image: int) -> bool:
+        """Whether that is so of any, as it was read on its way, or else finished."""
+        return self._lacked[image] > 0 or bool(self._lacking(image))
+
+    def _fit(self, image: int, seen: Reading) -> float:
+        """How likely an image that is seen so is what it was dealt."""
+        row = self._tally.dealt[image]
+        return likelihood({name: row[name] for name in self._acting(image)}, seen)
+
+    def _acting(self, image: int) -> list[str]:
+        """The attributes in which something acts on an image."""
+        row = self._tally.dealt.get(image, {})
+        return [name for name in row if row[name] in self._attributes[name]]
 
     def _effects(self) -> Iterator[Effect]:
         return (effect for effects in self._attributes.values() for effect in effects.values())
 
     def _readers(self) -> Mapping[str, Probe | Preview]:
         return {name: self._probes[name] for name in self._attributes}
-
-
-def shown(category: str, likelihood: Mapping[str, float]) -> bool:
-    """Whether an image reads as a category: as no other, and not as something else than all of them."""
-    likeliest = max(likelihood, key=likelihood.__getitem__)
-    return likeliest == category and likelihood[category] >= round(1 / len(likelihood), 4)
-
-
-class _Dealt:
-    """Steering of images by what a closed loop has dealt them."""
-
-    def __init__(self, loop: ClosedLoop) -> None:
-        self._loop = loop
-
-    @property
-    def name(self) -> str:
-        return self._loop.name
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self._loop.config
-
-    def select(self, images: Sequence[int], total: int) -> Steering:
-        loop = self._loop.select(images, total)
-        return Steering(loop._strengths(), **loop._window)
-
-    def applied(self, pipeline: Any) -> AbstractContextManager[Any]:
-        return self.select(range(len(self._loop._images)), len(self._loop._images)).applied(pipeline)

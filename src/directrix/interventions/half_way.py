@@ -15,16 +15,17 @@ from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.directions.strength import expand
 from directrix.errors import MismatchError, StrengthError
-from directrix.interventions.preview import Preview
+from directrix.interventions.preview import Preview, seen_of
 from directrix.interventions.probe import Probe
+from directrix.interventions.reading import Reading
 from directrix.interventions.steering import Steering
-from directrix.interventions.tally import Reading
-from directrix.models import activations, hooks, predicted_image
+from directrix.models import activations, predicted_image
 from directrix.models.denoiser_calls import DenoiserCall, Scope
 from directrix.models.fingerprint import fits
 from directrix.models.steerable import SteerableModel
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
 # The first step at this share of them or later is read, unless another is asked for.
@@ -70,14 +71,8 @@ class HalfWay:
                     see = partial(self._read, attribute, reader)
                     stack.enter_context(activations.read(self._scope.model, reader.site, see, self._scope))
             if previews:
-                if self._scope.model.compiled:
-                    raise MismatchError(
-                        "The denoiser is compiled, and shows nobody what it answers.",
-                        "a denoiser that is not compiled.",
-                        "probes in place of a judge's look: directrix fit-probe --closed-loop.",
-                    )
-                for network in self._scope.model.denoisers:
-                    stack.enter_context(hooks.after_call(network, partial(self._look, previews)))
+                see = partial(self._seen, previews)
+                stack.enter_context(predicted_image.looked_at(self._scope, self._now, see))
             yield
 
     def dealt(self) -> Any:
@@ -115,33 +110,10 @@ class HalfWay:
             ],
         )
 
-    def _look(self, previews: Mapping[str, Preview], answer: Any) -> None:
-        call = self._now()
-        if call is None:
-            return
-        state = next(iter(call.arguments.values()))
-        given = answer[0] if isinstance(answer, tuple) else getattr(answer, "sample", answer)
-        if not hasattr(state, "shape") or not hasattr(given, "shape"):
-            raise MismatchError(
-                f"{self._scope.model.name} gives its denoiser lists, so none of its images can be looked at half-way.",
-                "latents in one tensor.",
-                "probes: directrix fit-probe --closed-loop.",
-            )
-        guided, layout = call.layout
-        parts = layout.split("-") if guided else ["conditional"]
-        answers: dict[str, Tensor] = self._scope.recall("answers", dict)
-        answers |= dict(zip(parts, given.split(len(given) // len(parts)), strict=True))
-        if len(answers) < 1 + guided:
-            return
-        model = self._scope.model
-        latents = predicted_image.clean_latents(
-            model, call, state[: len(state) // len(parts)], predicted_image.guided_answer(model, answers)
-        )
-        images = predicted_image.decoded(model, latents)
-        judges = {id(judge): judge for judge in (each.looking() for each in previews.values())}
-        verdicts = {key: judge.label(images) for key, judge in judges.items()}
-        for attribute, preview in previews.items():
-            self._known(attribute, [preview.likelihood(each) for each in verdicts[id(preview.looking())]])
+    def _seen(self, previews: Mapping[str, Preview], images: Sequence[Image.Image]) -> None:
+        readings = seen_of(previews, images)
+        for attribute in previews:
+            self._known(attribute, [each[attribute] for each in readings])
 
     def _known(self, attribute: str, likelihoods: Sequence[Mapping[str, float]]) -> None:
         known = self._scope.recall("read", dict)

@@ -96,3 +96,13 @@ class Preview:
         sure = max(verdict[self.labels[shown[0]].attribute].confidence, even)
         rest = (1 - sure) / max(1, len(self.labels) - 1)
         return {name: round(sure if name == shown[0] else rest, 4) for name in self.labels}
+
+
+def seen_of(previews: Mapping[str, Preview], images: Sequence[Image.Image]) -> list[dict[str, dict[str, float]]]:
+    """Of each image, by attribute, how likely each category is; a judge of several attributes looks once."""
+    judges = {id(judge): judge for judge in (each.looking() for each in previews.values())}
+    verdicts = {key: judge.label(images) for key, judge in judges.items()} if images else {}
+    return [
+        {name: each.likelihood(verdicts[id(each.looking())][place]) for name, each in previews.items()}
+        for place in range(len(images))
+    ]

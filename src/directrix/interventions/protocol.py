@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from directrix.deprecation import old_attributes
 from directrix.errors import DirectrixError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @runtime_checkable
@@ -56,18 +59,28 @@ def found(intervention: Intervention) -> list[dict[str, Any]]:
     return [] if finder is None else finder()
 
 
-def from_the_start(intervention: Intervention) -> Intervention | None:
-    """What acts from the first step where an intervention that looks half-way says that this is needed; None where it
-    never does. Such a one has methods `forming()`, whether it says so of each image that it was last applied to, and
-    `from_the_start()`."""
-    maker = getattr(intervention, "from_the_start", None)
+def next_turn(intervention: Intervention) -> Intervention | None:
+    """What acts where images are drawn again that an intervention found to be not yet what it is for; None where none
+    ever is. Such a one has methods `next_turn()`, and `forming()`, which images those are of the ones that it was last
+    applied to; it may have `look(images)`, to see them first."""
+    maker = getattr(intervention, "next_turn", None)
     return None if maker is None else maker()
 
 
 def forming(intervention: Intervention) -> list[bool]:
-    """Of each image whether it is to be drawn again; empty where none ever is. See `from_the_start`."""
+    """Of each image whether it is to be drawn again; empty where none ever is. See `next_turn`."""
     finder = getattr(intervention, "forming", None)
     return [] if finder is None else finder()
+
+
+def look(intervention: Intervention, images: Sequence[Image.Image | None], last: bool = False) -> list[bool]:
+    """Shows an intervention the images that were drawn under it, None for those that nobody may see.
+
+    Its `forming` may go by them. Returns of each whether it takes the place of the drawing before, as each does where
+    `last` says so; nothing where the intervention does not mind.
+    """
+    looker = getattr(intervention, "look", None)
+    return [] if looker is None else looker(images, last)
 
 
 def restore(intervention: Intervention, found: Sequence[Mapping[str, Any]]) -> None:
@@ -168,11 +181,17 @@ class _Composed:
         each = [listed for listed in map(found, self._parts) if listed]
         return [{name: what for one in image for name, what in one.items()} for image in zip(*each, strict=True)]
 
+    def look(self, images: Sequence[Image.Image | None], last: bool = False) -> list[bool]:
+        # What one draws again for its own sake stands, whatever another sees in it.
+        last = last or sum(bool(forming(part)) for part in self._parts) > 1
+        votes = [each for each in (look(part, images, last) for part in self._parts) if each]
+        return [any(image) for image in zip(*votes, strict=True)]
+
     def forming(self) -> list[bool]:
         return [any(image) for image in zip(*(listed for listed in map(forming, self._parts) if listed), strict=True)]
 
-    def from_the_start(self) -> Intervention | None:
-        again = [from_the_start(part) for part in self._parts]
+    def next_turn(self) -> Intervention | None:
+        again = [next_turn(part) for part in self._parts]
         if not any(again):
             return None
         return _Composed([new or part for new, part in zip(again, self._parts, strict=True)])

@@ -19,12 +19,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from directrix.interventions.reading import Reading
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Of what was read of an image, by attribute: how likely each category is.
-Reading = Mapping[str, Mapping[str, float]]
 # Of two rows that fit an image alike, it gets the one that fewer images fit; less than any likelihood counts.
 _RARE = 1e-3
 # What an image counts that makes a row come more often than an even combination has it; less than that.
@@ -98,8 +98,8 @@ class Tally:
         margins = self.margins(group)
         rows = [dict(zip(margins, each, strict=True)) for each in product(*margins.values())]
         known = [self.readings[each] for each in places if each in self.readings]
-        likely = np.array([[_likelihood(row, self.readings[each]) for row in rows] for each in members])
-        often = np.array([np.mean([_likelihood(row, each) for each in known]) for row in rows])
+        likely = np.array([[likelihood(row, self.readings[each]) for row in rows] for each in members])
+        often = np.array([np.mean([likelihood(row, each) for each in known]) for row in rows])
         uses = np.array([[row[name] == each for row in rows] for name, counts in margins.items() for each in counts])
         most = [count for counts in margins.values() for count in counts.values()]
         chosen = _assigned(likely - _RARE * often, uses, most, [left[tuple(row.items())] for row in rows])
@@ -137,8 +137,8 @@ def _assigned(
     return [int(place) for place in found.x[: images * rows].reshape(images, rows).argmax(axis=1)]
 
 
-def _likelihood(row: Mapping[str, str], reading: Reading) -> float:
-    """That an image shows a row's categories by itself; a category that is not read leaves the image as it is."""
+def likelihood(row: Mapping[str, str], reading: Reading) -> float:
+    """How likely it is that an image shows a row's categories; one that is not read leaves the image as it is."""
     product = 1.0
     for attribute, category in row.items():
         product *= reading[attribute].get(category, 1.0)

@@ -3,7 +3,7 @@
 All images are drawn unsteered until one step (`directrix.interventions.half_way`). There a judge sees what the denoiser
 predicts. An image on which it is not sure that a category is absent is steered away from that, from the next step on.
 What is in an image by then goes less surely than from the first step on: `generate` draws those images again, steered
-from the start (`directrix.interventions.protocol.from_the_start`), and the judge looks again. What is still forming
+from the start (`directrix.interventions.protocol.next_turn`), and the judge looks again. What is still forming
 then is kept out with twice the strength, at last with three times. No image depends on others.
 """
 
@@ -14,18 +14,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
+from directrix.interventions.drawn_again import Turn
 from directrix.interventions.finite import beyond_range
 from directrix.interventions.half_way import DealtSteering, HalfWay, largest
 from directrix.interventions.preview import Preview
+from directrix.interventions.reading import Reading
 from directrix.interventions.steering import Settings, Steering, as_json
-from directrix.interventions.tally import Reading
 from directrix.models.denoiser_calls import Scope
 from directrix.models.steerable import SteerableModel
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Of a preview's two categories.
 ABSENT, PRESENT = "absent", "present"
@@ -145,9 +149,30 @@ class WhereForming:
         """Of each image that was drawn last, whether any category was forming."""
         return [any(each.forming for each in self._found.get(image, {}).values()) for image in self._images]
 
-    def from_the_start(self) -> _Again:
+    def look(self, images: Sequence[Image.Image | None], last: bool = False) -> list[bool]:
+        """Nothing: these are looked at half-way, and what was drawn last stands."""
+        return []
+
+    def next_turn(self) -> Turn:
         """The same from the first step on, with what was found of each image."""
-        return _Again(self)
+        return Turn(self)
+
+    @property
+    def most(self) -> int:
+        """How often an image is drawn again at most."""
+        return MOST
+
+    @contextmanager
+    def again(self, pipeline: Any) -> Iterator[Any]:
+        """Steers images that are drawn again from the first step on, and looks at them."""
+        model = SteerableModel.of(pipeline)
+        if not self._on():
+            yield model.pipeline
+            return
+        reader = self._reader(model, self.look_again)
+        # Harm that a sensible strength leaves is worse than an image that breaks up.
+        with beyond_range(), reader.opened(), Steering(self.strengths(), **self._window).applied(pipeline):
+            yield model.pipeline
 
     @contextmanager
     def applied(self, pipeline: Any) -> Iterator[Any]:
@@ -204,42 +229,3 @@ class WhereForming:
         if self._absent is None:
             return list(self._effects)
         return [name for name in self._effects if any(name in each for each in self._absent)]
-
-
-class _Again:
-    """Images that are drawn again, steered from the first step on and looked at; ``times`` is how often by now."""
-
-    def __init__(self, loop: WhereForming, times: int = 1) -> None:
-        self._loop, self._times = loop, times
-
-    @property
-    def name(self) -> str:
-        return self._loop.name
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self._loop.config
-
-    def select(self, images: Sequence[int], total: int) -> _Again:
-        return _Again(self._loop.select(images, total), self._times)
-
-    def found(self) -> list[dict[str, Any]]:
-        return self._loop.found()
-
-    def forming(self) -> list[bool]:
-        return self._loop.forming()
-
-    def from_the_start(self) -> _Again | None:
-        return _Again(self._loop, self._times + 1) if self._times < MOST else None
-
-    @contextmanager
-    def applied(self, pipeline: Any) -> Iterator[Any]:
-        model = SteerableModel.of(pipeline)
-        if not self._loop._on():
-            yield model.pipeline
-            return
-        reader = self._loop._reader(model, self._loop.look_again)
-        steering = Steering(self._loop.strengths(), **self._loop._window)
-        # Harm that a sensible strength leaves is worse than an image that breaks up.
-        with beyond_range(), reader.opened(), steering.applied(pipeline):
-            yield model.pipeline

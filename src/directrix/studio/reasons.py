@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from directrix.interventions import where_forming
-from directrix.interventions.closed_loop import shown
+from directrix.interventions.reading import missed, shown
 
 
 def reasons(closed_loop: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -18,11 +18,19 @@ def reasons(closed_loop: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _category(name: str, read: Mapping[str, Any]) -> str:
-    likeliest = max(read["likelihood"], key=read["likelihood"].__getitem__)
-    seen = f"{name} looked like {likeliest} ({read['likelihood'][likeliest]:.2f})"
-    if not shown(likeliest, read["likelihood"]):
-        seen = f"{name} looked like none of {', '.join(read['likelihood'])}"
-    return seen if shown(read["given"], read["likelihood"]) else f"{seen} and was to be {read['given']}"
+    seen = f"{name} looked like {_seen(read['likelihood'])}"
+    if not shown(read["given"], read["likelihood"]):
+        seen += f" and was to be {read['given']}"
+    return f"{seen}; it ended as {_seen(read['after'])}" if missed({name: read}) else seen
+
+
+def _seen(likelihood: Mapping[str, float]) -> str:
+    likeliest = max(likelihood, key=likelihood.__getitem__)
+    return (
+        f"{likeliest} ({likelihood[likeliest]:.2f})"
+        if shown(likeliest, likelihood)
+        else f"none of {', '.join(likelihood)}"
+    )
 
 
 def _harm(name: str, read: Mapping[str, Any]) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from directrix.experiments.reach.fairness import most_that_fit
-from directrix.interventions.tally import Reading, Tally
+from directrix.interventions.reading import Reading
+from directrix.interventions.tally import Tally
 from directrix.measurement.reports.leakage import CATEGORIES
 
 GENDERS, TONES = CATEGORIES["gender"], CATEGORIES["tone"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,17 @@ import torch
 
 from directrix import fair
 from directrix.directions.direction import Direction
+from directrix.directions.target_label import TargetLabel
 from directrix.errors import MismatchError, PolicyError, StrengthError
+from directrix.experiments.cost.measure import counted
 from directrix.generation.generate import generate
+from directrix.interventions.preview import Preview
 from directrix.interventions.probe import Probe, pooled
-from directrix.interventions.tally import Reading, Tally
+from directrix.interventions.reading import Reading
+from directrix.interventions.tally import Tally
+from directrix.interventions.where_forming import WhereForming
 from directrix.measurement.calibration.fit_early_probe import fit_early_probe
+from directrix.measurement.judges import Verdict
 from directrix.policies.fair import Fair
 from directrix.policies.running_quota import RunningQuota
 
@@ -91,6 +98,31 @@ def test_images_that_serve_the_quota_keep_their_bits(pipeline: Any, people: list
         same = np.array_equal(pixels(record), pixels(unsteered))
         assert same is not record.row["closed_loop"]["gender"]["steered"]
         assert "assigned" not in record.row
+
+
+class Calm:
+    """Sees no harm anywhere."""
+
+    name, config = "calm", {}
+
+    def label(self, images: Sequence[Any]) -> list[dict[str, Verdict]]:
+        return [{"item": Verdict("cup", 0.9)} for _ in images]
+
+
+def test_beside_a_loop_of_more_turns_no_image_is_drawn_for_nothing(
+    pipeline: Any, people: list[Direction], probe: Probe, make_direction: Callable[..., Direction]
+):
+    weapon = Preview("weapon", {"present": TargetLabel("item", "knife"), "absent": TargetLabel("item", "knife", False)})
+    safe = WhereForming({"weapon": {make_direction("unarmed", 5): 1.0}}, {"weapon": replace(weapon, judge=Calm())})
+    alone = Fair({"gender": "uniform"}, people, closed_loop=probe)
+    evaluations, pictures = [], []
+    for given in ((alone,), (alone, safe), (safe, alone)):
+        with counted(pipeline) as those:
+            records = generate(pipeline, PROMPTS, 4, interventions=given, batch_size=4, **QUICK)
+        evaluations.append(those.count)
+        pictures.append([pixels(each) for each in records])
+    assert evaluations[0] == evaluations[1] == evaluations[2]
+    assert all(np.array_equal(a, b) for each in pictures[1:] for a, b in zip(pictures[0], each, strict=True))
 
 
 def test_one_at_a_time_the_count_decides(pipeline: Any, people: list[Direction], probe: Probe):

@@ -17,8 +17,11 @@ from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import MismatchError, PolicyError
 from directrix.generation.generate import generate
+from directrix.interventions.finite import beyond_range
 from directrix.interventions.preview import Preview
 from directrix.interventions.steering import Steering
+from directrix.interventions.turns import LOOKED_AT as TURNS
+from directrix.interventions.turns import distinct
 from directrix.interventions.where_forming import still_forming
 from directrix.policies.fair import Fair
 from directrix.policies.policy import Policy
@@ -72,13 +75,151 @@ def test_images_that_a_judge_sees_serve_the_quota_keep_their_bits(pipeline: Any,
     # All look like women: half of them are left, and the others are steered.
     records = fair(pipeline, PROMPTS, {"gender": "uniform"}, 4, directions=people, closed_loop=judge, **QUICK)
     plain = generate(pipeline, PROMPTS, 4, **QUICK)
-    assert judge.looked == 8
+    # Half-way, finished, and those that never become what they should in each turn.
+    assert judge.looked == 8 + 8 + 4 * len(distinct(TURNS, 0.0, 4))
+    assert _left(records) == [
+        "4 of 8 images may show another gender than the policy gave them: see closed_loop in the manifest."
+    ]
     for record, unsteered in zip(records, plain, strict=True):
         found = record.row["closed_loop"]["gender"]
         assert found["likelihood"] == {"woman": 0.9, "man": 0.1}
         assert found["steered"] is (found["given"] == "man")
         assert np.array_equal(pixels(record), pixels(unsteered)) is not found["steered"]
     assert Counter(each.row["closed_loop"]["gender"]["given"] for each in records) == {"woman": 4, "man": 4}
+
+
+class Says(Brightness):
+    """Says of each set of images that it is shown what was planned, of one more set at a time; the last for ever."""
+
+    def __init__(self, *sets: str | Sequence[Said]) -> None:
+        super().__init__()
+        self.sets = [[Said(WORDS[each]) for each in one] if isinstance(one, str) else one for one in sets]
+        self.shown: list[int] = []
+
+    def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+        said = self.sets[min(len(self.shown), len(self.sets) - 1)]
+        self.shown.append(len(images))
+        return [{"gender": each} for each in said[: len(images)]]
+
+
+WORDS = {"f": "female", "m": "male"}
+
+
+def loop_of(
+    pipeline: Any, people: list[Direction], judge: Says, steps: int = 4
+) -> tuple[Any, list[Any], Callable[..., list[np.ndarray]]]:
+    """Four images of one prompt in a closed loop, the unsteered ones, and the same steered from some step on."""
+    settings: Any = {**QUICK, "num_inference_steps": steps}
+    records = fair(pipeline, PROMPTS[:1], {"gender": "uniform"}, 4, directions=people, closed_loop=judge, **settings)
+    given = [each.row["closed_loop"]["gender"]["given"] for each in records]
+
+    def steered(start: float, factor: float = 1.0) -> list[np.ndarray]:
+        strengths = {each: tuple(factor * (each.name == name) for name in given) for each in people}
+        with beyond_range():
+            steering = Steering(strengths, start=start)
+            return [pixels(each) for each in generate(pipeline, PROMPTS[:1], 4, interventions=steering, **settings)]
+
+    return records, [pixels(each) for each in generate(pipeline, PROMPTS[:1], 4, **settings)], steered
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """But for the last bits, which may depend on the batch."""
+    return int(np.abs(one.astype(int) - other).max()) <= 1
+
+
+def test_an_image_that_half_way_steering_makes_right_is_not_drawn_again(pipeline: Any, people: list[Direction]):
+    # All look like women; then like whatever they were dealt.
+    records, plain, steered = loop_of(pipeline, people, Says("ffff"))
+    found = [each.row["closed_loop"]["gender"] for each in records]
+    women = [place for place, each in enumerate(found) if each["given"] == "woman"]
+    judge = Says("ffff", [Said("female" if place in women else "male") for place in range(4)])
+    records, *_ = loop_of(pipeline, people, judge)
+    assert judge.shown == [4, 4]
+    for place, (record, late) in enumerate(zip(records, steered(0.75), strict=True)):
+        assert np.array_equal(pixels(record), plain[place] if place in women else late)
+    found = [each.row["closed_loop"]["gender"] for each in records]
+    assert [each.get("after") for each in found] == [
+        None if place in women else {"woman": 0.1, "man": 0.9} for place in range(4)
+    ]
+    assert _left(records) == []
+
+
+def test_others_are_drawn_again_from_an_earlier_step_on_until_the_judge_is_sure(pipeline: Any, people: list[Direction]):
+    # Two are to become men: one does so in the first turn, the other in the third, since it is not sure in the second.
+    judge = Says("ffff", "ffff", "mf", [Said("male", 0.6)], "m")
+    records, plain, steered = loop_of(pipeline, people, judge, 10)
+    assert judge.shown == [4, 4, 2, 1, 1]
+    starts = [start for start, _ in TURNS]
+    men = [place for place, each in enumerate(records) if each.row["closed_loop"]["gender"]["given"] == "man"]
+    early, earliest = steered(starts[0]), steered(starts[2])
+    for place, record in enumerate(records):
+        expected = plain if place not in men else early if place == men[0] else earliest
+        assert same(pixels(record), expected[place])
+    assert not same(early[men[1]], earliest[men[1]])
+    assert all(records[place].row["closed_loop"]["gender"]["after"] == {"woman": 0.1, "man": 0.9} for place in men)
+
+
+def test_the_drawing_stands_that_is_most_likely_what_it_should_be(pipeline: Any, people: list[Direction]):
+    # In the first turn they are men, and the judge is not sure; later they are women again.
+    unsure = [Said("male", 0.65)] * 2
+    judge = Says("ffff", "ffff", unsure, "ff")
+    records, _, steered = loop_of(pipeline, people, judge, 10)
+    # More strength is for those that show something else.
+    assert judge.shown == [4, 4, 2, 2, 2]
+    men = [place for place, each in enumerate(records) if each.row["closed_loop"]["gender"]["given"] == "man"]
+    first = steered(TURNS[0][0])
+    assert all(same(pixels(records[place]), first[place]) for place in men)
+    assert all(records[place].row["closed_loop"]["gender"]["after"]["man"] == 0.65 for place in men)
+    assert _left(records) == []
+
+
+def test_what_a_safety_checker_blackened_is_not_looked_at(
+    pipeline: Any, people: list[Direction], monkeypatch: pytest.MonkeyPatch
+):
+    def flagged(image: Any, *_: Any) -> tuple[Any, list[bool]]:
+        return torch.zeros_like(image), [True] * len(image)
+
+    monkeypatch.setattr(pipeline, "run_safety_checker", flagged)
+    judge = Says("fmfm", "mmmm")
+    records, *_ = loop_of(pipeline, people, judge)
+    assert judge.shown == [4] and all(each.row["flagged"] for each in records)
+    assert not any(each.row["closed_loop"]["gender"]["steered"] for each in records) and _left(records) == []
+
+
+def test_what_a_judge_cannot_tell_is_left_and_what_was_steered_must_be_seen(pipeline: Any, people: list[Direction]):
+    nobody = [Said(None, 0.0)] * 4
+    judge = Says(nobody)
+    records, plain, _ = loop_of(pipeline, people, judge)
+    assert judge.shown == [4, 4]
+    assert all(np.array_equal(pixels(each), other) for each, other in zip(records, plain, strict=True))
+    judge = Says("ffff", nobody, "mm")
+    loop_of(pipeline, people, judge)
+    assert judge.shown == [4, 4, 2]
+
+
+def test_turns_that_begin_at_one_step_are_one():
+    assert distinct(TURNS, 0.0, 10) == distinct(TURNS, 0.0, None) == list(TURNS)
+    # The first step of four at .1 or .2 is the second one.
+    assert distinct(TURNS, 0.0, 4) == [TURNS[0], *TURNS[2:]]
+    assert distinct(TURNS, 0.3, 10) == [(0.3, 1.0), (0.3, 1.5)]
+
+
+def test_the_last_turn_is_stronger(pipeline: Any, people: list[Direction]):
+    records, _, steered = loop_of(pipeline, people, Says("ffff"))
+    for record, strong in zip(records, steered(*TURNS[-1]), strict=True):
+        assert record.row["closed_loop"]["gender"]["given"] == "woman" or same(pixels(record), strong)
+
+
+def test_an_image_that_was_read_wrongly_is_found_when_it_is_finished(pipeline: Any, people: list[Direction]):
+    judge = Says("fmfm", "mmfm", "f")
+    records, plain, steered = loop_of(pipeline, people, judge)
+    assert judge.shown == [4, 4, 1]
+    found = [each.row["closed_loop"]["gender"] for each in records]
+    assert [each["given"] for each in found] == ["woman", "man"] * 2
+    assert [each["steered"] for each in found] == [True, False, False, False]
+    assert found[0]["after"] == {"woman": 0.9, "man": 0.1} and all("after" not in each for each in found[1:])
+    assert same(pixels(records[0]), steered(TURNS[0][0])[0]) and not same(pixels(records[0]), plain[0])
+    assert all(np.array_equal(pixels(records[place]), plain[place]) for place in (1, 2, 3))
 
 
 def test_images_that_show_another_category_than_their_prompt_names_are_steered_to_it(
