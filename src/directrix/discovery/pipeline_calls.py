@@ -150,7 +150,7 @@ class PipelineCall:
         scope = Scope(self.model)
         scope.watch(see)
         try:
-            with quiet(self.model.pipeline), _own_attention(self.model.denoiser), scope.opened():
+            with quiet(self.model.pipeline), own_attention(self.model.denoiser), scope.opened():
                 # Whoever draws by torch's own generator must not notice.
                 noise = generator(0, "question")
                 self._called(prompts, negatives, scale, plain=not guided, generator=noise)
@@ -249,7 +249,7 @@ def quiet(pipeline: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _own_attention(network: Any) -> Iterator[None]:
+def own_attention(network: Any) -> Iterator[None]:
     """Puts back the attention that a call exchanged until its end, such as a perturbed one, where it ends early."""
     before = dict(getattr(network, "attn_processors", {}))
     try:

@@ -54,7 +54,8 @@ class Model:
 
     def generate(self, pipeline, prompts, images_per_prompt=1, *, interventions=(), **settings):
         listed = [prompts] if isinstance(prompts, str) else prompts
-        strengths = getattr(interventions, "strengths", {})
+        acting = interventions if isinstance(interventions, tuple) else (interventions,)
+        strengths = {key: value for each in acting for key, value in getattr(each, "strengths", {}).items()}
         # In units of the direction's size, so that a rescaled direction acts as it should.
         strength = sum(direction.norm() * value for direction, value in strengths.items())
         pairs = [(prompt, i) for prompt in listed for i in range(images_per_prompt)]

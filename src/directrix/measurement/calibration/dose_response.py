@@ -17,6 +17,7 @@ from directrix.interventions.finite import beyond_range
 from directrix.interventions.protocol import Intervention
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.judged import asked_of, judged
+from directrix.measurement.calibration.sketch import sketched
 from directrix.measurement.judges.base import Judge, Verdicts
 from directrix.measurement.metrics import Interval, proportion
 from directrix.models.steerable import SteerableModel
@@ -24,6 +25,8 @@ from directrix.progress import Progress, silent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from directrix.generation.record import Records
 
 SUBJECT = "subject"
 # Below this chance (were there no effect) an effect counts as seen.
@@ -35,7 +38,8 @@ class Step:
     """What one strength did.
 
     effect: share of images that show the concept; retained: share of those with the subject that the same seed has
-    unsteered; gained, lost: images that show the concept steered and not unsteered, and the other way round.
+    unsteered, of seeds where a judge sees one; gained, lost: images that show the concept steered and not unsteered,
+    and the other way round.
     """
 
     strength: float
@@ -63,6 +67,7 @@ class DoseResponse:
 
     checkpoint: has what was judged, and gets what is.
     against: what the images that all others are compared with are drawn under; nothing by default.
+    sketch: whether images are judged as they are predicted half-way (`sketch`), where all of them are one batch.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class DoseResponse:
         batch_size: int = 16,
         checkpoint: Checkpoint = NOWHERE,
         against: Intervention | Sequence[Intervention] = (),
+        sketch: bool = False,
         progress: Progress = silent,
     ) -> None:
         self._judge, self._model, self._checkpoint = judge, model, checkpoint
@@ -84,24 +90,31 @@ class DoseResponse:
         # What was drawn, for a direction's provenance.
         self.facts = {"prompts": list(prompts), "images_per_prompt": images_per_prompt, **settings}
         self._asked = partial(asked_of, list(prompts), images_per_prompt, batch_size=batch_size, **settings)
+        self._sketch = sketch and len(prompts) * images_per_prompt <= batch_size
         drawing = {"batch_size": batch_size, "progress": progress, **settings}
         self._draw = partial(generate, model, list(prompts), images_per_prompt, **drawing)
         self.images: list[Image] = []
         self.plain = self.verdicts_under(against)
 
-    def verdicts(self, direction: Direction, strength: float) -> Verdicts:
-        """What the judge says of the steered images."""
-        return self.plain if strength == 0 else self.verdicts_under(Steering({direction: strength}))
+    def verdicts(self, direction: Direction, strength: float, whole: bool = False) -> Verdicts:
+        """What the judge says of the steered images; whole ones also where the others are sketches."""
+        return self.plain if strength == 0 else self.verdicts_under(Steering({direction: strength}), whole)
 
-    def verdicts_under(self, interventions: Intervention | Sequence[Intervention]) -> Verdicts:
+    def verdicts_under(self, interventions: Intervention | Sequence[Intervention], whole: bool = False) -> Verdicts:
         """What the judge says of the same images under any interventions of all of them."""
+        sketch = self._sketch and not whole
 
         def drawn() -> list[Image]:
+            def draw(given: Sequence[Intervention]) -> Records:
+                return self._draw(interventions=given)
+
+            given = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
             with beyond_range():
-                self.images = [record.image for record in self._draw(interventions=interventions)]
+                self.images = sketched(draw, given) if sketch else [record.image for record in draw(given)]
             return self.images
 
-        return judged(self._checkpoint, self._model, self._judge, self._asked(interventions), drawn)
+        asked = {**self._asked(interventions), **({"sketch": True} if sketch else {})}
+        return judged(self._checkpoint, self._model, self._judge, asked, drawn)
 
     def step(self, direction: Direction, target_label: TargetLabel, strength: float) -> Step:
         """What the direction does at a strength. DirectrixError where the judge does not know the attribute."""
@@ -115,14 +128,13 @@ def compared(target_label: TargetLabel, strength: float, before: Verdicts, after
     both = list(zip(before, after, strict=True))
     # Where the subject is what changes, or the judge knows none, it can't be lost.
     judged = target_label.attribute != SUBJECT and all(SUBJECT in old for old, _ in both)
-    retained = sum(
-        not judged or (new[SUBJECT].label is not None and old[SUBJECT].label == new[SUBJECT].label) for old, new in both
-    )
+    had = [pair for pair in both if judged and pair[0][SUBJECT].label is not None]
+    retained = sum(old[SUBJECT].label == new[SUBJECT].label for old, new in had)
     shown = [(target_label.shown(old), target_label.shown(new)) for old, new in both]
     return Step(
         strength,
         proportion(sum(new for _, new in shown), len(both)),
-        proportion(retained, len(both)),
+        proportion(retained, len(had)) if had else proportion(0 if judged else len(both), len(both)),
         after,
         sum(new and not old for old, new in shown),
         sum(old and not new for old, new in shown),

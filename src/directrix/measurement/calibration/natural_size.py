@@ -1,10 +1,10 @@
 """Whether a direction's own size is already right: a handful of images, and no search.
 
 Closed forms give what the concept's own word adds, so strength 1 mostly needs no other size. The same few seeds are
-drawn at strengths -1, 0.5 and 1.5 and judged. Where half of the size suffices, the whole of it has a margin, which
-prompts need that are harder than those looked at. Where it doesn't and 1.5 shows no less, 1.5 is the size; where that
-is more and not enough, 2 is tried too. Both signs, rather than one and an unsteered image, tell the effect apart also
-where the model shows the concept in most images anyway.
+drawn at strengths -1, 0.5 and 1.5 and judged; at the first and the last as sketches (`sketch`). Where half of the size
+suffices, the whole of it has a margin, which prompts need that are harder than those looked at. Where it doesn't and
+1.5 shows no less, 1.5 is the size; where that is more and not enough, 2 is tried too. Both signs, rather than one and
+an unsteered image, tell the effect apart also where the model shows the concept in most images anyway.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from directrix.measurement.metrics import sign_test
 from directrix.models.steerable import SteerableModel
 from directrix.progress import Progress
 
-# Images at each strength, and their denoising steps: with both branches of guidance, 144 evaluations in all.
+# Images at each strength, and their steps, of which sketches make three: with both branches of guidance, 120
+# evaluations in all.
 IMAGES = 6
 STEPS = 4
 LESS, MORE, FURTHER = 0.5, 1.5, 2.0
@@ -79,13 +80,14 @@ def at_natural_size(
     before, less, more = seen = ([], [], [])
     for look in range(LOOKS):
         settings: Any = {"num_inference_steps": STEPS, "seed": seed + look, "checkpoint": checkpoint}
-        settings["progress"] = progress
+        settings |= {"sketch": True, "progress": progress}
         with progress(len(seen), "Calibrating") as bar:
             tried = DoseResponse(model, judge, mixed, each, against=Steering({direction: -1.0}), **settings)
             before += tried.plain
             bar.advance(1)
             for strength, verdicts in ((LESS, less), (MORE, more)):
-                verdicts += tried.verdicts(direction, strength)
+                # What decides whether less suffices is looked at with care.
+                verdicts += tried.verdicts(direction, strength, whole=strength == LESS)
                 bar.advance(1)
         found = target_label or _label(model, concept, judge, seen, force)
         if found is None:
@@ -97,7 +99,8 @@ def at_natural_size(
             rows.append(compared(found, FURTHER, before, tried.verdicts(direction, FURTHER)))
             size = _size(high, rows[-1], lost, effect, CHANCE[look])
         if size:
-            return Found(found, size, rows, {**tried.facts, "seeds": look + 1})
+            sketched = [row.strength for row in rows if row.strength != LESS]
+            return Found(found, size, rows, {**tried.facts, "seeds": look + 1, "sketched": sketched})
     return None
 
 
