@@ -100,7 +100,7 @@ results: install
 	$(BIN)/directrix bench discovery --model emoji-sd3 --seeds 1 --runs $(RUNS)/discovery-sd3 -o results/discovery-sd3.json
 	$(BIN)/directrix bench guidance -n 2 --runs $(RUNS)/guidance -o results/guidance.json
 	$(BIN)/directrix bench guidance --model emoji-sd3 -n 2 --runs $(RUNS)/guidance-sd3 -o results/guidance-sd3.json
-	$(BIN)/directrix bench reach -n 10 --images-of-controls 2 --images-of-groups 12 --runs $(RUNS)/reach -o results/reach.json
+	$(BIN)/directrix bench reach -n 40 --images-of-controls 2 --images-of-groups 12 --runs $(RUNS)/reach -o results/reach.json
 	$(BIN)/directrix bench reach --model emoji-sd3 -n 40 --images-of-controls 2 --images-of-groups 12 --runs $(RUNS)/reach-sd3 -o results/reach.json
 	$(BIN)/directrix sites --rank $(FEMALE) --json > results/sites.json.new
 	mv results/sites.json.new results/sites.json

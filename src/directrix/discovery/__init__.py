@@ -152,7 +152,7 @@ def discover(
         "learning_rate": optimizer.learning_rate,
     }
     vectors = {"shape": form.shape, "rank": form.rank, "contrast": bool(form.contrast), "preserved": len(preserved)}
-    run = Run(call, group, how, settings, vectors, retain, site, seed)
+    run = Run(call, group, form.attributes(), how, settings, vectors, retain, site, seed)
     directions = run.directions(checkpoint, optimizer.checkpoint_every, progress or silent)
     return directions[0] if isinstance(concepts, Concept) else directions
 

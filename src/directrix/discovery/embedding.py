@@ -4,8 +4,9 @@
 
 This is the difference of text embeddings (embedding arithmetic), as a direction: it has a strength, a sign and a window
 of steps, and holds for prompts that never name the concept. Every level of the denoiser reads these inputs, so nothing
-puts back what was changed at one of them. No image is drawn: a concept costs a text encoder's milliseconds, and an
-attribute's values where there is a pooled embedding a few evaluations of the denoiser (`discovery.word_reach`).
+puts back what was changed at one of them. No image is drawn: a concept costs a text encoder's milliseconds, and a few
+evaluations of the denoiser where an attribute is preserved (`discovery.leakage`), or there are values of one and a
+pooled embedding (`discovery.word_reach`).
 
 Text states have a row for each token. Tokens that no prompt changes (the first one of CLIP, the zeros that stand for a
 missing encoder) stay as they are; all others get the same vector, the mean over tokens, since the same place holds

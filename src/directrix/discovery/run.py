@@ -17,14 +17,16 @@ from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.discovery.embedding import Embedding
 from directrix.discovery.environment import frozen
+from directrix.discovery.first_step import FirstStep
 from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
+from directrix.discovery.leakage import Values, corrected
 from directrix.discovery.noise_schedule import FLOW, Schedule
 from directrix.discovery.orthogonalize import orthogonalized
 from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
 from directrix.discovery.samples import Samples, draw_samples
 from directrix.discovery.trajectories import Trajectories, record_trajectories
-from directrix.discovery.word_reach import WordReach
+from directrix.discovery.word_reach import completed
 from directrix.errors import DirectionFileError, DirectrixError, InterruptedRun, OutputError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from directrix.concept import Concept
+    from directrix.directions.part import Part
     from directrix.discovery.problem import Method
     from directrix.progress import Progress
 
@@ -45,6 +48,7 @@ class Run:
     """A discovery with every setting filled in.
 
     concepts: those that are looked for, then those that are only preserved.
+    attributes: those of the latter that are values of one attribute, attribute by attribute.
     settings: numbers, by the names that the recipe has for them.
     form: what `orthogonalize.orthogonalized` takes beside names.
     retain: prompts under which nothing must change.
@@ -53,6 +57,7 @@ class Run:
 
     call: PipelineCall
     concepts: tuple[Concept, ...]
+    attributes: Sequence[Sequence[Concept]]
     method: Method
     settings: Mapping[str, Any]
     form: Mapping[str, Any]
@@ -152,12 +157,13 @@ class Run:
         wanted = self.concepts[: len(names) - form["preserved"]]
         # Contrast leaves what a value adds to the mean of all; strength 1 leads all the way from that of the others.
         size = len(wanted) / (len(wanted) - 1) if form["contrast"] else 1.0
-        reach = WordReach(denoiser, scale)
-        completed = []
-        for concept, each in zip(wanted, parts, strict=False):
-            sized = [part.with_tensor(part.tensor * size) for part in each]
-            others = [other for other in wanted if other is not concept]
-            completed.append(reach.completed(concept, others, sized) if form["contrast"] else (sized, 1.0))
+        first, of = FirstStep(denoiser, scale), dict(zip(self.concepts, parts, strict=True))
+        preserved = [{concept: of[concept] for concept in each} for each in self.attributes]
+        made = []
+        for concept in wanted:
+            sized = [part.with_tensor(part.tensor * size) for part in of[concept]]
+            others = [each for each in wanted if each is not concept] if form["contrast"] else []
+            made.append(_adjusted(first, concept, others, sized, preserved))
         recipe = {
             **self._described(form),
             **more,
@@ -172,10 +178,10 @@ class Run:
                 concept.name,
                 parts=each,
                 model=model.identity,
-                recipe={**recipe, "pooled_factor": round(factor, 3), "concept": asdict(concept)},
+                recipe={**recipe, **own, "concept": asdict(concept)},
                 provenance=provenance,
             )
-            for concept, (each, factor) in zip(wanted, completed, strict=True)
+            for concept, (each, own) in zip(wanted, made, strict=True)
         ]
 
     def _data(self, denoiser: FrozenDenoiser, checkpoint: Checkpoint, bars: Progress) -> Samples | Trajectories:
@@ -217,6 +223,25 @@ class Run:
             "dtype": str(next(model.denoiser.parameters()).dtype),
             "concepts": [asdict(concept) for concept in self.concepts],
         }
+
+
+def _adjusted(
+    first: FirstStep, concept: Concept, others: Sequence[Concept], parts: Sequence[Part], preserved: Sequence[Values]
+) -> tuple[Sequence[Part], dict[str, Any]]:
+    """The parts after what the first step says of them, and that for the recipe."""
+    factor, taken = 1.0, {}
+    try:
+        if others:
+            parts, factor = completed(first, concept, others, parts)
+        for values in preserved:
+            parts, share = corrected(first, parts, values)
+            taken |= share
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        # Some denoisers take their pipeline's arguments only as whole batches: their directions are as they were found.
+        return parts, {"pooled_factor": factor, "leakage_taken_out": taken, "first_step": f"not predicted: {error}"}
+    return parts, {"pooled_factor": round(factor, 3), "leakage_taken_out": taken}
 
 
 def _provenance(denoiser: FrozenDenoiser) -> dict[str, Any]:

@@ -134,6 +134,11 @@ class Orthogonalization:
                 )
         return concepts, prompts
 
+    def attributes(self) -> list[tuple[Concept, ...]]:
+        """The concepts of each attribute that must not change."""
+        preserve = (self.preserve,) if isinstance(self.preserve, AttributeSet | Concept | str) else self.preserve
+        return [each.concepts for each in preserve or () if isinstance(each, AttributeSet)]
+
 
 _GROUPS: dict[str, type] = {"sampling": Sampling, "optimizer": Optimizer, "orthogonalization": Orthogonalization}
 # Where a setting of one name stands: `batch_size` alone is the optimizer's.

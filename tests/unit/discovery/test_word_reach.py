@@ -13,11 +13,12 @@ from directrix.directions.part import Part
 from directrix.discovery.attribute import discover_attribute
 from directrix.discovery.embedding import Embedding
 from directrix.discovery.environment import frozen
+from directrix.discovery.first_step import FirstStep
 from directrix.discovery.frozen_denoiser import FrozenDenoiser
 from directrix.discovery.orthogonalize import orthogonalized
 from directrix.discovery.pipeline_calls import PipelineCall
-from directrix.discovery.settings import Sampling
-from directrix.discovery.word_reach import MOST, STATES, WordReach
+from directrix.discovery.settings import Orthogonalization, Sampling
+from directrix.discovery.word_reach import MOST, STATES, completed
 from directrix.models import text_inputs
 from directrix.models.steerable import SteerableModel
 from unit.models.families import survey
@@ -28,6 +29,7 @@ WOMAN = Concept.of("woman", ["a woman", "a female judge"], ["a person", "a judge
 ARMED = Concept.of("unarmed", neutral="a person", negative=["a gun", "a knife"])
 POOLED = ["StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline"]
 SCALE = 3.0
+ALONE = {"orthogonalization": Orthogonalization(preserve=())}
 
 
 def denoiser_of(name: str) -> FrozenDenoiser:
@@ -56,17 +58,17 @@ def test_changing_the_words_reaches_all_of_the_way(name: str):
     denoiser = denoiser_of(name)
     woman, person = Concept.of("woman", "a woman", "a person"), Concept.of("person", "a person", "a thing")
     with frozen(denoiser._model):
-        words, reach = words_of(denoiser, "a woman", "a person"), WordReach(denoiser, SCALE)
-        assert reach.of(woman, [person], words) == pytest.approx(1.0, abs=1e-2)
-        assert reach.of(woman, [person], scaled(words, 0.0)) == pytest.approx(0.0, abs=1e-5)
+        words, first = words_of(denoiser, "a woman", "a person"), FirstStep(denoiser, SCALE)
+        assert first.along(woman, [person], words) == pytest.approx(1.0, abs=1e-2)
+        assert first.along(woman, [person], scaled(words, 0.0)) == pytest.approx(0.0, abs=1e-5)
         # Nothing lacks, so nothing is added; nor where it leads away from what the words do.
         for parts in (words, scaled(words, -0.1)):
-            whole, factor = reach.completed(woman, [person], parts)
+            whole, factor = completed(first, woman, [person], parts)
             assert factor == 1.0
             assert all(torch.equal(a.tensor, b.tensor) for a, b in zip(whole, parts, strict=True))
         # Of a tenth of them much does, and only the pooled embedding gets more.
         tenth = scaled(words, 0.1)
-        more, factor = reach.completed(woman, [person], tenth)
+        more, factor = completed(first, woman, [person], tenth)
     assert 1.0 < factor <= MOST
     for before, after in zip(tenth, more, strict=True):
         times = factor if before.site.layout == "pooled" else 1.0
@@ -77,11 +79,12 @@ def test_several_others_count_by_their_mean_and_each_prompt_is_asked_once():
     denoiser = denoiser_of("StableDiffusion3Pipeline")
     man, person = Concept.of("man", "a man", "a person"), Concept.of("person", "a person", "a thing")
     with frozen(denoiser._model):
-        reach, parts = WordReach(denoiser, SCALE), words_of(denoiser, "a woman", "a person")
-        one, other = (reach.of(Concept.of("woman", "a woman", "a person"), [each], parts) for each in (man, person))
+        first, parts = FirstStep(denoiser, SCALE), words_of(denoiser, "a woman", "a person")
+        woman = Concept.of("woman", "a woman", "a person")
+        one, other = (first.along(woman, [each], parts, STATES) for each in (man, person))
         # Three prompts and the direction, which is asked about twice.
         assert denoiser.forward == (3 + 2) * STATES
-        both = reach.of(Concept.of("woman", "a woman", "a person"), [man, person], parts)
+        both = first.along(woman, [man, person], parts, STATES)
     assert one != other and both not in (one, other)
 
 
@@ -90,8 +93,8 @@ def test_a_negative_prompt_is_what_the_direction_leads_away_from():
     other = Concept.of("other", neutral="a person", negative="a person")
     with frozen(denoiser._model):
         ((parts,), _) = Embedding().parts(denoiser, [ARMED], SCALE, lambda each: orthogonalized(each, names=["a"]))
-        reach = WordReach(denoiser, SCALE)
-        away, towards = reach.of(ARMED, [other], parts), reach.of(ARMED, [other], scaled(parts, -1.0))
+        first = FirstStep(denoiser, SCALE)
+        away, towards = first.along(ARMED, [other], parts), first.along(ARMED, [other], scaled(parts, -1.0))
     assert away > 0 > towards
 
 
@@ -108,16 +111,16 @@ def test_values_of_an_attribute_get_more_at_the_pooled_embedding_and_the_recipe_
     name: str, monkeypatch: pytest.MonkeyPatch
 ):
     pipeline: Any = survey.build(name)
-    settings: dict[str, Any] = {"subjects": ["a judge"], "sampling": sampling_of(name, pipeline)}
+    settings: dict[str, Any] = {"subjects": ["a judge"], "sampling": sampling_of(name, pipeline), **ALONE}
     network: Any = SteerableModel.of(pipeline).denoiser
     before = dict(network.attn_processors)
     own = discover_attribute(pipeline, SKIN_TONE, **settings)
     assert dict(network.attn_processors) == before
     assert all(each.recipe["denoiser_evaluations"]["forward"] == 7 * STATES for each in own)
     # Such as they are before.
-    monkeypatch.setattr(WordReach, "of", lambda *_: 1.0)
+    monkeypatch.setattr(FirstStep, "along", lambda *_: 1.0)
     plain = discover_attribute(pipeline, SKIN_TONE, **settings)
-    monkeypatch.setattr(WordReach, "of", lambda *_: 0.25)
+    monkeypatch.setattr(FirstStep, "along", lambda *_: 0.25)
     more = discover_attribute(pipeline, SKIN_TONE, **settings)
     assert [each.recipe["pooled_factor"] for each in (*plain, *more)] == [1.0] * 3 + [1.333] * 3
     for old, new in zip(plain, more, strict=True):
@@ -137,8 +140,8 @@ def test_other_concepts_ask_the_denoiser_nothing_and_a_compiled_one_answers():
     assert plain.recipe["pooled_factor"] == 1.0 and plain.recipe["denoiser_evaluations"]["forward"] == 0
     # Where the denoiser is compiled its inputs can't be steered, but they can be given.
     pipeline.transformer.compile(backend="eager")
-    values = discover_attribute(pipeline, GENDER, subjects=["a judge"], sampling=sampling)
+    values = discover_attribute(pipeline, GENDER, subjects=["a judge"], sampling=sampling, **ALONE)
     assert [each.recipe["denoiser_evaluations"]["forward"] for each in values] == [5 * STATES] * 2
     # Without a pooled embedding there is nothing to ask about.
-    plain = discover_attribute(survey.build("StableDiffusionPipeline"), GENDER, subjects=["a judge"])
+    plain = discover_attribute(survey.build("StableDiffusionPipeline"), GENDER, subjects=["a judge"], **ALONE)
     assert plain[0].recipe["denoiser_evaluations"]["forward"] == 0

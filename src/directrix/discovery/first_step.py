@@ -1,0 +1,97 @@
+"""What the denoiser predicts in the first step of a few images, by which directions are measured without a judge.
+
+The first step begins with noise alone, so what it predicts follows the prompt more than any later one, and no image
+need be drawn. A prediction that several measures ask for is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from directrix.concept import Concept, PromptPair
+    from directrix.directions.part import Part
+    from directrix.discovery.conditioning import Conditioning
+    from directrix.discovery.frozen_denoiser import FrozenDenoiser
+
+# Images of which there is noise, each under a prompt pair of its own where there are as many.
+STATES = 6
+
+
+class FirstStep:
+    """Predictions for the noise of `STATES` images, which are named by their numbers."""
+
+    def __init__(self, denoiser: FrozenDenoiser, guidance_scale: float) -> None:
+        self._denoiser = denoiser
+        self._folded = 1 - 1 / guidance_scale if guidance_scale else 0.0
+        self._given: dict[str, Conditioning] = {}
+        self._predicted: dict[tuple[str, int], Tensor] = {}
+
+    def words(self, concept: Concept, others: Sequence[Concept], number: int) -> Tensor:
+        """What changing the words from the other concepts to this one changes:
+
+            f(y+) - mean of f(y+) of the others
+
+        Under a negative prompt n, f(y+) has (1 - 1/w) (f("") - f(n)) added, with w the guidance scale.
+        """
+        return self._shown(concept, number) - torch.stack([self._shown(each, number) for each in others]).mean(dim=0)
+
+    def movement(self, concept: Concept, parts: Sequence[Part], states: int = STATES) -> list[Tensor]:
+        """What parts at strength 1 change of each image under a concept's neutral prompt."""
+        added = {tuple(each.site.name.split(".")): each.tensor for each in parts}
+        found = []
+        for number in range(states):
+            neutral = _pair(concept, number).neutral
+            noise, times, given = self._asked(neutral, number)
+            rows = {path: row + added[path].to(row) if path in added else row for path, row in given.rows.items()}
+            steered = self._denoiser.predict(noise, times, replace(given, rows=rows))
+            found.append(steered - self._under(neutral, number))
+        return found
+
+    def share(self, concept: Concept, others: Sequence[Concept], moved: Sequence[Tensor]) -> float:
+        """How far images are moved of the way that the words do; 0 where these do nothing.
+
+        sum <moved, words> / sum |words|^2
+        """
+        words = [self.words(concept, others, number) for number in range(len(moved))]
+        along = sum(float((one * other).sum()) for one, other in zip(moved, words, strict=True))
+        whole = sum(float(each.square().sum()) for each in words)
+        return along / whole if whole else 0.0
+
+    def along(self, concept: Concept, others: Sequence[Concept], parts: Sequence[Part], states: int = STATES) -> float:
+        """How far parts at strength 1 move so many images of the way that the words do; see `share`."""
+        return self.share(concept, others, self.movement(concept, parts, states))
+
+    def _shown(self, concept: Concept, number: int) -> Tensor:
+        pair = _pair(concept, number)
+        target = self._under(pair.target, number)
+        if pair.negative is None:
+            return target
+        return target + self._folded * (self._under("", number) - self._under(pair.negative, number))
+
+    @cached_property
+    def _states(self) -> tuple[Tensor, Tensor]:
+        return self._denoiser.first_states(STATES)
+
+    def _asked(self, prompt: str, number: int) -> tuple[Tensor, Tensor, Conditioning]:
+        states, times = self._states
+        if prompt not in self._given:
+            self._given[prompt] = self._denoiser.encode([prompt])
+        return states[number : number + 1], times[number : number + 1], self._given[prompt]
+
+    def _under(self, prompt: str, number: int) -> Tensor:
+        key = (prompt, number)
+        if key not in self._predicted:
+            self._predicted[key] = self._denoiser.predict(*self._asked(prompt, number))
+        return self._predicted[key]
+
+
+def _pair(concept: Concept, number: int) -> PromptPair:
+    return concept.pairs[number % len(concept.pairs)]
