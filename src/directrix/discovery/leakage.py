@@ -5,12 +5,14 @@
 with f as in `discovery.word_reach`, over the first step of several images. Text embeddings that are orthogonal are not
 so any more once the denoiser has read them. So a direction of which the vectors of another attribute were taken out may
 still lead to one of its values, as what it was learned from goes together with that in the model. Of the direction of
-the value that it leads to most, so much is taken away that the leakage is 0.
+the value that it leads to most, some is taken away.
 
 How much that is no linear rule says, so the leakage is measured with `TRIED` of it, and what lies between is taken from
-a line. On 200 development images each: on emoji-sd3 "woman" shows light skin in .14 more of them than unsteered images
-do, and in .00 once it is corrected; on emoji dark skin shows women in .18 more, and then in .01 less. Effect and
-subject stay.
+a line. Of what leads to 0 there, `TAKEN` is taken: for other subjects all of it is too much. On emoji-sd3 "woman" shows
+light skin in .14 more of 400 images of the development occupations than unsteered ones do, and all of it leaves .00; of
+160 images of subjects of which the card names none, in .14 more, and all of it leaves -.08, half of it .03 (the mean of
+two judges). On emoji dark skin shows women in .18 more of 200 images, and all of it leaves -.01. Effect and subject
+stay.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 LEAST = 0.12
 # Shares of the other direction with which it is measured again; the last is the most that is taken away.
 TRIED = (0.2, 0.4)
+# Of the share that leads to no leakage.
+TAKEN = 2 / 3
 
 # A value of an attribute, and its parts as `embedding` finds them.
 Values = Mapping["Concept", Sequence["Part"]]
@@ -51,7 +55,7 @@ def corrected(first: FirstStep, parts: Sequence[Part], values: Values) -> tuple[
     for share in TRIED:
         if found[-1][1] > 0:
             found.append((share, first.along(most, others[most], less(parts, away, share))))
-    share = _zero(found)
+    share = TAKEN * _zero(found)
     return (less(parts, away, share), {most.name: round(share, 3)}) if share else (list(parts), {})
 
 
