@@ -72,9 +72,10 @@ class ClosedLoop:
         self._images: Sequence[int] = range(len(tally.rows))
         self._looks = all(isinstance(probes.get(each), Preview) for each in attributes)
         self._all_turns = LOOKED_AT if self._looks else UNSEEN
-        # Of images of the run what the judge sees of the drawing that stands, and in how many it was something else
-        # than it was dealt; and the steps of a drawing. What is selected shares these.
+        # Of images of the run what the judge sees of the drawing that stands, whether that is the first one, and in how
+        # many it was something else than it was dealt; and the steps of a drawing. What is selected shares these.
         self._stands: dict[int, Reading] = {}
+        self._first: set[int] = set()
         self._lacked: Counter[int] = Counter()
         self._forming: set[int] = set()
         self._steps: list[int] = []
@@ -141,8 +142,10 @@ class ClosedLoop:
         found = []
         for image in self._images:
             row, read = self._tally.dealt.get(image, {}), self._tally.readings.get(image, {})
-            steered = self._ever_lacking(image)
-            after = self._stands.get(image, {}) if steered else {}
+            needed = self._ever_lacking(image)
+            # Of one that ended wrong and none the better for steering, the first drawing stands.
+            steered = bool(self._lacking(image)) if image in self._first else needed
+            after = self._stands.get(image, {}) if needed else {}
             found.append(
                 {
                     name: {"given": row[name], "likelihood": read[name], "steered": steered}
@@ -158,10 +161,10 @@ class ClosedLoop:
         last: whether each takes the place of the drawing before, whatever it shows; else of one that it shows no less
         than. Returns whether it does. Where probes read, nobody looks, and it does.
         """
-        seen = [place for place, image in enumerate(self._images) if image in self._tally.dealt and images[place]]
+        dealt = [place for place, image in enumerate(self._images) if image in self._tally.dealt]
+        seen = {place: each for place in dealt if (each := images[place]) is not None}
         previews = {name: each for name, each in self._readers().items() if isinstance(each, Preview)}
-        looked_at = [each for each in (images[place] for place in seen) if each]
-        readings = dict(zip(seen, seen_of(previews, looked_at), strict=True)) if self._looks else {}
+        readings = dict(zip(seen, seen_of(previews, list(seen.values())), strict=True)) if self._looks else {}
         taken = []
         for place, image in enumerate(self._images):
             reading, before = readings.get(place), self._stands.get(image)
@@ -170,6 +173,7 @@ class ClosedLoop:
             )
             if reading is not None and taken[-1]:
                 self._stands[image] = reading
+                (self._first.discard if before else self._first.add)(image)
             # What is left of the turns is stronger: not for an image that shows what it should, only less surely.
             least = SURE if self._ever_lacking(image) and self._lacked[image] + 1 < self.most else 0.0
             self._forming.discard(image)
@@ -247,6 +251,7 @@ class ClosedLoop:
         for image in self._images:
             self._stands.pop(image, None)
             self._lacked.pop(image, None)
+            self._first.discard(image)
             self._forming.discard(image)
         return self._strengths([self._lacking(image) and self._acting(image) for image in self._images])
 

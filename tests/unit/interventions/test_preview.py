@@ -186,6 +186,18 @@ def test_what_a_safety_checker_blackened_is_not_looked_at(
     assert not any(each.row["closed_loop"]["gender"]["steered"] for each in records) and _left(records) == []
 
 
+def test_an_image_that_steering_does_not_help_is_left_and_said_so(pipeline: Any, people: list[Direction]):
+    # The first one reads as a woman, ends as a man, and is one even more surely in every turn.
+    judge = Says("fmfm", "mmfm", [Said("male", 0.99)])
+    records, plain, _ = loop_of(pipeline, people, judge)
+    found = [each.row["closed_loop"]["gender"] for each in records]
+    assert [each["steered"] for each in found] == [False] * 4 and found[0]["after"] == {"woman": 0.1, "man": 0.9}
+    assert all(np.array_equal(pixels(each), other) for each, other in zip(records, plain, strict=True))
+    assert _left(records) == [
+        "1 of 4 images may show another gender than the policy gave them: see closed_loop in the manifest."
+    ]
+
+
 def test_what_a_judge_cannot_tell_is_left_and_what_was_steered_must_be_seen(pipeline: Any, people: list[Direction]):
     nobody = [Said(None, 0.0)] * 4
     judge = Says(nobody)
