@@ -33,7 +33,8 @@ class Judge:
 
     def generate(self, pipeline, prompts, images_per_prompt=1, *, interventions=(), num_inference_steps, **settings):
         listed = [prompts] if isinstance(prompts, str) else prompts
-        strengths = getattr(interventions, "strengths", {})
+        acting = interventions if isinstance(interventions, tuple) else (interventions,)
+        strengths = {key: value for each in acting for key, value in getattr(each, "strengths", {}).items()}
         # In units of the direction's size, so that a rescaled direction acts as it should.
         strength = sum(direction.norm() * value for direction, value in strengths.items())
         self.drawn.append((strength, num_inference_steps, len(listed) * images_per_prompt))
@@ -73,6 +74,7 @@ def test_eighteen_images_of_four_steps_confirm_a_size(calibrated, judge, size, r
     assert (direction.strengths.minimum, direction.strengths.maximum) == range_
     assert sum(count for _, _, count in judge.drawn) == 18 and {steps for _, steps, _ in judge.drawn} == {4}
     found = direction.provenance["calibration"]
+    assert found["sketched"] == [-1.0, 1.5]
     assert found["target_label"] == {"attribute": "gender", "label": "female", "present": True}
     assert [row["effect"]["value"] for row in found["strengths"]] == effects
 

@@ -26,8 +26,6 @@ from directrix.progress import Progress, silent
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from directrix.generation.record import Records
-
 SUBJECT = "subject"
 # Below this chance (were there no effect) an effect counts as seen.
 SIGNIFICANCE = 0.01
@@ -105,12 +103,12 @@ class DoseResponse:
         sketch = self._sketch and not whole
 
         def drawn() -> list[Image]:
-            def draw(given: Sequence[Intervention]) -> Records:
-                return self._draw(interventions=given)
-
             given = (interventions,) if isinstance(interventions, Intervention) else tuple(interventions)
             with beyond_range():
-                self.images = sketched(draw, given) if sketch else [record.image for record in draw(given)]
+                if sketch:
+                    self.images = sketched(lambda those: self._draw(interventions=those), given)
+                else:
+                    self.images = [record.image for record in self._draw(interventions=interventions)]
             return self.images
 
         asked = {**self._asked(interventions), **({"sketch": True} if sketch else {})}
