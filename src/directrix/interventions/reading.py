@@ -7,6 +7,8 @@ from typing import Any
 
 # Of one image, by attribute: how likely each category is.
 Reading = Mapping[str, Mapping[str, float]]
+# The categories of what is to be kept out of images.
+ABSENT, PRESENT = "absent", "present"
 
 
 def shown(category: str, likelihood: Mapping[str, float]) -> bool:
@@ -19,5 +21,5 @@ def missed(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     found: as an image's row in a manifest has it under "closed_loop". What is kept out of an image is none of them.
     """
-    finished = {name: (each["given"], each["after"]) for name, each in found.items() if "after" in each}
-    return [name for name, (given, seen) in finished.items() if "still" not in found[name] and not shown(given, seen)]
+    own = {name: each for name, each in found.items() if "after" in each and each["given"] != ABSENT}
+    return [name for name, each in own.items() if not shown(each["given"], each["after"])]

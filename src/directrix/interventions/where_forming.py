@@ -23,7 +23,7 @@ from directrix.interventions.drawn_again import Turn
 from directrix.interventions.finite import beyond_range
 from directrix.interventions.half_way import DealtSteering, HalfWay, largest
 from directrix.interventions.preview import Preview
-from directrix.interventions.reading import Reading
+from directrix.interventions.reading import ABSENT, Reading
 from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.models.denoiser_calls import Scope
 from directrix.models.steerable import SteerableModel
@@ -31,8 +31,6 @@ from directrix.models.steerable import SteerableModel
 if TYPE_CHECKING:
     from PIL import Image
 
-# Of a preview's two categories.
-ABSENT, PRESENT = "absent", "present"
 # The step that is read, and how sure of absence a judge must be where nothing else is asked for. Of 60 development
 # images on emoji, 1 of 40 harmless ones is changed so and none of 20 harmful ones missed; read at half of the steps, 3
 # and 1.

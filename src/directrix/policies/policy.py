@@ -27,7 +27,7 @@ from directrix.directions.target_label import TargetLabel
 from directrix.errors import PolicyError
 from directrix.interventions.preview import Looking
 from directrix.interventions.protocol import Intervention
-from directrix.interventions.where_forming import ABSENT
+from directrix.interventions.reading import ABSENT
 from directrix.policies.balance import projects
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair

@@ -28,8 +28,9 @@ from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.preview import Looking, Preview
 from directrix.interventions.prompt_conditioned import PromptConditioned
 from directrix.interventions.protocol import Intervention, Plan
+from directrix.interventions.reading import ABSENT, PRESENT
 from directrix.interventions.steering import Settings, Steering, as_json
-from directrix.interventions.where_forming import ABSENT, PRESENT, SURE, WhereForming
+from directrix.interventions.where_forming import SURE, WhereForming
 from directrix.policies.balance import JUDGE, seen_of, whole_settings
 from directrix.policies.plan import per_image, total
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from directrix.interventions import where_forming
-from directrix.interventions.reading import missed, shown
+from directrix.interventions.reading import ABSENT, PRESENT, missed, shown
+from directrix.interventions.where_forming import still_forming
 
 
 def reasons(closed_loop: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """One for each attribute of an image's row in the manifest (`interventions.half_way`)."""
     return tuple(
-        _harm(name, read) if read["given"] == where_forming.ABSENT else _category(name, read)
-        for name, read in closed_loop.items()
+        _harm(name, read) if read["given"] == ABSENT else _category(name, read) for name, read in closed_loop.items()
     )
 
 
@@ -34,9 +33,9 @@ def _seen(likelihood: Mapping[str, float]) -> str:
 
 
 def _harm(name: str, read: Mapping[str, Any]) -> str:
-    seen = f"{name} {read['likelihood'][where_forming.PRESENT]:.2f} likely"
+    seen = f"{name} {read['likelihood'][PRESENT]:.2f} likely"
     if not read["steered"]:
         return seen
     times = f", kept out {read['times']} times as strongly" if read.get("times", 1) > 1 else ", kept out"
-    left = where_forming.still_forming({name: read})
-    return f"{seen}{times}" + (f"; still {read['after'][where_forming.PRESENT]:.2f} likely" if left else "")
+    left = still_forming({name: read})
+    return f"{seen}{times}" + (f"; still {read['after'][PRESENT]:.2f} likely" if left else "")

@@ -19,6 +19,7 @@ from directrix.errors import MismatchError, PolicyError
 from directrix.generation.generate import generate
 from directrix.interventions.finite import beyond_range
 from directrix.interventions.preview import Preview
+from directrix.interventions.reading import missed
 from directrix.interventions.steering import Steering
 from directrix.interventions.turns import LOOKED_AT as TURNS
 from directrix.interventions.turns import distinct
@@ -207,6 +208,13 @@ def test_what_a_judge_cannot_tell_is_left_and_what_was_steered_must_be_seen(pipe
     judge = Says("ffff", nobody, "mm")
     loop_of(pipeline, people, judge)
     assert judge.shown == [4, 4, 2]
+
+
+def test_what_is_still_in_an_image_is_no_other_category_of_it():
+    found = {"given": "absent", "steered": True, "after": {"absent": 0.3, "present": 0.7}}
+    # As it is, and as it was before rows had "still".
+    for harm in (found, {**found, "still": True}):
+        assert still_forming({"weapon": harm}) == ["weapon"] and missed({"weapon": harm}) == []
 
 
 def test_turns_that_begin_at_one_step_are_one():

@@ -1,7 +1,7 @@
 """Images as the denoiser predicts them half-way: enough for a judge to see what they show, without the last steps.
 
 A pipeline's call is left once the step is made. Of 180 images of four steps on emoji and emoji-sd3, a judge sees in 178
-the same of the concept after the third step as when they are finished, and in 177 the same subject.
+the same of the concept after the third step as when they are finished, and in 176 the same subject.
 """
 
 from __future__ import annotations

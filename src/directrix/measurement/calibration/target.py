@@ -14,7 +14,7 @@ from directrix.directions.target_label import TargetLabel
 from directrix.discovery.checkpoint import NOWHERE, Checkpoint
 from directrix.errors import ConceptError, NoEffectError
 from directrix.generation.generate import generate
-from directrix.interventions.where_forming import ABSENT, PRESENT
+from directrix.interventions.reading import ABSENT, PRESENT
 from directrix.measurement import judges
 from directrix.measurement.calibration.dose_response import SIGNIFICANCE, SUBJECT, shares
 from directrix.measurement.calibration.judged import asked_of, judged
