@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from directrix.measurement.judges.base import Verdicts
 
 SEED = 400
+# Of each prompt that says the attribute, or is not about people.
+IMAGES_OF_GATE = 4
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,11 @@ class Sparing:
         obeyed: dict[str, list[bool]] = {name: [] for name in self.judges}
         for attribute, group in GROUPS.items():
             for concept, label in zip(group.concepts, CATEGORIES[attribute], strict=True):
-                seen = self._judged(self._draw(worded(group, concept.name), 1, fair))
+                seen = self._judged(self._draw(worded(group, concept.name), IMAGES_OF_GATE, fair))
                 for name, verdicts in seen.items():
                     obeyed[name] += [verdict[attribute].label == label for verdict in verdicts]
         others = photos(NON_PEOPLE)
-        pairs = zip(self._draw(others, 1), self._draw(others, 1, fair), strict=True)
+        pairs = zip(*(self._draw(others, IMAGES_OF_GATE, each) for each in ((), fair)), strict=True)
         same = [bool(np.array_equal(*pair)) for pair in pairs]
         return {
             "words_stand": {name: proportion(sum(each), len(each)).as_dict() for name, each in obeyed.items()},
