@@ -51,7 +51,16 @@ def read(path: str | os.PathLike[str]) -> Direction:
         raise ValueError(f"'{path}' holds no direction. Take a file that `directrix discover` wrote.")
     try:
         told = json.loads(text)
-        form, site, strengths = told["format"], told["site"], told["strengths"]
+        form = told["format"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' is damaged: its metadata make no sense. Copy or download it again.") from error
+    if form != FORMAT:
+        raise ValueError(
+            f"'{path}' has format {form}: it has several parts, or a place or a branch that this node does not steer. "
+            f"It reads format {FORMAT}. Find one with `directrix discover --method difference`."
+        )
+    try:
+        site, strengths = told["site"], told["strengths"]
         direction = Direction(
             str(told["name"]),
             tensor.float().contiguous(),
@@ -63,8 +72,6 @@ def read(path: str | os.PathLike[str]) -> Direction:
         place, channels, digest = str(site["name"]), int(site["channels"]), told.get("sha256")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' is damaged: its metadata make no sense. Copy or download it again.") from error
-    if form != FORMAT:
-        raise ValueError(f"'{path}' has format {form}; this node reads {FORMAT}. Update the node.")
     if place != SITE:
         raise ValueError(
             f"'{path}' is for the site '{place}'. ComfyUI steers the middle block, '{SITE}' in Directrix, alone."

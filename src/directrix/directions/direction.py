@@ -38,7 +38,7 @@ class Direction(Algebra):
     Args:
         name: what it is called, such as "woman".
         tensor, site: its one part's, without weights.
-        parts: in their place, one or more; no two of one site and the same weights.
+        parts: in their place, one or more; no two of one site, the same weights and one branch.
         model: the model it belongs to.
         recipe: how it was found (method, steps, prompts, ...); JSON values.
         strengths: default, least and greatest sensible strength.
@@ -126,7 +126,10 @@ class Direction(Algebra):
         )
 
     def __repr__(self) -> str:
-        where = ", ".join(f"shape={tuple(each.tensor.shape)}, site={each.site.name!r}" for each in self.parts)
+        where = ", ".join(
+            f"shape={tuple(each.tensor.shape)}, site={each.site.name!r}{', unconditional' * (not each.is_conditional)}"
+            for each in self.parts
+        )
         return f"Direction({self.name!r}, {where}, model={self.model.name!r}, norm={self.norm():.4g})"
 
     def _repr_html_(self) -> str:
@@ -146,17 +149,20 @@ class Direction(Algebra):
         return self.with_(parts=self._each(lambda tensor: tensor * factor))
 
     def norm(self) -> float:
-        """The L2 norm of all parts together."""
+        """The L2 norm of all parts together, of both branches of guidance."""
         return math.hypot(*(float(each.tensor.double().norm()) for each in self.parts))
 
     def cosine(self, other: Direction) -> float:
         """Cosine of the angle to another direction, in [-1, 1]; 0 where one of them is zero.
 
+        Of what they do in the conditional branch of guidance.
         Raises MismatchError where the other belongs to another model or other sites, or has other shapes.
         """
         self.header.check_alike(other.header, "compare")
-        mine = {each.key: each.tensor.double().flatten() for each in self.parts}
-        theirs = {each.key: each.tensor.double().flatten() for each in other.parts}
+        mine, theirs = (
+            {each.key: each.tensor.double().flatten() for each in one.parts if each.is_conditional}
+            for one in (self, other)
+        )
         size = math.hypot(*(float(each.norm()) for each in mine.values()))
         size *= math.hypot(*(float(each.norm()) for each in theirs.values()))
         product = sum(float(each @ theirs[key]) for key, each in mine.items())
@@ -174,7 +180,8 @@ class Direction(Algebra):
         for each, known in zip(self.parts, parts, strict=True):
             curve = "" if each.weights is None else f"|{each.weights}"
             affine = "" if known.projection is None else f"|{known.projection.sha256}"
-            whole.update(f"{each.site}|{self.model.fingerprint}|{known.shape}{curve}{affine}".encode())
+            where = "" if known.is_conditional else f"|{each.branch}"
+            whole.update(f"{each.site}|{self.model.fingerprint}|{known.shape}{curve}{affine}{where}".encode())
             whole.update(each.tensor.numpy().tobytes())
         recipe, provenance = dict(self.recipe), dict(self.provenance)
         digest = whole.hexdigest()[:16]
@@ -219,7 +226,7 @@ class Direction(Algebra):
             direction = Direction(
                 found.name,
                 parts=[
-                    Part(each.site, tensor, each.weights, each.projection and each.projection.with_(*own))
+                    Part(each.site, tensor, each.weights, each.projection and each.projection.with_(*own), each.branch)
                     for each, (tensor, *own) in zip(found.parts, tensors, strict=True)
                 ],
                 model=found.model,

@@ -55,7 +55,7 @@ class PartHeader:
     """A part without its tensor.
 
     Args:
-        site, weights, projection: see `directions.part.Part`.
+        site, weights, projection, branch: see `directions.part.Part`.
         shape: of the tensor.
         sha256: of the tensor's bytes, float32 in C order.
     """
@@ -67,24 +67,32 @@ class PartHeader:
     sha256: str
     weights: tuple[float, ...] | None = None
     projection: ProjectionHeader | None = None
+    branch: str = "conditional"
 
     @property
     def plain(self) -> bool:
         """Whether format 1 can hold it."""
         layout, dimensions = self.site.layout, len(self.shape)
-        added = self.weights is None and self.projection is None
+        added = self.weights is None and self.projection is None and self.is_conditional
         return added and (layout == "channels-first" or (layout == "channels-last" and dimensions == 1))
+
+    @property
+    def is_conditional(self) -> bool:
+        """See `directions.part.Part`."""
+        return self.branch == "conditional"
 
     @classmethod
     def of(cls, part: Part) -> PartHeader:
         """That of a part."""
         known, shape = part.projection, tuple(part.tensor.shape)
         about = None if known is None else ProjectionHeader(known.offsets, known.keep_norm, known.sha256())
-        return cls(part.site, shape, hashlib.sha256(part.tensor.numpy().tobytes()).hexdigest(), part.weights, about)
+        digest = hashlib.sha256(part.tensor.numpy().tobytes()).hexdigest()
+        return cls(part.site, shape, digest, part.weights, about, part.branch)
 
     def __str__(self) -> str:
         affine = "" if self.projection is None else ", affine"
-        return f"{self.site.name} ({' x '.join(map(str, self.shape))}{affine})"
+        where = "" if self.is_conditional else ", unconditional branch"
+        return f"{self.site.name} ({' x '.join(map(str, self.shape))}{affine}{where})"
 
 
 @dataclass(frozen=True)
@@ -127,12 +135,16 @@ class Header:
             raise self._differing(other, verb, "model", self.model.name, other.model.name, "one model for both.")
 
     def check_alike(self, other: Header, verb: str) -> None:
-        """Raises MismatchError unless both are of one model, at the same sites, and of the same shapes."""
+        """Raises MismatchError unless both are of one model, at the same sites, and of the same shapes.
+
+        Of parts of the unconditional branch one may have more than the other.
+        """
         self.check_model(other, verb)
-        mine, theirs = ({(each.site, each.weights): each.shape for each in one.parts} for one in (self, other))
+        mine, theirs = ({(each.site, each.weights): each.shape for each in _conditional(one)} for one in (self, other))
         if mine.keys() != theirs.keys():
             same = "directions of the same sites, such as parts of both: direction.with_(parts=direction.parts[:1])."
-            raise self._differing(other, verb, "site", listed(self.parts), listed(other.parts), same)
+            here, there = (listed(_conditional(one)) for one in (self, other))
+            raise self._differing(other, verb, "site", here, there, same)
         for key, shape in mine.items():
             if shape != theirs[key]:
                 remedy = "resized(height, width) or pooled() on one of them."
@@ -144,5 +156,9 @@ class Header:
 
 
 def listed(parts: Sequence[Any]) -> str:
-    """The sites of parts, by name."""
-    return ", ".join(each.site.name for each in parts)
+    """The sites of parts, by name, and which of them act on the unconditional branch."""
+    return ", ".join(each.site.name + " (unconditional)" * (not each.is_conditional) for each in parts)
+
+
+def _conditional(header: Header) -> list[PartHeader]:
+    return [each for each in header.parts if each.is_conditional]

@@ -13,6 +13,9 @@ The tensor's shape follows the site's layout:
 One with a projection (`directions.projection`) is affine: it first takes out how far its attribute is there already,
 
     h' = h - min(1, |s|) P(h) + s * tensor,    s = strength * weight(step)
+
+Most parts act on the conditional branch of guidance. One may act on the unconditional branch in its place: guidance
+leads away from that, so what is added there is what images are to show less of, as of a negative prompt.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING
 
-from directrix.checks import number
+from directrix.checks import number, one_of
 from directrix.directions.projection import LAYOUTS, Projection
 from directrix.errors import DirectrixError, MismatchError, StrengthError
 from directrix.models.identity import Site
@@ -49,18 +52,20 @@ class Part:
         weights: factors of the strength, each for an equal stretch of the steps in their order: (1, 0) acts in the
             first half. None for the whole strength in every step.
         projection: of an affine part, at a site of text or of one vector a row; None for one that only adds.
+        branch: of guidance, "conditional" or "unconditional", where it acts; see ``acts_in``.
         owner: whose it is, for errors.
 
     Raises:
         MismatchError: the tensor's shape does not fit the site, or the projection's the tensor's.
         DirectrixError: the tensor holds values that are not finite.
-        StrengthError: there are no weights, or one is not a finite number.
+        StrengthError: there are no weights, or one is not a finite number; or another branch.
     """
 
     site: Site
     tensor: Tensor
     weights: tuple[float, ...] | None = None
     projection: Projection | None = None
+    branch: str = "conditional"
     owner: InitVar[str] = "A direction"
 
     def __post_init__(self, owner: str) -> None:
@@ -84,6 +89,7 @@ class Part:
             if not weights:
                 raise StrengthError("There are no weights.", "one or more numbers.", "None for the same in every step.")
             object.__setattr__(self, "weights", weights)
+        one_of("branch", self.branch, ("conditional", "unconditional"), error=StrengthError)
         known = self.projection
         if known is not None and (known.shape != shape or site.layout not in LAYOUTS):
             raise MismatchError(
@@ -93,9 +99,24 @@ class Part:
             )
 
     @property
-    def key(self) -> tuple[Site, tuple[float, ...] | None]:
+    def key(self) -> tuple[Site, tuple[float, ...] | None, str]:
         """Parts of one key add up."""
-        return self.site, self.weights
+        return self.site, self.weights, self.branch
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it acts on what is steered, and not beside it on the unconditional branch."""
+        return self.branch == "conditional"
+
+    def acts_in(self, branch: str, guided: bool) -> str | None:
+        """The branch of guidance that it acts in where a direction steers ``branch``; None for no branch.
+
+        A part of the unconditional branch is there for what others do in the conditional one. So where another branch
+        is steered, or there is no guidance, it does nothing.
+        """
+        if self.is_conditional:
+            return branch
+        return self.branch if guided and branch == "conditional" else None
 
     def weight(self, fraction: float) -> float:
         """The strength's factor at a step, given as the fraction of the steps before it, in [0, 1)."""
@@ -133,7 +154,7 @@ class Part:
 
 
 def merged(parts: tuple[Part, ...], others: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The sum: parts of one site and the same weights are added up, the others stand side by side.
+    """The sum: parts of one site, the same weights and one branch are added up, the others stand side by side.
 
     Raises MismatchError where two of one site have different shapes.
     """

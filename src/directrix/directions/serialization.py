@@ -3,8 +3,8 @@
 The file holds float32 tensors, "direction" for the first part and "direction.1", ... for others, and, in the metadata,
 the key "directrix": JSON with the format's version and the header. A single plain part is written as format 1, which
 earlier versions of the library read; several parts, weights, token maps and vector sites are format 2. An affine part
-(format 3) has two more tensors, "direction.basis" and "direction.covectors". Reading checks all of it; nothing is ever
-unpickled.
+(format 3) has two more tensors, "direction.basis" and "direction.covectors". A part of the unconditional branch of
+guidance makes it format 4. Reading checks all of it; nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
     from directrix.directions.part import Part
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 METADATA_KEY = "directrix"
 TENSOR_KEY = "direction"
+# The format from which on a part has this key.
+_FIRST_FORMAT = {"projection": 3, "branch": 4}
 
 
 def encode(header: Header, parts: Sequence[Part]) -> bytes:
@@ -43,22 +45,21 @@ def encode(header: Header, parts: Sequence[Part]) -> bytes:
     """
     from safetensors.torch import save
 
-    first, plain = header.parts[0], len(header.parts) == 1 and header.parts[0].plain
+    first, form = header.parts[0], _format(header.parts)
     place: dict[str, Any] = {"parts": [asdict(each) for each in header.parts]}
-    if plain:
+    if form == 1:
         place = {"shape": first.shape, "sha256": first.sha256, "site": asdict(first.site)}
     tensors: dict[str, Tensor] = {}
     for number, (each, part) in enumerate(zip(header.parts, parts, strict=True)):
         known = part.projection
         own = () if known is None else (known.basis, known.covectors)
         tensors |= zip(_keys(number, each), (part.tensor, *own), strict=True)
-    affine = any(each.projection for each in header.parts)
-    if not affine:
-        # As earlier versions of the library wrote them.
-        for each in place.get("parts", ()):
-            del each["projection"]
+    # As earlier versions of the library wrote them.
+    for each in place.get("parts", ()):
+        for key in [key for key, first in _FIRST_FORMAT.items() if form < first]:
+            del each[key]
     described = {
-        "format": 1 if plain else FORMAT_VERSION if affine else 2,
+        "format": form,
         "library": __version__,
         "name": header.name,
         **place,
@@ -76,6 +77,15 @@ def encode(header: Header, parts: Sequence[Part]) -> bytes:
             "text, finite numbers, lists and dictionaries only.",
         ) from error
     return save(tensors, metadata={METADATA_KEY: text})
+
+
+def _format(parts: Sequence[PartHeader]) -> int:
+    """The first format that can hold these."""
+    if not all(each.is_conditional for each in parts):
+        return _FIRST_FORMAT["branch"]
+    if any(each.projection for each in parts):
+        return _FIRST_FORMAT["projection"]
+    return 1 if len(parts) == 1 and parts[0].plain else 2
 
 
 def _keys(place: int, part: PartHeader) -> list[str]:
@@ -147,6 +157,8 @@ def _header(path: Path, text: str) -> Header:
     deep = {key: described[key] for key in ("recipe", "provenance") if isinstance(described.get(key), dict)}
     try:
         header = validated(Header, json.dumps({**described, **{key: {} for key in deep}}), "its header")
+        if form < _FIRST_FORMAT["branch"] and not all(each.is_conditional for each in header.parts):
+            refuse(path, f"format {form} knows of no part of the unconditional branch")
         return replace(header, **deep)
     except DirectrixError as error:
         refuse(path, error.happened.rstrip("."), error)

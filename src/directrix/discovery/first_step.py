@@ -44,7 +44,7 @@ class FirstStep:
         return self._shown(concept, number) - torch.stack([self._shown(each, number) for each in others]).mean(dim=0)
 
     def movement(self, concept: Concept, parts: Sequence[Part], states: int = STATES) -> list[Tensor]:
-        """What parts at strength 1 change of each image under a concept's neutral prompt."""
+        """What parts of the conditional branch at strength 1 change of each image under a concept's neutral prompt."""
         added = {tuple(each.site.name.split(".")): each.tensor for each in parts}
         found = []
         for number in range(states):
@@ -68,6 +68,14 @@ class FirstStep:
     def along(self, concept: Concept, others: Sequence[Concept], parts: Sequence[Part], states: int = STATES) -> float:
         """How far parts at strength 1 move so many images of the way that the words do; see `share`."""
         return self.share(concept, others, self.movement(concept, parts, states))
+
+    def standing(self, concept: Concept, others: Sequence[Concept], states: int = STATES) -> float:
+        """How far the neutral prompt leads from the mean of all these concepts to this one; see `share`."""
+        moved = []
+        for number in range(states):
+            values = [self._shown(each, number) for each in (concept, *others)]
+            moved.append(self._under(_pair(concept, number).neutral, number) - torch.stack(values).mean(dim=0))
+        return self.share(concept, others, moved)
 
     def _shown(self, concept: Concept, number: int) -> Tensor:
         pair = _pair(concept, number)

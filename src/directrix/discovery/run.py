@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +22,7 @@ from directrix.discovery.first_step import FirstStep
 from directrix.discovery.frozen_denoiser import FrozenDenoiser, check_size
 from directrix.discovery.leakage import Values, corrected
 from directrix.discovery.noise_schedule import FLOW, Schedule
+from directrix.discovery.opposed import opposed
 from directrix.discovery.orthogonalize import orthogonalized
 from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.discovery.problem import Problem
@@ -159,11 +161,8 @@ class Run:
         size = len(wanted) / (len(wanted) - 1) if form["contrast"] else 1.0
         first, of = FirstStep(denoiser, scale), dict(zip(self.concepts, parts, strict=True))
         preserved = [{concept: of[concept] for concept in each} for each in self.attributes]
-        made = []
-        for concept in wanted:
-            sized = [part.with_tensor(part.tensor * size) for part in of[concept]]
-            others = [each for each in wanted if each is not concept] if form["contrast"] else []
-            made.append(_adjusted(first, concept, others, sized, preserved))
+        values = {concept: [part.with_tensor(part.tensor * size) for part in of[concept]] for concept in wanted}
+        made = _adjusted(first, values, preserved, form["contrast"])
         recipe = {
             **self._described(form),
             **more,
@@ -226,22 +225,47 @@ class Run:
 
 
 def _adjusted(
-    first: FirstStep, concept: Concept, others: Sequence[Concept], parts: Sequence[Part], preserved: Sequence[Values]
-) -> tuple[Sequence[Part], dict[str, Any]]:
-    """The parts after what the first step says of them, and that for the recipe."""
-    factor, taken = 1.0, {}
+    first: FirstStep, values: Values, preserved: Sequence[Values], contrast: bool
+) -> list[tuple[Sequence[Part], dict[str, Any]]]:
+    """Of each value the parts after what the first step says of them, and that for the recipe.
+
+    contrast: whether the values are those of one attribute, each of which is contrasted with the others.
+    """
+    found: dict[Concept, Sequence[Part]] = dict(values)
+    said: dict[Concept, dict[str, Any]] = {
+        each: {"pooled_factor": 1.0, "leakage_taken_out": {}, "opposed": {}} for each in values
+    }
+    with _predicting(said.values()):
+        for concept, parts in values.items():
+            own: dict[str, Any] = {"leakage_taken_out": {}}
+            if contrast:
+                others = [each for each in values if each is not concept]
+                parts, factor = completed(first, concept, others, parts)
+                own["pooled_factor"] = round(factor, 3)
+            for each in preserved:
+                parts, taken = corrected(first, parts, each)
+                own["leakage_taken_out"] |= taken
+            found[concept] = parts
+            said[concept] |= own
+        for concept, (more, of) in (opposed(first, found) if contrast else {}).items():
+            found[concept] = [*found[concept], *more]
+            said[concept]["opposed"] = of
+    return [(found[each], said[each]) for each in values]
+
+
+@contextmanager
+def _predicting(recipes: Iterable[dict[str, Any]]) -> Iterator[None]:
+    """Within, a denoiser that cannot answer is no error: recipes say so, and what is missing is left as it was found.
+
+    Some take their pipeline's arguments only as whole batches.
+    """
     try:
-        if others:
-            parts, factor = completed(first, concept, others, parts)
-        for values in preserved:
-            parts, share = corrected(first, parts, values)
-            taken |= share
-    except torch.OutOfMemoryError:
+        yield
+    except (DirectrixError, torch.OutOfMemoryError):
         raise
-    except RuntimeError as error:
-        # Some denoisers take their pipeline's arguments only as whole batches: their directions are as they were found.
-        return parts, {"pooled_factor": factor, "leakage_taken_out": taken, "first_step": f"not predicted: {error}"}
-    return parts, {"pooled_factor": round(factor, 3), "leakage_taken_out": taken}
+    except Exception as error:
+        for each in recipes:
+            each["first_step"] = f"not predicted: {error}"
 
 
 def _provenance(denoiser: FrozenDenoiser) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class Orthogonalization:
 
     Args:
         contrast: take out what all the concepts share, so that opposites are opposite; two or more concepts. None for
-            not to, or in `discover_attribute` to do so where there are two values.
+            not to, or in `discover_attribute` to do so where there are two values. Of three and more, `embedding` also
+            adds what `discovery.opposed` says.
         preserve: concepts that must not change, such as those of skin tone where the concepts are genders. They are
             learned in the same run, and the space that they span is taken out. Or prompts, such as "a dog", under which
             nothing must change (method "trajectory" only). None for nothing, or in `discover_attribute` for all other

@@ -31,9 +31,11 @@ from directrix.models.steerable import SteerableModel
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from directrix.directions.part import Part
+
 
 class DirectionsMixin:
-    """Methods that a pipeline gains; see `attach` and `with_directions`. Directions act on the conditional branch."""
+    """Methods that a pipeline gains; see `attach` and `with_directions`. The conditional branch is steered."""
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # The class is made at run time, and the steering belongs to this very denoiser: a copy opens its own.
@@ -243,9 +245,9 @@ class _Standing(Steering):
     def __init__(self, entries: Mapping[str, _Entry], enabled: bool) -> None:
         super().__init__({each.direction: each.for_all if enabled else 0.0 for each in entries.values()})
 
-    def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
+    def rows(self, direction: Direction, part: Part, batch: int, guided: bool, layout: str) -> Tensor | None:
         _Entry(direction, self.strengths[direction]).check(images_of(batch, guided, layout))
-        return super().rows(direction, batch, guided, layout)
+        return super().rows(direction, part, batch, guided, layout)
 
 
 class _Loaded:

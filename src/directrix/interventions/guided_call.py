@@ -19,7 +19,6 @@ from diffusers.hooks import HookRegistry, ModelHook
 
 from directrix.directions.direction import Direction
 from directrix.directions.part import Part
-from directrix.directions.strength import expand
 from directrix.errors import StrengthError
 from directrix.interventions.affine import Removal, remove
 from directrix.interventions.compatibility import fitted, rows_at_site
@@ -123,7 +122,7 @@ class GuidedCall:
             return None
         for each, part in parts:
             strength = self._steering.strengths[each]
-            rows = expand(strength, seen.rows, self._guided, self._steering.branch, self._branch)
+            rows = self._steering.rows(each, part, seen.rows, self._guided, self._branch)
             if rows is None:
                 continue
             rows = rows_at_site(rows, h) * part.weight(self._fraction)

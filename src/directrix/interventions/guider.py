@@ -49,7 +49,8 @@ class Steered(WrappingGuider):
             `ClassifierFreeGuidance()`.
         branch: "conditional", "unconditional" or "both". Perturbed predictions (skipped layers, perturbed or smoothed
             attention) are of the conditional branch: they are the model's answer to the prompt as well. A step
-            without guidance has the conditional branch only.
+            without guidance has the conditional branch only. A direction's parts of the unconditional branch act with
+            "conditional" alone.
         start, stop: window of the steps as fractions of the run; step i of n is steered if start <= i / n < stop.
 
     Raises:

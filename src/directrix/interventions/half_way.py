@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
-from directrix.directions.strength import expand
 from directrix.errors import MismatchError, StrengthError
 from directrix.interventions.preview import Preview, seen_of
 from directrix.interventions.probe import Probe
@@ -176,7 +175,6 @@ class DealtSteering(Steering):
         dealt = self._reader.dealt()
         return None if dealt is None else tuple(dealt.items())
 
-    def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
-        """See `Steering.rows`."""
-        dealt = self._reader.dealt() or {}
-        return expand(dealt.get(direction, 0.0), batch, guided, self.branch, layout)
+    def now(self, direction: Direction) -> float | tuple[float, ...]:
+        """See `Steering.now`."""
+        return (self._reader.dealt() or {}).get(direction, 0.0)

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
 from directrix.directions.collection import Effect
+from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
-from directrix.interventions.prompt_conditioned import PromptConditioned, StepState
-from directrix.interventions.steering import as_json
+from directrix.interventions.prompt_conditioned import PromptConditioned, StepState, compared
+from directrix.interventions.steering import Steering, as_json
 from directrix.models.activations import by_image
 
 if TYPE_CHECKING:
@@ -135,6 +136,16 @@ class ProjectAndSet(PromptConditioned):
             weights[images[:, None], columns] -= said
         return weights
 
+    def beside(self) -> Steering:
+        """What the images' categories add to the unconditional branch, of which no prompt says anything."""
+        strengths: dict[Direction, list[float]] = {}
+        on = self._on or ()
+        for place, image in enumerate(on):
+            for direction, strength in chain.from_iterable(self._categories[key].items() for key in image):
+                if len(compared(direction)) < len(direction.parts):
+                    strengths.setdefault(direction, [0.0] * len(on))[place] += strength
+        return Steering({_unconditional(each): tuple(values) for each, values in strengths.items()}, **self._settings)
+
     def unseen(self, on: Tensor) -> Tensor | None:
         """The category alone, unless that is not enough."""
         return None if self._insist else on.float()
@@ -161,6 +172,11 @@ class ProjectAndSet(PromptConditioned):
 def _projected(candidates: Tensor, inverse: Tensor, rows: Tensor) -> Tensor:
     """Rows (images, D) projected onto the candidates' span, as weights of these: (images, n)."""
     return rows @ candidates.T @ inverse.T
+
+
+def _unconditional(direction: Direction) -> Direction:
+    """Its parts of the unconditional branch."""
+    return direction.with_(parts=[each for each in direction.parts if each not in compared(direction)])
 
 
 def _key(attribute: str, category: str) -> str:

@@ -5,7 +5,8 @@ negative prompt). Their difference is what the prompt is about at this step; wha
 prompt's. Both branches are in one batch, so looking costs no further pass; where they are not, there is nothing to
 compare, and an error says so unless the subclass can do without. What is added is h + sum_j w_j c_j, of candidates c_j
 that all have one site, with weights w that a subclass decides for each image (`NearestConcept`, `ConceptErasure`,
-`ProjectAndSet`).
+`ProjectAndSet`). Candidates are the directions' parts in the conditional branch; those in the other one are left out,
+unless the subclass adds them (`beside`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from directrix.directions.collection import Effect
+from directrix.directions.direction import Direction
+from directrix.directions.part import Part
 from directrix.directions.strength import expand
 from directrix.errors import MismatchError, StrengthError
 from directrix.interventions.compatibility import check_model, fitted
@@ -92,7 +95,7 @@ class PromptConditioned(ABC):
         self._settings: dict[str, Any] = {"branch": checked.branch, "start": checked.start, "stop": checked.stop}
         self._categories = dict(categories)
         self._on = None if on is None else tuple(on)
-        parts = [part for effect in self._categories.values() for each in effect for part in each.parts]
+        parts = [part for effect in self._categories.values() for each in effect for part in compared(each)]
         if any(part.weights is not None for part in parts):
             raise StrengthError(
                 "A direction has weights by step, which cannot be compared with what a prompt says.",
@@ -104,6 +107,13 @@ class PromptConditioned(ABC):
                 "A direction is affine: it takes out itself what a prompt says.",
                 "directions that only add.",
                 f"{self.instead}, or discover it anew with method='embedding'.",
+            )
+        alone = next((each for effect in self._categories.values() for each in effect if not compared(each)), None)
+        if alone is not None:
+            raise StrengthError(
+                f"The direction '{alone.name}' acts on the unconditional branch alone, of which no prompt tells.",
+                "a direction with a part in the conditional branch.",
+                f"{self.instead}.",
             )
         found = dict.fromkeys(part.site for part in parts)
         if len(found) > 1 and not self.several_sites:
@@ -166,6 +176,7 @@ class PromptConditioned(ABC):
                 for site in self._sites:
                     added = _Added(self, site, candidates, scope, self._on, self._settings["branch"], window)
                     stack.enter_context(activations.edit(model, site, added, scope))
+                stack.enter_context(self.beside().opened(model))
             yield model.pipeline
 
     def over(self, on: Sequence[frozenset[str]]) -> PromptConditioned:
@@ -173,6 +184,10 @@ class PromptConditioned(ABC):
         other = copy(self)
         other._on = tuple(on)
         return other
+
+    def beside(self) -> Steering:
+        """What is added whatever the prompt says."""
+        return Steering({})
 
     @abstractmethod
     def candidates(self) -> list[tuple[str, Effect]]:
@@ -193,6 +208,16 @@ class PromptConditioned(ABC):
     def _used(self) -> list[str]:
         on = set(self._categories) if self._on is None else {name for each in self._on for name in each}
         return [name for name in self._categories if name in on]
+
+
+def compared(direction: Direction) -> list[Part]:
+    """The parts that can be compared with what a prompt says: those of the conditional branch."""
+    return [part for part in direction.parts if part.is_conditional]
+
+
+def compared_at(direction: Direction) -> Site:
+    """The one site where it can be compared; MismatchError where there are several."""
+    return direction.with_(parts=compared(direction)).site
 
 
 class _Added:
@@ -293,7 +318,7 @@ class _Added:
             for _, effect in self._candidates:
                 row: torch.Tensor = torch.zeros(h.shape[1:])
                 for direction, strength in effect.items():
-                    for part in direction.parts:
+                    for part in compared(direction):
                         if part.site == self._site:
                             row = row + strength * fitted(direction.name, part, h)
                 rows.append(row.flatten())

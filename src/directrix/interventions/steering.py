@@ -2,9 +2,9 @@
 
     h' = h + sum_i strength_i * direction_i
 
-at each direction's site, in the steered branch of guidance, during a window of the steps. Rows of strength 0 are not
-touched, so strength 0 gives the very bits of an unsteered run. Affine directions first take out what is there of their
-attribute (`interventions.affine`).
+at each direction's sites, in the steered branch of guidance, during a window of the steps. Parts of the unconditional
+branch act there while the conditional one is steered. Rows of strength 0 are not touched, so strength 0 gives the very
+bits of an unsteered run. Affine directions first take out what is there of their attribute (`interventions.affine`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def steer(
         directions: a strength for each direction, a number or one per image (prompts times images per prompt,
             in the pipeline's order); or a single direction, which then has its default strength.
         branch: "conditional" (the guidance scale then multiplies the effect), "unconditional" or "both";
-            without guidance there is one branch only, and it is steered.
+            without guidance there is one branch only, and it is steered. A direction's parts of the unconditional
+            branch act with "conditional" alone.
         start, stop: window of the steps as fractions of the scheduler's timesteps; step i of n is steered if
             start <= i / n < stop.
         guided: whether your own calls of the denoiser hold both branches of guidance; a pipeline's calls show it.
@@ -183,9 +184,14 @@ class Steering:
         """What `rows` gives follows from this, beside its arguments."""
         return None
 
-    def rows(self, direction: Direction, batch: int, guided: bool, layout: str) -> Tensor | None:
-        """The direction's strength in each row of the denoiser's batch, float32 (batch,); see `strength.expand`."""
-        return expand(self.strengths[direction], batch, guided, self.branch, layout)
+    def now(self, direction: Direction) -> float | tuple[float, ...]:
+        """The direction's strength in the present call, a number or one for each image."""
+        return self.strengths[direction]
+
+    def rows(self, direction: Direction, part: Part, batch: int, guided: bool, layout: str) -> Tensor | None:
+        """The part's strength in each row of the denoiser's batch, float32 (batch,); see `strength.expand`."""
+        branch = part.acts_in(self.branch, guided)
+        return None if branch is None else expand(self.now(direction), batch, guided, branch, layout)
 
 
 def parts_by_site(directions: Iterable[Direction]) -> dict[Site, list[tuple[Direction, Part]]]:
@@ -275,7 +281,7 @@ class _Added:
                 self._cached.clear()
             found, removals = [], []
             for place, (each, part) in enumerate(self._parts):
-                rows = self._steering.rows(each, call.rows, guided, layout)
+                rows = self._steering.rows(each, part, call.rows, guided, layout)
                 if rows is None:
                     continue
                 rows = rows_at_site(rows, h)

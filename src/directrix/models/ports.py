@@ -57,7 +57,8 @@ def register(module: nn.Module, port: Port, kind: str, function: Callable[..., A
     hook: Any = _Hook(module, port, kind, function, traced)
     if kind in (OUTPUT, ANSWER):
         return module.register_forward_hook(hook)
-    return module.register_forward_pre_hook(hook, with_kwargs=kind in (CALL, ARGUMENTS))
+    # What a call is given is seen before anybody changes it: by what is in its rows they are told apart.
+    return module.register_forward_pre_hook(hook, prepend=kind == CALL, with_kwargs=kind in (CALL, ARGUMENTS))
 
 
 class _Hook:

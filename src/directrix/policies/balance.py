@@ -19,6 +19,7 @@ from directrix.interventions.closed_loop import ClosedLoop
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.preview import Looking, Preview
 from directrix.interventions.probe import Probe
+from directrix.interventions.prompt_conditioned import compared
 from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.interventions.tally import Tally
 from directrix.models.text_inputs import is_text_input
@@ -103,7 +104,7 @@ def projects(attributes: Iterable[Mapping[str, Effect]], project_and_set: bool |
     if project_and_set is not None:
         return project_and_set
     effects = (effect for categories in attributes for effect in categories.values())
-    sites = {part.site for effect in effects for direction in effect for part in direction.parts}
+    sites = {part.site for effect in effects for direction in effect for part in compared(direction)}
     # Of text states the prompt's own word is most of what is there: a gate of prompts, not a projection, is for that.
     inside = not any(map(is_text_input, sites))
     return inside and len(sites) < 2 and window.get("branch", "conditional") == "conditional"
@@ -196,7 +197,7 @@ class Attributes:
                     unused = effect(what)
                     directions = [each for one in (*used.values(), unused) for each in one]
                     places = {
-                        (each.model.fingerprint, *((part.site, part.tensor.shape) for part in each.parts))
+                        (each.model.fingerprint, *((part.site, part.tensor.shape) for part in compared(each)))
                         for each in directions
                     }
                     if len(places) < 2:

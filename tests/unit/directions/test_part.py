@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,55 @@ def test_sums_go_part_by_part():
 def test_sums_of_other_weights_stand_side_by_side():
     early = make("a", part(MID)) + make("b", part(MID, 1, (1.0, 0.0)))
     assert [each.weights for each in early.parts] == [None, (1.0, 0.0)]
+
+
+AWAY = replace(part(MID, 4), branch="unconditional")
+
+
+@pytest.mark.parametrize("branch", ["both", "", None])
+def test_branches_that_a_part_cannot_act_in(branch: str | None):
+    with pytest.raises(StrengthError, match="branch"):
+        replace(part(MID), branch=branch)
+
+
+@pytest.mark.parametrize("branch", ["conditional", "unconditional", "both"])
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_part_of_the_unconditional_branch_acts_beside_the_conditional_one_alone(branch: str, guided: bool):
+    assert part(MID).acts_in(branch, guided) == branch
+    assert AWAY.acts_in(branch, guided) == ("unconditional" if guided and branch == "conditional" else None)
+
+
+def test_parts_of_both_branches_stand_side_by_side():
+    one, plain = make("one", part(MID), AWAY), make("plain", part(MID, 1))
+    for total in (one + plain, plain + one, one - plain):
+        assert {each.branch for each in total.parts} == {"conditional", "unconditional"}
+        assert torch.equal(next(each for each in total.parts if each.branch != "conditional").tensor, AWAY.tensor)
+    twice = 2 * one + one
+    assert all(torch.equal(a.tensor, 3 * b.tensor) for a, b in zip(twice.parts, one.parts, strict=True))
+    with pytest.raises(MismatchError, match="two parts"):
+        make("twice", AWAY, AWAY)
+    # Compared are the conditional parts, so that values with such a part and without one can be.
+    assert one.cosine(plain) == plain.cosine(one) == pytest.approx(make("a", part(MID)).cosine(plain))
+    assert one.digest() != make("one", part(MID)).digest()
+    assert one.digest() != make("one", part(MID), part(UP)).digest()
+
+
+def test_files_of_both_branches_are_ones_that_earlier_versions_refuse(tmp_path: Path):
+    one, file = make("one", part(MID), AWAY), tmp_path / "one.safetensors"
+    one.save(file)
+    found = Direction.load(file)
+    assert found.digest() == one.digest() and [each.branch for each in found.parts] == ["conditional", "unconditional"]
+    described = json.loads(metadata(file)["directrix"])
+    assert described["format"] == 4
+    assert "unconditional branch" in found._repr_html_() and "mid_block', unconditional" in repr(found)
+    with pytest.raises(MismatchError, match=r"2 parts, at mid_block, mid_block \(unconditional\)"):
+        found.tensor  # noqa: B018
+    # Earlier versions would add it to the conditional branch.
+    with safe_open(file, framework="pt") as opened:
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    save_file(tensors, file, {"directrix": json.dumps({**described, "format": 3})})
+    with pytest.raises(DirectionFileError, match="format 3 knows of no part"):
+        Direction.load(file)
 
 
 def test_digests_tell_parts_and_weights_apart(woman: Direction):

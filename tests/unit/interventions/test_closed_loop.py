@@ -43,6 +43,17 @@ def probe(pipeline: Any, people: list[Direction]) -> Probe:
     return fit_early_probe(pipeline, "gender", people, PROMPTS, images_per_prompt=6, num_inference_steps=4)
 
 
+def test_a_probe_s_site_is_chosen_where_nothing_was_added(pipeline: Any, people: list[Direction], probe: Probe):
+    """By the unconditional branch: directions that act there too would show there, and any site would seem good."""
+    both = [
+        each.with_(parts=[*each.parts, *(replace(part, branch="unconditional") for part in each.parts)])
+        for each in people
+    ]
+    other = fit_early_probe(pipeline, "gender", both, PROMPTS, images_per_prompt=6, num_inference_steps=4)
+    assert other.site == probe.site and other.provenance["agreement"] == probe.provenance["agreement"]
+    assert torch.equal(other.weights, probe.weights)
+
+
 def pixels(record: Any) -> np.ndarray:
     return np.asarray(record.image).astype(int)
 

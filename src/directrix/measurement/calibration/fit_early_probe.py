@@ -5,7 +5,8 @@
 Images are steered to each category by its direction until the step that is read, and nothing is drawn beyond it. What
 is read is the conditional branch, which shows what the prompt makes of the image. There the direction itself shows too,
 so that every site seems good. The site is therefore chosen by the unconditional branch, which knows the image alone: it
-is the one where ridge regression tells images of other noise apart best. All sites are read in the same pass.
+is the one where ridge regression tells images of other noise apart best. So the directions' own parts in that branch
+are left out. All sites are read in the same pass.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from directrix.errors import DirectrixError
 from directrix.generation.rows import image_generator
 from directrix.interventions.half_way import READ_AT, branch_rows
 from directrix.interventions.probe import Probe, pooled
+from directrix.interventions.prompt_conditioned import compared
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.fit_probe import check_several
 from directrix.measurement.calibration.ridge import ridge_regression
@@ -92,7 +94,8 @@ def fit_early_probe(
     sites = _candidates(model)
     call = {"num_inference_steps": steps, "guidance_scale": model.facts.guidance_scale, **model.facts.arguments}
     call |= {name: side for name, side in model.image_size(height, width).items() if side is not None}
-    effects = [[each.digest(), each.strengths.default] for each in directions]
+    pushes = [each.with_(parts=compared(each)) for each in directions]
+    effects = [[each.digest(), each.strengths.default] for each in pushes]
     asked: Any = [model.identity.fingerprint, effects, [each.name for each in sites], images, call, seed, batch_size]
     name = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     stored = Checkpoint(checkpoint)
@@ -104,7 +107,7 @@ def fit_early_probe(
             if saved is None:
                 generators = [image_generator(seed, first + place, 0) for place in range(len(batch))]
                 drawn = {"prompt": [prompt for prompt, _ in batch], "generator": generators, **call}
-                saved = _read(model, sites, directions, [kind for _, kind in batch], drawn), {}
+                saved = _read(model, sites, pushes, [kind for _, kind in batch], drawn), {}
                 stored.save(f"recorded-{name}_{first}", saved[0])
             parts.append(saved[0])
             bar.advance(len(batch))

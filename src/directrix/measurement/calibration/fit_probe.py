@@ -24,6 +24,7 @@ from directrix.generation.generate import generate
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
+from directrix.interventions.prompt_conditioned import compared_at
 from directrix.interventions.protocol import Intervention
 from directrix.measurement.calibration.judged import asked_of, name_of
 from directrix.measurement.calibration.recorded import Recorded
@@ -122,7 +123,7 @@ def fit_probe(
                 place = name_of("recorded", model, judge, asked)
                 saved = None if place is None else stored.load(place)
                 if saved is None:
-                    recorded = Recorded(drawn, next(iter(directions)).site, ahead)
+                    recorded = Recorded(drawn, compared_at(next(iter(directions))), ahead)
                     records = generate(model, listed, images_per_prompt, interventions=recorded, **how)
                     saved = _labelled(recorded, judge.label([record.image for record in records]), target_labels)
                     if place is not None:
@@ -206,7 +207,7 @@ def _fitted(
     return Probe(
         attribute,
         names,
-        directions[0].site,
+        compared_at(directions[0]),
         model.identity,
         tuple(data[0].states.shape[1:]),
         torch.tensor(list(useful)),
