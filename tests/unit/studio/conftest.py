@@ -1,6 +1,9 @@
 """A studio with a tiny pipeline, and judges that see brightness, in place of those that know a model's images."""
 
+import asyncio
 import gc
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -56,9 +59,26 @@ def tiny_studio(pipeline, make_direction, tmp_path_factory, brightness_judges):
         patch.setattr(policy_run, "_judge", lambda: brightness_judges("male", "female")[0])
         patch.setattr(policy_run, "JUDGED", ("gender",))
         patch.setattr(Artist, "given", lambda *_: given)
-        found = serving.serve(port=0, folder=tmp_path_factory.mktemp("studio"))
+        with _event_loops() as made:
+            found = serving.serve(port=0, folder=tmp_path_factory.mktemp("studio"))
         yield found
         found.stop()
-    # Gradio leaves an event loop open: it should go here, and not in another file's test.
+    # Gradio leaves event loops open that it made in this thread, and its client sockets: the test that these are
+    # collected in would fail.
+    asyncio.set_event_loop(None)
+    for each in made:
+        if not each.is_running():
+            each.close()
     del found
-    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@contextmanager
+def _event_loops():
+    """The event loops that are made within."""
+    made, new = [], asyncio.new_event_loop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", lambda: made.append(new()) or made[-1])
+        yield made
