@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -229,43 +228,37 @@ def _adjusted(
 ) -> list[tuple[Sequence[Part], dict[str, Any]]]:
     """Of each value the parts after what the first step says of them, and that for the recipe.
 
-    contrast: whether the values are those of one attribute, each of which is contrasted with the others.
-    """
-    found: dict[Concept, Sequence[Part]] = dict(values)
-    said: dict[Concept, dict[str, Any]] = {
-        each: {"pooled_factor": 1.0, "leakage_taken_out": {}, "opposed": {}} for each in values
-    }
-    with _predicting(said.values()):
-        for concept, parts in values.items():
-            own: dict[str, Any] = {"leakage_taken_out": {}}
-            if contrast:
-                others = [each for each in values if each is not concept]
-                parts, factor = completed(first, concept, others, parts)
-                own["pooled_factor"] = round(factor, 3)
-            for each in preserved:
-                parts, taken = corrected(first, parts, each)
-                own["leakage_taken_out"] |= taken
-            found[concept] = parts
-            said[concept] |= own
-        for concept, (more, of) in (opposed(first, found) if contrast else {}).items():
-            found[concept] = [*found[concept], *more]
-            said[concept]["opposed"] = of
-    return [(found[each], said[each]) for each in values]
-
-
-@contextmanager
-def _predicting(recipes: Iterable[dict[str, Any]]) -> Iterator[None]:
-    """Within, a denoiser that cannot answer is no error: recipes say so, and what is missing is left as it was found.
-
-    Some take their pipeline's arguments only as whole batches.
+    contrast: whether the values are contrasted with one another.
     """
     try:
-        yield
+        return _measured(first, values, preserved, contrast)
     except (DirectrixError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        for each in recipes:
-            each["first_step"] = f"not predicted: {error}"
+        # Some denoisers take their pipeline's arguments only as whole batches: their directions are as they were found.
+        none = {"pooled_factor": 1.0, "leakage_taken_out": {}, "opposed": {}, "first_step": f"not predicted: {error}"}
+        return [(parts, none) for parts in values.values()]
+
+
+def _measured(
+    first: FirstStep, values: Values, preserved: Sequence[Values], contrast: bool
+) -> list[tuple[Sequence[Part], dict[str, Any]]]:
+    found, said = (
+        dict(values),
+        {each: {"pooled_factor": 1.0, "leakage_taken_out": {}, "opposed": {}} for each in values},
+    )
+    for concept in values:
+        if contrast:
+            others = [each for each in values if each is not concept]
+            found[concept], factor = completed(first, concept, others, found[concept])
+            said[concept]["pooled_factor"] = round(factor, 3)
+        for each in preserved:
+            found[concept], taken = corrected(first, found[concept], each)
+            said[concept]["leakage_taken_out"] |= taken
+    for concept, (more, of) in (opposed(first, found) if contrast else {}).items():
+        found[concept] = [*found[concept], *more]
+        said[concept]["opposed"] = of
+    return [(found[each], said[each]) for each in values]
 
 
 def _provenance(denoiser: FrozenDenoiser) -> dict[str, Any]:
