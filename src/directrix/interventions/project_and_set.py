@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from directrix.directions.collection import Effect
 from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
-from directrix.interventions.prompt_conditioned import PromptConditioned, StepState, compared
+from directrix.interventions.prompt_conditioned import PromptConditioned, StepState
 from directrix.interventions.steering import Steering, as_json
 from directrix.models.activations import by_image
 
@@ -142,7 +142,7 @@ class ProjectAndSet(PromptConditioned):
         on = self._on or ()
         for place, image in enumerate(on):
             for direction, strength in chain.from_iterable(self._categories[key].items() for key in image):
-                if len(compared(direction)) < len(direction.parts):
+                if not all(part.is_conditional for part in direction.parts):
                     strengths.setdefault(direction, [0.0] * len(on))[place] += strength
         return Steering({_unconditional(each): tuple(values) for each, values in strengths.items()}, **self._settings)
 
@@ -176,7 +176,7 @@ def _projected(candidates: Tensor, inverse: Tensor, rows: Tensor) -> Tensor:
 
 def _unconditional(direction: Direction) -> Direction:
     """Its parts of the unconditional branch."""
-    return direction.with_(parts=[each for each in direction.parts if each not in compared(direction)])
+    return direction.with_(parts=[part for part in direction.parts if not part.is_conditional])
 
 
 def _key(attribute: str, category: str) -> str:

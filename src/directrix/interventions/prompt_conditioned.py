@@ -5,8 +5,8 @@ negative prompt). Their difference is what the prompt is about at this step; wha
 prompt's. Both branches are in one batch, so looking costs no further pass; where they are not, there is nothing to
 compare, and an error says so unless the subclass can do without. What is added is h + sum_j w_j c_j, of candidates c_j
 that all have one site, with weights w that a subclass decides for each image (`NearestConcept`, `ConceptErasure`,
-`ProjectAndSet`). Candidates are the directions' parts in the conditional branch; those in the other one are left out,
-unless the subclass adds them (`beside`).
+`ProjectAndSet`). Of directions that is what can be compared (`interventions.comparable`); their parts in the
+unconditional branch are left out, unless the subclass adds them (`beside`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from directrix.directions.collection import Effect
-from directrix.directions.direction import Direction
-from directrix.directions.part import Part
 from directrix.directions.strength import expand
-from directrix.errors import MismatchError, StrengthError
+from directrix.errors import StrengthError
+from directrix.interventions.comparable import compared, sites_of
 from directrix.interventions.compatibility import check_model, fitted
 from directrix.interventions.finite import watched_for_overflow
 from directrix.interventions.steering import Steering, as_json
@@ -72,7 +71,7 @@ class PromptConditioned(ABC):
         branch, start, stop: as in `steer`.
 
     Raises:
-        MismatchError: directions of several sites, whose activations are not known at the same time.
+        StrengthError, MismatchError: directions that cannot be compared; see `comparable.sites_of`.
     """
 
     combine: ClassVar[str]
@@ -95,34 +94,7 @@ class PromptConditioned(ABC):
         self._settings: dict[str, Any] = {"branch": checked.branch, "start": checked.start, "stop": checked.stop}
         self._categories = dict(categories)
         self._on = None if on is None else tuple(on)
-        parts = [part for effect in self._categories.values() for each in effect for part in compared(each)]
-        if any(part.weights is not None for part in parts):
-            raise StrengthError(
-                "A direction has weights by step, which cannot be compared with what a prompt says.",
-                "directions without weights.",
-                f"{self.instead}.",
-            )
-        if any(part.projection is not None for part in parts):
-            raise StrengthError(
-                "A direction is affine: it takes out itself what a prompt says.",
-                "directions that only add.",
-                f"{self.instead}, or discover it anew with method='embedding'.",
-            )
-        alone = next((each for effect in self._categories.values() for each in effect if not compared(each)), None)
-        if alone is not None:
-            raise StrengthError(
-                f"The direction '{alone.name}' acts on the unconditional branch alone, of which no prompt tells.",
-                "a direction with a part in the conditional branch.",
-                f"{self.instead}.",
-            )
-        found = dict.fromkeys(part.site for part in parts)
-        if len(found) > 1 and not self.several_sites:
-            raise MismatchError(
-                f"The directions are at several sites: {', '.join(sorted(each.name for each in found))}.",
-                "one site, where they can be compared.",
-                f"{self.instead}.",
-            )
-        self._sites = tuple(found)
+        self._sites = sites_of(self._categories.values(), self.several_sites, self.instead)
 
     @property
     def name(self) -> str:
@@ -208,16 +180,6 @@ class PromptConditioned(ABC):
     def _used(self) -> list[str]:
         on = set(self._categories) if self._on is None else {name for each in self._on for name in each}
         return [name for name in self._categories if name in on]
-
-
-def compared(direction: Direction) -> list[Part]:
-    """The parts that can be compared with what a prompt says: those of the conditional branch."""
-    return [part for part in direction.parts if part.is_conditional]
-
-
-def compared_at(direction: Direction) -> Site:
-    """The one site where it can be compared; MismatchError where there are several."""
-    return direction.with_(parts=compared(direction)).site
 
 
 class _Added:

@@ -16,10 +16,10 @@ from directrix.directions.collection import Catalogue, Directions, Effect, find,
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import PolicyError
 from directrix.interventions.closed_loop import ClosedLoop
+from directrix.interventions.comparable import compared
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.preview import Looking, Preview
 from directrix.interventions.probe import Probe
-from directrix.interventions.prompt_conditioned import compared
 from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.interventions.tally import Tally
 from directrix.models.text_inputs import is_text_input

@@ -26,9 +26,9 @@ from directrix.directions.direction import Direction
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import DirectrixError
 from directrix.generation.rows import image_generator
+from directrix.interventions.comparable import compared
 from directrix.interventions.half_way import READ_AT, branch_rows
 from directrix.interventions.probe import Probe, pooled
-from directrix.interventions.prompt_conditioned import compared
 from directrix.interventions.steering import Steering
 from directrix.measurement.calibration.fit_probe import check_several
 from directrix.measurement.calibration.ridge import ridge_regression

@@ -21,10 +21,10 @@ from directrix.directions.target_label import TargetLabel
 from directrix.discovery.checkpoint import Checkpoint
 from directrix.errors import DirectrixError
 from directrix.generation.generate import generate
+from directrix.interventions.comparable import compared_at
 from directrix.interventions.feedback_control import FeedbackSteering
 from directrix.interventions.probe import Probe
 from directrix.interventions.project_and_set import ProjectAndSet
-from directrix.interventions.prompt_conditioned import compared_at
 from directrix.interventions.protocol import Intervention
 from directrix.measurement.calibration.judged import asked_of, name_of
 from directrix.measurement.calibration.recorded import Recorded
