@@ -9,8 +9,15 @@ import pytest
 import directrix
 from directrix import Concept, discover, generate, models, steer
 from directrix.cli import main
+from directrix.concept import SKIN_TONE
 from directrix.discovery import Sampling
+from directrix.discovery.attribute import discover_attribute
+from directrix.discovery.environment import frozen
+from directrix.discovery.first_step import FirstStep
+from directrix.discovery.frozen_denoiser import FrozenDenoiser
+from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.models import embedded, model_facts, sites
+from directrix.models.steerable import SteerableModel
 
 pytestmark = pytest.mark.world
 MODEL = ["--model", "emoji-sd3", "--device", "cpu"]
@@ -58,6 +65,25 @@ def test_it_is_steered_image_by_image(emoji_sd3: Any) -> None:
         beside = images(emoji_sd3, ["a judge", "a pilot"])
     assert beside[0] == plain[0] and beside[1] != plain[1]
     assert images(emoji_sd3, ["a judge", "a pilot"]) == plain
+
+
+def test_brown_skin_says_its_words_in_the_padding_and_reaches_further_by_them(emoji_sd3: Any) -> None:
+    """The middle one of three tones leads least straight without, on more images than the rule looks at."""
+    found = discover_attribute(emoji_sd3, SKIN_TONE)
+    assert [each.recipe["word_tokens"] > 0 for each in found] == [False, True, False]
+    brown, model = found[1], SteerableModel.of(emoji_sd3)
+    parts = [each for each in brown.parts if each.is_conditional]
+    text = next(each for each in parts if each.site.layout == "text")
+    padded, said = 48, text.tensor.clone()
+    # Elsewhere all tokens get the same vector.
+    said[padded - brown.recipe["word_tokens"] : padded] = said[1]
+    without = [text.with_tensor(said) if each is text else each for each in parts]
+    tones = SKIN_TONE.among(model.facts.subjects).concepts
+    with frozen(model):
+        denoiser = FrozenDenoiser(model, model.find_site(), PipelineCall.of(model, Sampling()))
+        first = FirstStep(denoiser, model.facts.guidance_scale)
+        reach = [first.along(tones[1], [tones[0], tones[2]], each) for each in (without, parts)]
+    assert reach[0] > 0.1 and 1.5 * reach[0] < reach[1] < 1.2
 
 
 def test_the_command_line_takes_it(

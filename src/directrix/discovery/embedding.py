@@ -5,12 +5,13 @@
 This is the difference of text embeddings (embedding arithmetic), as a direction: it has a strength, a sign and a window
 of steps, and holds for prompts that never name the concept. Every level of the denoiser reads these inputs, so nothing
 puts back what was changed at one of them. No image is drawn: a concept costs a text encoder's milliseconds, and a few
-evaluations of the denoiser where an attribute is preserved (`discovery.leakage`), or there are values of one and a
-pooled embedding (`discovery.word_reach`).
+evaluations of the denoiser where an attribute is preserved (`discovery.leakage`), or values of one are contrasted
+(`discovery.word_reach`, `discovery.word_tokens`, `discovery.opposed`).
 
 Text states have a row for each token. Tokens that no prompt changes (the first one of CLIP, the zeros that stand for a
 missing encoder) stay as they are; all others get the same vector, the mean over tokens, since the same place holds
-other words in other prompts. Where two encoders fill the tokens, as in Stable Diffusion 3, each has its own vector.
+other words in other prompts (but see `discovery.word_tokens`). Where two encoders fill the tokens, as in Stable
+Diffusion 3, each has its own vector.
 
 A negative prompt n acts on the unconditional branch of guidance; as in ``difference``, its effect is folded into the
 conditional branch: (1 - 1/w) (e("") - e(n)) is added, with w the guidance scale.

@@ -29,10 +29,11 @@ class FirstStep:
     """Predictions for the noise of `STATES` images, which are named by their numbers."""
 
     def __init__(self, denoiser: FrozenDenoiser, guidance_scale: float) -> None:
-        self._denoiser = denoiser
+        self.denoiser = denoiser
         self._folded = 1 - 1 / guidance_scale if guidance_scale else 0.0
         self._given: dict[str, Conditioning] = {}
         self._predicted: dict[tuple[str, int], Tensor] = {}
+        self._movements: dict[tuple[str, tuple[Part, ...], int], Tensor] = {}
 
     def words(self, concept: Concept, others: Sequence[Concept], number: int) -> Tensor:
         """What changing the words from the other concepts to this one changes:
@@ -45,15 +46,7 @@ class FirstStep:
 
     def movement(self, concept: Concept, parts: Sequence[Part], states: int = STATES) -> list[Tensor]:
         """What parts of the conditional branch at strength 1 change of each image under a concept's neutral prompt."""
-        added = {tuple(each.site.name.split(".")): each.tensor for each in parts}
-        found = []
-        for number in range(states):
-            neutral = _pair(concept, number).neutral
-            noise, times, given = self._asked(neutral, number)
-            rows = {path: row + added[path].to(row) if path in added else row for path, row in given.rows.items()}
-            steered = self._denoiser.predict(noise, times, replace(given, rows=rows))
-            found.append(steered - self._under(neutral, number))
-        return found
+        return [self._moved(_pair(concept, number).neutral, tuple(parts), number) for number in range(states)]
 
     def share(self, concept: Concept, others: Sequence[Concept], moved: Sequence[Tensor]) -> float:
         """How far images are moved of the way that the words do; 0 where these do nothing.
@@ -64,6 +57,13 @@ class FirstStep:
         along = sum(float((one * other).sum()) for one, other in zip(moved, words, strict=True))
         whole = sum(float(each.square().sum()) for each in words)
         return along / whole if whole else 0.0
+
+    def straightness(self, concept: Concept, others: Sequence[Concept], moved: Sequence[Tensor]) -> float:
+        """The cosine between how images are moved and how the words move them; 0 where either does nothing."""
+        size = sum(float(each.square().sum()) for each in moved) ** 0.5
+        words = [self.words(concept, others, number) for number in range(len(moved))]
+        whole = sum(float(each.square().sum()) for each in words) ** 0.5
+        return self.share(concept, others, moved) * whole / size if size else 0.0
 
     def along(self, concept: Concept, others: Sequence[Concept], parts: Sequence[Part], states: int = STATES) -> float:
         """How far parts at strength 1 move so many images of the way that the words do; see `share`."""
@@ -86,18 +86,28 @@ class FirstStep:
 
     @cached_property
     def _states(self) -> tuple[Tensor, Tensor]:
-        return self._denoiser.first_states(STATES)
+        return self.denoiser.first_states(STATES)
 
     def _asked(self, prompt: str, number: int) -> tuple[Tensor, Tensor, Conditioning]:
         states, times = self._states
         if prompt not in self._given:
-            self._given[prompt] = self._denoiser.encode([prompt])
+            self._given[prompt] = self.denoiser.encode([prompt])
         return states[number : number + 1], times[number : number + 1], self._given[prompt]
+
+    def _moved(self, prompt: str, parts: tuple[Part, ...], number: int) -> Tensor:
+        key = (prompt, parts, number)
+        if key not in self._movements:
+            added = {tuple(each.site.name.split(".")): each.tensor for each in parts}
+            noise, times, given = self._asked(prompt, number)
+            rows = {path: row + added[path].to(row) if path in added else row for path, row in given.rows.items()}
+            steered = self.denoiser.predict(noise, times, replace(given, rows=rows))
+            self._movements[key] = steered - self._under(prompt, number)
+        return self._movements[key]
 
     def _under(self, prompt: str, number: int) -> Tensor:
         key = (prompt, number)
         if key not in self._predicted:
-            self._predicted[key] = self._denoiser.predict(*self._asked(prompt, number))
+            self._predicted[key] = self.denoiser.predict(*self._asked(prompt, number))
         return self._predicted[key]
 
 

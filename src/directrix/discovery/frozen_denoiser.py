@@ -80,10 +80,13 @@ class FrozenDenoiser:
         """The conditioning that the pipeline gives the denoiser for these prompts: a row each."""
         return self._conditioning(self._call.captured(prompts))
 
-    def token_counts(self, prompts: Sequence[str]) -> list[int]:
-        """How many tokens the pipeline's tokenizer makes of each prompt, those of beginning and end among them."""
-        tokenizer = self._model.pipeline.tokenizer
-        return [len(each) for each in tokenizer(list(prompts), truncation=True).input_ids]
+    def tokens(self, prompt: str) -> list[int]:
+        """What the pipeline's tokenizer makes of a prompt, with tokens of beginning and end and no padding."""
+        pipeline = self._model.pipeline
+        if hasattr(pipeline, "maybe_convert_prompt"):
+            # Textual inversion can have several tokens for a word.
+            prompt = pipeline.maybe_convert_prompt(prompt, pipeline.tokenizer)
+        return pipeline.tokenizer(prompt, truncation=True).input_ids
 
     @torch.no_grad()
     def unconditional(self, negatives: Sequence[str | None]) -> Conditioning:
@@ -192,6 +195,17 @@ class FrozenDenoiser:
         """At which token of the text states another encoder's begin (Stable Diffusion 3); None where all are one's."""
         pipeline = self._model.pipeline
         return pipeline.tokenizer_max_length if getattr(pipeline, "text_encoder_3", None) is not None else None
+
+    @property
+    def padded_tokens(self) -> int | None:
+        """How many of the first text states are CLIP's, of a prompt and its padding; None where they are others'."""
+        pipeline = self._model.pipeline
+        encoders = [getattr(pipeline, f"text_encoder{each}", None) for each in ("", "_2", "_4")]
+        kinds = {getattr(each.config, "model_type", None) for each in encoders if each is not None}
+        tokenizer = getattr(pipeline, "tokenizer", None)
+        if kinds != {"clip_text_model"} or tokenizer is None or tokenizer.padding_side != "right":
+            return None
+        return tokenizer.model_max_length
 
     @property
     def dtype(self) -> torch.dtype:

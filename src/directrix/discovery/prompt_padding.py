@@ -43,7 +43,7 @@ def check(model: SteerableModel) -> None:
 
 def longest(denoiser: FrozenDenoiser, prompts: Sequence[str]) -> Callable[[Tensor], Conditioning]:
     """What gives the rows of some prompts, by their places (B,), as long as the longest of them."""
-    rows, counts = denoiser.encode(prompts), denoiser.token_counts(prompts)
+    rows, counts = denoiser.encode(prompts), [len(denoiser.tokens(each)) for each in prompts]
 
     def of_batch(places: Tensor) -> Conditioning:
         tokens = max(counts[place] for place in places.tolist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +29,7 @@ from directrix.discovery.problem import Problem
 from directrix.discovery.samples import Samples, draw_samples
 from directrix.discovery.trajectories import Trajectories, record_trajectories
 from directrix.discovery.word_reach import completed
+from directrix.discovery.word_tokens import with_words, words_of
 from directrix.errors import DirectionFileError, DirectrixError, InterruptedRun, OutputError
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 # Points of the loss curve that the recipe has.
 LOSS_POINTS = 20
+# What the recipe says of a direction that is as its method finds it.
+_NOTHING: dict[str, Any] = {"pooled_factor": 1.0, "word_tokens": 0, "leakage_taken_out": {}, "opposed": {}}
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,9 @@ class Run:
         first, of = FirstStep(denoiser, scale), dict(zip(self.concepts, parts, strict=True))
         preserved = [{concept: of[concept] for concept in each} for each in self.attributes]
         values = {concept: [part.with_tensor(part.tensor * size) for part in of[concept]] for concept in wanted}
-        made = _adjusted(first, values, preserved, form["contrast"])
+        # Of a preserved concept that is no value of an attribute, nobody measures what words lead to.
+        said = form["contrast"] and sum(len(each) for each in preserved if len(each) > 1) == form["preserved"]
+        made = _adjusted(first, values, preserved, form["contrast"], said)
         recipe = {
             **self._described(form),
             **more,
@@ -224,34 +230,34 @@ class Run:
 
 
 def _adjusted(
-    first: FirstStep, values: Values, preserved: Sequence[Values], contrast: bool
+    first: FirstStep, values: Values, preserved: Sequence[Values], contrast: bool, words: bool
 ) -> list[tuple[Sequence[Part], dict[str, Any]]]:
     """Of each value the parts after what the first step says of them, and that for the recipe.
 
-    contrast: whether the values are contrasted with one another.
+    contrast: whether the values are contrasted with one another; words: whether they may say their words.
     """
     try:
-        return _measured(first, values, preserved, contrast)
+        return _measured(first, values, preserved, contrast, words)
     except (DirectrixError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         # Some denoisers take their pipeline's arguments only as whole batches: their directions are as they were found.
-        none = {"pooled_factor": 1.0, "leakage_taken_out": {}, "opposed": {}, "first_step": f"not predicted: {error}"}
-        return [(parts, none) for parts in values.values()]
+        return [(parts, {**deepcopy(_NOTHING), "first_step": f"not predicted: {error}"}) for parts in values.values()]
 
 
 def _measured(
-    first: FirstStep, values: Values, preserved: Sequence[Values], contrast: bool
+    first: FirstStep, values: Values, preserved: Sequence[Values], contrast: bool, words: bool
 ) -> list[tuple[Sequence[Part], dict[str, Any]]]:
-    found, said = (
-        dict(values),
-        {each: {"pooled_factor": 1.0, "leakage_taken_out": {}, "opposed": {}} for each in values},
-    )
+    found, said = dict(values), {each: deepcopy(_NOTHING) for each in values}
+    own = words_of(first.denoiser, values) if words else {}
     for concept in values:
         if contrast:
             others = [each for each in values if each is not concept]
             found[concept], factor = completed(first, concept, others, found[concept])
             said[concept]["pooled_factor"] = round(factor, 3)
+            if concept in own:
+                found[concept], count = with_words(first, concept, others, found[concept], own[concept])
+                said[concept]["word_tokens"] = count
         for each in preserved:
             found[concept], taken = corrected(first, found[concept], each)
             said[concept]["leakage_taken_out"] |= taken

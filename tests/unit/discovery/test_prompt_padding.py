@@ -25,7 +25,7 @@ def test_a_batch_is_as_long_as_its_longest_prompt_and_states_are_those_of_infere
     with frozen(model):
         denoiser = FrozenDenoiser(model, model.find_site())
         prompts = ["a person", "a person on a bench", "a person " * 99]
-        counts = denoiser.token_counts(prompts)
+        counts = [len(denoiser.tokens(each)) for each in prompts]
         whole = denoiser.encode(prompts).rows["encoder_hidden_states",]
         of_batch = longest(denoiser, prompts)
         assert counts[0] < counts[1] < counts[2] == whole.shape[1] == pipeline.tokenizer.model_max_length
