@@ -130,12 +130,11 @@ class Encoded:
         self.concepts = concepts
         self._denoiser, self._apart = denoiser, orthogonalized
         self._folded = 1 - 1 / guidance_scale if guidance_scale else 0.0
-        self._rows: dict[str, Mapping[Path, Tensor]] = {}
         pairs = [pair for concept in concepts for pair in concept.pairs]
-        rows = [self._of("")]
+        rows = [self._denoiser.text("")]
         with progress(2 * len(pairs), "Encoding prompts") as bar:
             for prompt in (text for pair in pairs for text in (pair.neutral, pair.target)):
-                rows.append(self._of(prompt))
+                rows.append(self._denoiser.text(prompt))
                 bar.advance(1)
         joint = denoiser.text_joint
         found = {path: _input(path, [row[path] for row in rows], joint) for path in rows[0]}
@@ -149,7 +148,7 @@ class Encoded:
 
     def pooled(self, path: Path, prompt: str) -> Tensor:
         """An input under a prompt, pooled over its tokens: (segments, C)."""
-        return self.inputs[path].pooled(self._of(prompt)[path])
+        return self.inputs[path].pooled(self._denoiser.text(prompt)[path])
 
     def vectors(self, path: Path) -> Tensor:
         """What the concepts add to an input, taken apart: (concepts, segments, C)."""
@@ -164,16 +163,6 @@ class Encoded:
             vectors.append(torch.stack(total).mean(dim=0))
         stacked = torch.stack(vectors)
         return self._apart(stacked.flatten(1)[:, :, None, None]).reshape(stacked.shape)
-
-    def _of(self, prompt: str) -> Mapping[Path, Tensor]:
-        if prompt not in self._rows:
-            rows = self._denoiser.encode([prompt]).rows
-            self._rows[prompt] = {path: each[0].float().cpu() for path, each in rows.items() if _is_text(each)}
-        return self._rows[prompt]
-
-
-def _is_text(value: Tensor) -> bool:
-    return value.is_floating_point() and value.ndim in text_inputs.LAYOUTS
 
 
 def _input(path: Path, values: Sequence[Tensor], joint: int | None) -> TextInput | None:

@@ -21,7 +21,7 @@ import torch
 from directrix.discovery.conditioning import Conditioning, Path, flat, stitched
 from directrix.discovery.pipeline_calls import PipelineCall
 from directrix.errors import ModelError, SiteError
-from directrix.models import activations
+from directrix.models import activations, text_inputs
 from directrix.models.identity import Site
 from directrix.models.steerable import SteerableModel
 
@@ -67,6 +67,7 @@ class FrozenDenoiser:
         self.forward_backward = 0
         self._model = model
         self._call = PipelineCall(model, 1.0, 2) if call is None else call
+        self._texts: dict[str, Mapping[Path, Tensor]] = {}
 
     def at(self, site: Site) -> FrozenDenoiser:
         """The same at another site, with counts of its own; SiteError where the model has no such site."""
@@ -79,6 +80,13 @@ class FrozenDenoiser:
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """The conditioning that the pipeline gives the denoiser for these prompts: a row each."""
         return self._conditioning(self._call.captured(prompts))
+
+    def text(self, prompt: str) -> Mapping[Path, Tensor]:
+        """What the denoiser is given of a prompt, float32 (tokens, C) or (C,) on the CPU; each is encoded once."""
+        if prompt not in self._texts:
+            rows = self.encode([prompt]).rows
+            self._texts[prompt] = {path: each[0].float().cpu() for path, each in rows.items() if _is_text(each)}
+        return self._texts[prompt]
 
     def tokens(self, prompt: str) -> list[int]:
         """What the pipeline's tokenizer makes of a prompt, with tokens of beginning and end and no padding."""
@@ -244,6 +252,10 @@ class FrozenDenoiser:
             )
         rows = {path: value for path, value in rest.items() if path in by_row}
         return Conditioning(rows, {path: value for path, value in rest.items() if path not in by_row})
+
+
+def _is_text(value: Tensor) -> bool:
+    return value.is_floating_point() and value.ndim in text_inputs.LAYOUTS
 
 
 def _added(addition: Tensor, h: Tensor) -> Tensor:

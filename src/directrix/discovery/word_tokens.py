@@ -91,8 +91,8 @@ def _words(denoiser: FrozenDenoiser, concept: Concept, padded: int) -> Tensor | 
     found = []
     for pair, (end, _), says in zip(concept.pairs, spans, shown[words], strict=True):
         if says:
-            padding = _states(denoiser, pair.neutral)[padded - len(words) : padded]
-            found.append(_states(denoiser, pair.target)[end - len(words) : end] - padding)
+            padding = denoiser.text(pair.neutral)[SITE,][padded - len(words) : padded]
+            found.append(denoiser.text(pair.target)[SITE,][end - len(words) : end] - padding)
     return torch.stack(found).mean(dim=0)
 
 
@@ -106,7 +106,3 @@ def _said(neutral: Sequence[int], target: Sequence[int], padded: int) -> tuple[i
     same = next((place for place in range(shared - begin) if neutral[-1 - place] != target[-1 - place]), shared - begin)
     end = len(target) - same
     return end, tuple(target[begin:end]) if max(len(neutral), len(target)) + end - begin <= padded else ()
-
-
-def _states(denoiser: FrozenDenoiser, prompt: str) -> Tensor:
-    return denoiser.encode([prompt]).rows[SITE,][0].float().cpu()
