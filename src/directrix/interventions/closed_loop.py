@@ -114,6 +114,9 @@ class ClosedLoop:
             "probes": {name: self._probes[name].digest() for name in self._attributes},
             "quotas": quotas,
             "turns": self._all_turns,
+            "named": sorted(
+                {name for image in self._images for name in self._tally.named(image)} & {*self._attributes}
+            ),
         }
 
     def select(self, images: Sequence[int], total: int) -> ClosedLoop:
@@ -191,7 +194,7 @@ class ClosedLoop:
         return Turn(self)
 
     @property
-    def turns(self) -> list[tuple[float, float]]:
+    def turns(self) -> list[tuple[float, float, float]]:
         """Those that begin within the window, each at a step of its own."""
         return distinct(self._all_turns, self._window.get("start", 0.0), self._steps[-1] if self._steps else None)
 
@@ -205,13 +208,14 @@ class ClosedLoop:
         """Steers images that are drawn again, each as its own turn is."""
         turn = {image: min(max(self._lacked[image], 1), self.most) - 1 for image in self._images}
         with beyond_range(), ExitStack() as stack:
-            for number, (start, factor) in enumerate(self.turns):
+            for number, (start, factor, of_named) in enumerate(self.turns):
                 acting = [
                     self._acting(image) if turn[image] == number and self._ever_lacking(image) else []
                     for image in self._images
                 ]
                 if any(acting):
-                    steering = Steering(self._strengths(acting, factor), **{**self._window, "start": start})
+                    strengths = self._strengths(acting, factor, of_named)
+                    steering = Steering(strengths, **{**self._window, "start": start})
                     stack.enter_context(steering.applied(pipeline))
             yield pipeline
 
@@ -255,14 +259,20 @@ class ClosedLoop:
             self._forming.discard(image)
         return self._strengths([self._lacking(image) and self._acting(image) for image in self._images])
 
-    def _strengths(self, lacking: Sequence[Sequence[str]], factor: float = 1.0) -> dict[Direction, tuple[float, ...]]:
-        """The strengths of each direction in each of these images, for the attributes that each lacks."""
+    def _strengths(
+        self, lacking: Sequence[Sequence[str]], factor: float = 1.0, of_named: float = 1.0
+    ) -> dict[Direction, tuple[float, ...]]:
+        """The strengths of each direction in each of these images, for the attributes that each lacks.
+
+        of_named: the factor of a category that the image's prompt names, where a judge saw that it lacks it.
+        """
         strengths: dict[Direction, list[float]] = defaultdict(lambda: [0.0] * len(self._images))
         for place, (image, attributes) in enumerate(zip(self._images, lacking, strict=True)):
+            said = {*self._tally.named(image)} & {*self._lacking(image, self._stands.get(image))}
             for attribute in attributes:
                 effect = self._attributes[attribute][self._tally.dealt[image][attribute]]
                 for direction, strength in effect.items():
-                    strengths[direction][place] += factor * strength
+                    strengths[direction][place] += (of_named if attribute in said else factor) * strength
         return {direction: tuple(each) for direction, each in strengths.items()}
 
     def _lacking(self, image: int, seen: Reading | None = None, least: float = 0.0) -> list[str]:

@@ -15,7 +15,7 @@ at a time each is left as it is until the count asks for another.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +37,17 @@ class Tally:
     Args:
         groups: of each image of the run the group that it is of.
         rows: of each image a row of its group's quota, a category by attribute; empty for an image that is left.
+        named: by group, the attributes whose category its prompt names itself.
     """
 
-    def __init__(self, groups: Sequence[Hashable], rows: Sequence[Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        groups: Sequence[Hashable],
+        rows: Sequence[Mapping[str, str]],
+        named: Mapping[Any, Collection[str]] | None = None,
+    ) -> None:
         self.rows = tuple(map(dict, rows))
+        self._named = dict(named or {})
         self.groups = tuple(groups)
         self._members: dict[Hashable, list[int]] = defaultdict(list)
         for place, group in enumerate(self.groups):
@@ -48,6 +55,10 @@ class Tally:
         self._quotas: dict[Hashable, Counter[tuple[tuple[str, str], ...]]] = {}
         self.dealt: dict[int, Mapping[str, str]] = {}
         self.readings: dict[int, Reading] = {}
+
+    def named(self, image: int) -> Collection[str]:
+        """The attributes whose category an image's prompt names itself."""
+        return self._named.get(self.groups[image], ())
 
     def quota(self, group: Hashable) -> Counter[tuple[tuple[str, str], ...]]:
         """How many images of a group get each row."""

@@ -63,6 +63,7 @@ class Balance:
             that can be known.
         probe: reads the attribute, for feedback steering, or for the closed loop, which can also have a preview.
         closed_loop: whether images that show their category by themselves are left as they are (`ClosedLoop`).
+        named: whether the prompt names the one category itself, which is only met.
     """
 
     target: Target
@@ -71,6 +72,7 @@ class Balance:
     project_and_set: bool | None = None
     probe: Probe | Preview | None = None
     closed_loop: bool = False
+    named: bool = False
 
     @property
     def waits_for_a_judge(self) -> bool:

@@ -112,7 +112,7 @@ class Fair(RequestPlanner):
             category = self.gate.named(prompt, gates[attribute], list(each.effects)) if each.closed_loop else None
             if category is not None:
                 # Images that read so keep their bits.
-                each = replace(each, target=Target.of(attribute, {category: 1.0}))
+                each = replace(each, target=Target.of(attribute, {category: 1.0}), named=True)
                 gates[attribute] = replace(gates[attribute], steered=True)
             if gates[attribute].steered:
                 steered.append(each)

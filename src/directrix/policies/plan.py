@@ -95,7 +95,11 @@ class RequestPlanner:
                 assigned.append(same.setdefault(tuple(image.items()), image))
         # First what is kept out, so that it sees the activations before anything else is added to them.
         parts = [self.keep_out(absent)] if any(absent) else []
-        parts += [_balanced(*way, images_per_prompt) for way in ways.values()]
+        named = {
+            index: [each.target.attribute for each in request.balances if each.named]
+            for index, request in enumerate(requests)
+        }
+        parts += [_balanced(*way, named, images_per_prompt) for way in ways.values()]
         rewritten = tuple(request.rewritten for request in requests)
         unmet = tuple(request.unmet for request in requests)
         gates = tuple({name: dict(vars(each)) for name, each in request.gates.items()} for request in requests)
@@ -109,15 +113,21 @@ class RequestPlanner:
 
 
 def _balanced(
-    balances: Mapping[str, Balance], assigned: Sequence[Mapping[str, str]], images_per_prompt: int
+    balances: Mapping[str, Balance],
+    assigned: Sequence[Mapping[str, str]],
+    named: Mapping[int, Sequence[str]],
+    images_per_prompt: int,
 ) -> Intervention:
-    """What gives the images their categories of attributes that are balanced in one way."""
+    """What gives the images their categories of attributes that are balanced in one way.
+
+    named: by prompt, the attributes whose category it names itself.
+    """
     one = next(iter(balances.values()))
     effects = {name: each.effects for name, each in balances.items()}
     readers = {name: each.probe for name, each in balances.items() if each.probe is not None}
     if one.closed_loop:
         # Within a prompt, what is assigned is only how often each combination comes.
-        tally = Tally([place // images_per_prompt for place in range(len(assigned))], assigned)
+        tally = Tally([place // images_per_prompt for place in range(len(assigned))], assigned, named)
         return ClosedLoop(effects, tally, **one.window, probes=readers)
     probes = {name: each for name, each in readers.items() if isinstance(each, Probe)}
     if probes:

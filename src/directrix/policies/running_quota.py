@@ -63,7 +63,8 @@ class RunningQuota:
                 for categories in quotas.assign(rounds, [each.target for each in balances]):
                     rows.append({each.target.attribute: name for each, name in zip(balances, categories, strict=True)})
                 rounds += 1
-            tally, taken = Tally([0] * len(rows), rows), 0
+            named = {0: [each.target.attribute for each in balances if each.named]}
+            tally, taken = Tally([0] * len(rows), rows, named), 0
         self._rounds[prompt] = tally, taken + images, quotas, rounds
         effects = {each.target.attribute: each.effects for each in balances}
         probes = {each.target.attribute: each.probe for each in balances if each.probe is not None}

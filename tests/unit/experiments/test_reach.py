@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from directrix.cli import main
 from directrix.experiments import reach as reach_experiment
+from directrix.experiments.methods.default_directions import GROUPS
 from directrix.experiments.reach import seconds as reach_seconds
-from directrix.experiments.reach.fairness import most_that_fit, pooled_psnr
+from directrix.experiments.reach.fairness import Sparing, most_that_fit, pooled_psnr
+from directrix.measurement.judges.base import Verdict
 from directrix.measurement.reports.leakage import CATEGORIES
+from directrix.progress import silent
 
 GENDERS, TONES = CATEGORIES["gender"], CATEGORIES["tone"]
 LABELS = st.tuples(st.sampled_from([*GENDERS, None]), st.sampled_from([*TONES, None]))
@@ -42,6 +45,29 @@ def test_images_left_to_the_bit_lower_the_error_of_all():
     one, half = pooled_psnr([black], [grey]), pooled_psnr([black, black], [grey, black])
     assert one == pytest.approx(20 * np.log10(25.5), abs=0.01)
     assert half == pytest.approx(one + 10 * np.log10(2), abs=0.02)
+
+
+def test_what_a_gate_leaves_stands_beside_the_same_prompts_without_a_policy(monkeypatch, tmp_path):
+    fair = object()
+    labels = {
+        word: (attribute, label)
+        for attribute, group in GROUPS.items()
+        for word, label in zip(group.words, CATEGORIES[attribute], strict=True)
+    }
+
+    def judged(self: Sparing, drawn: list[Any]) -> dict[str, list[dict[str, Verdict]]]:
+        # Nothing obeys by itself.
+        return {"one": [{name: Verdict(label if steered else None, 1.0)} for (name, label), steered in drawn]}
+
+    def draw(self: Sparing, prompts: list[str], images: int, interventions: object = ()) -> list[Any]:
+        said = [next((labels[word] for word in each.split() if word in labels), ("", "")) for each in prompts]
+        return [(each, interventions is fair) for each in said for _ in range(images)]
+
+    for name, each in {"_fair": lambda self: fair, "_draw": draw, "_judged": judged}.items():
+        monkeypatch.setattr(Sparing, name, each)
+    found = Sparing(None, {"one": cast(Any, None)}, tmp_path, (), 12, 2, silent).gate()
+    assert found["words_stand"]["one"]["value"] == 1 and found["words_alone"]["one"]["value"] == 0
+    assert found["words_stand"]["one"]["n"] == found["words_alone"]["one"]["n"] == 200
 
 
 def test_images_drawn_again_are_evaluations_of_the_loop(pipeline, monkeypatch):

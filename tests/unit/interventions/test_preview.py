@@ -26,6 +26,7 @@ from directrix.interventions.turns import distinct
 from directrix.interventions.where_forming import still_forming
 from directrix.policies.fair import Fair
 from directrix.policies.policy import Policy
+from directrix.policies.running_quota import RunningQuota
 from directrix.policies.safe import Safe
 
 QUICK = {"num_inference_steps": 4, "guidance_scale": 5.0, "batch_size": 4}
@@ -150,7 +151,7 @@ def test_others_are_drawn_again_from_an_earlier_step_on_until_the_judge_is_sure(
     judge = Says("ffff", "ffff", "mf", [Said("male", 0.6)], "m")
     records, plain, steered = loop_of(pipeline, people, judge, 10)
     assert judge.shown == [4, 4, 2, 1, 1]
-    starts = [start for start, _ in TURNS]
+    starts = [start for start, *_ in TURNS]
     men = [place for place, each in enumerate(records) if each.row["closed_loop"]["gender"]["given"] == "man"]
     early, earliest = steered(starts[0]), steered(starts[2])
     for place, record in enumerate(records):
@@ -221,12 +222,12 @@ def test_turns_that_begin_at_one_step_are_one():
     assert distinct(TURNS, 0.0, 10) == distinct(TURNS, 0.0, None) == list(TURNS)
     # The first step of four at .1 or .2 is the second one.
     assert distinct(TURNS, 0.0, 4) == [TURNS[0], *TURNS[2:]]
-    assert distinct(TURNS, 0.3, 10) == [(0.3, 1.0), (0.3, 1.5)]
+    assert distinct(TURNS, 0.3, 10) == [(0.3, 1.0, 1.0), (0.3, 1.5, -0.5)]
 
 
 def test_the_last_turn_is_stronger(pipeline: Any, people: list[Direction]):
     records, _, steered = loop_of(pipeline, people, Says("ffff"))
-    for record, strong in zip(records, steered(*TURNS[-1]), strict=True):
+    for record, strong in zip(records, steered(*TURNS[-1][:2]), strict=True):
         assert record.row["closed_loop"]["gender"]["given"] == "woman" or same(pixels(record), strong)
 
 
@@ -258,6 +259,60 @@ def test_images_that_show_another_category_than_their_prompt_names_are_steered_t
         assert [each["steered"] for each in gates] == [bool(steered)] * 2 + [False] * 2
         found = [each.row.get("closed_loop", {}).get("gender", {}).get("given", "") for each in records[::2]]
         assert found == [steered, "man" if steered else "", "", ""]
+
+
+def test_in_every_second_turn_some_of_what_a_prompt_names_is_taken_out(pipeline: Any, people: list[Direction]):
+    # All are to become women: three since their prompt says so, three by their quota.
+    settings: Any = {**QUICK, "num_inference_steps": 10, "batch_size": 6}
+    prompts, seed = ["a female judge", "a judge"], 3
+    woman = people[[each.name for each in people].index("woman")]
+
+    def drawn(*sets: str) -> tuple[Any, Says]:
+        judge = Says(*sets)
+        policy = Fair({"gender": {"woman": 1}}, people, closed_loop=judge)
+        return generate(pipeline, prompts, 3, seed=seed, interventions=policy, **settings), judge
+
+    for turns, factors in ((1, (1.0, 1.0)), (2, (-0.5, 1.0)), (3, (1.0, 1.0)), (4, (-0.5, 1.5))):
+        records, judge = drawn("mmmmmm", *["mmmmmm"] * turns, "ffffff")
+        assert len(judge.shown) == turns + 2
+        strengths = {woman: tuple(factor for factor in factors for _ in range(3))}
+        with beyond_range():
+            steering = Steering(strengths, start=TURNS[turns - 1][0])
+            expected = generate(pipeline, prompts, 3, seed=seed, interventions=steering, **settings)
+        assert all(same(pixels(a), pixels(b)) for a, b in zip(records, expected, strict=True))
+    named = [each.row["interventions"][0]["named"] for each in records[::3]]
+    assert named == [["gender"], []]
+
+
+def test_a_running_quota_knows_what_its_prompt_names(people: list[Direction]):
+    quota = RunningQuota(Fair({"gender": "uniform"}, people, closed_loop=Says("f")))
+    named = [quota.steering(prompt, 2).config["named"] for prompt in ("a female judge", "a judge")]
+    assert named == [["gender"], []]
+
+
+def test_nothing_is_taken_out_of_what_an_image_shows_already(
+    pipeline: Any, people: list[Direction], make_direction: Callable[..., Direction]
+):
+    class Light(Says):
+        """Sees light skin, and a woman, as the prompt says."""
+
+        def label(self, images: Sequence[Any]) -> list[dict[str, Said]]:
+            tone = "dark" if len(self.shown) > 2 else "light"
+            return [{**each, "tone": Said(tone)} for each in super().label(images)]
+
+    label = {"target_label": {"attribute": "tone", "label": "dark"}}
+    dark = make_direction("dark", 8, scale=8.0).with_(provenance={"calibration": label})
+    woman = people[[each.name for each in people].index("woman")]
+    policy = Fair(
+        {"gender": "uniform", "tone": {"dark": 1}}, [*people, dark], sets={"tone": ["dark"]}, closed_loop=Light("f")
+    )
+    settings: Any = {**QUICK, "num_inference_steps": 10}
+    (record,) = generate(pipeline, "a female judge", 1, interventions=policy, **settings)
+    # It is dark in the second turn, in which it is still a woman's.
+    with beyond_range():
+        steering = Steering({woman: 1.0, dark: 1.0}, start=TURNS[1][0])
+        (expected,) = generate(pipeline, "a female judge", 1, interventions=steering, **settings)
+    assert same(pixels(record), pixels(expected))
 
 
 def test_a_policy_file_is_read_by_a_judge_that_comes_later(pipeline: Any, people: list[Direction], tmp_path: Path):

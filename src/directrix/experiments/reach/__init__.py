@@ -46,7 +46,7 @@ def reach(
         folder: keeps directions, probes and figures, so that a stopped run goes on. MismatchError where it is of
             another model or other settings.
         images_per_prompt: of each test occupation, under each of the five directions.
-        images_of_controls: the same under each control.
+        images_of_controls: the same under each control but the prompt's own words, which get as many as the directions.
         images_of_groups: of each test occupation, made fair; 6 or a multiple makes even shares whole.
         num_inference_steps: None for the model's own.
         parts: which of `PARTS` to measure; each needs the calibrated directions.
@@ -54,7 +54,9 @@ def reach(
     model = SteerableModel.of(pipeline)
     steps = num_inference_steps or model.facts.num_inference_steps
     sizes = {"directions": images_per_prompt, "controls": images_of_controls, "groups": images_of_groups}
-    asked = {"model": model.identity.fingerprint, "judges": list(judges), "images": sizes, "steps": steps}
+    # A folder in which the words had as many images as the controls is another measurement.
+    images = {**sizes, "words": images_per_prompt}
+    asked = {"model": model.identity.fingerprint, "judges": list(judges), "images": images, "steps": steps}
     Checkpoint(folder, asked).begin()
     reaching = Reaching(pipeline, judges, folder, steps, progress)
     sparing = Sparing(pipeline, judges, folder, reaching.directions(), images_of_groups, steps, progress)

@@ -61,7 +61,8 @@ class Reaching:
                     "random": partial(controls.at_one, random_like(direction), label),
                     "reversed": partial(controls.at_one, reversed_of(direction), label),
                     INSIDE: partial(controls.at_one, before, label),
-                    "words": partial(controls.prompted, group, name, label),
+                    # As many as of the direction: what words leak is what a leak is compared with.
+                    "words": partial(test.prompted, group, name, label),
                 }
                 with self.progress(len(parts), f"Testing {name}") as bar:
                     notes = {}

@@ -62,7 +62,7 @@ class Sparing:
         return cached(self.folder / "seconds.json", ratios, self.pipeline, ways, self.steps)
 
     def gate(self) -> dict[str, Any]:
-        """Under the same policy: how often a prompt's own words stand, and non-people stay as they are to the bit."""
+        """How often a prompt's own words stand, under the same policy and alone; and non-people stay to the bit."""
         return cached(self.folder / "gate.json", self._gate)
 
     def _fair(self) -> Fair:
@@ -140,17 +140,22 @@ class Sparing:
 
     def _gate(self) -> dict[str, Any]:
         fair = self._fair()
-        obeyed: dict[str, list[bool]] = {name: [] for name in self.judges}
+        ways = {"words_stand": fair, "words_alone": ()}
+        obeyed: dict[str, dict[str, list[bool]]] = {way: {name: [] for name in self.judges} for way in ways}
         for attribute, group in GROUPS.items():
             for concept, label in zip(group.concepts, CATEGORIES[attribute], strict=True):
-                seen = self._judged(self._draw(worded(group, concept.name), IMAGES_OF_GATE, fair))
-                for name, verdicts in seen.items():
-                    obeyed[name] += [verdict[attribute].label == label for verdict in verdicts]
+                for way, interventions in ways.items():
+                    drawn = self._draw(worded(group, concept.name), IMAGES_OF_GATE, interventions)
+                    for name, verdicts in self._judged(drawn).items():
+                        obeyed[way][name] += [verdict[attribute].label == label for verdict in verdicts]
         others = photos(NON_PEOPLE)
         pairs = zip(*(self._draw(others, IMAGES_OF_GATE, each) for each in ((), fair)), strict=True)
         same = [bool(np.array_equal(*pair)) for pair in pairs]
         return {
-            "words_stand": {name: proportion(sum(each), len(each)).as_dict() for name, each in obeyed.items()},
+            **{
+                way: {name: proportion(sum(each), len(each)).as_dict() for name, each in by_judge.items()}
+                for way, by_judge in obeyed.items()
+            },
             "non_people_same_bits": proportion(sum(same), len(same)).as_dict(),
         }
 
