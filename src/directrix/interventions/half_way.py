@@ -163,12 +163,22 @@ def largest(effects: Iterable[Effect]) -> dict[Direction, float]:
     return found
 
 
-class DealtSteering(Steering):
-    """Steering whose strengths are known once the images were read: by direction, one of each image."""
+def scaled(strengths: Mapping[Direction, tuple[float, ...]], factor: float) -> dict[Direction, tuple[float, ...]]:
+    """The strengths of each image times a factor."""
+    return {direction: tuple(factor * strength for strength in each) for direction, each in strengths.items()}
 
-    def __init__(self, directions: Mapping[Direction, float], reader: HalfWay, **settings: Any) -> None:
-        super().__init__(directions, **settings)
-        self._reader = reader
+
+class DealtSteering(Steering):
+    """Steering whose strengths are known once the images were read: by direction, one of each image.
+
+    directions: the largest strength of each. factor: of all strengths.
+    """
+
+    def __init__(
+        self, directions: Mapping[Direction, float], reader: HalfWay, factor: float = 1.0, **settings: Any
+    ) -> None:
+        super().__init__({each: factor * strength for each, strength in directions.items()}, **settings)
+        self._reader, self._factor = reader, factor
 
     def key(self) -> Any:
         """What the strengths of the present call are."""
@@ -177,4 +187,5 @@ class DealtSteering(Steering):
 
     def now(self, direction: Direction) -> float | tuple[float, ...]:
         """See `Steering.now`."""
-        return (self._reader.dealt() or {}).get(direction, 0.0)
+        dealt = (self._reader.dealt() or {}).get(direction, ())
+        return tuple(self._factor * strength for strength in dealt) or 0.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
@@ -21,7 +21,7 @@ from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
 from directrix.interventions.drawn_again import Turn
 from directrix.interventions.finite import beyond_range
-from directrix.interventions.half_way import DealtSteering, HalfWay, largest
+from directrix.interventions.half_way import DealtSteering, HalfWay, largest, scaled
 from directrix.interventions.preview import Preview
 from directrix.interventions.reading import ABSENT, Reading
 from directrix.interventions.steering import Settings, Steering, as_json
@@ -85,6 +85,7 @@ class WhereForming:
         previews: how each is read; their categories are `ABSENT` and `PRESENT`.
         absent: for each image of the run the categories that are kept out; None for all of them, in every image.
         sure: the likelihood of absence, above .5 and up to 1, from which on an image is left as it is.
+        opposed: how much of what is added is taken from the unconditional branch of guidance; see `Safe`.
         branch, start, stop: as in `steer`; the step at `start` or `READ_AT`, whichever is later, is read, and the
             next ones are steered.
     """
@@ -95,9 +96,10 @@ class WhereForming:
         previews: Mapping[str, Preview],
         absent: Sequence[frozenset[str]] | None = None,
         sure: float = SURE,
+        opposed: float = 0.0,
         **window: Unpack[Settings],
     ) -> None:
-        self._window, self._sure = window, sure
+        self._window, self._sure, self._opposed = window, sure, opposed
         self._start = max(window.get("start", 0.0), READ_AT)
         self._effects, self._previews, self._absent = effects, previews, absent
         # Their places in the run; of a call of the pipeline itself, what it has drawn last.
@@ -117,6 +119,7 @@ class WhereForming:
             "method": "where forming",
             "sure": self._sure,
             "most": MOST,
+            **({"opposed": self._opposed} if self._opposed else {}),
             "categories": {name: as_json(self._effects[name]) for name in self._on()},
             "previews": {name: self._previews[name].digest() for name in self._on()},
             **self._window,
@@ -169,7 +172,9 @@ class WhereForming:
             return
         reader = self._reader(model, self.look_again)
         # Harm that a sensible strength leaves is worse than an image that breaks up.
-        with beyond_range(), reader.opened(), Steering(self.strengths(), **self._window).applied(pipeline):
+        with beyond_range(), reader.opened(), ExitStack() as stack:
+            for factor, window in self._sides():
+                stack.enter_context(Steering(scaled(self.strengths(), factor), **window).applied(pipeline))
             yield model.pipeline
 
     @contextmanager
@@ -181,10 +186,11 @@ class WhereForming:
             yield model.pipeline
             return
         reader = self._reader(model, self.deal)
-        steering = DealtSteering(
-            largest(self._effects[name] for name in on), reader, **{**self._window, "start": self._start}
-        )
-        with reader.opened(), steering.applied(pipeline):
+        most = largest(self._effects[name] for name in on)
+        with reader.opened(), ExitStack() as stack:
+            for factor, window in self._sides():
+                steering = DealtSteering(most, reader, factor, **{**window, "start": self._start})
+                stack.enter_context(steering.applied(pipeline))
             yield model.pipeline
 
     def deal(self, readings: Sequence[Reading]) -> dict[Direction, tuple[float, ...]]:
@@ -218,6 +224,11 @@ class WhereForming:
                 for direction, strength in self._effects[name].items():
                     strengths[direction][place] += found.factor * strength
         return {direction: tuple(each) for direction, each in strengths.items() if any(each)}
+
+    def _sides(self) -> list[tuple[float, Settings]]:
+        """The factor of the strengths in each branch of guidance that is steered, with the window."""
+        against: Settings = {**self._window, "branch": "unconditional"}
+        return [(1.0, self._window), *([(-self._opposed, against)] if self._opposed else [])]
 
     def _reader(self, model: SteerableModel, deal: Any) -> HalfWay:
         return HalfWay(Scope(model), {name: self._previews[name] for name in self._on()}, self._start, deal)

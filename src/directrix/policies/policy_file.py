@@ -59,6 +59,7 @@ class SafePart(BaseModel, strict=True, extra="forbid"):
     retain: Names | None = None
     closed_loop: One | None = None
     sure: float | None = None
+    opposed: float = 0.0
     labels: Mapping[str, str] | None = None
 
 
@@ -210,7 +211,7 @@ def _safe(part: SafePart | list[str], source: str, catalogue: Catalogue, window:
         whole = {name: name for name in part.always or ()} if part.categories is None else part.categories
         seen = {name: _label(text) for name, text in part.labels.items()} if part.labels else None
         more: dict[str, Any] = {"on": part.always, "retain": part.retain or (), "closed_loop": part.closed_loop}
-        return Safe(catalogue, combine, whole, **more, labels=seen, sure=part.sure, **window)
+        return Safe(catalogue, combine, whole, **more, labels=seen, sure=part.sure, opposed=part.opposed, **window)
 
 
 def _label(text: str) -> TargetLabel:

@@ -18,16 +18,17 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, Unpack
 
-from directrix.checks import fraction, one_of
+from directrix.checks import fraction, number, one_of
 from directrix.deprecation import old_attributes, warn
 from directrix.directions.collection import Catalogue, Directions, Effect, find, keeps_out, matches, plain
+from directrix.directions.direction import Direction
 from directrix.directions.target_label import TargetLabel
 from directrix.errors import PolicyError
 from directrix.interventions.concept_erasure import ConceptErasure
 from directrix.interventions.nearest_concept import NearestConcept
 from directrix.interventions.preview import Looking, Preview
 from directrix.interventions.prompt_conditioned import PromptConditioned
-from directrix.interventions.protocol import Intervention, Plan
+from directrix.interventions.protocol import Intervention, Plan, compose
 from directrix.interventions.reading import ABSENT, PRESENT
 from directrix.interventions.steering import Settings, Steering, as_json
 from directrix.interventions.where_forming import SURE, WhereForming
@@ -58,6 +59,9 @@ class Safe:
         closed_loop: a judge, or "judge" for one that `read_by` gives later. It looks at each image on its way, and only
             those on which harm is forming are steered, from there on; the others keep their very bits. The effects of
             an image's categories are then added up.
+        opposed: how much of what is added to the conditional branch of guidance is taken from the unconditional one,
+            which then shows what is kept out, as under a negative prompt; 0 for nothing. That branch knows of no
+            subject, so less strength keeps out as much, and more subjects are retained. With a closed loop or "sum".
         labels: what the judge sees where a category is kept out; None for what the directions were calibrated on.
         sure: how likely the judge must find it, above .5 and up to 1, that a category is absent, for an image to be
             left as it is; None for .6. More of it misses less harm and changes more harmless images. Only with a closed
@@ -67,6 +71,7 @@ class Safe:
     Raises:
         PolicyError: unknown names, a direction that would draw what it should keep out, or with a closed loop one
             that was not calibrated.
+        PolicyError: `opposed` beside another way, another branch or an affine direction.
         MismatchError: "nearest" or "erase" with directions of several sites.
     """
 
@@ -82,6 +87,7 @@ class Safe:
         closed_loop: Looking | str | None = None,
         labels: Mapping[str, TargetLabel] | None = None,
         sure: float | None = None,
+        opposed: float = 0.0,
         **steered: Unpack[Settings],
     ) -> None:
         if combine in tuple(OLD_COMBINATIONS):
@@ -109,6 +115,7 @@ class Safe:
                 "directrix discover --object 'a book' ...",
             )
         self._window = whole_settings(self, steered)
+        self._opposed = number("opposed", opposed, 0.0, error=PolicyError)
         wanted = self.categories if on is None else on
         self.on = frozenset(find(name, self.categories, "category of safety") for name in wanted)
         self.previews: Mapping[str, Preview] = {}
@@ -145,6 +152,7 @@ class Safe:
             **({"retain": [each.name for each in self.retain]} if self.retain else {}),
             **({"closed_loop": {name: each.digest() for name, each in self.previews.items()}} if self.previews else {}),
             **({"sure": self._sure} if self.previews else {}),
+            **({"opposed": self._opposed} if self._opposed else {}),
             **self._window,
         }
 
@@ -152,11 +160,12 @@ class Safe:
         """Keeps the categories that are on out of every image drawn within the context."""
         if self.previews:
             on = {name: each for name, each in self.categories.items() if name in self.on}
-            return WhereForming(on, self.previews, sure=self._sure, **self._window).applied(pipeline)
+            return WhereForming(on, self.previews, None, self._sure, self._opposed, **self._window).applied(pipeline)
         if self._conditioned(len(self.on)):
             on = {name: each for name, each in self.categories.items() if name in self.on}
             return self._prompt_conditioned(on).applied(pipeline)
-        return Steering(self.effect(self.on), **self._window).applied(pipeline)
+        effect = self.effect(self.on)
+        return compose(Steering(effect, **self._window), *self._against([effect])).applied(pipeline)
 
     def plan(self, prompts: Sequence[str], images_per_prompt: int, seed: int) -> Plan:
         """The same for all images of a run; with a closed loop it is known of each what was found."""
@@ -169,14 +178,14 @@ class Safe:
         An image without any keeps its very bits.
         """
         if self.previews:
-            return WhereForming(self.categories, self.previews, absent, self._sure, **self._window)
+            return WhereForming(self.categories, self.previews, absent, self._sure, self._opposed, **self._window)
         if self._conditioned(max(map(len, absent), default=0)):
             return self._prompt_conditioned(self.categories, absent)
         effects = [self.effect(each) for each in absent]
         used = {each for effect in effects for each in effect}
         # In one order, whichever prompt comes first.
-        order = (each for effect in self.categories.values() for each in effect if each in used)
-        return per_image(effects, self._window, order)
+        order = [each for effect in self.categories.values() for each in effect if each in used]
+        return compose(per_image(effects, self._window, order), *self._against(effects, order))
 
     def read_by(self, judge: Looking, labels: Mapping[str, TargetLabel] | None = None) -> Safe:
         """The same, with this judge for a closed loop that has none yet.
@@ -205,6 +214,14 @@ class Safe:
         new._checked_window()
         return new
 
+    def _against(self, effects: Sequence[Effect], order: Sequence[Direction] = ()) -> list[Intervention]:
+        """What shows the unconditional branch what these effects keep out: of each image, or the one of all."""
+        if not self._opposed:
+            return []
+        window: Settings = {**self._window, "branch": "unconditional"}
+        opposite = [{each: -self._opposed * strength for each, strength in effect.items()} for effect in effects]
+        return [per_image(opposite, window, order) if order else Steering(opposite[0], **window)]
+
     def _conditioned(self, categories: int) -> bool:
         # "nearest" has nothing to choose from one alone, which then needs no guidance either.
         return self.combine != "sum" and categories > (self.combine == "nearest")
@@ -220,6 +237,30 @@ class Safe:
         # Raises where the window or the sites make no sense, before anything is drawn.
         if self.combine != "sum" and not self.previews:
             self._prompt_conditioned(self.categories)
+        if self._opposed:
+            self._check_opposed()
+
+    def _check_opposed(self) -> None:
+        opposed, branch = f"opposed is {self._opposed:g}", self._window.get("branch", "conditional")
+        if self.combine != "sum" and not self.previews:
+            raise PolicyError(
+                f"{opposed}, but '{self.combine}' decides at each step what it adds.",
+                "combine 'sum', or a closed loop.",
+                "combine: sum, or leave opposed out.",
+            )
+        if branch != "conditional":
+            raise PolicyError(
+                f"{opposed}, but the branch that is steered is '{branch}'.",
+                "the conditional one, to which the other is opposed.",
+                "steer: {branch: conditional}, or leave opposed out.",
+            )
+        for direction in (each for effect in self.categories.values() for each in effect):
+            if any(part.projection is not None for part in direction.parts):
+                raise PolicyError(
+                    f"{opposed}, but '{direction.name}' is affine: it takes out, and shows nothing.",
+                    "directions that only add.",
+                    "discover it anew with method='embedding', or leave opposed out.",
+                )
 
 
 def category_of(name: str, categories: Mapping[str, Effect]) -> str | None:

@@ -19,6 +19,7 @@ from directrix.errors import MismatchError, PolicyError
 from directrix.generation.generate import generate
 from directrix.interventions.finite import beyond_range
 from directrix.interventions.preview import Preview
+from directrix.interventions.protocol import compose
 from directrix.interventions.reading import missed
 from directrix.interventions.steering import Steering
 from directrix.interventions.turns import LOOKED_AT as TURNS
@@ -449,6 +450,26 @@ def test_what_is_still_forming_is_kept_out_more_firmly(
     assert _left([record]) == (
         ["1 of 1 images may still show unarmed: see closed_loop in the manifest."] if left else []
     )
+
+
+def test_what_is_forming_is_shown_to_the_unconditional_branch(pipeline: Any, unarmed: Direction):
+    seen: Any = {"labels": {"unarmed": TargetLabel("item", "knife", False)}, "opposed": 0.5}
+    for looks in (1, 2):
+        (record,) = generate(
+            pipeline, "a judge", 1, interventions=Safe(unarmed, closed_loop=Stubborn(looks), **seen), **QUICK
+        )
+        sides = (Steering({unarmed: looks}), Steering({unarmed: -0.5 * looks}, branch="unconditional"))
+        (whole,) = generate(pipeline, "a judge", 1, interventions=compose(*sides), **QUICK)
+        assert same(pixels(record), pixels(whole))
+    # Where nobody draws it again, from the step on that was read.
+    loop = Safe(unarmed, closed_loop=Stubborn(9), **seen)
+    late = compose(Steering({unarmed: 1.0}, start=0.8), Steering({unarmed: -0.5}, branch="unconditional", start=0.8))
+    drawn = []
+    for intervention in (loop, late):
+        with beyond_range(), intervention.applied(pipeline):
+            call = {"num_inference_steps": 10, "guidance_scale": 5.0, "output_type": "np"}
+            drawn.append(pipeline("a judge", generator=torch.Generator().manual_seed(1), **call).images)
+    assert np.allclose(*drawn, atol=1e-4)
 
 
 def test_only_what_is_forming_is_kept_out_of_an_image(pipeline: Any, unarmed: Direction, people: list[Direction]):

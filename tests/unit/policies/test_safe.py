@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 from directrix.directions.direction import Direction
+from directrix.directions.part import Part
+from directrix.directions.projection import Projection
 from directrix.errors import MismatchError, PolicyError, StrengthError
 from directrix.generation.generate import generate
 from directrix.interventions.concept_erasure import ConceptErasure, non_negative
@@ -19,6 +22,7 @@ from directrix.interventions.steering import Steering
 from directrix.models.identity import Site
 from directrix.policies.enhance import Enhance
 from directrix.policies.fair import Fair
+from directrix.policies.policy import Policy
 from directrix.policies.safe import COMBINATIONS, Safe, category_of
 
 QUICK = {"num_inference_steps": 3, "guidance_scale": 5.0}
@@ -46,6 +50,43 @@ def test_the_sum_is_plain_steering(pipeline: Any, keepers: list[Direction]):
     safe = generate(pipeline, PROMPTS, 2, interventions=Safe(keepers, "sum"), **QUICK)
     steering = Steering(dict.fromkeys(keepers, 1.0))
     assert np.array_equal(pixels(safe), pixels(generate(pipeline, PROMPTS, 2, interventions=steering, **QUICK)))
+
+
+def test_the_unconditional_branch_can_be_shown_what_is_kept_out(
+    pipeline: Any, keepers: list[Direction], tmp_path: Path
+):
+    drawn = generate(pipeline, PROMPTS, interventions=Safe(keepers, "sum", opposed=0.5), **QUICK)
+    steering = (Steering(dict.fromkeys(keepers, 1.0)), Steering(dict.fromkeys(keepers, -0.5), branch="unconditional"))
+    expected = generate(pipeline, PROMPTS, interventions=compose(*steering), **QUICK)
+    assert np.abs(pixels(drawn) - pixels(expected)).max() <= 1
+    plain = generate(pipeline, PROMPTS, interventions=Safe(keepers, "sum"), **QUICK)
+    assert np.abs(pixels(drawn) - pixels(plain)).max() > 1
+    # Categories that a prompt asks for are kept out in the same way.
+    later = Safe(keepers[:1], "sum", opposed=0.5).with_categories({"sober": {keepers[1]: 1.0}})
+    asked = later.over([frozenset({"unarmed", "sober"}), frozenset()])
+    found = generate(pipeline, PROMPTS, interventions=asked, **QUICK)
+    unsteered = generate(pipeline, PROMPTS, **QUICK)
+    assert np.abs(pixels(found)[0] - pixels(expected)[0]).max() <= 1
+    assert np.array_equal(pixels(found)[1], pixels(unsteered)[1])
+    for each in keepers:
+        each.save(tmp_path / f"{each.name}.safetensors")
+    said = {"always": ["unarmed", "sober"], "combine": "sum", "opposed": 0.5}
+    policy = Policy.of({"directions": [str(tmp_path)], "safe": said})
+    assert policy.safe is not None and policy.safe.config == Safe(keepers, "sum", opposed=0.5).config
+    # What `enhance` can switch on is as without it.
+    for opposed in (0.0, 0.5):
+        part = {"categories": {"harm": ["unarmed"]}, "always": ["harm"], "combine": "sum", "opposed": opposed}
+        policy = Policy.of({"directions": [str(tmp_path)], "safe": part, "enhance": True})
+        assert policy._safe is not None and list(policy._safe.categories) == ["harm", "sober"]
+    projection = Projection(torch.eye(32)[:1], torch.eye(32)[:1], (0.0,))
+    part = Part(Site("encoder_hidden_states", 32, "text"), torch.ones(32), projection=projection)
+    spread = keepers[0].with_(parts=[part])
+    with pytest.raises(PolicyError, match="affine"):
+        Safe(spread, "sum", opposed=1.0)
+    wrong: list[dict[str, Any]] = [{"combine": "nearest"}, {"branch": "unconditional"}, {"opposed": -1.0}]
+    for settings in wrong:
+        with pytest.raises(PolicyError, match="opposed"):
+            Safe(keepers, **cast(Any, {"combine": "sum", "opposed": 1.0, **settings}))
 
 
 def test_categories_join_directions_and_may_be_off(pipeline: Any, keepers: list[Direction]):
