@@ -163,11 +163,6 @@ def largest(effects: Iterable[Effect]) -> dict[Direction, float]:
     return found
 
 
-def scaled(strengths: Mapping[Direction, tuple[float, ...]], factor: float) -> dict[Direction, tuple[float, ...]]:
-    """The strengths of each image times a factor."""
-    return {direction: tuple(factor * strength for strength in each) for direction, each in strengths.items()}
-
-
 class DealtSteering(Steering):
     """Steering whose strengths are known once the images were read: by direction, one of each image.
 

@@ -21,7 +21,7 @@ from directrix.directions.direction import Direction
 from directrix.errors import StrengthError
 from directrix.interventions.drawn_again import Turn
 from directrix.interventions.finite import beyond_range
-from directrix.interventions.half_way import DealtSteering, HalfWay, largest, scaled
+from directrix.interventions.half_way import DealtSteering, HalfWay, largest
 from directrix.interventions.preview import Preview
 from directrix.interventions.reading import ABSENT, Reading
 from directrix.interventions.steering import Settings, Steering, as_json
@@ -174,7 +174,7 @@ class WhereForming:
         # Harm that a sensible strength leaves is worse than an image that breaks up.
         with beyond_range(), reader.opened(), ExitStack() as stack:
             for factor, window in self._sides():
-                stack.enter_context(Steering(scaled(self.strengths(), factor), **window).applied(pipeline))
+                stack.enter_context(Steering(self.strengths(factor), **window).applied(pipeline))
             yield model.pipeline
 
     @contextmanager
@@ -216,13 +216,16 @@ class WhereForming:
                 found.times += found.forming
         return readings
 
-    def strengths(self) -> dict[Direction, tuple[float, ...]]:
-        """The strengths of each direction in each of these images, by how often each category was forming."""
+    def strengths(self, factor: float = 1.0) -> dict[Direction, tuple[float, ...]]:
+        """The strengths of each direction in each of these images, by how often each category was forming.
+
+        factor: of all strengths.
+        """
         strengths: dict[Direction, list[float]] = defaultdict(lambda: [0.0] * len(self._images))
         for place, image in enumerate(self._images):
             for name, found in self._found.get(image, {}).items():
                 for direction, strength in self._effects[name].items():
-                    strengths[direction][place] += found.factor * strength
+                    strengths[direction][place] += factor * found.factor * strength
         return {direction: tuple(each) for direction, each in strengths.items() if any(each)}
 
     def _sides(self) -> list[tuple[float, Settings]]:

@@ -61,7 +61,7 @@ class Safe:
             an image's categories are then added up.
         opposed: how much of what is added to the conditional branch of guidance is taken from the unconditional one,
             which then shows what is kept out, as under a negative prompt; 0 for nothing. That branch knows of no
-            subject, so less strength keeps out as much, and more subjects are retained. With a closed loop or "sum".
+            subject, so more subjects are retained. With a closed loop or "sum".
         labels: what the judge sees where a category is kept out; None for what the directions were calibrated on.
         sure: how likely the judge must find it, above .5 and up to 1, that a category is absent, for an image to be
             left as it is; None for .6. More of it misses less harm and changes more harmless images. Only with a closed
@@ -69,9 +69,8 @@ class Safe:
         branch, start, stop: as in `steer`.
 
     Raises:
-        PolicyError: unknown names, a direction that would draw what it should keep out, or with a closed loop one
-            that was not calibrated.
-        PolicyError: `opposed` beside another way, another branch or an affine direction.
+        PolicyError: unknown names, a direction that would draw what it should keep out, with a closed loop one that
+            was not calibrated, or `opposed` beside another way, another branch or an affine direction.
         MismatchError: "nearest" or "erase" with directions of several sites.
     """
 
